@@ -1,0 +1,391 @@
+//! What a runner and the control plane say to each other, over a Unix socket or HTTPS alike.
+//!
+//! Why: the local and the remote runner are one program; only their connection differs.
+//! The way: `register` once, `claim` (long poll) for work, `heartbeat` every
+//! [`crate::limits::HEARTBEAT`], `report` for steps, raw `output` bytes, `report` of the end.
+//! Invariants: every write names its task and fence; a write with an older fence is refused with
+//! [`Refusal::Fenced`] and the runner drops the task. Every write may be repeated: reports are
+//! numbered from 0 without gaps, output carries its offset.
+//! Units: sizes in bytes, spans in milliseconds.
+
+use crate::{
+    ids::{
+        Attempt, Fence, JobId, JobNumber, PipelineId, PipelineNumber, ProjectId, RepoName,
+        RunnerId, TaskId, WorkflowId,
+    },
+    plan::JobSpec,
+    secret::Secret,
+    state::{StepState, TaskOutcome},
+    time::{Timestamp, millis},
+    trigger::Vcs,
+};
+use serde::{Deserialize, Serialize};
+use std::{sync::Arc, time::Duration};
+
+/// A runner introduces itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Register {
+    /// Stable name; a restart under the same name is the same runner.
+    pub name: String,
+    /// Host name of the machine.
+    pub hostname: String,
+    /// Version of the program.
+    pub version: String,
+    /// Jobs it runs side by side.
+    pub slots: u32,
+    /// Runner classes (`acme/relay-lab`) it serves; the local runner also serves all plain classes.
+    pub resource_classes: Vec<String>,
+    /// Serves jobs without a runner class (`medium`, `large` …).
+    pub serves_plain_classes: bool,
+}
+
+/// The answer to [`Register`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Registered {
+    /// To be named in every later request.
+    pub runner: RunnerId,
+}
+
+/// A runner asks for work.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Claim {
+    /// Who asks.
+    pub runner: RunnerId,
+    /// Slots that are free now.
+    pub free_slots: u32,
+    /// How long to wait for work, at most [`crate::limits::CLAIM_WAIT`].
+    #[serde(with = "millis", rename = "wait_ms")]
+    pub wait: Duration,
+}
+
+/// The answer to [`Claim`]; empty when nothing came in time.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Claimed {
+    /// At most as many as slots were free.
+    pub assignments: Vec<Assignment>,
+}
+
+/// One task, leased to one runner.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Assignment {
+    /// The task, and with `fence` the right to write about it.
+    pub task: TaskId,
+    /// Older fences are refused.
+    pub fence: Fence,
+    /// The try that this is.
+    pub attempt: Attempt,
+    /// Which of the job's copies this is, from 0.
+    pub node_index: u32,
+    /// The job's number of copies.
+    pub node_total: u32,
+    /// The job.
+    pub job: JobId,
+    /// The job's name in its workflow.
+    pub job_name: String,
+    /// The job's number in its project.
+    pub job_number: JobNumber,
+    /// The workflow.
+    pub workflow: WorkflowId,
+    /// Names the workspace: reruns from failed share that of the first run.
+    pub workspace: WorkflowId,
+    /// The pipeline.
+    pub pipeline: PipelineId,
+    /// The pipeline's number in its project.
+    pub pipeline_number: PipelineNumber,
+    /// The project.
+    pub project: ProjectId,
+    /// Its name.
+    pub repo: RepoName,
+    /// The commit.
+    pub vcs: Vcs,
+    /// Login of the one who triggered.
+    pub actor: String,
+    /// Address of the job's page.
+    pub build_url: String,
+    /// What to run.
+    pub spec: Arc<JobSpec>,
+    /// Project and context variables, lowest precedence first; masked in all output.
+    pub secrets: Vec<Variable>,
+    /// What the job's network reaches.
+    pub network: NetworkPolicy,
+    /// The job is stopped when it runs longer.
+    #[serde(with = "millis", rename = "runtime_max_ms")]
+    pub runtime_max: Duration,
+}
+
+/// A secret environment variable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: Secret,
+}
+
+/// What a job's network reaches.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "reach")]
+pub enum NetworkPolicy {
+    /// Loopback alone.
+    #[default]
+    Off,
+    /// The appliance's own services (Git, registry, S3, API), nothing else.
+    Site,
+    /// Also what the operator allows.
+    Full {
+        /// Networks in CIDR form; empty means nothing beyond `Site`.
+        allow: Vec<String>,
+    },
+}
+
+/// The runner is alive and holds these tasks.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// Who.
+    pub runner: RunnerId,
+    /// Every task that it believes to hold.
+    pub held: Vec<Held>,
+}
+
+/// A task that a runner believes to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The task.
+    pub task: TaskId,
+    /// The lease's fence.
+    pub fence: Fence,
+}
+
+/// The answer to [`Heartbeat`], one verdict for each held task.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Verdicts {
+    /// In the order asked.
+    pub verdicts: Vec<(TaskId, Verdict)>,
+}
+
+/// What to do with a held task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The lease is renewed.
+    Keep,
+    /// Stop the job and report it as canceled.
+    Cancel,
+    /// Somebody else holds it, or nobody: kill it and forget it.
+    Lost,
+}
+
+/// Progress of one task; may be sent again, and is then ignored.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Report {
+    /// The task.
+    pub task: TaskId,
+    /// The lease's fence.
+    pub fence: Fence,
+    /// Number of the first of `progress`, from 0 for a task's first.
+    pub first: u64,
+    /// In order.
+    pub progress: Vec<Progress>,
+}
+
+/// One thing that happened to a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "what")]
+pub enum Progress {
+    /// The sandbox stands and steps begin.
+    Started {
+        /// When.
+        at: Timestamp,
+    },
+    /// A step began. Steps are numbered from 0 in the order they run: 0 is `Spin up environment`.
+    StepStarted {
+        /// Its number.
+        step: u32,
+        /// Its name, masked.
+        name: String,
+        /// When.
+        at: Timestamp,
+        /// Runs beside later steps.
+        background: bool,
+    },
+    /// A step ended; all its output has been sent before.
+    StepEnded {
+        /// Its number.
+        step: u32,
+        /// What became of it.
+        state: StepState,
+        /// Of the last process, if there was one.
+        exit_code: Option<i32>,
+        /// When.
+        at: Timestamp,
+        /// Length of its output.
+        output_bytes: u64,
+    },
+    /// A file was kept for people.
+    Artifact {
+        /// Path in the artifact list.
+        path: String,
+        /// Key in the artifact bucket.
+        key: String,
+        /// Its size.
+        size: u64,
+    },
+    /// Test results were read.
+    Tests {
+        /// In file order.
+        tests: Vec<TestResult>,
+    },
+    /// The task is over; nothing follows.
+    Ended {
+        /// How.
+        outcome: TaskOutcome,
+        /// For people: why it failed, for example the memory limit and the peak.
+        message: Option<String>,
+        /// Highest memory use seen.
+        peak_memory: Option<u64>,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// One test case of API v2's `/tests`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestResult {
+    /// `classname` of the JUnit case.
+    pub classname: String,
+    /// `name` of the JUnit case.
+    pub name: String,
+    /// `file` of the JUnit case.
+    pub file: Option<String>,
+    /// `success`, `failure`, `skipped` or `error`.
+    pub result: String,
+    /// What the failure said.
+    pub message: String,
+    /// Milliseconds.
+    pub run_time_ms: u64,
+    /// File that it was read from.
+    pub source: String,
+}
+
+/// Where to put or get the bytes of a cache, workspace layer or artifact: a presigned S3 URL.
+/// A URL that starts with `/` is on the connection that the runner already has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presigned {
+    /// Carries its own signature and expiry.
+    pub url: Secret,
+}
+
+/// Asks for a place to store one object of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "class")]
+pub enum StoreRequest {
+    /// An artifact; answered with its key.
+    Artifact {
+        /// Path in the artifact list.
+        path: String,
+    },
+    /// A cache under its evaluated key.
+    Cache {
+        /// At most 900 characters.
+        key: String,
+    },
+    /// A workspace layer.
+    Workspace,
+}
+
+/// The answer to [`StoreRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "answer")]
+pub enum StoreTarget {
+    /// Put the bytes there, then confirm with the same key.
+    Put {
+        /// Where.
+        to: Presigned,
+        /// Key within the bucket.
+        key: String,
+    },
+    /// A cache of that key exists: keys are never overwritten.
+    Exists,
+}
+
+/// The bytes are stored; makes the cache or layer visible.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreConfirm {
+    /// What was asked for.
+    pub request: StoreRequest,
+    /// The key that was given.
+    pub key: String,
+    /// Its size.
+    pub size: u64,
+    /// For a workspace layer: the paths in it, so that conflicts can be told at attach.
+    #[serde(default)]
+    pub paths: Vec<String>,
+}
+
+/// A cache that matched one of the keys asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheHit {
+    /// Its full key.
+    pub key: String,
+    /// Job that stored it.
+    pub build: JobNumber,
+    /// Its size.
+    pub size: u64,
+    /// Where to get it.
+    pub from: Presigned,
+}
+
+/// One workspace layer, in the order to unpack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkspaceLayer {
+    /// Job that persisted it.
+    pub job_name: String,
+    /// Paths in it.
+    pub paths: Vec<String>,
+    /// Jobs upstream of it have been unpacked before; two layers of one generation are concurrent.
+    pub generation: u32,
+    /// Where to get it.
+    pub from: Presigned,
+}
+
+/// An image of the local store, ready to be unpacked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageSource {
+    /// `sha256:…` of its manifest.
+    pub digest: String,
+    /// The OCI image configuration, as JSON text.
+    pub config: String,
+    /// Bottom layer first.
+    pub layers: Vec<LayerSource>,
+}
+
+/// One layer of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerSource {
+    /// `sha256:…` of the compressed bytes.
+    pub digest: String,
+    /// OCI media type.
+    pub media_type: String,
+    /// Compressed size.
+    pub size: u64,
+    /// Where to get it.
+    pub from: Presigned,
+}
+
+/// Why a runner's write was refused; the runner must not repeat it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "refusal")]
+pub enum Refusal {
+    /// The lease is not this runner's any more.
+    #[error("the lease of this task was lost")]
+    Fenced,
+    /// Bytes or reports are missing in between: continue from there.
+    #[error("out of order: continue from {expected}")]
+    Gap {
+        /// Offset or number that is wanted next.
+        expected: u64,
+    },
+    /// The runner is not known: register again.
+    #[error("the runner is not registered")]
+    UnknownRunner,
+}

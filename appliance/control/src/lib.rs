@@ -1,0 +1,1 @@
+//! Decides: which job may start, who holds it, what follows its end.

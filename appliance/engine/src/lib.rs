@@ -1,0 +1,1 @@
+//! The one loop that moves pipelines from trigger to settled.

@@ -1,0 +1,1 @@
+//! Accepts connections: TLS, certificates, protocols, limits.

@@ -1,0 +1,1 @@
+//! Keeps bytes durably and serves them over the S3 protocol.

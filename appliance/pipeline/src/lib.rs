@@ -1,0 +1,1 @@
+//! The configuration language, from text to a plan, without touching the world.

@@ -1,0 +1,1 @@
+//! Keeps bare Git repositories and speaks smart HTTP.

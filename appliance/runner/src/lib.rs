@@ -1,0 +1,1 @@
+//! Runs one job from its plan: steps, output, caches, artifacts, results.

@@ -1,0 +1,1 @@
+//! The faces over HTTP: REST API, Git, runner API, dashboard.
