@@ -1,0 +1,143 @@
+//! What can go wrong here: one enum for opening, one for everything after.
+//!
+//! [`Error`] is `Clone`, because one failed commit is the answer to every write of its group.
+
+use std::{path::PathBuf, sync::Arc};
+
+/// A read or write failed; nothing of the write remains.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// No space was left.
+    #[error("the disk that holds the data directory is full: free some space and try again")]
+    Full,
+    /// The database refused a statement or a commit.
+    #[error("the database refused an operation")]
+    Sql(#[source] Arc<rusqlite::Error>),
+    /// A stored value cannot be read, or a given one cannot be stored.
+    #[error("{what} cannot be turned to or from its stored form")]
+    Form {
+        /// The value's kind.
+        what: &'static str,
+        /// The cause.
+        #[source]
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// A sealed value does not open: wrong site key, or altered at rest.
+    #[error("{what} was sealed under another site key, or was altered on disk")]
+    Sealed {
+        /// The value's place.
+        what: String,
+    },
+    /// What the caller counted on is not so; the message is for the person who asked.
+    #[error("{0}")]
+    Conflict(String),
+    /// The named thing does not exist.
+    #[error("{0} does not exist")]
+    Missing(String),
+    /// The device failed in the middle of a write; the state on disk is unknown until a restart.
+    #[error("writing stopped after the device failed: check the disk, then restart the service")]
+    Broken,
+    /// The store was closed, the service is stopping.
+    #[error("the store is closed")]
+    Closed,
+    /// A bug: the closure panicked and was undone.
+    #[error("an internal error stopped the operation; nothing was changed")]
+    Panicked,
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
+            _ => Self::Sql(Arc::new(error)),
+        }
+    }
+}
+
+impl Error {
+    /// After such an error nobody knows what the disk holds.
+    pub(crate) fn is_device_failure(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, SystemIoFailure};
+        let Self::Sql(error) = self else { return false };
+        matches!(error.sqlite_error_code(), Some(SystemIoFailure | DatabaseCorrupt))
+    }
+
+    /// A uniqueness or foreign-key rule of the schema was violated.
+    #[must_use]
+    pub fn is_constraint(&self) -> bool {
+        let Self::Sql(error) = self else { return false };
+        error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation)
+    }
+}
+
+/// The store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process holds the lock.
+    #[error(
+        "data directory {dir} is in use by pid {pid}: stop that process, or choose another directory"
+    )]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+        /// As noted in the lock file; `unknown` when it could not be read.
+        pid: String,
+    },
+    /// Written by a newer program.
+    #[error(
+        "{path} has schema version {found}, but this program knows only up to {known}: install the newer version again, or restore a backup"
+    )]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The newest version known here.
+        known: u32,
+    },
+    /// The check after an unclean stop found damage.
+    #[error("{path} is damaged ({report}): restore the latest backup with `appliance restore`")]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// First finding of the check.
+        report: String,
+    },
+    /// The site key is not the one that sealed this database.
+    #[error("{path} was sealed under another site key: put back the key file that belongs to it")]
+    WrongKey {
+        /// The database.
+        path: PathBuf,
+    },
+    /// A file operation failed.
+    #[error("could not {attempt} {path}")]
+    File {
+        /// For example `create`.
+        attempt: &'static str,
+        /// Of what.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A migration step failed; the database is as it was before the step.
+    #[error("could not bring the database from schema version {from} to {to}")]
+    Migrate {
+        /// Version it has.
+        from: u32,
+        /// Version it should get.
+        to: u32,
+        /// The cause.
+        #[source]
+        source: Error,
+    },
+    /// The database itself refused.
+    #[error("could not open the database {path}")]
+    Database {
+        /// The database.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: Error,
+    },
+}

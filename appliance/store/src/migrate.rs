@@ -1,0 +1,106 @@
+//! Brings the schema up to date, one numbered step after the other.
+//!
+//! Invariants: [`STEPS`] is append-only once released: its length is the schema version, kept in
+//! `user_version`. A step and its new version number are one transaction, so that a cut in the
+//! middle leaves the step wholly undone and the next start runs it again.
+//! On failure: a newer database is refused and not touched.
+
+use crate::error::{Error, OpenError};
+use rusqlite::{Connection, TransactionBehavior};
+use std::path::Path;
+
+/// Every step, oldest first. To change the schema, add `migrations/<number>_<topic>.sql` at the end.
+pub const STEPS: &[&str] = &[include_str!("../migrations/0001_events.sql")];
+
+/// The newest schema version this program knows.
+#[must_use]
+pub fn newest() -> u32 {
+    u32::try_from(STEPS.len()).expect("the steps are a short list in the source")
+}
+
+fn version(sql: &Connection) -> rusqlite::Result<u32> {
+    sql.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Runs the steps that `sql` lacks.
+pub(crate) fn run(sql: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    run_steps(sql, path, STEPS)
+}
+
+fn run_steps(sql: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), OpenError> {
+    let known = u32::try_from(steps.len()).expect("the steps are a short list in the source");
+    let found = version(sql)
+        .map_err(|error| OpenError::Database { path: path.to_owned(), source: error.into() })?;
+    if found > known {
+        return Err(OpenError::Newer { path: path.to_owned(), found, known });
+    }
+    for (from, step) in (found..known).zip(&steps[found as usize..]) {
+        run_step(sql, step, from + 1).map_err(|source| OpenError::Migrate {
+            from,
+            to: from + 1,
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+fn run_step(sql: &mut Connection, step: &str, to: u32) -> Result<(), Error> {
+    let txn = sql.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    txn.execute_batch(step)?;
+    txn.pragma_update(None, "user_version", to)?;
+    Ok(txn.commit()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema(sql: &Connection) -> Vec<String> {
+        let mut list = sql
+            .prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name")
+            .unwrap();
+        list.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    fn migrated(steps: &[&str]) -> Connection {
+        let mut sql = Connection::open_in_memory().unwrap();
+        run_steps(&mut sql, Path::new("test.db"), steps).unwrap();
+        sql
+    }
+
+    #[test]
+    fn every_older_version_arrives_at_the_newest_schema() {
+        let newest = schema(&migrated(STEPS));
+        for older in 0..STEPS.len() {
+            let mut sql = migrated(&STEPS[..older]);
+            run(&mut sql, Path::new("test.db")).unwrap();
+            assert_eq!(schema(&sql), newest, "from version {older}");
+            assert_eq!(version(&sql).unwrap() as usize, STEPS.len());
+        }
+    }
+
+    #[test]
+    fn a_step_cut_at_any_statement_leaves_no_trace_and_runs_again() {
+        for (index, step) in STEPS.iter().enumerate() {
+            let statements: Vec<&str> = step.split_inclusive(";\n").collect();
+            for cut in 0..statements.len() {
+                let mut sql = migrated(&STEPS[..index]);
+                let before = schema(&sql);
+                let torn = statements[..cut].concat() + "SELECT no_such_function();";
+                run_step(&mut sql, &torn, 99).unwrap_err();
+                assert_eq!(schema(&sql), before, "step {index} cut at {cut}");
+                run(&mut sql, Path::new("test.db")).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_newer_database_is_refused_untouched_with_both_versions_named() {
+        let mut sql = migrated(STEPS);
+        sql.pragma_update(None, "user_version", 4711).unwrap();
+        let before = schema(&sql);
+        let refused = run(&mut sql, Path::new("test.db")).unwrap_err().to_string();
+        assert!(refused.contains("4711") && refused.contains("test.db"), "{refused}");
+        assert_eq!(schema(&sql), before);
+    }
+}

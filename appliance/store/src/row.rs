@@ -1,0 +1,35 @@
+//! From rows to the words of `base` and back.
+//!
+//! Identifiers bind as `id.0` (16 bytes), times as `at.0`, numbers as `n.0`, states and names as
+//! `state.as_str()`; texts are parsed by [`parsed`], structured values by [`json`].
+
+use crate::error::Error;
+use rusqlite::{Row, types::Type};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{str::FromStr, sync::Arc};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn unreadable(column: usize, cause: impl Into<Failure>) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, cause.into())
+}
+
+/// Reads a text column with the type's own parser.
+pub(crate) fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
+where
+    T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
+    let text = row.get_ref(column)?.as_str()?;
+    text.parse().map_err(|error| unreadable(column, error))
+}
+
+/// Reads a JSON column.
+pub(crate) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    serde_json::from_str(text).map_err(|error| unreadable(column, error))
+}
+
+/// Writes a value for a JSON column; `what` names it in the error.
+pub(crate) fn to_json<T: Serialize>(what: &'static str, value: &T) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|error| Error::Form { what, source: Arc::new(error) })
+}
