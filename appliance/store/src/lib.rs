@@ -13,10 +13,13 @@
 
 mod error;
 pub mod events;
+pub mod live;
 pub mod migrate;
+pub mod objects;
 mod place;
 mod readers;
 mod row;
+pub mod runs;
 pub mod seal;
 mod store;
 mod txn;

@@ -10,7 +10,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
 /// Every step, oldest first. To change the schema, add `migrations/<number>_<topic>.sql` at the end.
-pub const STEPS: &[&str] = &[include_str!("../migrations/0001_events.sql")];
+pub const STEPS: &[&str] = &[
+    include_str!("../migrations/0001_events.sql"),
+    include_str!("../migrations/0002_objects.sql"),
+    include_str!("../migrations/0003_runs.sql"),
+];
 
 /// The newest schema version this program knows.
 #[must_use]

@@ -91,7 +91,8 @@ impl Reader<'_> {
 
     /// All access keys, or those of one owner, by id; their secrets stay sealed.
     pub fn access_key_list(&self, owner: Option<&str>) -> Result<Vec<AccessKeyRow>, Error> {
-        let sql = format!("SELECT {COLUMNS} FROM access_keys WHERE ?1 IS NULL OR owner = ?1 ORDER BY id");
+        let sql =
+            format!("SELECT {COLUMNS} FROM access_keys WHERE ?1 IS NULL OR owner = ?1 ORDER BY id");
         let mut list = self.statement(&sql)?;
         let rows = list.query_map([owner], sealed)?;
         Ok(rows.map(|row| row.map(|Sealed(_, key)| key)).collect::<Result<_, _>>()?)

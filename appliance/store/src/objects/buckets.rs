@@ -66,7 +66,12 @@ impl Reader<'_> {
     }
 
     /// Buckets by name, those of one owner or all, that follow `after`, at most `limit`.
-    pub fn bucket_list(&self, owner: Option<&str>, after: &str, limit: u32) -> Result<Vec<BucketRow>, Error> {
+    pub fn bucket_list(
+        &self,
+        owner: Option<&str>,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<BucketRow>, Error> {
         let sql = format!(
             "SELECT {COLUMNS} FROM buckets WHERE (?1 IS NULL OR owner = ?1) AND name > ?2 ORDER BY name LIMIT ?3"
         );
@@ -98,7 +103,12 @@ impl Txn<'_> {
     }
 
     /// Replaces what was set on a bucket.
-    pub fn bucket_update(&mut self, id: i64, versioning: &str, settings: &str) -> Result<(), Error> {
+    pub fn bucket_update(
+        &mut self,
+        id: i64,
+        versioning: &str,
+        settings: &str,
+    ) -> Result<(), Error> {
         self.statement("UPDATE buckets SET versioning = ?2, settings = ?3 WHERE id = ?1")?
             .execute(params![id, versioning, settings])?;
         Ok(())

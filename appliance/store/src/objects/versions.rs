@@ -95,14 +95,25 @@ impl Reader<'_> {
     }
 
     /// One named version of a key.
-    pub fn object_version(&self, bucket: i64, key: &str, version: &str) -> Result<Option<ObjectRow>, Error> {
-        let sql =
-            format!("SELECT {COLUMNS} FROM objects WHERE bucket = ?1 AND key = ?2 AND version = ?3");
+    pub fn object_version(
+        &self,
+        bucket: i64,
+        key: &str,
+        version: &str,
+    ) -> Result<Option<ObjectRow>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM objects WHERE bucket = ?1 AND key = ?2 AND version = ?3"
+        );
         Ok(self.statement(&sql)?.query_row(params![bucket, key, version], object).optional()?)
     }
 
     /// Current objects (no markers) whose key is `from` or follows it, by key, at most `limit`.
-    pub fn object_list(&self, bucket: i64, from: &str, limit: u32) -> Result<Vec<ObjectRow>, Error> {
+    pub fn object_list(
+        &self,
+        bucket: i64,
+        from: &str,
+        limit: u32,
+    ) -> Result<Vec<ObjectRow>, Error> {
         let sql = format!(
             "SELECT {COLUMNS} FROM objects WHERE bucket = ?1 AND key >= ?2 AND latest = 1 AND marker = 0
              ORDER BY key LIMIT ?3"
@@ -136,7 +147,12 @@ impl Reader<'_> {
             "SELECT number, size, blob, details FROM object_parts WHERE object = ?1 ORDER BY number",
         )?;
         let rows = list.query_map([object], |row| {
-            Ok(PieceRow { number: row.get(0)?, size: row.get(1)?, blob: row.get(2)?, details: row.get(3)? })
+            Ok(PieceRow {
+                number: row.get(0)?,
+                size: row.get(1)?,
+                blob: row.get(2)?,
+                details: row.get(3)?,
+            })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -145,8 +161,10 @@ impl Reader<'_> {
 impl Txn<'_> {
     /// Stores a version as the newest of its key.
     pub fn object_insert(&mut self, new: &NewObject<'_>) -> Result<i64, Error> {
-        self.statement("UPDATE objects SET latest = 0 WHERE bucket = ?1 AND key = ?2 AND latest = 1")?
-            .execute(params![new.bucket, new.key])?;
+        self.statement(
+            "UPDATE objects SET latest = 0 WHERE bucket = ?1 AND key = ?2 AND latest = 1",
+        )?
+        .execute(params![new.bucket, new.key])?;
         Ok(self
             .statement(
                 "INSERT INTO objects (bucket, key, version, latest, marker, size, etag, modified, blob, details)
@@ -179,7 +197,8 @@ impl Txn<'_> {
 
     /// Replaces the details of a version.
     pub fn object_update(&mut self, id: i64, details: &str) -> Result<(), Error> {
-        self.statement("UPDATE objects SET details = ?2 WHERE id = ?1")?.execute(params![id, details])?;
+        self.statement("UPDATE objects SET details = ?2 WHERE id = ?1")?
+            .execute(params![id, details])?;
         Ok(())
     }
 
