@@ -201,3 +201,58 @@ fn gather(first: Ask, queue: &mut mpsc::Receiver<Ask>) -> Vec<Box<dyn Work>> {
     }
     group
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::{event::Event, ids::PipelineId, state::PipelineState, time::Timestamp};
+    use std::path::Path;
+
+    fn writer() -> Writer {
+        let mut sql = Connection::open_in_memory().unwrap();
+        crate::migrate::run(&mut sql, Path::new("test.db")).unwrap();
+        Writer::new(sql, SiteKey::new([1; 32]), watch::channel(Cursor(0)).0).unwrap()
+    }
+
+    /// Queues one append per entry of `counts` in one group; answers tell how each fared.
+    fn check(writer: &mut Writer, counts: &[usize]) -> Vec<Result<Cursor, Error>> {
+        let (group, answers): (Vec<Box<dyn Work>>, Vec<_>) = counts
+            .iter()
+            .map(|&count| {
+                let (job, answer) = Job::new(move |txn: &mut Txn<'_>| append(txn, count));
+                (job as Box<dyn Work>, answer)
+            })
+            .unzip();
+        writer.group(group);
+        answers.into_iter().map(|answer| answer.blocking_recv().unwrap()).collect()
+    }
+
+    fn append(txn: &mut Txn<'_>, count: usize) -> Result<Cursor, Error> {
+        let pipeline = PipelineId(uuid::Uuid::nil());
+        let event = Event::PipelineChanged { pipeline, state: PipelineState::Created };
+        (0..count).try_for_each(|_| txn.event_append(Timestamp(0), None, &event).map(drop))?;
+        Ok(txn.last_event)
+    }
+
+    #[test]
+    fn a_full_disk_is_told_to_the_whole_group_and_space_heals_it() {
+        let mut writer = writer();
+        let pages: u32 =
+            writer.sql.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+        writer.sql.pragma_update_and_check(None, "max_page_count", pages + 2, |_| Ok(())).unwrap();
+        let answers = check(&mut writer, &[1, 500]);
+        assert!(answers.iter().any(|answer| matches!(answer, Err(Error::Full))), "{answers:?}");
+        writer.sql.pragma_update_and_check(None, "max_page_count", 9999, |_| Ok(())).unwrap();
+        let before = writer.last_event.0;
+        let healed = check(&mut writer, &[500]);
+        assert_eq!(healed[0].as_ref().unwrap().0, before + 500);
+        assert_eq!(*writer.tell.borrow(), Cursor(before + 500));
+    }
+
+    #[test]
+    fn after_a_device_failure_nothing_is_written() {
+        let mut writer = writer();
+        writer.broken = true;
+        assert!(matches!(check(&mut writer, &[1])[0], Err(Error::Broken)));
+    }
+}

@@ -1,0 +1,219 @@
+//! Live state in sled, under guards.
+//!
+//! Why guards: sled 0.34 may refuse or panic on its own files after a cut, uses more memory than
+//! its cache setting, and gives space back late. So: its own directory with a mark that stands
+//! while it is open; a directory whose mark still stands is deleted unopened; a small cache; a
+//! size watch that starts over when the files outgrow [`DISK_MAX`].
+
+use super::{Live, LiveError, Pair, Watch, Watchers, check_sizes};
+use crate::{
+    error::OpenError,
+    place::{self, Mark},
+};
+use sled::{Batch, Config, Db, Mode};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// Page cache in bytes; the tails of a few running steps fit.
+const CACHE: u64 = 2 << 20;
+
+/// Milliseconds between background syncs. Nothing depends on them; seldom spares flash.
+const FLUSH_EVERY: u64 = 5000;
+
+/// Size of the files, in bytes, at which everything is dropped and begun anew.
+const DISK_MAX: u64 = 128 << 20;
+
+/// Bytes put between two looks at the size of the files.
+const LOOK_EVERY: u64 = 16 << 20;
+
+/// Keeps live state in sled.
+#[derive(Debug)]
+pub struct SledLive {
+    dir: PathBuf,
+    /// `None` only after a start-over failed: live state is then absent, never wrong.
+    db: RwLock<Option<Db>>,
+    watchers: Watchers,
+    put_since_look: AtomicU64,
+    mark: Option<Mark>,
+}
+
+fn engine(attempt: &'static str) -> impl Fn(sled::Error) -> LiveError {
+    move |error| LiveError::Engine { attempt, source: Box::new(error) }
+}
+
+fn open_db(files: &Path) -> Result<Db, sled::Error> {
+    Config::new()
+        .path(files)
+        .cache_capacity(CACHE)
+        .mode(Mode::LowSpace)
+        .flush_every_ms(Some(FLUSH_EVERY))
+        .print_profile_on_drop(false)
+        .open()
+}
+
+fn remove(files: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(files) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+impl SledLive {
+    /// Opens the live state in `dir`, empty after an unclean stop.
+    pub fn open(dir: &Path) -> Result<Self, OpenError> {
+        place::make(dir)?;
+        let files = dir.join("sled");
+        let failed = |attempt, source| OpenError::File { attempt, path: files.clone(), source };
+        let (mark, unclean) = Mark::set(dir)?;
+        if unclean {
+            remove(&files).map_err(|source| failed("remove", source))?;
+        }
+        let db = match open_db(&files) {
+            Ok(db) => db,
+            Err(error) => {
+                tracing::warn!(error = %error, "live state did not open and is begun anew");
+                remove(&files).map_err(|source| failed("remove", source))?;
+                open_db(&files).map_err(|error| failed("open", io::Error::other(error)))?
+            }
+        };
+        Ok(Self {
+            dir: dir.to_owned(),
+            db: RwLock::new(Some(db)),
+            watchers: Watchers::default(),
+            put_since_look: AtomicU64::new(0),
+            mark: Some(mark),
+        })
+    }
+
+    fn db(&self) -> RwLockReadGuard<'_, Option<Db>> {
+        self.db.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the files' size now and then, and starts over when they outgrow their bound.
+    fn watch_size(&self, put: usize) -> Result<(), LiveError> {
+        let sum = self.put_since_look.fetch_add(put as u64, Ordering::Relaxed) + put as u64;
+        if sum < LOOK_EVERY {
+            return Ok(());
+        }
+        self.put_since_look.store(0, Ordering::Relaxed);
+        let size = match &*self.db() {
+            Some(db) => db.size_on_disk().map_err(engine("measure"))?,
+            None => 0,
+        };
+        if size > DISK_MAX { self.wipe() } else { Ok(()) }
+    }
+}
+
+impl Live for SledLive {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, LiveError> {
+        let guard = self.db();
+        let Some(db) = &*guard else { return Ok(None) };
+        Ok(db.get(key).map_err(engine("read"))?.map(|value| value.to_vec()))
+    }
+
+    fn put(&self, pairs: &[Pair]) -> Result<(), LiveError> {
+        check_sizes(pairs)?;
+        let mut batch = Batch::default();
+        for (key, value) in pairs {
+            batch.insert(key.as_slice(), value.as_slice());
+        }
+        if let Some(db) = &*self.db() {
+            db.apply_batch(batch).map_err(engine("write"))?;
+        }
+        self.watchers.wake(pairs);
+        self.watch_size(pairs.iter().map(|(_, value)| value.len()).sum())
+    }
+
+    fn delete(&self, keys: &[Vec<u8>]) -> Result<(), LiveError> {
+        let mut batch = Batch::default();
+        for key in keys {
+            batch.remove(key.as_slice());
+        }
+        match &*self.db() {
+            Some(db) => db.apply_batch(batch).map_err(engine("delete")),
+            None => Ok(()),
+        }
+    }
+
+    fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<Pair>, LiveError> {
+        let guard = self.db();
+        let Some(db) = &*guard else { return Ok(Vec::new()) };
+        db.scan_prefix(prefix)
+            .take(limit)
+            .map(|pair| pair.map(|(key, value)| (key.to_vec(), value.to_vec())))
+            .collect::<Result<_, _>>()
+            .map_err(engine("scan"))
+    }
+
+    fn watch(&self, prefix: &[u8]) -> Watch {
+        self.watchers.add(prefix)
+    }
+
+    fn wipe(&self) -> Result<(), LiveError> {
+        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        // The files may go only after the database let go of them.
+        drop(db.take());
+        let files = self.dir.join("sled");
+        remove(&files)
+            .map_err(|error| LiveError::Engine { attempt: "wipe", source: Box::new(error) })?;
+        *db = Some(open_db(&files).map_err(engine("reopen"))?);
+        Ok(())
+    }
+}
+
+impl Drop for SledLive {
+    /// A clean close takes the mark away; without it the next start begins empty.
+    fn drop(&mut self) {
+        let db = self.db.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let flushed = db.as_ref().is_none_or(|db| db.flush().is_ok());
+        drop(db);
+        if flushed && let Some(mark) = self.mark.take() {
+            // A mark that stays only costs the live state at the next start.
+            drop(mark.clear());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put_one(live: &SledLive) {
+        live.put(&[(b"key".to_vec(), b"value".to_vec())]).unwrap();
+    }
+
+    #[test]
+    fn a_clean_close_keeps_and_an_unclean_stop_wipes_without_opening() {
+        let dir = tempfile::tempdir().unwrap();
+        put_one(&SledLive::open(dir.path()).unwrap());
+        let live = SledLive::open(dir.path()).unwrap();
+        assert!(live.get(b"key").unwrap().is_some());
+        drop(live);
+        // As a cut leaves it: the mark stands, and the files may be anything.
+        fs::write(dir.path().join("in-use"), b"").unwrap();
+        fs::write(dir.path().join("sled/db"), [0xA5; 9000]).unwrap();
+        let live = SledLive::open(dir.path()).unwrap();
+        assert!(live.get(b"key").unwrap().is_none());
+        put_one(&live);
+    }
+
+    #[test]
+    fn the_files_do_not_outgrow_their_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let live = SledLive::open(dir.path()).unwrap();
+        let value: Vec<u8> = (0..16_384_u32).map(|n| (n * 2_654_435_761 >> 24) as u8).collect();
+        for round in 0..2000_u64 {
+            let key = |n: u64| format!("tail/{n:08}").into_bytes();
+            live.put(&[(key(round), value.clone())]).unwrap();
+            live.delete(&[key(round.wrapping_sub(16))]).unwrap();
+        }
+        let size = live.db().as_ref().unwrap().size_on_disk().unwrap();
+        assert!(size < DISK_MAX + LOOK_EVERY, "{size}");
+    }
+}
