@@ -1,0 +1,109 @@
+//! Caches of a project, by key.
+//!
+//! Invariant: a key that has not expired is never overwritten.
+
+use crate::{Reader, Txn, error::Error};
+use base::{
+    ids::{JobNumber, ProjectId},
+    time::Timestamp,
+};
+use rusqlite::{OptionalExtension, Row, params};
+
+/// One saved cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    /// Of which project.
+    pub project: ProjectId,
+    /// Its evaluated key.
+    pub key: String,
+    /// Key in the cache bucket.
+    pub object: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// Number of the job that saved it.
+    pub job: JobNumber,
+    /// When it was saved.
+    pub created_at: Timestamp,
+    /// When it is forgotten.
+    pub expires_at: Timestamp,
+}
+
+const COLUMNS: &str = "SELECT project, key, object, size, job, created_at, expires_at FROM caches ";
+
+impl Txn<'_> {
+    /// Stores a cache unless its key is taken; says whether it was stored.
+    pub fn cache_insert(&self, new: &Cache) -> Result<bool, Error> {
+        let changed = self
+            .statement(
+                "INSERT INTO caches (project, key, object, size, job, created_at, expires_at) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+                 ON CONFLICT (project, key) DO UPDATE SET object = ?3, size = ?4, job = ?5, \
+                 created_at = ?6, expires_at = ?7 WHERE caches.expires_at <= ?6",
+            )?
+            .execute(params![
+                new.project.0,
+                new.key,
+                new.object,
+                new.size,
+                new.job.0,
+                new.created_at.0,
+                new.expires_at.0,
+            ])?;
+        Ok(changed > 0)
+    }
+
+    /// Forgets a cache.
+    pub fn cache_remove(&self, project: ProjectId, key: &str) -> Result<(), Error> {
+        self.statement("DELETE FROM caches WHERE project = ?1 AND key = ?2")?
+            .execute(params![project.0, key])?;
+        Ok(())
+    }
+}
+
+impl Reader<'_> {
+    /// The cache of exactly this key.
+    pub fn cache_get(
+        &self,
+        project: ProjectId,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<Option<Cache>, Error> {
+        let mut find = self
+            .statement(&format!("{COLUMNS} WHERE project = ?1 AND key = ?2 AND expires_at > ?3"))?;
+        Ok(find.query_row(params![project.0, key, now.0], read).optional()?)
+    }
+
+    /// The newest cache whose key starts with `prefix`.
+    pub fn cache_find(
+        &self,
+        project: ProjectId,
+        prefix: &str,
+        now: Timestamp,
+    ) -> Result<Option<Cache>, Error> {
+        let beyond = format!("{prefix}{}", char::MAX);
+        let mut find = self.statement(&format!(
+            "{COLUMNS} WHERE project = ?1 AND key >= ?2 AND key < ?3 AND expires_at > ?4 \
+             ORDER BY created_at DESC, key DESC LIMIT 1"
+        ))?;
+        Ok(find.query_row(params![project.0, prefix, beyond, now.0], read).optional()?)
+    }
+
+    /// Some caches that have expired, at most `limit`.
+    pub fn cache_list_expired(&self, now: Timestamp, limit: u32) -> Result<Vec<Cache>, Error> {
+        let mut list = self.statement(&format!("{COLUMNS} WHERE expires_at <= ?1 LIMIT ?2"))?;
+        let rows = list.query_map(params![now.0, limit], read)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Cache> {
+    Ok(Cache {
+        project: ProjectId(row.get(0)?),
+        key: row.get(1)?,
+        object: row.get(2)?,
+        size: row.get(3)?,
+        job: JobNumber(row.get(4)?),
+        created_at: Timestamp(row.get(5)?),
+        expires_at: Timestamp(row.get(6)?),
+    })
+}

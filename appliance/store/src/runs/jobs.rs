@@ -1,0 +1,258 @@
+//! Jobs of a workflow.
+
+use crate::{
+    Reader, Txn,
+    error::Error,
+    row,
+    runs::{family, pipelines::unless_empty, texts::Hash},
+};
+use base::{
+    ids::{JobId, JobNumber, ProjectId, WorkflowId},
+    plan::JobSpec,
+    state::JobState,
+    time::Timestamp,
+};
+use rusqlite::{OptionalExtension, Row, params, types::Type};
+use serde::{Deserialize, Serialize};
+
+/// `type` of a job in API v2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobType {
+    /// Runs steps on a runner.
+    #[serde(rename = "build")]
+    Build,
+    /// Waits for a person.
+    #[serde(rename = "approval")]
+    Approval,
+    /// Succeeds at once.
+    #[serde(rename = "no-op")]
+    NoOp,
+}
+
+impl JobType {
+    /// The name on the wire and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Build => "build",
+            Self::Approval => "approval",
+            Self::NoOp => "no-op",
+        }
+    }
+}
+
+/// One requirement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requires {
+    /// The required job.
+    pub on: JobId,
+    /// Terminal states that satisfy it.
+    pub any_of: Vec<JobState>,
+}
+
+/// One job of one workflow run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its identifier; carries that of its workflow and its place there.
+    pub id: JobId,
+    /// Of which project.
+    pub project: ProjectId,
+    /// Build jobs have one. A job whose result was taken over shows the number of the original.
+    pub number: Option<JobNumber>,
+    /// Unique within the workflow.
+    pub name: String,
+    /// What it does.
+    pub kind: JobType,
+    /// What it is now.
+    pub state: JobState,
+    /// Its number of nodes.
+    pub parallelism: u32,
+    /// What it waits for.
+    pub requires: Vec<Requires>,
+    /// Contexts it uses, in order.
+    pub contexts: Vec<String>,
+    /// Jobs of one group run one after another.
+    pub serial_group: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it became ready.
+    pub queued_at: Option<Timestamp>,
+    /// When a runner first took it.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub stopped_at: Option<Timestamp>,
+    /// The job whose result a rerun took over: its tasks, artifacts and tests are found there.
+    pub origin: Option<JobId>,
+    /// Login of who approved or canceled it. Set while a running job is being stopped.
+    pub decided_by: Option<String>,
+    /// For people: why it failed or may not run.
+    pub message: Option<String>,
+}
+
+impl Job {
+    /// The workflow.
+    #[must_use]
+    pub fn workflow(&self) -> WorkflowId {
+        family::workflow_of(self.id)
+    }
+
+    /// Where its tasks, artifacts, tests and layers are kept.
+    #[must_use]
+    pub fn source(&self) -> JobId {
+        self.origin.unwrap_or(self.id)
+    }
+}
+
+const COLUMNS: &str = "SELECT id, project, number, name, kind, state, parallelism, requires, contexts, \
+    serial, created_at, queued_at, started_at, stopped_at, origin, decided_by, message FROM jobs ";
+
+impl Txn<'_> {
+    /// Stores a new job; `spec` is that of a build job.
+    pub fn job_insert(&self, new: &Job, spec: Option<&JobSpec>) -> Result<(), Error> {
+        let text = spec.map(|spec| row::to_json("a job specification", spec)).transpose()?;
+        let hash = text.map(|text| self.text_put(&text)).transpose()?;
+        self.job_insert_with(new, hash)
+    }
+
+    /// Stores a new job with the specification of another.
+    pub fn job_insert_like(&self, new: &Job, like: JobId) -> Result<(), Error> {
+        let mut find = self.statement("SELECT spec FROM jobs WHERE id = ?1")?;
+        let hash: Option<Hash> = find.query_row(params![like.0], |row| row.get(0))?;
+        self.job_insert_with(new, hash)
+    }
+
+    fn job_insert_with(&self, new: &Job, spec: Option<Hash>) -> Result<(), Error> {
+        let requires: Vec<(u16, &[JobState])> = new
+            .requires
+            .iter()
+            .map(|edge| (family::ordinal_of(edge.on), edge.any_of.as_slice()))
+            .collect();
+        self.statement(
+            "INSERT INTO jobs (id, project, number, name, kind, state, parallelism, requires, contexts, \
+             serial, spec, created_at, queued_at, started_at, stopped_at, origin, decided_by, message) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+        )?
+        .execute(params![
+            new.id.0,
+            new.project.0,
+            new.number.map(|number| number.0),
+            new.name,
+            new.kind.as_str(),
+            new.state.as_str(),
+            new.parallelism,
+            unless_empty("requirements", &requires, requires.is_empty())?,
+            unless_empty("context names", &new.contexts, new.contexts.is_empty())?,
+            new.serial_group,
+            spec,
+            new.created_at.0,
+            new.queued_at.map(|at| at.0),
+            new.started_at.map(|at| at.0),
+            new.stopped_at.map(|at| at.0),
+            new.origin.map(|id| id.0),
+            new.decided_by,
+            new.message,
+        ])?;
+        Ok(())
+    }
+
+    /// Writes back state, times, who decided and the message.
+    pub fn job_save(&self, changed: &Job) -> Result<(), Error> {
+        self.statement(
+            "UPDATE jobs SET state = ?2, queued_at = ?3, started_at = ?4, stopped_at = ?5, \
+             decided_by = ?6, message = ?7 WHERE id = ?1",
+        )?
+        .execute(params![
+            changed.id.0,
+            changed.state.as_str(),
+            changed.queued_at.map(|at| at.0),
+            changed.started_at.map(|at| at.0),
+            changed.stopped_at.map(|at| at.0),
+            changed.decided_by,
+            changed.message,
+        ])?;
+        Ok(())
+    }
+}
+
+impl Reader<'_> {
+    /// One job.
+    pub fn job_get(&self, id: JobId) -> Result<Option<Job>, Error> {
+        let mut find = self.statement(&format!("{COLUMNS} WHERE id = ?1"))?;
+        Ok(find.query_row(params![id.0], read).optional()?)
+    }
+
+    /// One job by its number in the project.
+    pub fn job_by_number(
+        &self,
+        project: ProjectId,
+        number: JobNumber,
+    ) -> Result<Option<Job>, Error> {
+        let mut find = self.statement(&format!(
+            "{COLUMNS} WHERE project = ?1 AND number = ?2 AND number IS NOT NULL AND origin IS NULL"
+        ))?;
+        Ok(find.query_row(params![project.0, number.0], read).optional()?)
+    }
+
+    /// The greatest number in use in a project; 0 before the first.
+    pub fn job_last_number(&self, project: ProjectId) -> Result<JobNumber, Error> {
+        let mut find = self.statement(
+            "SELECT number FROM jobs WHERE project = ?1 AND number IS NOT NULL AND origin IS NULL \
+             ORDER BY number DESC LIMIT 1",
+        )?;
+        let last: Option<u64> = find.query_row(params![project.0], |row| row.get(0)).optional()?;
+        Ok(JobNumber(last.unwrap_or(0)))
+    }
+
+    /// The jobs of a workflow, in the order of the configuration.
+    pub fn job_list(&self, workflow: WorkflowId) -> Result<Vec<Job>, Error> {
+        let (first, last) = family::jobs_range(workflow);
+        let mut list =
+            self.statement(&format!("{COLUMNS} WHERE id BETWEEN ?1 AND ?2 ORDER BY id"))?;
+        let rows = list.query_map(params![first, last], read)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// What a build job runs.
+    pub fn job_spec(&self, id: JobId) -> Result<Option<JobSpec>, Error> {
+        let mut find = self.statement(
+            "SELECT t.body FROM jobs j JOIN texts t ON t.hash = j.spec WHERE j.id = ?1",
+        )?;
+        Ok(find.query_row(params![id.0], |row| row::json(row, 0)).optional()?)
+    }
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Job> {
+    let id = JobId(row.get(0)?);
+    let has = |column| row.get_ref(column).map(|value| value != rusqlite::types::ValueRef::Null);
+    let requires: Vec<(u16, Vec<JobState>)> = if has(7)? { row::json(row, 7)? } else { Vec::new() };
+    let workflow = family::workflow_of(id);
+    let edge = |(on, any_of)| Requires { on: family::job(workflow, on), any_of };
+    Ok(Job {
+        id,
+        project: ProjectId(row.get(1)?),
+        number: row.get::<_, Option<_>>(2)?.map(JobNumber),
+        name: row.get(3)?,
+        kind: read_kind(row, 4)?,
+        state: row::parsed(row, 5)?,
+        parallelism: row.get(6)?,
+        requires: requires.into_iter().map(edge).collect(),
+        contexts: if has(8)? { row::json(row, 8)? } else { Vec::new() },
+        serial_group: row.get(9)?,
+        created_at: Timestamp(row.get(10)?),
+        queued_at: row.get::<_, Option<_>>(11)?.map(Timestamp),
+        started_at: row.get::<_, Option<_>>(12)?.map(Timestamp),
+        stopped_at: row.get::<_, Option<_>>(13)?.map(Timestamp),
+        origin: row.get::<_, Option<_>>(14)?.map(JobId),
+        decided_by: row.get(15)?,
+        message: row.get(16)?,
+    })
+}
+
+fn read_kind(row: &Row<'_>, column: usize) -> rusqlite::Result<JobType> {
+    let name = row.get_ref(column)?.as_str()?;
+    let all = [JobType::Build, JobType::Approval, JobType::NoOp];
+    all.into_iter().find(|kind| kind.as_str() == name).ok_or_else(|| {
+        let unknown = format!("`{name}` is not a known job type");
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, unknown.into())
+    })
+}

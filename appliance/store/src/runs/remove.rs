@@ -1,0 +1,108 @@
+//! Forgetting old pipelines, with all that belongs to them.
+//!
+//! Rows go first, in one transaction; the caller then deletes the objects that were named. A cut in
+//! between leaves objects without a row, which the object store's own sweep finds.
+
+use crate::{
+    Reader, Txn,
+    error::Error,
+    runs::{family, pipelines::PAGE_MAX},
+};
+use base::{
+    ids::{PipelineId, ProjectId, TaskId, WorkflowId},
+    time::Timestamp,
+};
+use rusqlite::params;
+
+/// What belonged to a removed pipeline outside of this database.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Tasks, whose logs go, too.
+    pub tasks: Vec<TaskId>,
+    /// Keys in the artifact bucket.
+    pub artifacts: Vec<String>,
+    /// Keys in the workspace bucket.
+    pub layers: Vec<String>,
+}
+
+/// A pipeline, as far as retention is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Age {
+    /// Which.
+    pub pipeline: PipelineId,
+    /// Of which project.
+    pub project: ProjectId,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+impl Txn<'_> {
+    /// Removes a pipeline and all rows below it.
+    pub fn pipeline_remove(&self, id: PipelineId) -> Result<Removed, Error> {
+        let mut removed = Removed::default();
+        let Some(pipeline) = self.pipeline_get(id)? else { return Ok(removed) };
+        for workflow in pipeline.workflows {
+            self.workflow_remove(workflow, &mut removed)?;
+        }
+        self.statement("DELETE FROM pipelines WHERE id = ?1")?.execute(params![id.0])?;
+        Ok(removed)
+    }
+
+    fn workflow_remove(&self, workflow: WorkflowId, removed: &mut Removed) -> Result<(), Error> {
+        let (first, last) = family::jobs_range(workflow);
+        let texts = |sql: &str| -> Result<Vec<String>, Error> {
+            let mut list = self.statement(sql)?;
+            let rows = list.query_map(params![first, last], |row| row.get(0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        };
+        removed
+            .artifacts
+            .extend(texts("SELECT object FROM artifacts WHERE task BETWEEN ?1 AND ?2")?);
+        removed
+            .layers
+            .extend(texts("SELECT object FROM workspace_layers WHERE task BETWEEN ?1 AND ?2")?);
+        let mut tasks = self.statement("SELECT id FROM tasks WHERE id BETWEEN ?1 AND ?2")?;
+        for task in tasks.query_map(params![first, last], |row| row.get(0))? {
+            removed.tasks.push(TaskId(task?));
+        }
+        for table in ["artifacts", "workspace_layers", "tests", "steps"] {
+            self.statement(&format!("DELETE FROM {table} WHERE task BETWEEN ?1 AND ?2"))?
+                .execute(params![first, last])?;
+        }
+        for table in ["tasks", "jobs"] {
+            self.statement(&format!("DELETE FROM {table} WHERE id BETWEEN ?1 AND ?2"))?
+                .execute(params![first, last])?;
+        }
+        self.statement("DELETE FROM workflows WHERE id = ?1")?.execute(params![workflow.0])?;
+        Ok(())
+    }
+
+    /// Removes texts that no row names any more; reads all runs, so do it seldom.
+    pub fn texts_sweep(&self) -> Result<usize, Error> {
+        let mut sweep = self.statement(
+            "DELETE FROM texts WHERE hash NOT IN (SELECT vcs FROM pipelines \
+             UNION SELECT config FROM pipelines WHERE config IS NOT NULL \
+             UNION SELECT compiled FROM pipelines WHERE compiled IS NOT NULL \
+             UNION SELECT spec FROM jobs WHERE spec IS NOT NULL)",
+        )?;
+        Ok(sweep.execute([])?)
+    }
+}
+
+impl Reader<'_> {
+    /// Pipelines by age, oldest first, after `after`; at most [`PAGE_MAX`].
+    pub fn pipeline_ages(&self, after: Option<PipelineId>) -> Result<Vec<Age>, Error> {
+        let mut list = self.statement(
+            "SELECT id, project, created_at FROM pipelines WHERE id > ?1 ORDER BY id LIMIT ?2",
+        )?;
+        let after = after.map_or(uuid::Uuid::nil(), |id| id.0);
+        let rows = list.query_map(params![after, PAGE_MAX], |row| {
+            Ok(Age {
+                pipeline: PipelineId(row.get(0)?),
+                project: ProjectId(row.get(1)?),
+                created_at: Timestamp(row.get(2)?),
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
