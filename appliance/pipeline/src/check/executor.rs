@@ -1,0 +1,133 @@
+//! `docker`, `machine` and `macos` of a processed job.
+
+use super::{
+    environment,
+    reader::{self, Reader},
+};
+use crate::{
+    diagnostic::Code,
+    report::Report,
+    syntax::{Map, Node, Span, Value},
+};
+use base::plan::{DockerImage, Executor};
+
+/// Where the job runs; `None` after an error. A resource class or shell that stands inside
+/// `machine` or `macos` is returned beside it.
+pub(super) struct Read {
+    pub executor: Executor,
+    pub resource_class: Option<String>,
+    pub shell: Option<String>,
+}
+
+/// Reads the one executor of a job.
+pub(super) fn read(job: &Map, at: Span, report: &mut Report) -> Option<Read> {
+    let found: Vec<&str> = ["docker", "machine", "macos"].into_iter().filter(|key| job.get(key).is_some()).collect();
+    let [kind] = found.as_slice() else {
+        let (message, hint) = match found.as_slice() {
+            [] => (
+                "0 subschemas matched instead of one: required key [docker], [machine] or [macos] not found".to_owned(),
+                "say where the job runs, for example `docker: [{image: cimg/base:stable}]` or `machine: true`".to_owned(),
+            ),
+            several => (
+                format!("{} subschemas matched instead of one: {}", several.len(), several.join(", ")),
+                format!("keep one of: {}", several.join(", ")),
+            ),
+        };
+        report.error_with(Code::MissingKey, at, message, hint);
+        return None;
+    };
+    let node = job.get(kind)?;
+    let mut read = match *kind {
+        "docker" => Read { executor: Executor::Docker { images: docker(node, report)? }, resource_class: None, shell: None },
+        "machine" => machine(node, report)?,
+        _ => macos(node, report)?,
+    };
+    let class = job.get("resource_class").and_then(Node::scalar_text).or(read.resource_class.clone());
+    if let Some(class) = class.filter(|class| class.starts_with("windows.") || class.starts_with("macos.")) {
+        read.executor = unsupported(node.at, &format!("the resource class `{class}`"), report);
+    }
+    Some(read)
+}
+
+fn docker(node: &Node, report: &mut Report) -> Option<Vec<DockerImage>> {
+    let Some(items) = node.as_list().filter(|items| !items.is_empty()) else {
+        reader::wrong_type(node, "JSONArray", report);
+        return None;
+    };
+    let images: Vec<Option<DockerImage>> = items.iter().map(|item| image(item, report)).collect();
+    images.into_iter().collect()
+}
+
+fn image(node: &Node, report: &mut Report) -> Option<DockerImage> {
+    let mut map = Reader::of(node, report)?;
+    map.only(&["image", "name", "entrypoint", "command", "user", "environment", "auth", "aws_auth", "gcp_auth"]);
+    let image = map.required_text("image");
+    if image.as_deref().is_some_and(|image| image.trim().is_empty()) {
+        map.report.error_with(Code::Value, map.at, "the image's name is empty", "give `image: name:tag`");
+    }
+    for key in ["auth", "aws_auth", "gcp_auth"] {
+        if let Some(auth) = map.get(key) {
+            if Reader::of(auth, map.report).is_some() {
+                map.report.warn(
+                    Code::NoEffect,
+                    auth.at,
+                    format!("`{key}` has no effect: images come from the local store"),
+                    "import the image with `appliance registry import`, and the job needs no login",
+                );
+            }
+        }
+    }
+    let environment = environment::read(map.get("environment"), map.report);
+    Some(DockerImage {
+        image: image?,
+        name: map.text("name"),
+        entrypoint: map.texts("entrypoint"),
+        command: map.texts("command"),
+        user: map.text("user"),
+        environment,
+    })
+}
+
+fn machine(node: &Node, report: &mut Report) -> Option<Read> {
+    let plain = |image| Read { executor: Executor::Machine { image }, resource_class: None, shell: None };
+    match &node.value {
+        Value::Bool(true) => return Some(plain(None)),
+        Value::Text(text) => {
+            let image = (&*text.text != "default").then(|| text.text.to_string());
+            return Some(plain(image));
+        }
+        Value::Map(_) => {}
+        _ => {
+            report.error_with(Code::WrongType, node.at, format!("expected type: Mapping, found: {}", node.schema_name()), "write `machine: true` or `machine: {image: …}`");
+            return None;
+        }
+    }
+    let mut map = Reader::of(node, report)?;
+    map.only(&["image", "docker_layer_caching", "enabled", "resource_class", "shell"]);
+    if map.boolean("docker_layer_caching") {
+        map.report.warn(Code::NoEffect, map.at, "`docker_layer_caching` has no effect here", "keep layers with `save_cache`, or remove the key");
+    }
+    map.boolean("enabled");
+    let image = map.text("image");
+    let (resource_class, shell) = (map.text("resource_class"), map.text("shell"));
+    let executor = match image.as_deref() {
+        Some(name) if name.starts_with("windows") => unsupported(node.at, &format!("the Windows image `{name}`"), report),
+        _ => Executor::Machine { image },
+    };
+    Some(Read { executor, resource_class, shell })
+}
+
+fn macos(node: &Node, report: &mut Report) -> Option<Read> {
+    let mut map = Reader::of(node, report)?;
+    map.only(&["xcode", "resource_class", "shell"]);
+    map.required_text("xcode");
+    let (resource_class, shell) = (map.text("resource_class"), map.text("shell"));
+    let executor = unsupported(node.at, "macOS", report);
+    Some(Read { executor, resource_class, shell })
+}
+
+fn unsupported(at: Span, what: &str, report: &mut Report) -> Executor {
+    let message = format!("{what} cannot run on this appliance, which runs Linux jobs; use `docker` or `machine: true`");
+    report.warn(Code::Unsupported, at, format!("{what} cannot run on this appliance: the job will fail"), "use `docker` or `machine: true`, or filter the job out");
+    Executor::Unsupported { message }
+}

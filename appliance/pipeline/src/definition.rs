@@ -1,0 +1,126 @@
+//! Rules of elements as written, whether or not anything uses them.
+//!
+//! Why: expansion sees only what is called; a misspelt key in an unused job should be told, too.
+//! An unused job that is null is let through, as on the original.
+
+use crate::{
+    diagnostic::{Code, nearest},
+    library::{Element, Library, Namespace},
+    report::Report,
+    syntax::{Map, Node},
+};
+
+/// Top-level keys with a meaning; all others are ignored (they hold YAML anchors).
+const TOP: [&str; 11] = [
+    "version", "setup", "orbs", "parameters", "executors", "commands", "jobs", "job-groups", "workflows",
+    "experimental", "build_agent",
+];
+
+const JOB: [&str; 18] = [
+    "docker", "machine", "macos", "executor", "steps", "environment", "working_directory", "shell", "parallelism",
+    "resource_class", "retention", "circleci_ip_ranges", "branches", "type", "plan_name", "description",
+    "parameters", "max_time",
+];
+
+const COMMAND: [&str; 3] = ["description", "parameters", "steps"];
+
+const EXECUTOR: [&str; 9] = [
+    "docker", "machine", "macos", "environment", "working_directory", "shell", "resource_class", "description",
+    "parameters",
+];
+
+/// Built-in steps that the configuration's own commands hide.
+pub(crate) fn hidden_built_ins(main: &Namespace) -> impl Iterator<Item = &str> {
+    const STEPS: [&str; 12] = [
+        "run", "checkout", "setup_remote_docker", "save_cache", "restore_cache", "persist_to_workspace",
+        "attach_workspace", "store_artifacts", "store_test_results", "add_ssh_keys", "deploy", "when",
+    ];
+    main.commands.keys().map(|name| &**name).filter(|name| STEPS.contains(name))
+}
+
+/// Checks all elements of the configuration.
+pub(crate) fn check(root: &Map, library: &Library, is_2_1: bool, report: &mut Report) {
+    top_level(root, report);
+    let Some(main) = library.main() else { return };
+    for (name, job) in &main.jobs {
+        element(name, job, "job", &JOB, is_2_1, report);
+    }
+    if !is_2_1 {
+        return;
+    }
+    for (name, command) in &main.commands {
+        element(name, command, "command", &COMMAND, is_2_1, report);
+        if command.node.as_map().is_some_and(|map| map.get("steps").is_none()) {
+            report.error_with(Code::MissingKey, command.at, "required key [steps] not found", format!("add `steps:` to command `{name}`"));
+        }
+    }
+    for (name, executor) in &main.executors {
+        element(name, executor, "executor", &EXECUTOR, is_2_1, report);
+    }
+    for name in hidden_built_ins(main) {
+        if let Some(command) = main.commands.get(name) {
+            let message = format!("Command '{name}' in commands.{name} may override built-in CircleCI command '{name}'");
+            report.warn(Code::Override, command.at, message, "rename the command unless this is meant");
+        }
+    }
+}
+
+/// A key that nearly is one with a meaning is probably misspelt.
+fn top_level(root: &Map, report: &mut Report) {
+    for entry in root.entries.iter().filter(|entry| !TOP.contains(&&*entry.key)) {
+        if let Some(near) = nearest(&entry.key, TOP).filter(|near| root.get(near).is_none()) {
+            report.warn(Code::UnexpectedKey, entry.key_at, format!("the top-level key `{}` is not known and ignored", entry.key), format!("did you mean `{near}`?"));
+        }
+    }
+}
+
+fn element(name: &str, element: &Element, kind: &str, known: &[&str], is_2_1: bool, report: &mut Report) {
+    if element.node.is_null() && kind == "job" {
+        return;
+    }
+    let Some(map) = element.node.as_map() else {
+        let message = format!("expected type: Mapping, found: {}", element.node.schema_name());
+        report.error_with(Code::WrongType, element.at, message, format!("give {kind} `{name}` its keys on lines of their own, indented below"));
+        return;
+    };
+    check_name(name, element, kind, report);
+    for entry in map.entries.iter().filter(|entry| !known.contains(&&*entry.key)) {
+        let hint = nearest(&entry.key, known.iter().copied()).map_or_else(
+            || format!("a {kind} holds: {}", known.join(", ")),
+            |near| format!("did you mean `{near}`?"),
+        );
+        let message = format!("extraneous key [{}] is not permitted", entry.key);
+        report.error_with(Code::UnexpectedKey, entry.key_at, message, hint);
+    }
+    if let (Some(entry), false) = (map.entry("parameters"), is_2_1) {
+        report.error_with(Code::Version, entry.key_at, "parameters need version 2.1", "write `version: 2.1`");
+    }
+    executors(map, kind, element, report);
+}
+
+fn executors(map: &Map, kind: &str, element: &Element, report: &mut Report) {
+    let keys: &[&str] = match kind {
+        "job" => &["docker", "machine", "macos", "executor"],
+        "executor" => &["docker", "machine", "macos"],
+        _ => return,
+    };
+    let is_build = map.get("type").and_then(Node::as_text).is_none_or(|kind| kind == "build");
+    let found: Vec<&str> = keys.iter().copied().filter(|key| map.get(key).is_some()).collect();
+    if found.len() != 1 && is_build {
+        let message = format!("{} subschemas matched instead of one: {}", found.len(), match found.as_slice() {
+            [] => format!("required key [{}] not found", keys.join("], [")),
+            several => several.join(", "),
+        });
+        report.error_with(Code::MissingKey, element.at, message, "say where it runs with exactly one of them, for example `docker: [{image: cimg/base:stable}]`");
+    }
+    if kind == "job" && is_build && map.get("steps").is_none() {
+        report.error_with(Code::MissingKey, element.at, "required key [steps] not found", "add `steps:`");
+    }
+}
+
+/// Names start with a letter; the original also takes capitals and dots in practice.
+fn check_name(name: &str, element: &Element, kind: &str, report: &mut Report) {
+    if name.trim().is_empty() || name.contains(['\n', '<', '>']) {
+        report.error_with(Code::Name, element.at, format!("'{name}' cannot name a {kind}"), "use letters, digits, `_` and `-`");
+    }
+}

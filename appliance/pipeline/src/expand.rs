@@ -1,0 +1,83 @@
+//! From elements and invocations to jobs without parameters, commands, matrices or conditions.
+//!
+//! One module for each concept; all share the [`Context`]. Invariants: work is bounded by a
+//! budget of steps and jobs, because commands that call commands multiply.
+
+mod executor;
+mod group;
+mod invocation;
+mod job;
+mod matrix;
+pub(crate) mod requires;
+mod steps;
+pub(crate) mod workflow;
+
+use crate::{
+    diagnostic::Code,
+    library::Library,
+    report::Report,
+    request::Values,
+    scope::{Arguments, Scope},
+    syntax::{Node, SourceId, Span},
+    template,
+};
+
+/// Steps of all jobs together, before a configuration is refused as too large.
+const STEPS_MAX: usize = 200_000;
+
+/// What every expansion needs.
+pub(crate) struct Context<'a> {
+    pub library: &'a Library,
+    pub values: &'a Values,
+    /// Pipeline parameters.
+    pub declared: &'a Arguments,
+    /// Version 2 has no `<< >>`.
+    pub templates: bool,
+    pub report: &'a mut Report,
+    steps_left: usize,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(
+        library: &'a Library,
+        values: &'a Values,
+        declared: &'a Arguments,
+        templates: bool,
+        report: &'a mut Report,
+    ) -> Self {
+        Self { library, values, declared, templates, report, steps_left: STEPS_MAX }
+    }
+
+    /// The scope of a place outside of all elements.
+    pub(crate) fn top(&self) -> Scope<'a> {
+        Scope { pipeline: self.values, declared: Some(self.declared), parameters: None, matrix: None }
+    }
+
+    /// The scope inside an element written in `source`.
+    pub(crate) fn inside<'b>(&self, parameters: &'b Arguments, source: SourceId) -> Scope<'b>
+    where
+        'a: 'b,
+    {
+        let top: Scope<'b> = self.top();
+        top.with_parameters(parameters, source)
+    }
+
+    /// Fills in a node; without a scope it was filled in by its writer already.
+    pub(crate) fn fill(&mut self, node: &Node, scope: Option<&Scope<'_>>) -> Node {
+        match scope {
+            Some(scope) if self.templates => template::fill(node, scope, self.report),
+            _ => node.clone(),
+        }
+    }
+
+    /// Takes one step from the budget; false when it is used up.
+    fn spend(&mut self, at: Span) -> bool {
+        if self.steps_left == 0 {
+            let message = format!("more than {STEPS_MAX} steps in all jobs together");
+            self.report.error_with(Code::Limit, at, message, "commands that call commands multiply; split the configuration");
+            return false;
+        }
+        self.steps_left -= 1;
+        true
+    }
+}

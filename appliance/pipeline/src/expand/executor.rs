@@ -1,0 +1,93 @@
+//! Named executors: `executor: name`, `{name: …, arguments}` or `{orb/name: {arguments}}`.
+
+use super::Context;
+use crate::{
+    diagnostic::Code,
+    library::Kind,
+    parameter,
+    syntax::{Map, Node, Span, Value},
+};
+use std::sync::Arc;
+
+type Given = Vec<(Arc<str>, Span, Node)>;
+
+impl Context<'_> {
+    /// The keys of the executor that a (filled in) reference means.
+    pub(super) fn executor(&mut self, reference: &Node) -> Option<Map> {
+        let (name, at, given) = self.executor_reference(reference)?;
+        let library = self.library;
+        let Some(element) = library.find(Kind::Executor, &name, at.source) else {
+            library.unknown(Kind::Executor, &name, at, &[], self.report);
+            return None;
+        };
+        self.report.push("executor", &name, at);
+        let arguments = parameter::bind(&element.declared, &given, at, self.report);
+        let scope = self.inside(&arguments, element.node.at.source);
+        let filled = self.fill(&element.node, Some(&scope));
+        let map = filled.as_map().map(|map| Map {
+            entries: map
+                .entries
+                .iter()
+                .filter(|entry| !["parameters", "description"].contains(&&*entry.key))
+                .cloned()
+                .collect(),
+        });
+        match &map {
+            Some(map) => self.check_executor_keys(map),
+            None => {
+                let message = format!("expected type: Mapping, found: {}", filled.schema_name());
+                self.report.error_with(Code::WrongType, element.at, message, "an executor holds `docker:`, `machine:` or `macos:`");
+            }
+        }
+        self.report.pop();
+        map
+    }
+
+    fn check_executor_keys(&mut self, map: &Map) {
+        const KEYS: [&str; 8] = [
+            "docker", "machine", "macos", "environment", "working_directory", "shell", "resource_class", "type",
+        ];
+        for entry in map.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
+            let hint = crate::diagnostic::nearest(&entry.key, KEYS).map_or_else(
+                || format!("permitted keys: {}", KEYS.join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            let message = format!("extraneous key [{}] is not permitted", entry.key);
+            self.report.error_with(Code::UnexpectedKey, entry.key_at, message, hint);
+        }
+    }
+
+    fn executor_reference(&mut self, reference: &Node) -> Option<(String, Span, Given)> {
+        match &reference.value {
+            Value::Text(text) => Some((text.text.to_string(), reference.at, vec![])),
+            Value::Map(map) => match (map.entry("name"), map.entries.as_slice()) {
+                (Some(name), _) => {
+                    let text = name.value.as_text()?.to_owned();
+                    let given = map
+                        .entries
+                        .iter()
+                        .filter(|entry| &*entry.key != "name")
+                        .map(|entry| (entry.key.clone(), entry.key_at, entry.value.clone()))
+                        .collect();
+                    Some((text, name.value.at, given))
+                }
+                (None, [entry]) => {
+                    let given = entry.value.as_map().map(|map| &map.entries[..]).unwrap_or_default();
+                    let given = given.iter().map(|e| (e.key.clone(), e.key_at, e.value.clone())).collect();
+                    Some((entry.key.to_string(), entry.key_at, given))
+                }
+                _ => {
+                    self.report.error_with(Code::MissingKey, reference.at, "required key [name] not found", "write `executor: {name: NAME, …}`");
+                    None
+                }
+            },
+            // Null follows from an error that is told already.
+            Value::Null => None,
+            _ => {
+                let message = format!("expected type: String, found: {}", reference.schema_name());
+                self.report.error(Code::WrongType, reference.at, message);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Job groups: a named part of a workflow, called like a job.
+//!
+//! A group becomes its jobs between an entry and an exit job that do nothing, so that others can
+//! require the whole group by one name. With a serial group the entry takes a lock, and a job that
+//! runs whatever happened gives it back.
+
+use super::{
+    Context,
+    invocation::{Call, CallKind},
+    requires::{self, Require},
+};
+use crate::{
+    diagnostic::Code,
+    filter::Filters,
+    syntax::{Map, Node, Span},
+};
+
+impl Context<'_> {
+    /// One entry of a workflow's `jobs`: a group's name, or a job's.
+    pub(super) fn entry(&mut self, item: &Node, out: &mut Vec<Call>) {
+        let name = item.as_text().or_else(|| item.as_map()?.entries.first().map(|e| &*e.key));
+        let groups = self.library.main().map(|main| &main.groups);
+        match groups.zip(name).and_then(|(groups, name)| groups.get(name)) {
+            Some(group) => self.group(item, group, out),
+            None => self.invocation(item, out),
+        }
+    }
+
+    fn group(&mut self, item: &Node, group: &Node, out: &mut Vec<Call>) {
+        let Some((reference, at, body)) = self.invocation_parts(item) else { return };
+        self.report.push("job-group", &reference, at);
+        self.check_group_keys(&body);
+        let top = self.top();
+        let mut shell = self.invocation_shell(&reference, at, &body, &top);
+        let prefix = if shell.is_named { shell.name.clone() } else { reference.clone() };
+        let mut inner = vec![];
+        for job in group.as_map().and_then(|map| map.get("jobs")).and_then(Node::as_list).unwrap_or_default() {
+            self.group_member(job, &mut inner);
+        }
+        if inner.is_empty() {
+            self.report.error_with(Code::MissingKey, group.at, "required key [jobs] not found", format!("list the jobs of group `{reference}` under `jobs:`"));
+        }
+        requires::number_duplicates(&mut inner);
+        requires::resolve(&reference, &mut inner, self.report);
+        for call in &mut inner {
+            call.name = format!("{prefix}/{}", call.name);
+            call.is_named = true;
+            call.alias = None;
+            call.requires.iter_mut().for_each(|r| r.name = format!("{prefix}/{}", r.name));
+        }
+        shell.name.clone_from(&prefix);
+        surround(shell, inner, out);
+        self.report.pop();
+    }
+
+    fn group_member(&mut self, job: &Node, inner: &mut Vec<Call>) {
+        let name = job.as_text().or_else(|| job.as_map()?.entries.first().map(|e| &*e.key));
+        let is_group = name.is_some_and(|name| self.library.main().is_some_and(|main| main.groups.contains_key(name)));
+        if is_group {
+            self.report.error_with(Code::Recursion, job.at, "a job group cannot hold another job group", "list the inner group's jobs here");
+            return;
+        }
+        self.invocation(job, inner);
+    }
+
+    fn check_group_keys(&mut self, body: &Map) {
+        const KEYS: [&str; 4] = ["requires", "filters", "name", "serial-group"];
+        for entry in body.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
+            let message = format!("extraneous key [{}] is not permitted", entry.key);
+            self.report.error_with(Code::UnexpectedKey, entry.key_at, message, format!("a job group takes: {}", KEYS.join(", ")));
+        }
+    }
+}
+
+/// Puts the entry before the group's roots, and the exits behind its leaves.
+fn surround(shell: Call, mut inner: Vec<Call>, out: &mut Vec<Call>) {
+    let prefix = shell.name.clone();
+    let at = shell.at;
+    let start = format!("{prefix}/group-start");
+    let locked = shell.serial_group.is_some();
+    let require = |name: &str, statuses: Vec<&'static str>| Require { name: name.into(), at, statuses };
+    let leaves: Vec<Require> = inner
+        .iter()
+        .filter(|call| !inner.iter().any(|other| other.requires.iter().any(|r| r.name == call.name)))
+        .map(|call| require(&call.name, vec![]))
+        .collect();
+    for call in inner.iter_mut().filter(|call| call.requires.is_empty()) {
+        call.requires.push(require(&start, vec![]));
+    }
+    // The exit carries the group's name: whoever requires the group requires it.
+    let end = Call { requires: leaves.clone(), ..synthetic(&prefix, at, CallKind::NoOp) };
+    let unlock = locked.then(|| Call {
+        requires: leaves.iter().map(|leaf| require(&leaf.name, vec!["terminal"])).collect(),
+        serial_group: shell.serial_group.clone(),
+        ..synthetic(&format!("{prefix}/group-unlock"), at, CallKind::Unlock)
+    });
+    let kind = if locked { CallKind::Lock } else { CallKind::NoOp };
+    out.push(Call { name: start, kind, is_named: true, ..shell });
+    out.append(&mut inner);
+    out.push(end);
+    out.extend(unlock);
+}
+
+fn synthetic(name: &str, at: Span, kind: CallKind) -> Call {
+    Call {
+        reference: name.into(),
+        at,
+        name: name.into(),
+        is_named: true,
+        alias: None,
+        is_copy: false,
+        kind,
+        requires: vec![],
+        context: None,
+        contexts: vec![],
+        filters_written: None,
+        // It stands or falls with the jobs it requires.
+        filters: Filters::Decided(true),
+        type_written: None,
+        serial_group: None,
+        job: None,
+    }
+}

@@ -1,0 +1,286 @@
+//! One entry of a workflow's `jobs`: its own keys, its matrix copies and the job's arguments.
+
+use super::{Context, job::Around, matrix::{self, Matrix}, requires::{self, Require}};
+use crate::{
+    diagnostic::{Code, nearest},
+    filter::{self, Filters},
+    library::{Element, Kind},
+    parameter,
+    scope::{Arguments, Scope},
+    syntax::{Entry, Map, Node, Span, Value},
+};
+
+/// What a call does when it is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallKind {
+    Build,
+    Approval,
+    NoOp,
+    Release,
+    Lock,
+    Unlock,
+}
+
+/// One job of one workflow, expanded.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// The job as referred to, `orb/job` included.
+    pub reference: String,
+    pub at: Span,
+    /// Final once the workflow has told duplicates apart.
+    pub name: String,
+    /// The name was given with `name:`.
+    pub is_named: bool,
+    /// What a copy of a matrix can be required by besides its name.
+    pub alias: Option<String>,
+    /// One of a matrix: requiring the alias means all of them.
+    pub is_copy: bool,
+    pub kind: CallKind,
+    pub requires: Vec<Require>,
+    /// As written, for the processed form.
+    pub context: Option<Node>,
+    pub contexts: Vec<String>,
+    /// As written, for the processed form.
+    pub filters_written: Option<Node>,
+    pub filters: Filters,
+    pub type_written: Option<Node>,
+    pub serial_group: Option<String>,
+    /// The processed job; absent for approvals and their like.
+    pub job: Option<Node>,
+}
+
+/// Keys of an invocation; all others are arguments of the job.
+const KEYS: [&str; 10] = [
+    "requires", "name", "context", "type", "filters", "matrix", "pre-steps", "post-steps", "serial-group",
+    "override-with",
+];
+
+/// Longest serial group, as on the original service.
+const SERIAL_GROUP_MAX: usize = 512;
+
+impl Context<'_> {
+    /// All calls that one entry of `jobs` makes: one, or a matrix of them.
+    pub(super) fn invocation(&mut self, node: &Node, out: &mut Vec<Call>) {
+        let Some((reference, at, body)) = self.invocation_parts(node) else { return };
+        self.report.push("job", &reference, at);
+        let top = self.top();
+        match body.get("matrix").filter(|matrix| !matrix.is_null()) {
+            None => out.extend(self.one(&reference, at, &body, &top, None)),
+            Some(node) => {
+                if let Some(matrix) = self.matrix(node, &top) {
+                    self.copies(&reference, at, &body, &matrix, out);
+                }
+            }
+        }
+        self.report.pop();
+    }
+
+    fn copies(&mut self, reference: &str, at: Span, body: &Map, matrix: &Matrix, out: &mut Vec<Call>) {
+        for copy in &matrix.copies {
+            let scope = Scope { matrix: Some(copy), ..self.top() };
+            let Some(mut call) = self.one(reference, at, body, &scope, Some(copy)) else { continue };
+            call.alias = Some(matrix.alias.clone().unwrap_or_else(|| reference.to_owned()));
+            call.is_copy = true;
+            if !call.is_named {
+                call.name = format!("{}-{}", call.name, matrix::suffix(copy));
+                call.is_named = true;
+            }
+            out.push(call);
+        }
+    }
+
+    /// `name`, or `{name: {keys}}`.
+    pub(super) fn invocation_parts(&mut self, node: &Node) -> Option<(String, Span, Map)> {
+        let top = self.top();
+        match &node.value {
+            Value::Text(_) => {
+                let filled = self.fill(node, Some(&top));
+                Some((filled.scalar_text().unwrap_or_default(), node.at, Map::default()))
+            }
+            Value::Map(map) => match map.entries.as_slice() {
+                [Entry { key, key_at, value }] => match &value.value {
+                    Value::Null => Some((key.to_string(), *key_at, Map::default())),
+                    Value::Map(body) => Some((key.to_string(), *key_at, (**body).clone())),
+                    _ => {
+                        let message = format!("expected type: Mapping, found: {}", value.schema_name());
+                        self.report.error_with(Code::WrongType, value.at, message, format!("give the keys of `{key}` on lines of their own, indented below it"));
+                        None
+                    }
+                },
+                entries => {
+                    let keys: Vec<&str> = map.keys().collect();
+                    let hint = match entries.first() {
+                        Some(first) if first.value.is_null() => format!("indent `{}` below `{}:` by two more spaces", keys[1..].join("`, `"), first.key),
+                        _ => "start each job with its own `- `".into(),
+                    };
+                    let message = format!("a job of a workflow has exactly one name, found {}: {}", keys.len(), keys.join(", "));
+                    self.report.error_with(Code::UnexpectedKey, node.at, message, hint);
+                    None
+                }
+            },
+            _ => {
+                self.report.error(Code::WrongType, node.at, format!("expected the name of a job, found {}", node.type_name()));
+                None
+            }
+        }
+    }
+
+    fn one(&mut self, reference: &str, at: Span, body: &Map, scope: &Scope<'_>, copy: Option<&Arguments>) -> Option<Call> {
+        let filled = self.filled_body(body, scope);
+        let library = self.library;
+        let chosen = self.overridden(&filled, reference, at);
+        let element = library.find(Kind::Job, &chosen, at.source);
+        let kind = self.call_kind(&filled, element)?;
+        let needs_job = matches!(kind, CallKind::Build);
+        if element.is_none() && needs_job {
+            let groups: Vec<&str> = library.main().map(|m| m.groups.keys().map(|k| &**k).collect()).unwrap_or_default();
+            library.unknown(Kind::Job, &chosen, at, &groups, self.report);
+            return None;
+        }
+        let mut call = self.plain_call(reference, at, &filled, kind);
+        let given = arguments(&filled, copy, at);
+        if let Some(element) = element {
+            let arguments = parameter::bind(&element.declared, &given, at, self.report);
+            if needs_job {
+                let around = Around {
+                    before: filled.get("pre-steps").filter(|n| !n.is_null()).cloned(),
+                    after: filled.get("post-steps").filter(|n| !n.is_null()).cloned(),
+                };
+                call.job = self.job(element, &arguments, &around);
+            }
+        } else {
+            for (name, at, _) in &given {
+                let hint = nearest(name, KEYS).map_or_else(|| format!("permitted keys: {}", KEYS.join(", ")), |near| format!("did you mean `{near}`?"));
+                self.report.error_with(Code::UnexpectedArgument, *at, format!("Unexpected argument(s): {name}"), hint);
+            }
+        }
+        Some(call)
+    }
+
+    /// A group's call: the keys of an invocation without a job behind it.
+    pub(super) fn invocation_shell(&mut self, reference: &str, at: Span, body: &Map, scope: &Scope<'_>) -> Call {
+        let filled = self.filled_body(body, scope);
+        self.plain_call(reference, at, &filled, CallKind::NoOp)
+    }
+
+    fn filled_body(&mut self, body: &Map, scope: &Scope<'_>) -> Map {
+        let entries = body
+            .entries
+            .iter()
+            .filter(|entry| &*entry.key != "matrix")
+            .map(|entry| Entry { key: entry.key.clone(), key_at: entry.key_at, value: self.fill(&entry.value, Some(scope)) })
+            .collect();
+        Map { entries }
+    }
+
+    /// `override-with` replaces the job by an orb's, if the orb has it.
+    fn overridden(&mut self, body: &Map, reference: &str, at: Span) -> String {
+        match body.get("override-with").and_then(Node::as_text) {
+            Some(other) if self.library.find(Kind::Job, other, at.source).is_some() => other.to_owned(),
+            _ => reference.to_owned(),
+        }
+    }
+
+    fn call_kind(&mut self, body: &Map, element: Option<&Element>) -> Option<CallKind> {
+        let own = element.and_then(|element| element.node.as_map()).and_then(|map| map.get("type"));
+        let Some(node) = body.get("type").or(own).filter(|node| !node.is_null()) else { return Some(CallKind::Build) };
+        const TYPES: [&str; 6] = ["build", "approval", "no-op", "release", "lock", "unlock"];
+        match node.as_text() {
+            Some("build") => Some(CallKind::Build),
+            Some("approval") => Some(CallKind::Approval),
+            Some("no-op") => Some(CallKind::NoOp),
+            Some("release") => Some(CallKind::Release),
+            Some("lock") => Some(CallKind::Lock),
+            Some("unlock") => Some(CallKind::Unlock),
+            other => {
+                let hint = nearest(other.unwrap_or_default(), TYPES)
+                    .map_or_else(|| format!("known types: {}", TYPES.join(", ")), |near| format!("did you mean `{near}`?"));
+                self.report.error_with(Code::Value, node.at, "Input not a valid enum value", hint);
+                None
+            }
+        }
+    }
+
+    fn plain_call(&mut self, reference: &str, at: Span, body: &Map, kind: CallKind) -> Call {
+        let name = body.get("name").filter(|node| !node.is_null());
+        if let Some(node) = name.filter(|node| node.scalar_text().is_none_or(|text| text.trim().is_empty())) {
+            self.report.error_with(Code::Value, node.at, format!("expected type: String, found: {}", node.schema_name()), "a job's name is a text that is not empty");
+        }
+        let name = name.and_then(Node::scalar_text).filter(|text| !text.trim().is_empty());
+        let written = body.get("filters").filter(|node| !node.is_null()).cloned();
+        let top = self.top();
+        let filters = written.as_ref().map(|node| filter::read(node, &top, self.report)).unwrap_or_default();
+        let (context, contexts) = self.contexts(body);
+        Call {
+            reference: reference.into(),
+            at,
+            is_named: name.is_some(),
+            name: name.unwrap_or_else(|| reference.into()),
+            alias: None,
+            is_copy: false,
+            kind,
+            requires: requires::read(body.get("requires"), self.report),
+            context,
+            contexts,
+            filters_written: written,
+            filters,
+            type_written: body.get("type").cloned(),
+            serial_group: self.serial_group(body),
+            job: None,
+        }
+    }
+
+    fn contexts(&mut self, body: &Map) -> (Option<Node>, Vec<String>) {
+        let Some(node) = body.get("context").filter(|node| !node.is_null()) else { return (None, vec![]) };
+        let items = node.as_list().map_or_else(|| std::slice::from_ref(node), |items| items);
+        let mut names: Vec<String> = vec![];
+        for item in items {
+            match &item.value {
+                Value::List(_) | Value::Map(_) => {
+                    let message = format!("expected type: String, found: {}", item.schema_name());
+                    self.report.error_with(Code::WrongType, item.at, message, "`context` is a name or a list of names");
+                }
+                // An expression may leave out a context by giving an empty text.
+                _ => match item.scalar_text() {
+                    Some(name) if name.is_empty() || names.contains(&name) => {}
+                    Some(name) => names.push(name),
+                    None => {}
+                },
+            }
+        }
+        (Some(node.clone()), names)
+    }
+
+    fn serial_group(&mut self, body: &Map) -> Option<String> {
+        let node = body.get("serial-group").filter(|node| !node.is_null())?;
+        let text = node.scalar_text().unwrap_or_default();
+        let fits = !text.is_empty()
+            && text.len() <= SERIAL_GROUP_MAX
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || "._/-".contains(c));
+        if !fits {
+            self.report.error_with(
+                Code::Value,
+                node.at,
+                format!("serial-group '{}' is not valid", text.chars().take(60).collect::<String>()),
+                format!("use 1 to {SERIAL_GROUP_MAX} letters, digits, `.`, `_`, `/` and `-`"),
+            );
+        }
+        fits.then_some(text)
+    }
+}
+
+/// Arguments of the job: the keys that are not the invocation's, and the matrix copy's values.
+fn arguments(body: &Map, copy: Option<&Arguments>, at: Span) -> Vec<(std::sync::Arc<str>, Span, Node)> {
+    let mut given: Vec<_> = body
+        .entries
+        .iter()
+        .filter(|entry| !KEYS.contains(&&*entry.key))
+        .map(|entry| (entry.key.clone(), entry.key_at, entry.value.clone()))
+        .collect();
+    for (name, value) in copy.into_iter().flatten() {
+        given.retain(|(key, ..)| key != name);
+        let place = if value.at.line == 0 { at } else { value.at };
+        given.push((name.clone(), place, value.clone()));
+    }
+    given
+}

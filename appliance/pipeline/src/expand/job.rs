@@ -1,0 +1,140 @@
+//! One invocation of a job to its processed form: executor and steps in place, nothing to fill in.
+//!
+//! Order of keys, as observed: the executor's keys first, then the job's own in written order, an
+//! own key winning at the executor's place; the executor's `environment` joins the job's as a
+//! list; `resource_class` and `shell` written inside an executor's `machine` come last.
+
+use super::Context;
+use crate::{
+    diagnostic::Code,
+    library::Element,
+    scope::Arguments,
+    syntax::{Entry, Map, Node, Span, Value},
+};
+
+/// Steps that an invocation puts around a job's own.
+#[derive(Debug, Default)]
+pub(super) struct Around {
+    pub before: Option<Node>,
+    pub after: Option<Node>,
+}
+
+impl Context<'_> {
+    /// The processed job, or `None` when it is not a map.
+    pub(super) fn job(&mut self, element: &Element, arguments: &Arguments, around: &Around) -> Option<Node> {
+        let Some(body) = element.node.as_map() else {
+            let message = format!("expected type: Mapping, found: {}", element.node.schema_name());
+            self.report.error_with(Code::WrongType, element.at, message, "give the job an executor and `steps`");
+            return None;
+        };
+        let scope = self.inside(arguments, element.node.at.source);
+        let mut job = Map::default();
+        let mut inherited = Inherited::default();
+        if let Some(reference) = body.get("executor") {
+            let filled = self.fill(reference, Some(&scope));
+            let executor = self.executor(&filled).unwrap_or_default();
+            inherited = Inherited::take(executor, &mut job);
+        }
+        for entry in &body.entries {
+            let value = match &*entry.key {
+                "parameters" | "description" | "executor" => continue,
+                "steps" => {
+                    let mut steps = vec![];
+                    around.before.iter().for_each(|list| self.steps(list, None, &mut steps));
+                    self.steps(&entry.value, Some(&scope), &mut steps);
+                    around.after.iter().for_each(|list| self.steps(list, None, &mut steps));
+                    Node::list(steps, entry.value.at)
+                }
+                "environment" => inherited.environment(&self.fill(&entry.value, Some(&scope))),
+                _ => self.fill(&entry.value, Some(&scope)),
+            };
+            place(&mut job, entry, value);
+        }
+        inherited.finish(&mut job, element.at);
+        Some(Node::map(job, element.at))
+    }
+}
+
+fn place(job: &mut Map, entry: &Entry, value: Node) {
+    match job.entries.iter_mut().find(|e| e.key == entry.key) {
+        Some(found) => found.value = value,
+        None => job.entries.push(Entry { key: entry.key.clone(), key_at: entry.key_at, value }),
+    }
+}
+
+/// What a named executor hands to a job beyond its plain keys.
+#[derive(Default)]
+struct Inherited {
+    is_named: bool,
+    environment: Option<Node>,
+    last: Vec<Entry>,
+}
+
+impl Inherited {
+    fn take(executor: Map, job: &mut Map) -> Self {
+        let mut inherited = Self { is_named: true, ..Self::default() };
+        for mut entry in executor.entries {
+            match (&*entry.key, &entry.value.value) {
+                ("environment", _) => inherited.environment = Some(entry.value),
+                ("machine", Value::Map(machine)) => {
+                    let (last, kept): (Vec<Entry>, Vec<Entry>) = machine
+                        .entries
+                        .iter()
+                        .cloned()
+                        .partition(|e| ["resource_class", "shell"].contains(&&*e.key));
+                    inherited.last = last;
+                    entry.value = match kept.is_empty() {
+                        true => Node::new(Value::Bool(true), entry.value.at),
+                        false => Node::map(Map { entries: kept }, entry.value.at),
+                    };
+                    job.entries.push(entry);
+                }
+                _ => job.entries.push(entry),
+            }
+        }
+        inherited
+    }
+
+    /// The job's environment with the executor's before it.
+    fn environment(&mut self, own: &Node) -> Node {
+        if !self.is_named {
+            return own.clone();
+        }
+        let own_list = variables(own);
+        let mut list = self.environment.take().map(|node| variables(&node)).unwrap_or_default();
+        let named = |node: &Node| node.as_map().and_then(|m| m.entries.first()).map(|e| e.key.clone());
+        list.retain(|node| !own_list.iter().any(|own| named(own) == named(node)));
+        list.extend(own_list);
+        Node::list(list, own.at)
+    }
+
+    fn finish(self, job: &mut Map, at: Span) {
+        let mut last = self.last;
+        if let Some(environment) = self.environment {
+            let list = Node::list(variables(&environment), environment.at);
+            last.push(Entry { key: "environment".into(), key_at: at, value: list });
+        }
+        for entry in last {
+            if job.get(&entry.key).is_none() {
+                job.entries.push(entry);
+            }
+        }
+    }
+}
+
+/// An `environment` as a list with one variable each; other shapes pass through to be refused.
+fn variables(node: &Node) -> Vec<Node> {
+    match &node.value {
+        Value::Map(map) => map
+            .entries
+            .iter()
+            .map(|entry| Node::map(Map { entries: vec![entry.clone()] }, entry.key_at))
+            .collect(),
+        Value::List(items) => items.iter().flat_map(|item| match item.as_map() {
+            Some(_) => variables(item),
+            None => vec![item.clone()],
+        }).collect(),
+        Value::Null => vec![],
+        _ => vec![node.clone()],
+    }
+}

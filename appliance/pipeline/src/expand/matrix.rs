@@ -1,0 +1,127 @@
+//! Matrices: one invocation to many.
+//!
+//! Decisions where the original's documents disagree: copies are listed with the alphabetically
+//! first parameter as the outer loop, and a copy's default name joins its values in the same
+//! order (`test-14.17.6-docker`). Values in `exclude` are filled in like all others.
+
+use super::Context;
+use crate::{
+    diagnostic::{Code, nearest},
+    scope::{Arguments, Scope},
+    syntax::{Map, Node, Value},
+};
+
+/// Copies of one matrix; the original documents 128 for its API, larger ones were seen to work.
+const COPIES_MAX: usize = 1024;
+
+/// A matrix read.
+pub(super) struct Matrix {
+    pub alias: Option<String>,
+    /// One set of values for each copy, sorted by parameter name.
+    pub copies: Vec<Arguments>,
+}
+
+impl Context<'_> {
+    /// Reads a `matrix:`; `None` after an error that leaves nothing to expand.
+    pub(super) fn matrix(&mut self, node: &Node, scope: &Scope<'_>) -> Option<Matrix> {
+        const KEYS: [&str; 3] = ["parameters", "exclude", "alias"];
+        let filled = self.fill(node, Some(scope));
+        let Some(map) = filled.as_map() else {
+            let message = format!("expected type: Mapping, found: {}", filled.schema_name());
+            self.report.error_with(Code::Matrix, node.at, message, "a matrix holds `parameters`, `exclude` and `alias`");
+            return None;
+        };
+        for entry in map.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
+            let hint = nearest(&entry.key, KEYS).map_or_else(
+                || format!("permitted keys: {}", KEYS.join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            self.report.error_with(Code::Matrix, entry.key_at, format!("extraneous key [{}] is not permitted", entry.key), hint);
+        }
+        let parameters = self.matrix_parameters(map, &filled)?;
+        let excluded = self.matrix_excluded(map, &parameters);
+        let copies = product(&parameters).into_iter().filter(|copy| !excluded.iter().any(|out| equal(copy, out))).collect::<Vec<_>>();
+        if copies.is_empty() {
+            self.report.error_with(Code::Matrix, node.at, "the matrix leaves no job: all combinations are excluded", "remove an entry of `exclude`");
+        }
+        Some(Matrix { alias: map.get("alias").and_then(Node::scalar_text), copies })
+    }
+
+    fn matrix_parameters(&mut self, map: &Map, filled: &Node) -> Option<Vec<(String, Vec<Node>)>> {
+        let Some(parameters) = map.get("parameters").and_then(Node::as_map).filter(|p| !p.entries.is_empty()) else {
+            self.report.error_with(Code::Matrix, filled.at, "required key [parameters] not found", "list the values of at least one parameter under `parameters`");
+            return None;
+        };
+        let mut list = vec![];
+        for entry in &parameters.entries {
+            match &entry.value.value {
+                Value::List(values) if !values.is_empty() => list.push((entry.key.to_string(), values.to_vec())),
+                Value::List(_) => self.report.error_with(Code::Matrix, entry.value.at, format!("matrix parameter '{}' has no values", entry.key), "list at least one value"),
+                _ => self.report.error_with(
+                    Code::Matrix,
+                    entry.value.at,
+                    format!("expected type: JSONArray, found: {}", entry.value.schema_name()),
+                    format!("write `{}: [value, …]`", entry.key),
+                ),
+            }
+        }
+        list.sort_by(|a, b| a.0.cmp(&b.0));
+        let copies = list.iter().fold(1_usize, |n, (_, values)| n.saturating_mul(values.len()));
+        if copies > COPIES_MAX {
+            self.report.error_with(Code::Limit, filled.at, format!("the matrix makes {copies} jobs, at most {COPIES_MAX} are allowed"), "split it over several workflows");
+            return None;
+        }
+        (list.len() == parameters.entries.len()).then_some(list)
+    }
+
+    fn matrix_excluded(&mut self, map: &Map, parameters: &[(String, Vec<Node>)]) -> Vec<Arguments> {
+        let mut excluded = vec![];
+        for item in map.get("exclude").and_then(Node::as_list).unwrap_or_default() {
+            let given = item.as_map();
+            let is_whole = given.is_some_and(|given| {
+                given.entries.len() == parameters.len() && parameters.iter().all(|(name, _)| given.get(name).is_some())
+            });
+            match given.filter(|_| is_whole) {
+                Some(given) => excluded.push(given.entries.iter().map(|e| (e.key.clone(), e.value.clone())).collect()),
+                None => {
+                    let names: Vec<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
+                    self.report.error_with(
+                        Code::Matrix,
+                        item.at,
+                        "an entry of `exclude` must give a value to every matrix parameter",
+                        format!("give all of: {}", names.join(", ")),
+                    );
+                }
+            }
+        }
+        if let Some(other) = map.get("exclude").filter(|node| node.as_list().is_none() && !node.is_null()) {
+            self.report.error(Code::Matrix, other.at, format!("expected type: JSONArray, found: {}", other.schema_name()));
+        }
+        excluded
+    }
+}
+
+/// All combinations, the first parameter changing slowest.
+fn product(parameters: &[(String, Vec<Node>)]) -> Vec<Arguments> {
+    parameters.iter().fold(vec![Arguments::new()], |copies, (name, values)| {
+        copies
+            .iter()
+            .flat_map(|copy| {
+                values.iter().map(move |value| {
+                    let mut next = copy.clone();
+                    next.insert(name.as_str().into(), value.clone());
+                    next
+                })
+            })
+            .collect()
+    })
+}
+
+fn equal(copy: &Arguments, other: &Arguments) -> bool {
+    copy.iter().all(|(name, value)| other.get(name).is_some_and(|o| o.same(value)))
+}
+
+/// The part of a copy's name that tells it from the others.
+pub(super) fn suffix(copy: &Arguments) -> String {
+    copy.values().map(|value| value.scalar_text().unwrap_or_else(|| value.type_name().into())).collect::<Vec<_>>().join("-")
+}

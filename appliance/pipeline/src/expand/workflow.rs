@@ -1,0 +1,146 @@
+//! One workflow: its condition, its jobs, its triggers.
+
+use super::{Context, invocation::Call, requires};
+use crate::{
+    condition::{self, Place},
+    cron::Cron,
+    diagnostic::{Code, nearest},
+    filter::{self, Rule},
+    syntax::{Map, Node, Span, Value},
+};
+
+pub(crate) use super::invocation::CallKind;
+
+/// A workflow whose condition holds.
+#[derive(Debug)]
+pub(crate) struct Workflow {
+    pub name: String,
+    pub at: Span,
+    pub calls: Vec<Call>,
+    pub triggers: Option<Node>,
+    pub schedules: Vec<Schedule>,
+    pub max_auto_reruns: u8,
+}
+
+/// A scheduled trigger written in the configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Schedule {
+    pub cron: Cron,
+    pub branches: Option<Rule>,
+}
+
+/// Reruns of a workflow by itself.
+const AUTO_RERUNS_MAX: i64 = 5;
+
+impl Context<'_> {
+    /// Expands one workflow; `None` when its condition does not hold or it is not a map.
+    pub(crate) fn workflow(&mut self, name: &str, at: Span, node: &Node) -> Option<Workflow> {
+        self.report.push("workflow", name, at);
+        let workflow = self.workflow_body(name, at, node);
+        self.report.pop();
+        workflow
+    }
+
+    fn workflow_body(&mut self, name: &str, at: Span, node: &Node) -> Option<Workflow> {
+        let Some(map) = node.as_map() else {
+            let message = format!("expected type: Mapping, found: {}", node.schema_name());
+            self.report.error_with(Code::WrongType, if node.is_null() { at } else { node.at }, message, "a workflow holds `jobs:`");
+            return None;
+        };
+        self.check_workflow_keys(map);
+        let holds = self.workflow_condition(map);
+        let mut calls = vec![];
+        for item in self.workflow_jobs(map, at) {
+            self.entry(&item, &mut calls);
+        }
+        requires::number_duplicates(&mut calls);
+        requires::resolve(name, &mut calls, self.report);
+        requires::check_cycles(name, &calls, self.report);
+        let triggers = map.get("triggers").filter(|node| !node.is_null()).cloned();
+        let schedules = triggers.as_ref().map(|node| self.schedules(node)).unwrap_or_default();
+        let max_auto_reruns = self.max_auto_reruns(map);
+        holds.then_some(Workflow { name: name.into(), at, calls, triggers, schedules, max_auto_reruns })
+    }
+
+    fn check_workflow_keys(&mut self, map: &Map) {
+        const KEYS: [&str; 6] = ["jobs", "when", "unless", "triggers", "max_auto_reruns", "description"];
+        for entry in map.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
+            let hint = nearest(&entry.key, KEYS).map_or_else(
+                || format!("permitted keys: {}", KEYS.join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            let message = format!("extraneous key [{}] is not permitted", entry.key);
+            self.report.error_with(Code::UnexpectedKey, entry.key_at, message, hint);
+        }
+    }
+
+    fn workflow_condition(&mut self, map: &Map) -> bool {
+        let top = self.top();
+        let mut part = |key: &str| map.get(key).map(|node| condition::holds(node, Place::Workflow, &top, self.report));
+        let (when, unless) = (part("when"), part("unless"));
+        if let (Some(_), Some(entry)) = (when, map.entry("unless")) {
+            self.report.error_with(Code::Logic, entry.key_at, "a workflow has `when` or `unless`, not both", "combine them: `when: {and: [a, {not: b}]}`");
+        }
+        when.unwrap_or(true) && !unless.unwrap_or(false)
+    }
+
+    fn workflow_jobs(&mut self, map: &Map, at: Span) -> Vec<Node> {
+        let Some(jobs) = map.get("jobs") else {
+            self.report.error_with(Code::MissingKey, at, "required key [jobs] not found", "list the workflow's jobs under `jobs:`");
+            return vec![];
+        };
+        match &jobs.value {
+            Value::List(items) if !items.is_empty() => items.to_vec(),
+            // Older configurations write the jobs as a map.
+            Value::Map(map) if !map.entries.is_empty() => map
+                .entries
+                .iter()
+                .map(|entry| Node::map(Map { entries: vec![entry.clone()] }, entry.key_at))
+                .collect(),
+            _ => {
+                let message = format!("expected type: JSONArray, found: {}", jobs.schema_name());
+                self.report.error_with(Code::WrongType, jobs.at, message, "list at least one job");
+                vec![]
+            }
+        }
+    }
+
+    fn max_auto_reruns(&mut self, map: &Map) -> u8 {
+        let Some(node) = map.get("max_auto_reruns").filter(|node| !node.is_null()) else { return 0 };
+        let top = self.top();
+        match self.fill(node, Some(&top)).value {
+            Value::Int(number @ 0..=AUTO_RERUNS_MAX) => u8::try_from(number).unwrap_or(0),
+            _ => {
+                self.report.error_with(Code::Value, node.at, "max_auto_reruns is not a number from 1 to 5", "write `max_auto_reruns: 3`");
+                0
+            }
+        }
+    }
+
+    fn schedules(&mut self, node: &Node) -> Vec<Schedule> {
+        let mut found = vec![];
+        for item in node.as_list().unwrap_or_default() {
+            let Some(schedule) = item.as_map().and_then(|map| map.get("schedule")).and_then(Node::as_map) else {
+                self.report.error_with(Code::MissingKey, item.at, "required key [schedule] not found", "write `- schedule: {cron: \"0 3 * * *\", filters: {branches: {only: main}}}`");
+                continue;
+            };
+            let filters = schedule.get("filters").and_then(Node::as_map).and_then(|map| map.get("branches"));
+            if filters.is_none() {
+                self.report.error_with(Code::MissingKey, item.at, "required key [filters] not found", "a schedule names its branches: `filters: {branches: {only: main}}`");
+            }
+            let branches = filters.and_then(|node| filter::rule(node, self.report));
+            let Some(cron) = schedule.get("cron") else {
+                self.report.error_with(Code::MissingKey, item.at, "required key [cron] not found", "add `cron: \"0 3 * * *\"` (UTC)");
+                continue;
+            };
+            match Cron::parse(&cron.scalar_text().unwrap_or_default()) {
+                Ok(cron) => found.push(Schedule { cron, branches }),
+                Err(error) => self.report.error(Code::Value, cron.at, error.to_string()),
+            }
+        }
+        if node.as_list().is_none() {
+            self.report.error(Code::WrongType, node.at, format!("expected type: JSONArray, found: {}", node.schema_name()));
+        }
+        found
+    }
+}

@@ -1,0 +1,117 @@
+//! A tree to a value.
+
+use super::{Expr, ExpressionError, pattern::Pattern};
+use crate::{
+    scope::Scope,
+    syntax::{Node, Value},
+};
+use std::cmp::Ordering;
+
+/// What counts as true: all but `false`, null, zero, NaN and the empty text. An empty list of
+/// steps counts as false, too, so that `condition: << parameters.after >>` works.
+pub(crate) fn truthy(node: &Node) -> bool {
+    match &node.value {
+        Value::Null => false,
+        Value::Bool(on) => *on,
+        Value::Int(number) => *number != 0,
+        Value::Float(number) => *number != 0.0 && !number.is_nan(),
+        Value::Text(text) => !text.text.is_empty(),
+        Value::List(items) => !items.is_empty(),
+        Value::Map(map) => !map.entries.is_empty(),
+    }
+}
+
+/// Evaluates in a scope.
+pub(crate) fn evaluate(expr: &Expr, scope: &Scope<'_>) -> Result<Node, ExpressionError> {
+    match expr {
+        Expr::Literal(node) => Ok(node.clone()),
+        Expr::Name(name) => scope.lookup(name),
+        Expr::Pattern(_) => {
+            Err(ExpressionError::Syntax("a /pattern/ can stand only after `matches`".into()))
+        }
+        Expr::Not(inner) => {
+            let value = evaluate(inner, scope)?;
+            Ok(Node::new(Value::Bool(!truthy(&value)), value.at))
+        }
+        Expr::And(left, right) => {
+            let value = evaluate(left, scope)?;
+            if truthy(&value) { evaluate(right, scope) } else { Ok(value) }
+        }
+        Expr::Or(left, right) => {
+            let value = evaluate(left, scope)?;
+            if truthy(&value) { Ok(value) } else { evaluate(right, scope) }
+        }
+        Expr::Compare(operator, left, right) => {
+            let left = evaluate(left, scope)?;
+            let holds = compare(operator, &left, right, scope)?;
+            Ok(Node::new(Value::Bool(holds), left.at))
+        }
+    }
+}
+
+fn compare(
+    operator: &str,
+    left: &Node,
+    right: &Expr,
+    scope: &Scope<'_>,
+) -> Result<bool, ExpressionError> {
+    if operator == "matches" {
+        return matches(left, right, scope);
+    }
+    let right = evaluate(right, scope)?;
+    match operator {
+        "==" => Ok(left.same(&right)),
+        "!=" => Ok(!left.same(&right)),
+        "starts-with" => match (left.as_text(), right.as_text()) {
+            (Some(text), Some(prefix)) => Ok(text.starts_with(prefix)),
+            _ => Err(operands(operator, "strings", left, &right)),
+        },
+        _ => {
+            let order = match (number(left), number(&right)) {
+                (Some(a), Some(b)) => a.partial_cmp(&b),
+                _ => return Err(operands(operator, "numbers", left, &right)),
+            };
+            Ok(match operator {
+                "<" => order == Some(Ordering::Less),
+                "<=" => matches!(order, Some(Ordering::Less | Ordering::Equal)),
+                ">" => order == Some(Ordering::Greater),
+                _ => matches!(order, Some(Ordering::Greater | Ordering::Equal)),
+            })
+        }
+    }
+}
+
+fn matches(left: &Node, right: &Expr, scope: &Scope<'_>) -> Result<bool, ExpressionError> {
+    let pattern = match right {
+        Expr::Pattern(pattern) => pattern.clone(),
+        other => match evaluate(other, scope)? {
+            node if node.as_text().is_some() => node.as_text().unwrap_or_default().to_owned(),
+            node => return Err(operands("matches", "strings", left, &node)),
+        },
+    };
+    // A value that this trigger does not have matches nothing.
+    let text = match &left.value {
+        Value::Null => "",
+        Value::Text(text) => &text.text,
+        _ => return Err(operands("matches", "strings", left, left)),
+    };
+    let pattern = Pattern::new(&pattern).map_err(|error| ExpressionError::Syntax(error.to_string()))?;
+    Ok(pattern.matches(text))
+}
+
+fn number(node: &Node) -> Option<f64> {
+    match node.value {
+        #[expect(clippy::cast_precision_loss, reason = "comparisons are made on numbers of any size")]
+        Value::Int(number) => Some(number as f64),
+        Value::Float(number) => Some(number),
+        _ => None,
+    }
+}
+
+fn operands(operator: &str, wanted: &str, left: &Node, right: &Node) -> ExpressionError {
+    ExpressionError::Operands(format!(
+        "`{operator}` compares {wanted} only, not {} with {}",
+        left.type_name(),
+        right.type_name()
+    ))
+}

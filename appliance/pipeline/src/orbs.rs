@@ -1,0 +1,161 @@
+//! Orb sources that a compilation may refer to, already loaded: nothing is fetched here.
+//!
+//! References: `ns/name@1.2.3`, `@1.2`, `@1`, `@volatile` (the newest release), `@dev:label`, or
+//! an `https://` address. A partial version means the newest that fits.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+/// A version of an orb.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OrbVersion {
+    /// `dev:label`
+    Dev(String),
+    /// `1.2.3`
+    Release(u64, u64, u64),
+}
+
+/// A text that is not a reference to one version of an orb.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` does not name one version of an orb: expected NAMESPACE/ORB@1.2.3 or NAMESPACE/ORB@dev:LABEL")]
+pub struct OrbReferenceError(String);
+
+/// Orb sources by name and version, and by address.
+#[derive(Debug, Clone, Default)]
+pub struct Orbs {
+    registry: BTreeMap<String, BTreeMap<OrbVersion, Arc<str>>>,
+    addresses: BTreeMap<String, Arc<str>>,
+}
+
+/// An orb found: what the reference resolved to, and its source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundOrb {
+    /// `ns/name@1.2.3`, or the address.
+    pub resolved: String,
+    /// Its packed YAML.
+    pub text: Arc<str>,
+}
+
+impl fmt::Display for OrbVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dev(label) => write!(f, "dev:{label}"),
+            Self::Release(major, minor, patch) => write!(f, "{major}.{minor}.{patch}"),
+        }
+    }
+}
+
+impl OrbVersion {
+    /// Reads `1.2.3` or `dev:label`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Some(label) = text.strip_prefix("dev:") {
+            return is_dev_label(label).then(|| Self::Dev(label.into()));
+        }
+        match numbers(text)?.as_slice() {
+            [major, minor, patch] => Some(Self::Release(*major, *minor, *patch)),
+            _ => None,
+        }
+    }
+}
+
+fn is_dev_label(label: &str) -> bool {
+    !label.is_empty()
+        && label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-_".contains(c))
+}
+
+fn numbers(text: &str) -> Option<Vec<u64>> {
+    let list: Option<Vec<u64>> = text
+        .split('.')
+        .map(|part| part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok()).flatten())
+        .collect();
+    list.filter(|list| (1..=3).contains(&list.len()))
+}
+
+fn is_part(part: &str) -> bool {
+    part.len() >= 2
+        && part.starts_with(|c: char| c.is_ascii_lowercase())
+        && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c))
+}
+
+/// Splits `ns/name@version` and checks its form (a version may be partial).
+pub(crate) fn split_reference(reference: &str) -> Option<(&str, &str)> {
+    let (name, version) = reference.split_once('@')?;
+    let (namespace, orb) = name.split_once('/')?;
+    let version_fits = version == "volatile"
+        || version.strip_prefix("dev:").is_some_and(is_dev_label)
+        || numbers(version).is_some();
+    (is_part(namespace) && is_part(orb) && version_fits).then_some((name, version))
+}
+
+impl Orbs {
+    /// Adds the source of one version, `ns/name@1.2.3` or `ns/name@dev:label`.
+    ///
+    /// # Errors
+    /// The reference is partial or not a reference.
+    pub fn add(&mut self, reference: &str, text: impl Into<Arc<str>>) -> Result<(), OrbReferenceError> {
+        let error = || OrbReferenceError(reference.chars().take(120).collect());
+        let (name, version) = split_reference(reference).ok_or_else(error)?;
+        let version = OrbVersion::parse(version).ok_or_else(error)?;
+        self.registry.entry(name.into()).or_default().insert(version, text.into());
+        Ok(())
+    }
+
+    /// Adds the source behind an address.
+    pub fn add_address(&mut self, address: impl Into<String>, text: impl Into<Arc<str>>) {
+        self.addresses.insert(address.into(), text.into());
+    }
+
+    /// Names (`ns/name`) of all registry orbs held.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.registry.keys().map(String::as_str)
+    }
+
+    /// Versions held of one orb, oldest first.
+    pub fn versions(&self, name: &str) -> impl Iterator<Item = &OrbVersion> {
+        self.registry.get(name).into_iter().flat_map(BTreeMap::keys)
+    }
+
+    /// The newest version that fits a reference, or what stands behind an address.
+    #[must_use]
+    pub fn find(&self, reference: &str) -> Option<FoundOrb> {
+        if let Some(text) = self.addresses.get(reference) {
+            return Some(FoundOrb { resolved: reference.into(), text: text.clone() });
+        }
+        let (name, wanted) = split_reference(reference)?;
+        let fits = |version: &OrbVersion| match version {
+            OrbVersion::Dev(label) => wanted.strip_prefix("dev:") == Some(label),
+            OrbVersion::Release(major, minor, patch) => {
+                wanted == "volatile"
+                    || numbers(wanted).is_some_and(|n| [*major, *minor, *patch].starts_with(&n))
+            }
+        };
+        let (version, text) = self.registry.get(name)?.iter().rev().find(|(version, _)| fits(version))?;
+        Some(FoundOrb { resolved: format!("{name}@{version}"), text: text.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(reference: &str, expected: Option<&str>) {
+        let mut orbs = Orbs::default();
+        for version in ["1.0.0", "1.2.0", "1.10.1", "2.0.0", "dev:next"] {
+            orbs.add(&format!("acme/tools@{version}"), version).unwrap();
+        }
+        let found = orbs.find(reference);
+        assert_eq!(found.as_ref().map(|found| &*found.text), expected, "{reference}");
+    }
+
+    #[test]
+    fn a_partial_version_is_the_newest_that_fits() {
+        check("acme/tools@1", Some("1.10.1"));
+        check("acme/tools@1.2", Some("1.2.0"));
+        check("acme/tools@1.0.0", Some("1.0.0"));
+        check("acme/tools@volatile", Some("2.0.0"));
+        check("acme/tools@dev:next", Some("dev:next"));
+        check("acme/tools@3", None);
+        check("acme/tools", None);
+        check("Acme/tools@1", None);
+    }
+}

@@ -1,0 +1,308 @@
+//! Parameters: declarations, and values bound to them.
+//!
+//! Source: the original's parameter types and message texts. An argument that is null counts as
+//! not given.
+
+use crate::{
+    diagnostic::{Code, nearest},
+    report::Report,
+    scope::Arguments,
+    syntax::{Map, Node, Span, Value, scalar},
+};
+use indexmap::IndexMap;
+use std::sync::Arc;
+
+/// A declared type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Type {
+    String,
+    Boolean,
+    Integer,
+    Enum(Vec<String>),
+    Executor,
+    Steps,
+    EnvVarName,
+}
+
+/// One declared parameter.
+#[derive(Debug, Clone)]
+pub(crate) struct Declaration {
+    pub kind: Type,
+    pub default: Option<Node>,
+    pub at: Span,
+}
+
+/// Declared parameters in written order.
+pub(crate) type Declarations = IndexMap<Arc<str>, Declaration>;
+
+/// Who declares: not every element may have every type and name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    Pipeline,
+    Job,
+    Command,
+    Executor,
+}
+
+/// Keys of an invocation that a job's parameter may not be named like.
+const RESERVED: [&str; 10] = [
+    "name", "requires", "context", "type", "filters", "matrix", "pre-steps", "post-steps", "serial-group",
+    "override-with",
+];
+
+impl Type {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Boolean => "boolean",
+            Self::Integer => "integer",
+            Self::Enum(_) => "enum",
+            Self::Executor => "executor",
+            Self::Steps => "steps",
+            Self::EnvVarName => "env_var_name",
+        }
+    }
+
+    /// The value as this type, or the reason why not.
+    pub(crate) fn accept(&self, value: &Node) -> Result<Node, String> {
+        let fitting = match (self, &value.value) {
+            (Self::String, Value::Text(_))
+            | (Self::Boolean, Value::Bool(_))
+            | (Self::Integer, Value::Int(_))
+            | (Self::Executor, Value::Text(_) | Value::Map(_)) => Some(value.clone()),
+            // A single step is taken for a list of one.
+            (Self::Steps, Value::List(_)) => Some(value.clone()),
+            (Self::Boolean, Value::Text(text)) => {
+                scalar::short_boolean(text).map(|on| Node::new(Value::Bool(on), value.at))
+            }
+            (Self::Enum(members), _) => return member(members, value),
+            (Self::EnvVarName, Value::Text(text)) => {
+                if !is_variable_name(&text.text) {
+                    return Err(format!("\"{}\" is not a POSIX name", text.text));
+                }
+                Some(value.clone())
+            }
+            _ => None,
+        };
+        fitting.ok_or_else(|| format!("expected type: {}", self.name()))
+    }
+}
+
+fn member(members: &[String], value: &Node) -> Result<Node, String> {
+    let text = value.scalar_text().filter(|_| !value.is_null());
+    match text {
+        Some(text) if members.contains(&text) => Ok(Node::text(&text, value.at)),
+        _ => Err(format!("expected one of: {}", members.join(", "))),
+    }
+}
+
+/// `^[A-Za-z_][A-Za-z0-9_]*$`
+pub(crate) fn is_variable_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Reads a `parameters:` map of an element.
+pub(crate) fn declare(node: Option<&Node>, owner: Owner, report: &mut Report) -> Declarations {
+    let mut declared = Declarations::new();
+    let Some(node) = node.filter(|node| !node.is_null()) else { return declared };
+    let Some(map) = node.as_map() else {
+        report.error_with(
+            Code::WrongType,
+            node.at,
+            format!("expected type: Mapping, found: {}", node.schema_name()),
+            "`parameters` maps each name to its `type` and `default`",
+        );
+        return declared;
+    };
+    for entry in &map.entries {
+        check_name(&entry.key, entry.key_at, owner, report);
+        if let Some(declaration) = declaration(&entry.key, &entry.value, owner, report) {
+            declared.insert(entry.key.clone(), declaration);
+        }
+    }
+    declared
+}
+
+fn check_name(name: &str, at: Span, owner: Owner, report: &mut Report) {
+    let capitals = owner == Owner::Pipeline;
+    let letter = |c: char| c.is_ascii_lowercase() || (capitals && c.is_ascii_uppercase());
+    // The original documents lower case for elements; capitals inside a name are seen in the wild.
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let starts = |c: char| letter(c) || c.is_ascii_uppercase();
+    if !name.starts_with(starts) || !name.chars().all(part) {
+        report.error_with(
+            Code::Name,
+            at,
+            format!("parameter name '{name}' is not valid"),
+            "names start with a letter and hold letters, digits, `_` and `-`",
+        );
+    }
+    if owner == Owner::Job && RESERVED.contains(&name) {
+        report.error_with(
+            Code::Name,
+            at,
+            format!("parameter name '{name}' is reserved"),
+            format!("a workflow uses the key `{name}` itself; choose another name"),
+        );
+    }
+}
+
+fn declaration(name: &str, node: &Node, owner: Owner, report: &mut Report) -> Option<Declaration> {
+    const KEYS: [&str; 4] = ["type", "default", "description", "enum"];
+    let Some(map) = node.as_map() else {
+        report.error_with(
+            Code::WrongType,
+            node.at,
+            format!("expected type: Mapping, found: {}", node.schema_name()),
+            format!("declare it as `{name}: {{type: string, default: \"…\"}}`"),
+        );
+        return None;
+    };
+    for entry in map.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
+        let hint = nearest(&entry.key, KEYS).map_or_else(
+            || format!("permitted keys: {}", KEYS.join(", ")),
+            |near| format!("did you mean `{near}`?"),
+        );
+        report.error_with(Code::UnexpectedKey, entry.key_at, format!("extraneous key [{}] is not permitted", entry.key), hint);
+    }
+    let kind = read_type(name, map, node.at, owner, report)?;
+    let default = default_value(name, &kind, map, report);
+    if owner == Owner::Pipeline && map.get("default").is_none_or(Node::is_null) {
+        report.error_with(
+            Code::Parameter,
+            node.at,
+            format!("Parameter error: pipeline parameter '{name}' has no default"),
+            "a pipeline started by a push gives no parameters, so each needs a `default`",
+        );
+    }
+    Some(Declaration { kind, default, at: node.at })
+}
+
+fn default_value(name: &str, kind: &Type, map: &Map, report: &mut Report) -> Option<Node> {
+    let written = map.get("default").filter(|value| !value.is_null())?;
+    match kind.accept(written) {
+        Ok(value) => Some(value),
+        Err(_) => {
+            let shown = written.scalar_text().unwrap_or_else(|| "…".into());
+            let members = match kind {
+                Type::Enum(members) => format!(" ({})", members.join(", ")),
+                _ => String::new(),
+            };
+            report.error_with(
+                Code::Parameter,
+                written.at,
+                format!(
+                    "Parameter error: default value of parameter '{name}' is '{shown}' (type {}): expected type {}{members}",
+                    written.type_name(),
+                    kind.name()
+                ),
+                default_hint(kind, written),
+            );
+            // Used nevertheless, so that no second error follows from the first.
+            Some(written.clone())
+        }
+    }
+}
+
+fn default_hint(kind: &Type, written: &Node) -> String {
+    match (kind, &written.value) {
+        (Type::String, Value::Bool(_) | Value::Int(_) | Value::Float(_)) => "quote it to make it a string".into(),
+        (Type::Boolean | Type::Integer, Value::Text(_)) => "write it without quotes".into(),
+        (Type::Enum(members), _) => format!("use one of: {}", members.join(", ")),
+        _ => "change the default or the type".into(),
+    }
+}
+
+fn read_type(name: &str, map: &Map, at: Span, owner: Owner, report: &mut Report) -> Option<Type> {
+    const NAMES: [&str; 7] = ["string", "boolean", "integer", "enum", "executor", "steps", "env_var_name"];
+    let Some(node) = map.get("type") else {
+        report.error_with(Code::MissingKey, at, "required key [type] not found", format!("add `type: string` to parameter `{name}`"));
+        return None;
+    };
+    let kind = match node.as_text() {
+        Some("string") => Type::String,
+        Some("boolean") => Type::Boolean,
+        Some("integer") => Type::Integer,
+        Some("enum") => Type::Enum(members(map, at, report)),
+        Some("executor") if matches!(owner, Owner::Job | Owner::Command | Owner::Executor) => Type::Executor,
+        Some("steps") if matches!(owner, Owner::Job | Owner::Command) => Type::Steps,
+        Some("env_var_name") if owner != Owner::Pipeline => Type::EnvVarName,
+        other => {
+            let found = other.unwrap_or(node.type_name());
+            let hint = nearest(found, NAMES).filter(|near| *near != found).map_or_else(
+                || if owner == Owner::Pipeline {
+                    "pipeline parameters are string, boolean, integer or enum".into()
+                } else {
+                    format!("known types: {}", NAMES.join(", "))
+                },
+                |near| format!("did you mean `{near}`?"),
+            );
+            report.error_with(Code::Parameter, node.at, format!("Parameter error: '{found}' is not a type of parameter '{name}'"), hint);
+            return None;
+        }
+    };
+    if let (Some(extra), false) = (map.entry("enum"), matches!(kind, Type::Enum(_))) {
+        report.error_with(Code::Parameter, extra.key_at, format!("Parameter error: parameter '{name}' has an `enum` list and is not of type enum"), "write `type: enum`");
+    }
+    Some(kind)
+}
+
+fn members(map: &Map, at: Span, report: &mut Report) -> Vec<String> {
+    let list = map.get("enum").and_then(Node::as_list).unwrap_or_default();
+    let members: Vec<String> = list.iter().filter_map(Node::scalar_text).collect();
+    if members.is_empty() {
+        report.error_with(Code::Parameter, at, "Parameter error: type enum needs a list `enum` of its values", "add `enum: [a, b]`");
+    }
+    members
+}
+
+/// Binds arguments to declarations. Extra, missing and mistyped ones are noted; what is missing
+/// or wrong is bound nevertheless (to null or as given), so that one mistake is told once.
+pub(crate) fn bind(declared: &Declarations, given: &[(Arc<str>, Span, Node)], call: Span, report: &mut Report) -> Arguments {
+    let unexpected: Vec<_> = given.iter().filter(|(name, ..)| !declared.contains_key(name)).collect();
+    for (name, at, _) in &unexpected {
+        let hint = nearest(name, declared.keys().map(|key| &**key)).map_or_else(
+            || match declared.len() {
+                0 => "it takes no parameters".into(),
+                _ => format!("declared parameters: {}", declared.keys().map(|k| &**k).collect::<Vec<_>>().join(", ")),
+            },
+            |near| format!("did you mean `{near}`?"),
+        );
+        report.error_with(Code::UnexpectedArgument, *at, format!("Unexpected argument(s): {name}"), hint);
+    }
+    let mut bound = Arguments::with_capacity(declared.len());
+    let mut missing = vec![];
+    for (name, declaration) in declared {
+        let value = given.iter().find(|(key, ..)| key == name).map(|(_, _, value)| value);
+        let value = match value.filter(|value| !value.is_null()) {
+            Some(value) => accept(name, declaration, value, report),
+            None => match &declaration.default {
+                Some(default) => default.clone(),
+                None => {
+                    missing.push(&**name);
+                    Node::null(call)
+                }
+            },
+        };
+        bound.insert(name.clone(), value);
+    }
+    if !missing.is_empty() {
+        let message = format!("Missing required argument(s): {}", missing.join(", "));
+        report.error_with(Code::MissingArgument, call, message, format!("give `{}`, or declare a default", missing.join("`, `")));
+    }
+    bound
+}
+
+fn accept(name: &str, declaration: &Declaration, value: &Node, report: &mut Report) -> Node {
+    declaration.kind.accept(value).unwrap_or_else(|reason| {
+        let shown = value.scalar_text().unwrap_or_else(|| "…".into());
+        report.error_with(
+            Code::ArgumentType,
+            value.at,
+            format!("Type error for argument {name}: {reason}, actual value: \"{shown}\" (type {})", value.type_name()),
+            default_hint(&declaration.kind, value),
+        );
+        value.clone()
+    })
+}

@@ -1,0 +1,187 @@
+//! Collects diagnostics during a compilation.
+//!
+//! Why: stages never stop at the first error; they note it, put something harmless in its place
+//! and go on. Invariants: the same finding at the same place is kept once (a job called ten times
+//! tells its error once); the list is bounded.
+
+use crate::{
+    diagnostic::{Code, Diagnostic, Frame, Severity},
+    syntax::{SourceId, Span},
+};
+use std::{collections::HashSet, sync::Arc};
+
+/// More findings than this help nobody; the count of the rest is told.
+const DIAGNOSTICS_MAX: usize = 200;
+
+/// Longest source line that is shown whole.
+const LINE_MAX: usize = 200;
+
+/// One text that is compiled.
+struct Source {
+    name: String,
+    text: Arc<str>,
+    starts: Vec<usize>,
+}
+
+/// A text's lines, by name.
+#[derive(Default)]
+pub(crate) struct Sources {
+    list: Vec<Source>,
+}
+
+impl Sources {
+    /// Adds a text; texts beyond 65,535 share the last id, which only costs them their line.
+    pub(crate) fn add(&mut self, name: &str, text: Arc<str>) -> SourceId {
+        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect();
+        self.list.push(Source { name: name.into(), text, starts });
+        SourceId(u16::try_from(self.list.len() - 1).unwrap_or(u16::MAX))
+    }
+
+    pub(crate) fn name(&self, source: SourceId) -> &str {
+        self.list.get(usize::from(source.0)).map_or("", |source| &source.name)
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.list.iter().map(|source| source.name.clone()).collect()
+    }
+
+    pub(crate) fn text(&self, source: SourceId) -> Arc<str> {
+        self.list.get(usize::from(source.0)).map_or_else(|| "".into(), |source| source.text.clone())
+    }
+
+    pub(crate) fn line(&self, at: Span) -> String {
+        let line = || {
+            let source = self.list.get(usize::from(at.source.0))?;
+            let index = usize::try_from(at.line).ok()?.checked_sub(1)?;
+            source.text.get(*source.starts.get(index)?..)?.lines().next()
+        };
+        let text = line().unwrap_or_default();
+        let column = usize::try_from(at.column).unwrap_or(0);
+        if text.len() <= LINE_MAX || column > LINE_MAX {
+            return text.chars().take(LINE_MAX.max(column + 20)).collect();
+        }
+        text.chars().take(LINE_MAX).chain(['…']).collect()
+    }
+}
+
+/// The collector.
+#[derive(Default)]
+pub(crate) struct Report {
+    pub(crate) sources: Sources,
+    list: Vec<Diagnostic>,
+    seen: HashSet<(Code, String, Span)>,
+    chain: Vec<(&'static str, Arc<str>, Span)>,
+    errors: usize,
+    dropped: usize,
+}
+
+impl Report {
+    pub(crate) fn error(&mut self, code: Code, at: Span, message: impl Into<String>) {
+        self.add(Severity::Error, code, at, message.into(), None);
+    }
+
+    pub(crate) fn error_with(
+        &mut self,
+        code: Code,
+        at: Span,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.add(Severity::Error, code, at, message.into(), Some(hint.into()));
+    }
+
+    pub(crate) fn warn(
+        &mut self,
+        code: Code,
+        at: Span,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.add(Severity::Warning, code, at, message.into(), Some(hint.into()));
+    }
+
+    pub(crate) fn add(
+        &mut self,
+        severity: Severity,
+        code: Code,
+        at: Span,
+        message: String,
+        hint: Option<String>,
+    ) {
+        self.errors += usize::from(severity == Severity::Error);
+        if !self.seen.insert((code, message.clone(), at)) {
+            return;
+        }
+        if self.list.len() >= DIAGNOSTICS_MAX {
+            self.dropped += 1;
+            return;
+        }
+        let chain = self.chain.iter().map(|(kind, name, at)| self.frame(kind, name, *at)).collect();
+        self.list.push(Diagnostic {
+            severity,
+            code,
+            message,
+            file: self.sources.name(at.source).into(),
+            line: at.line,
+            column: at.column,
+            source_line: self.sources.line(at),
+            chain,
+            hint,
+        });
+    }
+
+    fn frame(&self, kind: &str, name: &str, at: Span) -> Frame {
+        Frame {
+            kind: kind.into(),
+            name: name.into(),
+            file: self.sources.name(at.source).into(),
+            line: at.line,
+            column: at.column,
+        }
+    }
+
+    /// Runs `body` inside a call, so that its findings name the call.
+    pub(crate) fn push(&mut self, kind: &'static str, name: &str, at: Span) {
+        self.chain.push((kind, name.into(), at));
+    }
+
+    pub(crate) fn pop(&mut self) {
+        self.chain.pop();
+    }
+
+    /// How many errors so far; stages compare before and after.
+    pub(crate) fn errors(&self) -> usize {
+        self.errors
+    }
+
+    /// Whether an element of that kind and name is being called already.
+    pub(crate) fn calls(&self, kind: &str, name: &str) -> bool {
+        self.chain.iter().any(|(k, n, _)| *k == kind && &**n == name)
+    }
+
+    pub(crate) fn depth(&self) -> usize {
+        self.chain.len()
+    }
+
+    /// All findings: errors first, each kind in the order of the file.
+    pub(crate) fn finish(mut self) -> (Vec<Diagnostic>, Sources) {
+        self.list.sort_by(|a, b| {
+            (a.severity, a.file != self.sources.name(SourceId(0)), a.line, a.column)
+                .cmp(&(b.severity, b.file != self.sources.name(SourceId(0)), b.line, b.column))
+        });
+        if self.dropped > 0 {
+            self.list.push(Diagnostic {
+                severity: Severity::Error,
+                code: Code::Limit,
+                message: format!("{} further findings are not shown", self.dropped),
+                file: self.sources.name(SourceId(0)).into(),
+                line: 0,
+                column: 0,
+                source_line: String::new(),
+                chain: vec![],
+                hint: Some("correct those above first".into()),
+            });
+        }
+        (self.list, self.sources)
+    }
+}

@@ -1,0 +1,247 @@
+//! From YAML text to a tree.
+//!
+//! Failure: the first syntax error ends reading, because what follows it would be guesswork.
+//! Limits: depth and expanded size are checked while reading, so that aliases of aliases
+//! (an "alias bomb") are refused before anybody walks them.
+
+use super::{
+    merge,
+    node::{Node, SourceId, Span, Text, Value},
+    scalar,
+};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span as YamlSpan, Tag};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
+
+/// Nesting that is read; every walk over a tree is recursive and relies on it.
+const DEPTH_MAX: usize = 100;
+
+/// Nodes of a text with its aliases written out. The largest real configurations have some
+/// 30,000; a bomb has billions.
+const NODES_MAX: u64 = 1_000_000;
+
+/// Why a text could not be read, and where.
+#[derive(Debug)]
+pub(crate) struct LoadError {
+    pub message: String,
+    pub at: Span,
+    pub hint: Option<&'static str>,
+}
+
+/// A text read: its root and the keys that were written twice.
+pub(crate) struct Loaded {
+    pub root: Node,
+    pub duplicates: Vec<(String, Span)>,
+}
+
+/// Reads one YAML document.
+pub(crate) fn load(text: &str, source: SourceId) -> Result<Loaded, LoadError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut loader = Loader::new(source);
+    let mut parser = Parser::new_from_str(text);
+    while let Some(next) = parser.next_event() {
+        let (event, span) = next.map_err(|error| loader.syntax_error(&error))?;
+        if loader.event(event, span)? {
+            break;
+        }
+    }
+    let start = Span { source, line: 1, column: 1 };
+    Ok(Loaded { root: loader.root.unwrap_or_else(|| Node::null(start)), duplicates: loader.duplicates })
+}
+
+/// An open list or map.
+enum Frame {
+    List { items: Vec<Node>, at: Span, anchor: usize, size: u64 },
+    Map { pairs: Vec<(Arc<str>, bool, Span, Node)>, key: Option<Key>, at: Span, anchor: usize, size: u64 },
+}
+
+struct Key {
+    text: Arc<str>,
+    is_merge: bool,
+    at: Span,
+}
+
+struct Loader {
+    source: SourceId,
+    stack: Vec<Frame>,
+    anchors: HashMap<usize, (Node, u64)>,
+    root: Option<Node>,
+    duplicates: Vec<(String, Span)>,
+    total: u64,
+}
+
+impl Loader {
+    fn new(source: SourceId) -> Self {
+        Self { source, stack: vec![], anchors: HashMap::new(), root: None, duplicates: vec![], total: 0 }
+    }
+
+    fn span(&self, at: YamlSpan) -> Span {
+        Span {
+            source: self.source,
+            line: u32::try_from(at.start.line()).unwrap_or(u32::MAX),
+            column: u32::try_from(at.start.col() + 1).unwrap_or(u32::MAX),
+        }
+    }
+
+    fn syntax_error(&self, error: &ScanError) -> LoadError {
+        let at = YamlSpan::empty(*error.marker());
+        let info = error.info();
+        let hint = if info.contains("tab") {
+            Some("YAML is indented with spaces; replace the tab")
+        } else if info.contains("mapping values are not allowed") || info.contains("simple key") {
+            Some("check the indentation here, and quote a text that holds `: `")
+        } else {
+            None
+        };
+        LoadError { message: format!("error parsing YAML: {info}"), at: self.span(at), hint }
+    }
+
+    /// Takes one event; true when the document is over.
+    fn event(&mut self, event: Event<'_>, span: YamlSpan) -> Result<bool, LoadError> {
+        let at = self.span(span);
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let is_merge = matches!(style, ScalarStyle::Plain) && text == "<<" && tag.is_none();
+                if self.wants_key() {
+                    self.set_key(Key { text: text.as_ref().into(), is_merge, at });
+                    self.remember(anchor, &Node::text(&text, at), 1);
+                } else {
+                    let node = scalar_node(&text, style, tag.as_deref(), at);
+                    self.remember(anchor, &node, 1);
+                    self.add(node, 1)?;
+                }
+            }
+            Event::Alias(anchor) => self.alias(anchor, at)?,
+            Event::SequenceStart(anchor, _) => {
+                self.open(Frame::List { items: vec![], at, anchor, size: 1 }, at)?;
+            }
+            Event::MappingStart(anchor, _) => {
+                let frame = Frame::Map { pairs: vec![], key: None, at, anchor, size: 1 };
+                self.open(frame, at)?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close()?,
+            Event::DocumentStart(_) if self.root.is_some() => {
+                return Err(LoadError {
+                    message: "error parsing YAML: expected a single document, found another".into(),
+                    at,
+                    hint: Some("remove the second `---`: one file is one configuration"),
+                });
+            }
+            Event::StreamEnd => return Ok(true),
+            Event::Nothing | Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd => {}
+        }
+        Ok(false)
+    }
+
+    fn wants_key(&self) -> bool {
+        matches!(self.stack.last(), Some(Frame::Map { key: None, .. }))
+    }
+
+    fn set_key(&mut self, new: Key) {
+        if let Some(Frame::Map { key, .. }) = self.stack.last_mut() {
+            *key = Some(new);
+        }
+    }
+
+    fn remember(&mut self, anchor: usize, node: &Node, size: u64) {
+        if anchor != 0 {
+            self.anchors.insert(anchor, (node.clone(), size));
+        }
+    }
+
+    fn alias(&mut self, anchor: usize, at: Span) -> Result<(), LoadError> {
+        let Some((node, size)) = self.anchors.get(&anchor).cloned() else {
+            return Err(LoadError {
+                message: "error parsing YAML: an alias stands inside the node that it names".into(),
+                at,
+                hint: Some("an anchor (&name) can be used (*name) only after its node has ended"),
+            });
+        };
+        if !self.wants_key() {
+            return self.add(node, size);
+        }
+        let text = node.scalar_text().ok_or_else(|| complex_key(at))?;
+        self.set_key(Key { text: text.into(), is_merge: false, at });
+        Ok(())
+    }
+
+    fn open(&mut self, frame: Frame, at: Span) -> Result<(), LoadError> {
+        if self.wants_key() {
+            return Err(complex_key(at));
+        }
+        if self.stack.len() >= DEPTH_MAX {
+            return Err(LoadError {
+                message: format!("nested more than {DEPTH_MAX} levels deep"),
+                at,
+                hint: Some("split the structure into commands or parameters"),
+            });
+        }
+        self.stack.push(frame);
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), LoadError> {
+        let (node, anchor, size) = match self.stack.pop() {
+            Some(Frame::List { items, at, anchor, size }) => (Node::list(items, at), anchor, size),
+            Some(Frame::Map { pairs, at, anchor, size, .. }) => {
+                let (map, duplicates) = merge::build(pairs).map_err(|at| LoadError {
+                    message: "error parsing YAML: `<<` can merge only maps".into(),
+                    at,
+                    hint: Some("use `<<: *anchor` where the anchor names a map, or a list of maps"),
+                })?;
+                self.duplicates.extend(duplicates.into_iter().map(|d| (d.key.to_string(), d.at)));
+                (Node::map(map, at), anchor, size)
+            }
+            None => return Ok(()),
+        };
+        self.remember(anchor, &node, size);
+        self.add(node, size)
+    }
+
+    fn add(&mut self, node: Node, added: u64) -> Result<(), LoadError> {
+        self.total = self.total.saturating_add(1);
+        let at = node.at;
+        let size = match self.stack.last_mut() {
+            None => {
+                self.root = Some(node);
+                added
+            }
+            Some(Frame::List { items, size, .. }) => {
+                items.push(node);
+                *size = size.saturating_add(added);
+                *size
+            }
+            Some(Frame::Map { pairs, key, size, .. }) => {
+                if let Some(key) = key.take() {
+                    pairs.push((key.text, key.is_merge, key.at, node));
+                }
+                *size = size.saturating_add(added);
+                *size
+            }
+        };
+        if size > NODES_MAX || self.total > NODES_MAX {
+            return Err(LoadError {
+                message: format!("more than {NODES_MAX} values with all aliases written out"),
+                at,
+                hint: Some("aliases of aliases multiply; use commands and parameters instead"),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn complex_key(at: Span) -> LoadError {
+    LoadError {
+        message: "error parsing YAML: a list or map cannot be a key".into(),
+        at,
+        hint: Some("quote a text that starts with `{` or `[`, for example \"{{ .Branch }}\""),
+    }
+}
+
+fn scalar_node(text: &str, style: ScalarStyle, tag: Option<&Tag>, at: Span) -> Node {
+    let is_string = tag.is_some_and(|tag| tag.is_yaml_core_schema() && tag.suffix == "str");
+    let value = match style {
+        ScalarStyle::Plain if !is_string => scalar::resolve(text),
+        _ => Value::Text(Text { text: Cow::from(text).as_ref().into(), plain: false }),
+    };
+    Node::new(value, at)
+}

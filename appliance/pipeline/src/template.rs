@@ -1,0 +1,314 @@
+//! Texts with `<< >>` in them: reading and filling in.
+//!
+//! Beside expressions there are sections, `<<# p >>…<</ p >>` (kept when `p` is true) and
+//! `<<^ p >>…<</ p >>` (when it is false), and the escape `\<<` for a literal `<<`; an escaped
+//! backslash (`\\<<`) is a backslash before an expression. A text that is one expression and
+//! nothing else keeps the value's type.
+
+use crate::{
+    diagnostic::{Code, nearest},
+    expression::{Expr, ExpressionError, evaluate, parse_embedded, truthy},
+    report::Report,
+    scope::Scope,
+    syntax::{Entry, Map, Node, Span, Text, Value},
+};
+use std::sync::Arc;
+
+/// Sections inside sections.
+const DEPTH_MAX: usize = 20;
+
+/// Text that one scalar may grow to; more is a mistake, and a bound for the work done.
+const TEXT_MAX: usize = 8 << 20;
+
+/// Part of a text.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    Literal(String),
+    Value(Expr),
+    Section { condition: Expr, negated: bool, body: Vec<Piece> },
+}
+
+/// Whether a text needs filling in at all.
+pub(crate) fn is_template(text: &str) -> bool {
+    text.contains("<<")
+}
+
+/// Reads a text.
+pub(crate) fn read(text: &str, at: Span) -> Result<Vec<Piece>, ExpressionError> {
+    let mut reader = Reader { text, next: 0, at };
+    let (pieces, _) = reader.pieces(0, None)?;
+    Ok(pieces)
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    next: usize,
+    at: Span,
+}
+
+impl Reader<'_> {
+    /// Pieces up to the end of the text, or to the closing tag of `section`.
+    fn pieces(&mut self, depth: usize, section: Option<&str>) -> Result<(Vec<Piece>, ()), ExpressionError> {
+        if depth > DEPTH_MAX {
+            return Err(ExpressionError::Syntax(format!("sections nested more than {DEPTH_MAX} deep")));
+        }
+        let mut list = vec![];
+        let mut literal = String::new();
+        while let Some(offset) = self.text[self.next..].find("<<") {
+            let start = self.next + offset;
+            let before = &self.text[self.next..start];
+            let slashes = before.len() - before.trim_end_matches('\\').len();
+            literal.push_str(&before[..before.len() - slashes.div_ceil(2)]);
+            self.next = start + 2;
+            if slashes % 2 == 1 {
+                literal.push_str("<<");
+                continue;
+            }
+            if !literal.is_empty() {
+                list.push(Piece::Literal(std::mem::take(&mut literal)));
+            }
+            match self.tag(depth)? {
+                Tag::Piece(piece) => list.push(piece),
+                Tag::Close(name) if section == Some(name.as_str()) => return Ok((list, ())),
+                Tag::Close(name) => {
+                    return Err(ExpressionError::Syntax(format!("`<</ {name} >>` closes a section that is not open")));
+                }
+            }
+        }
+        if let Some(section) = section {
+            return Err(ExpressionError::Syntax(format!("the section of `{section}` is not closed: `<</ {section} >>` is missing")));
+        }
+        literal.push_str(&self.text[self.next..]);
+        self.next = self.text.len();
+        if !literal.is_empty() {
+            list.push(Piece::Literal(literal));
+        }
+        Ok((list, ()))
+    }
+
+    /// What stands after `<<`.
+    fn tag(&mut self, depth: usize) -> Result<Tag, ExpressionError> {
+        let rest = &self.text[self.next..];
+        let (kind, skip) = match rest.as_bytes().first() {
+            Some(kind @ (b'#' | b'^' | b'/')) => (*kind, 1),
+            _ => (b' ', 0),
+        };
+        let start = self.next + skip;
+        let (expr, length) = parse_embedded(&self.text[start..], self.at).map_err(|error| self.explain(error))?;
+        let name = self.text[start..start + length - 2].trim().to_owned();
+        self.next = start + length;
+        Ok(match kind {
+            b'/' => Tag::Close(name),
+            b'#' | b'^' => {
+                let (body, ()) = self.pieces(depth + 1, Some(&name))?;
+                Tag::Piece(Piece::Section { condition: expr, negated: kind == b'^', body })
+            }
+            _ => Tag::Piece(Piece::Value(expr)),
+        })
+    }
+
+    /// The original's words for what is most often a here-document.
+    fn explain(&self, error: ExpressionError) -> ExpressionError {
+        match error {
+            ExpressionError::Syntax(reason) => {
+                let rest: String = self.text[self.next..].chars().take_while(|c| *c != '\n').take(24).collect();
+                ExpressionError::Syntax(format!("Unclosed '<<' tag in string: \"<<{rest}\" ({reason})"))
+            }
+            other => other,
+        }
+    }
+}
+
+enum Tag {
+    Piece(Piece),
+    Close(String),
+}
+
+/// Fills in a whole tree. Parts without `<<` are shared with the original.
+pub(crate) fn fill(node: &Node, scope: &Scope<'_>, report: &mut Report) -> Node {
+    changed(node, scope, report).unwrap_or_else(|| node.clone())
+}
+
+/// `None` when nothing had to be filled in.
+fn changed(node: &Node, scope: &Scope<'_>, report: &mut Report) -> Option<Node> {
+    match &node.value {
+        Value::Text(text) if is_template(&text.text) => Some(fill_text(node, &text.text, scope, report)),
+        Value::List(items) => {
+            let filled = changed_items(items, |item| changed(item, scope, report))?;
+            Some(Node::list(filled, node.at))
+        }
+        Value::Map(map) => {
+            let filled = changed_items(&map.entries, |entry| {
+                changed(&entry.value, scope, report)
+                    .map(|value| Entry { key: entry.key.clone(), key_at: entry.key_at, value })
+            })?;
+            Some(Node::new(Value::Map(Arc::new(Map { entries: filled })), node.at))
+        }
+        _ => None,
+    }
+}
+
+/// Copies a list only once its first changed item is found.
+fn changed_items<T: Clone>(items: &[T], mut change: impl FnMut(&T) -> Option<T>) -> Option<Vec<T>> {
+    let mut copy: Option<Vec<T>> = None;
+    for (index, item) in items.iter().enumerate() {
+        match (change(item), &mut copy) {
+            (Some(new), Some(copy)) => copy.push(new),
+            (Some(new), None) => {
+                let mut list = items[..index].to_vec();
+                list.push(new);
+                copy = Some(list);
+            }
+            (None, Some(copy)) => copy.push(item.clone()),
+            (None, None) => {}
+        }
+    }
+    copy
+}
+
+fn fill_text(node: &Node, text: &str, scope: &Scope<'_>, report: &mut Report) -> Node {
+    let result = read(text, node.at).and_then(|pieces| match pieces.as_slice() {
+        [Piece::Value(expr)] => evaluate(expr, scope).map(|value| placed(value, node.at)),
+        _ => {
+            let mut out = String::new();
+            render(&pieces, scope, &mut out)?;
+            Ok(Node::new(Value::Text(Text { text: out.into(), plain: false }), node.at))
+        }
+    });
+    result.unwrap_or_else(|error| {
+        tell(&error, text, node.at, scope, report);
+        Node::null(node.at)
+    })
+}
+
+/// A value keeps the place of its argument; one that no text holds stands where it is used.
+fn placed(value: Node, at: Span) -> Node {
+    if value.at.line == 0 { Node::new(value.value, at) } else { value }
+}
+
+fn render(pieces: &[Piece], scope: &Scope<'_>, out: &mut String) -> Result<(), ExpressionError> {
+    for piece in pieces {
+        match piece {
+            Piece::Literal(text) => out.push_str(text),
+            Piece::Value(expr) => {
+                let value = evaluate(expr, scope)?;
+                let text = value.scalar_text().ok_or_else(|| {
+                    ExpressionError::Operands(format!("a {} cannot stand inside a text", value.type_name()))
+                })?;
+                out.push_str(&text);
+            }
+            Piece::Section { condition, negated, body } => {
+                if truthy(&evaluate(condition, scope)?) != *negated {
+                    render(body, scope, out)?;
+                }
+            }
+        }
+        if out.len() > TEXT_MAX {
+            return Err(ExpressionError::Operands(format!("the text grows beyond {TEXT_MAX} bytes")));
+        }
+    }
+    Ok(())
+}
+
+/// Notes an expression's error with what probably was meant.
+pub(crate) fn tell(error: &ExpressionError, text: &str, at: Span, scope: &Scope<'_>, report: &mut Report) {
+    let at = within(text, at, error);
+    match error {
+        ExpressionError::Unknown(name) => {
+            let names = scope.names();
+            let hint = match nearest(name, names.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if name.starts_with("pipeline.parameters.") && scope.declared.is_none() => {
+                    "pipeline parameters cannot be seen inside orbs; pass the value as a parameter".into()
+                }
+                None if name.starts_with("parameters.") => {
+                    "declare it under the `parameters` of the job, command or executor that holds this text".into()
+                }
+                None => "known prefixes are `parameters.`, `matrix.`, `pipeline.` and `pipeline.parameters.`".into(),
+            };
+            report.error_with(Code::UnknownReference, at, error.to_string(), hint);
+        }
+        ExpressionError::Syntax(_) if text.contains("<<") => {
+            report.error_with(Code::Expression, at, error.to_string(), "write `\\<<` for a literal `<<`, for example in a here-document: `cat \\<<EOF`");
+        }
+        _ => report.error(Code::Expression, at, error.to_string()),
+    }
+}
+
+/// On a one-line scalar, the place of the expression itself.
+fn within(text: &str, at: Span, error: &ExpressionError) -> Span {
+    let wanted = match error {
+        ExpressionError::Unknown(name) => text.find(name.as_str()),
+        _ => None,
+    };
+    match wanted {
+        Some(offset) if !text[..offset].contains('\n') && at.line > 0 => {
+            let shift = u32::try_from(text[..offset].chars().count()).unwrap_or(0);
+            Span { column: at.column.saturating_add(shift), ..at }
+        }
+        _ => at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{request::Values, scope::Arguments};
+
+    fn check(text: &str, expected: &str) {
+        let at = crate::scope::NOWHERE;
+        let parameters: Arguments = [
+            ("p".into(), Node::text("x", at)),
+            ("empty".into(), Node::text("", at)),
+            ("on".into(), Node::new(Value::Bool(true), at)),
+            ("n".into(), Node::new(Value::Int(3), at)),
+        ]
+        .into_iter()
+        .collect();
+        let pipeline = Values::local();
+        let scope = Scope { pipeline: &pipeline, declared: None, parameters: Some(&parameters), matrix: None };
+        let mut report = Report::default();
+        let node = fill(&Node::text(text, at), &scope, &mut report);
+        let (found, _) = report.finish();
+        let shown = match found.first() {
+            Some(diagnostic) => format!("{}: {}", diagnostic.code.as_str(), diagnostic.message),
+            None => format!("{} {}", node.type_name(), node.scalar_text().unwrap_or_default()),
+        };
+        assert_eq!(shown, expected, "{text}");
+    }
+
+    #[test]
+    fn whole_expressions_keep_their_type_and_others_become_text() {
+        check("<< parameters.n >>", "integer 3");
+        check("<<parameters.on>>", "boolean true");
+        check("a << parameters.n >> b", "string a 3 b");
+        check("<< pipeline.git.tag >>", "string ");
+        check("<< pipeline.schedule.name >>", "null ");
+    }
+
+    #[test]
+    fn escapes_and_sections() {
+        check(r"cat \<<EOF", "string cat <<EOF");
+        check(r".\\<< parameters.p >>.zip", r"string .\x.zip");
+        check("a<<# parameters.on >>b<</ parameters.on >>c", "string abc");
+        check("a<<^ parameters.on >>b<</ parameters.on >>c", "string ac");
+        check("<<#parameters.empty>>b<</parameters.empty>>", "string ");
+    }
+
+    #[test]
+    fn the_expression_language_is_understood() {
+        check("<< parameters.n > 2 and \"big\" or \"small\" >>", "string big");
+        check("<< not parameters.empty and 1 >>", "integer 1");
+        check("<< parameters.p matches /[xy]/ >>", "boolean true");
+        check("<< parameters.p == 3 >>", "boolean false");
+        check("<< pipeline.git.branch starts-with \"ma\" >>", "boolean true");
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        check("<< parameters.q >>", "unknown-reference: Arguments referenced without declared parameters: parameters.q");
+        check("cat <<EOF", "expression: Unclosed '<<' tag in string: \"<<EOF\" (`<<` without its `>>`)");
+        check("<< parameters.p < 3 >>", "expression: `<` compares numbers only, not string with integer");
+        check("<<# parameters.p >>x", "expression: the section of `parameters.p` is not closed: `<</ parameters.p >>` is missing");
+    }
+}

@@ -1,0 +1,105 @@
+//! From a trigger to a plan in one call: what the engine asks for.
+
+use crate::{
+    compile::compile,
+    diagnostic::{Code, Diagnostic, Severity},
+    orbs::Orbs,
+    plan::{PlanValues, plan},
+    processed::process,
+    request::{Request, Values},
+};
+use base::{
+    ids::{PipelineId, PipelineNumber, RepoName},
+    plan::Plan,
+    trigger::{ConfigText, Trigger},
+};
+use serde::{Deserialize, Serialize};
+
+/// A trigger that leads to work (or, when nothing matches, to an empty plan).
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// What will run.
+    pub plan: Plan,
+    /// The processed form, for people and the API.
+    pub processed: String,
+    /// What is worth telling although it runs.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// A trigger whose configuration cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// As API v2 tells them; at least one.
+    pub errors: Vec<PipelineError>,
+    /// The same with everything known.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// One entry of `errors` of a pipeline in API v2.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PipelineError {
+    /// `config` or `config-fetch`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `file:line:column: text`.
+    pub message: String,
+}
+
+impl From<&Diagnostic> for PipelineError {
+    fn from(diagnostic: &Diagnostic) -> Self {
+        let kind = if diagnostic.code == Code::Fetch { "config-fetch" } else { "config" };
+        let hint = diagnostic.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        Self { kind: kind.into(), message: format!("{}: {}{hint}", diagnostic.place(), diagnostic.message) }
+    }
+}
+
+/// Compiles and plans the configuration of a trigger.
+///
+/// # Errors
+/// [`Rejected`] when there is no configuration or it has errors.
+pub fn plan_trigger(
+    trigger: &Trigger,
+    id: PipelineId,
+    number: PipelineNumber,
+    repo: &RepoName,
+    orbs: &Orbs,
+) -> Result<Planned, Rejected> {
+    let text = match &trigger.config {
+        ConfigText::Found(text) => text,
+        ConfigText::Missing(reason) => return Err(missing(reason)),
+    };
+    let request = Request {
+        file: String::new(),
+        values: Values::from_trigger(trigger, id, number, repo),
+        parameters: trigger.parameters.clone(),
+        orbs: orbs.clone(),
+        continuation: false,
+    };
+    let compilation = compile(text, &request);
+    match compilation.config {
+        Some(config) => Ok(Planned {
+            plan: plan(&config, &PlanValues::from_vcs(&trigger.vcs)),
+            processed: process(&config),
+            warnings: compilation.diagnostics,
+        }),
+        None => Err(Rejected {
+            errors: compilation.diagnostics.iter().filter(|d| d.is_error()).map(PipelineError::from).collect(),
+            diagnostics: compilation.diagnostics,
+        }),
+    }
+}
+
+fn missing(reason: &str) -> Rejected {
+    let diagnostic = Diagnostic {
+        severity: Severity::Error,
+        code: Code::Fetch,
+        message: reason.to_owned(),
+        file: ".circleci/config.yml".into(),
+        line: 0,
+        column: 0,
+        source_line: String::new(),
+        chain: vec![],
+        hint: None,
+    };
+    Rejected { errors: vec![PipelineError::from(&diagnostic)], diagnostics: vec![diagnostic] }
+}
