@@ -2,7 +2,10 @@
 //!
 //! [`Error`] is `Clone`, because one failed commit is the answer to every write of its group.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// A read or write failed; nothing of the write remains.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -140,4 +143,20 @@ pub enum OpenError {
         #[source]
         source: Error,
     },
+}
+
+impl OpenError {
+    /// Tells damage from other refusals of the database.
+    pub(crate) fn database(path: &Path, source: Error) -> Self {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        let path = path.to_owned();
+        match &source {
+            Error::Sql(error)
+                if matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)) =>
+            {
+                Self::Damaged { path, report: error.to_string() }
+            }
+            _ => Self::Database { path, source },
+        }
+    }
 }

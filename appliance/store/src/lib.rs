@@ -11,12 +11,14 @@
 //! A new topic is a file `src/<topic>.rs` with `impl Reader<'_>` and `impl Txn<'_>`, and a
 //! migration at the end of [`migrate::STEPS`].
 
+pub mod access;
 mod error;
 pub mod events;
 pub mod live;
 pub mod migrate;
 pub mod objects;
 mod place;
+pub mod projects;
 mod readers;
 mod row;
 pub mod runs;

@@ -14,6 +14,8 @@ pub const STEPS: &[&str] = &[
     include_str!("../migrations/0001_events.sql"),
     include_str!("../migrations/0002_objects.sql"),
     include_str!("../migrations/0003_runs.sql"),
+    include_str!("../migrations/0004_access.sql"),
+    include_str!("../migrations/0005_projects.sql"),
 ];
 
 /// The newest schema version this program knows.
@@ -33,8 +35,7 @@ pub(crate) fn run(sql: &mut Connection, path: &Path) -> Result<(), OpenError> {
 
 fn run_steps(sql: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), OpenError> {
     let known = u32::try_from(steps.len()).expect("the steps are a short list in the source");
-    let found = version(sql)
-        .map_err(|error| OpenError::Database { path: path.to_owned(), source: error.into() })?;
+    let found = version(sql).map_err(|error| OpenError::database(path, error.into()))?;
     if found > known {
         return Err(OpenError::Newer { path: path.to_owned(), found, known });
     }
@@ -53,6 +54,15 @@ fn run_step(sql: &mut Connection, step: &str, to: u32) -> Result<(), Error> {
     txn.execute_batch(step)?;
     txn.pragma_update(None, "user_version", to)?;
     Ok(txn.commit()?)
+}
+
+/// A migrated database and key for tests of topics.
+#[cfg(test)]
+pub(crate) fn in_memory() -> (Connection, crate::SiteKey) {
+    let mut sql = Connection::open_in_memory().expect("memory is there");
+    sql.pragma_update(None, "foreign_keys", true).expect("a known pragma");
+    run(&mut sql, Path::new("test.db")).expect("every step runs");
+    (sql, crate::SiteKey::new([1; 32]))
 }
 
 #[cfg(test)]

@@ -4,9 +4,11 @@
 //! `state.as_str()`; texts are parsed by [`parsed`], structured values by [`json`].
 
 use crate::error::Error;
+use base::time::Timestamp;
 use rusqlite::{Row, types::Type};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{str::FromStr, sync::Arc};
+use std::{str::FromStr, sync::Arc, time::Duration};
+use uuid::{ContextV7, Uuid};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -32,4 +34,11 @@ pub(crate) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlit
 /// Writes a value for a JSON column; `what` names it in the error.
 pub(crate) fn to_json<T: Serialize>(what: &'static str, value: &T) -> Result<String, Error> {
     serde_json::to_string(value).map_err(|error| Error::Form { what, source: Arc::new(error) })
+}
+
+/// A new identifier whose rows sort by age.
+pub(crate) fn new_id(at: Timestamp) -> Uuid {
+    let since = Duration::from_micros(u64::try_from(at.0).unwrap_or(0));
+    let place = ContextV7::new();
+    Uuid::new_v7(uuid::Timestamp::from_unix(&place, since.as_secs(), since.subsec_nanos()))
 }

@@ -81,7 +81,7 @@ impl Store {
         let lock = Lock::take(&config.dir)?;
         let (mark, unclean) = Mark::set(&config.dir)?;
         let path = config.dir.join("appliance.db");
-        let at = |source| OpenError::Database { path: path.clone(), source };
+        let at = |source| OpenError::database(&path, source);
         let sql = prepare(&path, unclean, &key)?;
         let last = Reader::new(&sql, &key).event_last().map_err(at)?;
         let (tell, events) = watch::channel(last);
@@ -169,7 +169,7 @@ impl Store {
 
 /// Connects for writing; checked, migrated, and of the right key when this returns.
 fn prepare(path: &Path, unclean: bool, key: &SiteKey) -> Result<Connection, OpenError> {
-    let at = |source: Error| OpenError::Database { path: path.to_owned(), source };
+    let at = |source: Error| OpenError::database(path, source);
     let mut sql = connect(path).map_err(|error| at(error.into()))?;
     if unclean {
         check(&sql, path)?;
@@ -228,8 +228,7 @@ fn start_readers(
     let queue = Arc::new(Mutex::new(queue));
     (0..config.readers.max(1))
         .map(|index| {
-            let sql = readers::connect(path)
-                .map_err(|source| OpenError::Database { path: path.to_owned(), source })?;
+            let sql = readers::connect(path).map_err(|source| OpenError::database(path, source))?;
             let (key, queue) = (key.clone(), Arc::clone(&queue));
             spawn(format!("store-read-{index}"), path, move || readers::serve(&sql, &key, &queue))
         })

@@ -1,4 +1,5 @@
 //! Kills a writing process at random moments: what it was told is committed must be there.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use base::{
     event::Event,

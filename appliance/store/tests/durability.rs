@@ -1,4 +1,5 @@
 //! What the store promises to those who wait for its answers.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use base::{
     event::Event,

@@ -207,7 +207,8 @@ mod tests {
     fn the_files_do_not_outgrow_their_bound() {
         let dir = tempfile::tempdir().unwrap();
         let live = SledLive::open(dir.path()).unwrap();
-        let value: Vec<u8> = (0..16_384_u32).map(|n| (n * 2_654_435_761 >> 24) as u8).collect();
+        let value: Vec<u8> =
+            (0..16_384_u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
         for round in 0..2000_u64 {
             let key = |n: u64| format!("tail/{n:08}").into_bytes();
             live.put(&[(key(round), value.clone())]).unwrap();

@@ -1,0 +1,106 @@
+use super::{NewAudit, NewSession, NewToken, NewUser, Role, Scope, TokenKind};
+use crate::{Error, Txn, migrate};
+use base::{
+    ids::{Cursor, UserId},
+    time::Timestamp,
+};
+
+const NOW: Timestamp = Timestamp(1_000_000);
+const LATER: Timestamp = Timestamp(2_000_000);
+
+fn check(test: impl FnOnce(&mut Txn<'_>) -> Result<(), Error>) {
+    let (sql, key) = migrate::in_memory();
+    test(&mut Txn::new(&sql, &key, Cursor(0))).unwrap();
+}
+
+fn user(txn: &Txn<'_>, login: &str, role: Role) -> Result<UserId, Error> {
+    let password = Some("$argon2id$x".to_owned());
+    let new = NewUser { login: login.into(), name: login.into(), role, password, one_time: true };
+    Ok(txn.user_create(&new, NOW)?.id)
+}
+
+#[test]
+fn logins_are_unique_in_any_case() {
+    check(|txn| {
+        let id = user(txn, "Mira", Role::Member)?;
+        assert!(matches!(user(txn, "mira", Role::Viewer), Err(Error::Conflict(_))));
+        assert_eq!(txn.user_by_login("MIRA")?.unwrap().id, id);
+        assert_eq!(txn.user_password(id)?.unwrap(), "$argon2id$x");
+        Ok(())
+    });
+}
+
+#[test]
+fn the_last_administrator_stays() {
+    check(|txn| {
+        let first = user(txn, "a", Role::Admin)?;
+        assert!(matches!(txn.user_role_set(first, Role::Viewer), Err(Error::Conflict(_))));
+        Ok(())
+    });
+    check(|txn| {
+        let first = user(txn, "a", Role::Admin)?;
+        user(txn, "b", Role::Admin)?;
+        txn.user_disabled_set(first, true)
+    });
+}
+
+#[test]
+fn a_session_ends_with_its_time_its_account_and_a_new_password() {
+    check(|txn| {
+        user(txn, "root", Role::Admin)?;
+        let user = user(txn, "a", Role::Member)?;
+        let new = NewSession { hash: [1; 32], user, agent: "browser".into(), expires_at: LATER };
+        txn.session_create(&new, NOW)?;
+        assert_eq!(txn.session_find(&[1; 32], NOW)?.unwrap().1.id, user);
+        assert!(txn.session_find(&[2; 32], NOW)?.is_none());
+        assert!(txn.session_find(&[1; 32], LATER)?.is_none());
+        txn.user_disabled_set(user, true)?;
+        assert!(txn.session_find(&[1; 32], NOW)?.is_none());
+        txn.user_disabled_set(user, false)?;
+        txn.user_password_set(user, "$argon2id$y", false)?;
+        assert!(txn.session_find(&[1; 32], NOW)?.is_none());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_token_is_found_until_it_expires_or_is_revoked() {
+    check(|txn| {
+        let user = user(txn, "a", Role::Admin)?;
+        let scope = Scope { kind: TokenKind::Api, role: Role::Member, projects: None };
+        let new = |hash, expires_at| NewToken {
+            hash,
+            user,
+            label: "laptop".into(),
+            scope: scope.clone(),
+            expires_at,
+        };
+        let id = txn.token_create(&new([1; 32], None), NOW)?;
+        txn.token_create(&new([2; 32], Some(LATER)), NOW)?;
+        let (token, owner) = txn.token_find(&[1; 32], LATER)?.unwrap();
+        assert_eq!((token.id, &token.scope, owner.id), (id, &scope, user));
+        assert!(token.touch_due(LATER));
+        txn.token_touch(id, LATER)?;
+        assert!(!txn.token_find(&[1; 32], LATER)?.unwrap().0.touch_due(LATER));
+        assert!(txn.token_find(&[2; 32], LATER)?.is_none());
+        txn.token_revoke(user, id, LATER)?;
+        assert!(txn.token_find(&[1; 32], NOW)?.is_none());
+        assert_eq!(txn.token_list(user)?.len(), 2);
+        Ok(())
+    });
+}
+
+#[test]
+fn the_audit_log_is_read_backwards_in_pages() {
+    check(|txn| {
+        for n in 0..5 {
+            let deed =
+                NewAudit { actor: "a".into(), action: format!("x.{n}"), ..NewAudit::default() };
+            txn.audit_append(NOW, &deed)?;
+        }
+        let page = txn.audit_list(None, 2)?;
+        assert_eq!(page[0].deed.action, "x.4");
+        assert_eq!(txn.audit_list(Some(page[1].id), 9)?.len(), 3);
+        Ok(())
+    });
+}

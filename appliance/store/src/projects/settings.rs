@@ -1,0 +1,35 @@
+//! What an operator may set for one project. Kept as JSON; an absent member has its default.
+
+use base::protocol::NetworkPolicy;
+use serde::{Deserialize, Serialize};
+
+/// A project's settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Built by triggers that name no branch; where a clone's `HEAD` points.
+    pub default_branch: String,
+    /// What jobs reach.
+    pub network: NetworkPolicy,
+    /// A newer pipeline of a branch cancels the older ones; never on the default branch.
+    pub autocancel: bool,
+    /// Jobs at once; `None` for as many as there are slots.
+    pub jobs_max: Option<u32>,
+    /// Members may rewrite branches by `git push --force`; the default branch only administrators.
+    pub force_push: bool,
+    /// Setup configurations may continue into a second one.
+    pub setup_workflows: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            default_branch: "main".to_owned(),
+            network: NetworkPolicy::Site,
+            autocancel: true,
+            jobs_max: None,
+            force_push: true,
+            setup_workflows: true,
+        }
+    }
+}
