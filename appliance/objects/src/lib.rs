@@ -1,1 +1,34 @@
 //! Keeps bytes durably and serves them over the S3 protocol.
+//!
+//! Why: artifacts, caches, workspaces, logs and images all live here, and other tools of the site
+//! use it as their S3. This room does not know what a job is.
+//! The way: bytes stream into a blob (small: a row; large: a synced file), then one transaction
+//! makes the object visible. Equal blobs are kept once, counted by the rows that name them.
+//! Invariants: an operation is answered after its bytes, their directory entries and its row are
+//! on the disk; a cut leaves the old object or the new one; a reader never sees a part.
+//! Units: sizes in bytes, times in microseconds.
+//! On failure: [`Error`]; what a cut left behind is swept at the next start.
+
+mod bucket;
+mod config;
+mod content;
+mod details;
+pub mod digest;
+mod error;
+mod ingest;
+mod keeper;
+mod listing;
+mod objects;
+mod seal;
+mod sigv4;
+mod vault;
+mod versions;
+
+pub use bucket::{HOUSE, HOUSE_OWNER};
+pub use config::{Config, INLINE_MAX, KEEP_FREE, Place};
+pub use error::Error;
+pub use ingest::Body;
+pub use keeper::{GRACE, Removed};
+pub use listing::{Entry, Page};
+pub use objects::{Found, Info, Objects, Stored};
+pub use vault::ByteStream;

@@ -1,0 +1,55 @@
+//! What the room is told when it opens.
+
+use object_store::ObjectStore;
+use std::{path::PathBuf, sync::Arc};
+
+/// Where the bytes of large objects are kept.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// A folder of this machine, made when absent; every write is synced.
+    Folder(PathBuf),
+    /// Another object store (S3, GCS, Azure), which is durable by its own promise.
+    Remote(Arc<dyn ObjectStore>),
+}
+
+/// Settings of the room.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the bytes of large objects are kept.
+    pub place: Place,
+    /// Objects of at most this many bytes are kept in the database: one commit, no file.
+    pub inline_max: usize,
+    /// Host names whose first label is a bucket (`<bucket>.s3.site.example`); may be empty.
+    pub domains: Vec<String>,
+    /// The region that clients are told, and that signatures may name.
+    pub region: String,
+    /// Writes are refused when the folder's file system has less than this many bytes left.
+    pub keep_free: u64,
+}
+
+/// Up to here one commit into the database is cheaper than a file: a file costs two more syncs
+/// and an inode, the database about the same bytes twice (log and home).
+pub const INLINE_MAX: usize = 16 << 10;
+
+/// Room that stays for the database and its log when objects fill the disk.
+pub const KEEP_FREE: u64 = 256 << 20;
+
+impl Config {
+    /// The usual settings over a folder.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self::over(Place::Folder(folder.into()))
+    }
+
+    /// The usual settings over any place.
+    #[must_use]
+    pub fn over(place: Place) -> Self {
+        Self {
+            place,
+            inline_max: INLINE_MAX,
+            domains: Vec::new(),
+            region: "us-east-1".into(),
+            keep_free: KEEP_FREE,
+        }
+    }
+}

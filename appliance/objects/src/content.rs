@@ -1,0 +1,211 @@
+//! From rows back to bytes.
+//!
+//! Invariants: a stream gives exactly the bytes asked for, or ends with an error. Whole blobs in
+//! the database are always verified; of whole files every [`VERIFY_ONE_OF`]th read is, and the
+//! scrubber reads the rest.
+
+use crate::{
+    details::{self, PieceDetails},
+    error::Error,
+    seal::{CHUNK, Chunks, Key, TAG, sealed_range},
+    vault::{ByteStream, Vault},
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicU32, Ordering},
+};
+use store::{
+    Reader,
+    objects::{BlobRow, ObjectRow},
+};
+
+/// Whole files are hashed in one of so many reads: rot is seen soon, at an eighth of the cost.
+const VERIFY_ONE_OF: u32 = 8;
+
+static READS: AtomicU32 = AtomicU32::new(0);
+
+/// One blob of an object, in the object's order.
+#[derive(Debug, Clone)]
+pub(crate) struct Piece {
+    /// Part number; 0 for an object that came whole.
+    pub(crate) number: u32,
+    /// Plain size.
+    pub(crate) size: u64,
+    pub(crate) blob: BlobRow,
+    pub(crate) data: Option<Bytes>,
+    pub(crate) details: PieceDetails,
+}
+
+/// The blobs of a version; `seal` is that of an object in one piece.
+pub(crate) fn pieces(
+    reader: &Reader<'_>,
+    row: &ObjectRow,
+    seal: Option<&String>,
+) -> Result<Vec<Piece>, Error> {
+    if let Some(blob) = row.blob {
+        let details = PieceDetails { seal: seal.cloned(), checksum: None };
+        return Ok(vec![piece(reader, 0, row.size, blob, details)?]);
+    }
+    reader
+        .object_pieces(row.id)?
+        .into_iter()
+        .map(|part| {
+            let details = details::parse(&row.key, &part.details)?;
+            piece(reader, part.number, part.size, part.blob, details)
+        })
+        .collect()
+}
+
+/// One blob with its bytes when they are in the row.
+pub(crate) fn piece(
+    reader: &Reader<'_>,
+    number: u32,
+    size: u64,
+    blob: i64,
+    details: PieceDetails,
+) -> Result<Piece, Error> {
+    let missing = || Error::Damaged(format!("blob {blob}"));
+    let blob = reader.blob_get(blob)?.ok_or_else(missing)?;
+    let data = match blob.path {
+        Some(_) => None,
+        None => Some(reader.blob_data(blob.id)?.ok_or_else(missing)?.into()),
+    };
+    Ok(Piece { number, size, blob, data, details })
+}
+
+/// Streams `range` of the object made of `pieces`; `unwrap` opens the keys of sealed blobs.
+pub(crate) fn stream(
+    vault: &Vault,
+    pieces: Vec<Piece>,
+    range: Range<u64>,
+    unwrap: Option<&Key>,
+) -> Result<ByteStream, Error> {
+    let mut wanted = Vec::new();
+    let mut start = 0;
+    for piece in pieces {
+        let (from, to) = (range.start.max(start), range.end.min(start + piece.size));
+        start += piece.size;
+        if from >= to {
+            continue;
+        }
+        let begin = start - piece.size;
+        let key = open_key(&piece, unwrap)?;
+        wanted.push((piece, from - begin..to - begin, key));
+    }
+    let vault = vault.clone();
+    let streams = stream::iter(wanted).then(move |(piece, range, key)| {
+        let vault = vault.clone();
+        async move { piece_stream(&vault, piece, range, key).await }
+    });
+    Ok(streams.try_flatten().boxed())
+}
+
+fn open_key(piece: &Piece, unwrap: Option<&Key>) -> Result<Option<Key>, Error> {
+    match (&piece.details.seal, unwrap) {
+        (None, _) => Ok(None),
+        (Some(_), None) => Err(Error::Sealed),
+        (Some(wrapped), Some(key)) => key.unwrap(wrapped).map(Some),
+    }
+}
+
+async fn piece_stream(
+    vault: &Vault,
+    piece: Piece,
+    range: Range<u64>,
+    key: Option<Key>,
+) -> Result<ByteStream, Error> {
+    let Some(key) = key else {
+        return stored_stream(vault, &piece.blob, piece.data, range).await;
+    };
+    let (sealed, first, skip) = sealed_range(range.start, range.end, piece.size);
+    let stored = stored_stream(vault, &piece.blob, piece.data, sealed).await?;
+    Ok(opened(stored, Chunks::new(&key), first, skip, range.end - range.start))
+}
+
+async fn stored_stream(
+    vault: &Vault,
+    blob: &BlobRow,
+    data: Option<Bytes>,
+    range: Range<u64>,
+) -> Result<ByteStream, Error> {
+    let whole = range == (0..blob.size);
+    let Some(path) = &blob.path else {
+        let data = data.ok_or_else(|| Error::Damaged(format!("blob {}", blob.id)))?;
+        if blake3::hash(&data).as_bytes() != &blob.hash {
+            return Err(Error::Damaged(format!("blob {}", blob.id)));
+        }
+        let bounds = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(data.len());
+        let part = data.slice(bounds(range.start)..bounds(range.end));
+        return Ok(stream::once(async { Ok(part) }).boxed());
+    };
+    let bytes = vault.read(path, range).await?;
+    let verify = whole && READS.fetch_add(1, Ordering::Relaxed).is_multiple_of(VERIFY_ONE_OF);
+    Ok(if verify { verified(bytes, blob.clone()) } else { bytes })
+}
+
+/// Passes the bytes on and fails at the end when they are not what was stored.
+fn verified(bytes: ByteStream, blob: BlobRow) -> ByteStream {
+    let state = (bytes, blake3::Hasher::new(), blob);
+    stream::try_unfold(state, |(mut bytes, mut hasher, blob)| async move {
+        match bytes.next().await {
+            Some(part) => {
+                let part = part?;
+                hasher.update(&part);
+                Ok(Some((part, (bytes, hasher, blob))))
+            }
+            None if hasher.finalize().as_bytes() == &blob.hash => Ok(None),
+            None => {
+                tracing::error!(blob.id, "stored bytes are damaged");
+                Err(Error::Damaged(format!("blob {}", blob.id)))
+            }
+        }
+    })
+    .boxed()
+}
+
+/// Opens sealed chunks, skips the first `skip` plain bytes and stops after `wanted`.
+fn opened(bytes: ByteStream, chunks: Chunks, first: u64, skip: usize, wanted: u64) -> ByteStream {
+    let state = Opening { bytes, chunks, sealed: BytesMut::new(), number: first, skip, wanted };
+    stream::try_unfold(state, |mut state| async move {
+        if state.wanted == 0 {
+            return Ok(None);
+        }
+        let plain = state.next().await?;
+        Ok(Some((plain, state)))
+    })
+    .boxed()
+}
+
+struct Opening {
+    bytes: ByteStream,
+    chunks: Chunks,
+    sealed: BytesMut,
+    number: u64,
+    skip: usize,
+    wanted: u64,
+}
+
+impl Opening {
+    async fn next(&mut self) -> Result<Bytes, Error> {
+        while self.sealed.len() < CHUNK + TAG {
+            match self.bytes.next().await {
+                Some(part) => self.sealed.extend_from_slice(&part?),
+                None => break,
+            }
+        }
+        let length = self.sealed.len().min(CHUNK + TAG);
+        let mut chunk = self.sealed.split_to(length).to_vec();
+        self.chunks.open(self.number, &mut chunk)?;
+        self.number += 1;
+        let wanted = usize::try_from(self.wanted).unwrap_or(usize::MAX);
+        let skip = std::mem::take(&mut self.skip).min(chunk.len());
+        let end = chunk.len().min(skip.saturating_add(wanted));
+        if end == skip {
+            return Err(Error::Damaged("a sealed chunk".into()));
+        }
+        self.wanted -= (end - skip) as u64;
+        Ok(Bytes::from(chunk).slice(skip..end))
+    }
+}

@@ -1,0 +1,206 @@
+//! From a stream of bytes to a durable blob that waits for its row.
+//!
+//! Why: uploads, parts and copies all pass here, so that hashing, sealing and bounds are in one place.
+//! Invariants: nothing is visible until a row names the blob; a blob that gets no row is removed
+//! when its [`Ingested`] is dropped, or by the sweep after a cut.
+//! Memory: what [`crate::vault::Filing`] holds, and at most `inline_max` beside.
+
+use crate::{
+    digest::{Algorithm, Summed, Sums},
+    error::Error,
+    seal::{CHUNK, Chunks, Key},
+    vault::{ByteStream, Filing, Vault},
+};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use store::objects::{Held, NewBlob};
+
+/// What is to be put.
+pub struct Body(pub(crate) ByteStream);
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self(stream::once(async { Ok(bytes) }).boxed())
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Bytes::from(bytes).into()
+    }
+}
+
+impl From<ByteStream> for Body {
+    fn from(bytes: ByteStream) -> Self {
+        Self(bytes)
+    }
+}
+
+/// How the bytes are taken in.
+#[derive(Default)]
+pub(crate) struct Plan<'a> {
+    /// The key that wraps the blob's own; `None` leaves the bytes plain.
+    pub(crate) wrap: Option<&'a Key>,
+    /// Checksums to compute beside MD5.
+    pub(crate) sums: &'a [Algorithm],
+}
+
+/// Bytes that are durable and have no row yet.
+pub(crate) struct Ingested {
+    /// Sums over the plain bytes.
+    pub(crate) summed: Summed,
+    /// The wrapped key, when they were sealed.
+    pub(crate) seal: Option<String>,
+    /// For the row.
+    pub(crate) blob: NewBlob,
+    file: Leftover,
+}
+
+impl Ingested {
+    /// The row is committed; the file stays unless equal bytes were there.
+    pub(crate) fn settle(mut self, held: Held) {
+        if !held.spare {
+            self.file.0 = None;
+        }
+    }
+}
+
+/// A file that is removed when nothing took it over.
+struct Leftover(Option<(Vault, String)>);
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        let Some((vault, path)) = self.0.take() else { return };
+        // Outside of the runtime the sweep of the next start takes it.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            if let Err(error) = vault.remove(&path).await {
+                tracing::debug!(path, %error, "a spare file stays until the next sweep");
+            }
+        });
+    }
+}
+
+/// Takes in a whole stream.
+pub(crate) async fn ingest(
+    vault: &Vault,
+    inline_max: usize,
+    body: Body,
+    plan: &Plan<'_>,
+) -> Result<Ingested, Error> {
+    vault.room(0)?;
+    let mut sink = Sink { vault, inline_max, small: Vec::new(), file: None };
+    let taken = take(&mut sink, body, plan).await;
+    match taken {
+        Ok((summed, seal)) => {
+            let (blob, path) = sink.finish().await?;
+            let file = Leftover(path.map(|path| (vault.clone(), path)));
+            Ok(Ingested { summed, seal, blob, file })
+        }
+        Err(error) => {
+            if let Some(file) = sink.file {
+                file.abort().await;
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn take(
+    sink: &mut Sink<'_>,
+    mut body: Body,
+    plan: &Plan<'_>,
+) -> Result<(Summed, Option<String>), Error> {
+    let mut sums = Sums::new(plan.sums);
+    let mut sealer = plan.wrap.map(Sealer::new);
+    while let Some(bytes) = body.0.next().await {
+        let bytes = bytes?;
+        sums.update(&bytes);
+        match &mut sealer {
+            None => sink.write(&bytes).await?,
+            Some(sealer) => sealer.write(&bytes, sink).await?,
+        }
+    }
+    let seal = match sealer {
+        None => None,
+        Some(sealer) => Some(sealer.finish(sink).await?),
+    };
+    Ok((sums.finish(), seal))
+}
+
+/// Cuts plain bytes into chunks and seals each.
+struct Sealer {
+    chunks: Chunks,
+    wrapped: String,
+    next: u64,
+    plain: Vec<u8>,
+}
+
+impl Sealer {
+    fn new(wrap: &Key) -> Self {
+        let key = Key::random();
+        let wrapped = wrap.wrap(&key);
+        Self { chunks: Chunks::new(&key), wrapped, next: 0, plain: Vec::new() }
+    }
+
+    async fn write(&mut self, mut bytes: &[u8], sink: &mut Sink<'_>) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            let take = bytes.len().min(CHUNK - self.plain.len());
+            self.plain.extend_from_slice(&bytes[..take]);
+            bytes = &bytes[take..];
+            if self.plain.len() == CHUNK {
+                self.flush(sink).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self, sink: &mut Sink<'_>) -> Result<(), Error> {
+        self.chunks.seal(self.next, &mut self.plain);
+        self.next += 1;
+        sink.write(&self.plain).await?;
+        self.plain.clear();
+        Ok(())
+    }
+
+    async fn finish(mut self, sink: &mut Sink<'_>) -> Result<String, Error> {
+        if !self.plain.is_empty() {
+            self.flush(sink).await?;
+        }
+        Ok(self.wrapped)
+    }
+}
+
+/// Keeps few bytes at hand and many in a file.
+struct Sink<'a> {
+    vault: &'a Vault,
+    inline_max: usize,
+    small: Vec<u8>,
+    file: Option<Filing>,
+}
+
+impl Sink<'_> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        if let Some(file) = &mut self.file {
+            return file.write(bytes).await;
+        }
+        if self.small.len() + bytes.len() <= self.inline_max {
+            self.small.extend_from_slice(bytes);
+            return Ok(());
+        }
+        let mut file = self.vault.file().await?;
+        file.write(&std::mem::take(&mut self.small)).await?;
+        self.file.insert(file).write(bytes).await
+    }
+
+    async fn finish(self) -> Result<(NewBlob, Option<String>), Error> {
+        let Some(file) = self.file else {
+            let hash = *blake3::hash(&self.small).as_bytes();
+            let size = self.small.len() as u64;
+            return Ok((NewBlob { hash, size, path: None, data: Some(self.small) }, None));
+        };
+        let filed = file.finish().await?;
+        let path = Some(filed.path);
+        Ok((NewBlob { hash: filed.hash, size: filed.size, path: path.clone(), data: None }, path))
+    }
+}

@@ -1,0 +1,90 @@
+//! Keeps the place tidy: removes bytes that no row names and what a cut left behind.
+//!
+//! Invariants: a row goes before its file, and a file's name is never used again, so that a
+//! cut at any point loses nothing and the next run goes on. Each run reads the state afresh.
+
+use crate::{
+    error::Error,
+    objects::{Objects, now},
+};
+use base::time::Timestamp;
+use std::time::Duration;
+
+/// Bytes stay for so long after their last row went: a reader that found them may still open them.
+pub const GRACE: Duration = Duration::from_secs(60);
+
+/// Blobs forgotten in one transaction.
+const BATCH: u32 = 256;
+
+/// What a run removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Blobs.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Objects {
+    /// Gives back the space of blobs that nothing has named for [`GRACE`].
+    ///
+    /// # Errors
+    /// [`Error::Index`] or [`Error::Bytes`]; what was removed until then stays removed.
+    pub async fn gc(&self) -> Result<Removed, Error> {
+        self.gc_before(Timestamp(now().0 - i64::try_from(GRACE.as_micros()).unwrap_or(i64::MAX)))
+            .await
+    }
+
+    /// [`Objects::gc`] without the grace: only when nobody reads.
+    ///
+    /// # Errors
+    /// As [`Objects::gc`].
+    pub async fn gc_now(&self) -> Result<Removed, Error> {
+        self.gc_before(Timestamp(i64::MAX)).await
+    }
+
+    async fn gc_before(&self, before: Timestamp) -> Result<Removed, Error> {
+        let mut removed = Removed::default();
+        loop {
+            let forgotten = self
+                .write(move |txn| {
+                    let mut forgotten = Vec::new();
+                    for blob in txn.blob_unused(before, BATCH)? {
+                        if txn.blob_forget(blob.id)? {
+                            forgotten.push(blob);
+                        }
+                    }
+                    Ok::<_, Error>(forgotten)
+                })
+                .await?;
+            if forgotten.is_empty() {
+                return Ok(removed);
+            }
+            for blob in forgotten {
+                removed.blobs += 1;
+                removed.bytes += blob.size;
+                if let Some(path) = &blob.path {
+                    self.inner.vault.remove(path).await?;
+                }
+            }
+        }
+    }
+
+    /// Removes files of earlier runs that no row names.
+    ///
+    /// # Errors
+    /// As [`Objects::gc`].
+    pub async fn sweep(&self) -> Result<u64, Error> {
+        let mut removed = 0;
+        for shard in crate::vault::Vault::shards() {
+            for path in self.inner.vault.shard(shard).await? {
+                let asked = path.clone();
+                if !self.read(move |reader| Ok(reader.blob_path_known(&asked)?)).await? {
+                    self.inner.vault.remove(&path).await?;
+                    removed += 1;
+                }
+            }
+        }
+        Ok(removed)
+    }
+}

@@ -1,0 +1,322 @@
+//! The room's own interface, for the other rooms: put, get, head, delete, list, presign.
+//!
+//! It acts as the house, without access control: who may ask is decided by the caller.
+
+use crate::{
+    bucket::{self, Bucket},
+    config::Config,
+    content::{self, Piece},
+    details::{self, Details, Encryption},
+    error::Error,
+    ingest::{self, Body, Ingested, Plan},
+    seal::{self, Key},
+    sigv4::Presign,
+    vault::{ByteStream, Vault},
+    versions::{self, NewVersion},
+};
+use base::{protocol::Presigned, secret::Secret, time::Timestamp};
+use http::Method;
+use std::{ops::Range, sync::Arc, time::Duration};
+use store::{Reader, Store, objects::ObjectRow};
+
+/// The access key of addresses that the house signs for itself.
+pub(crate) const HOUSE_KEY: &str = "APPLIANCE";
+
+/// The longest that a presigned address may live, as on S3.
+pub(crate) const PRESIGN_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The room; clones share it.
+#[derive(Clone)]
+pub struct Objects {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) vault: Vault,
+    pub(crate) config: Config,
+    /// Signs the house's own addresses.
+    pub(crate) presign_secret: Secret,
+    /// Wraps the keys of SSE-S3 objects; named keys are derived from it.
+    pub(crate) site_key: Key,
+}
+
+/// What was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Without quotes.
+    pub etag: String,
+    /// In bytes.
+    pub size: u64,
+}
+
+/// What is known of an object without its bytes.
+#[derive(Debug, Clone)]
+pub struct Info {
+    /// Its key.
+    pub key: String,
+    /// In bytes.
+    pub size: u64,
+    /// Without quotes.
+    pub etag: String,
+    /// When it was stored.
+    pub modified: Timestamp,
+    /// Its media type, if one was given.
+    pub content_type: Option<String>,
+}
+
+/// An object and the bytes asked for.
+pub struct Found {
+    /// What is known of it.
+    pub info: Info,
+    /// The bytes that follow.
+    pub range: Range<u64>,
+    /// Exactly the range, or an error.
+    pub bytes: ByteStream,
+}
+
+/// A version and where its bytes are.
+pub(crate) struct Located {
+    pub(crate) bucket: Bucket,
+    pub(crate) row: ObjectRow,
+    pub(crate) details: Details,
+    pub(crate) pieces: Vec<Piece>,
+}
+
+impl Located {
+    fn info(&self) -> Info {
+        Info {
+            key: self.row.key.clone(),
+            size: self.row.size,
+            etag: self.row.etag.clone(),
+            modified: self.row.modified,
+            content_type: self.details.headers.get("content-type").cloned(),
+        }
+    }
+}
+
+/// The time of the clock.
+pub(crate) fn now() -> Timestamp {
+    Timestamp(jiff::Timestamp::now().as_microsecond())
+}
+
+impl std::fmt::Debug for Objects {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Objects").field("vault", &self.inner.vault).finish_non_exhaustive()
+    }
+}
+
+impl Objects {
+    /// Opens the room: makes its keys and the house's buckets at the first start. What a cut
+    /// left behind waits for [`Objects::sweep`].
+    ///
+    /// # Errors
+    /// [`Error::Folder`] when the folder cannot be made or synced, [`Error::Index`] when the store fails.
+    pub async fn open(config: Config, store: Store) -> Result<Self, Error> {
+        let place = config.place.clone();
+        let keep_free = config.keep_free;
+        let vault = tokio::task::spawn_blocking(move || Vault::open(&place, keep_free))
+            .await
+            .map_err(|_| Error::Lost)??;
+        let fresh = Secret::new(crate::digest::hex(&seal::random::<32>()));
+        let master = store
+            .write(move |txn| {
+                bucket::make_house(txn, now())?;
+                txn.object_secret_insert("master", &fresh)?;
+                Ok::<_, store::Error>(txn.object_secret_get("master")?.unwrap_or(fresh))
+            })
+            .await?;
+        let bytes = crate::digest::unhex(master.expose()).and_then(|bytes| bytes.try_into().ok());
+        let master = Key::new(bytes.ok_or(Error::Sealed)?);
+        let presign = crate::digest::hex(master.derive("presign").expose());
+        let inner = Inner {
+            store,
+            vault,
+            config,
+            presign_secret: Secret::new(presign),
+            site_key: master.derive("objects at rest"),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    pub(crate) async fn read<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Reader<'_>) -> Result<T, Error> + Send + 'static,
+    {
+        self.inner.store.read(work).await
+    }
+
+    pub(crate) async fn write<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<store::Error> + Send + 'static,
+        F: FnOnce(&mut store::Txn<'_>) -> Result<T, E> + Send + 'static,
+    {
+        self.inner.store.write(work).await
+    }
+
+    pub(crate) async fn ingest(&self, body: Body, plan: &Plan<'_>) -> Result<Ingested, Error> {
+        ingest::ingest(&self.inner.vault, self.inner.config.inline_max, body, plan).await
+    }
+
+    /// The key that wraps those of objects encrypted by the site.
+    pub(crate) fn wrapping_key(&self, encryption: Option<&Encryption>) -> Option<Key> {
+        match encryption? {
+            Encryption::Site => Some(self.inner.site_key.clone()),
+            Encryption::Named(name) => Some(self.inner.site_key.derive(&format!("named:{name}"))),
+            Encryption::Customer(_) => None,
+        }
+    }
+
+    /// Stores an object; an older one of that key is replaced when this returns.
+    ///
+    /// # Errors
+    /// [`Error::NoBucket`], [`Error::Full`], or the error that the stream gave.
+    pub async fn put(
+        &self,
+        bucket: &str,
+        key: &str,
+        body: impl Into<Body>,
+    ) -> Result<Stored, Error> {
+        let ingested = self.ingest(body.into(), &Plan::default()).await?;
+        let etag = crate::digest::hex(&ingested.summed.md5);
+        let stored = Stored { etag: etag.clone(), size: ingested.summed.size };
+        let (bucket, key, blob) = (bucket.to_owned(), key.to_owned(), ingested.blob.clone());
+        let size = stored.size;
+        let held = self
+            .write(move |txn| {
+                let bucket = bucket::get(txn, &bucket)?;
+                let held = txn.blob_hold(&blob)?;
+                let details = Details { owner: bucket.owner.clone(), ..Details::default() };
+                let new = NewVersion {
+                    key: &key,
+                    size,
+                    etag: &etag,
+                    blob: Some(held.id),
+                    details: &details::text(&details),
+                    marker: false,
+                };
+                versions::put(txn, &bucket, new, now())?;
+                Ok::<_, Error>(held)
+            })
+            .await?;
+        ingested.settle(held);
+        Ok(stored)
+    }
+
+    /// Finds the newest version of a key, or a named one; markers are not there.
+    pub(crate) async fn locate(
+        &self,
+        bucket: &str,
+        key: &str,
+        version: Option<&str>,
+    ) -> Result<Located, Error> {
+        let (bucket, key) = (bucket.to_owned(), key.to_owned());
+        let version = version.map(str::to_owned);
+        self.read(move |reader| {
+            let bucket = bucket::get(reader, &bucket)?;
+            let row = match version {
+                None => reader.object_latest(bucket.id, &key)?,
+                Some(version) => reader.object_version(bucket.id, &key, &version)?,
+            };
+            let missing = || Error::NoObject { bucket: bucket.name.clone(), key: key.clone() };
+            let row = row.filter(|row| !row.marker).ok_or_else(missing)?;
+            let details: Details = details::parse(&key, &row.details)?;
+            let pieces = content::pieces(reader, &row, details.seal.as_ref())?;
+            Ok(Located { bucket, row, details, pieces })
+        })
+        .await
+    }
+
+    /// Gets an object or `range` of it; a range that ends behind the object is cut.
+    ///
+    /// # Errors
+    /// [`Error::NoBucket`], [`Error::NoObject`], [`Error::Range`] when it begins behind the end.
+    pub async fn get(
+        &self,
+        bucket: &str,
+        key: &str,
+        range: Option<Range<u64>>,
+    ) -> Result<Found, Error> {
+        let located = self.locate(bucket, key, None).await?;
+        let size = located.row.size;
+        let range = match range {
+            None => 0..size,
+            Some(range) if range.start < size => range.start..range.end.min(size),
+            Some(_) => return Err(Error::Range { size }),
+        };
+        let unwrap = self.wrapping_key(located.details.encryption.as_ref());
+        let info = located.info();
+        let bytes =
+            content::stream(&self.inner.vault, located.pieces, range.clone(), unwrap.as_ref())?;
+        Ok(Found { info, range, bytes })
+    }
+
+    /// Gets a whole object into memory, at most `limit` bytes of it.
+    ///
+    /// # Errors
+    /// As [`Objects::get`]; [`Error::Range`] when the object is larger than `limit`.
+    pub async fn get_small(&self, bucket: &str, key: &str, limit: u64) -> Result<Vec<u8>, Error> {
+        use futures_util::TryStreamExt;
+        let found = self.get(bucket, key, None).await?;
+        if found.info.size > limit {
+            return Err(Error::Range { size: found.info.size });
+        }
+        found
+            .bytes
+            .try_fold(Vec::new(), |mut all, part| async move {
+                all.extend_from_slice(&part);
+                Ok(all)
+            })
+            .await
+    }
+
+    /// What is known of an object.
+    ///
+    /// # Errors
+    /// [`Error::NoBucket`], [`Error::NoObject`].
+    pub async fn head(&self, bucket: &str, key: &str) -> Result<Info, Error> {
+        Ok(self.locate(bucket, key, None).await?.info())
+    }
+
+    /// Deletes an object; one that is not there is fine.
+    ///
+    /// # Errors
+    /// [`Error::NoBucket`].
+    pub async fn delete(&self, bucket: &str, key: &str) -> Result<(), Error> {
+        let (bucket, key) = (bucket.to_owned(), key.to_owned());
+        self.write(move |txn| {
+            let bucket = bucket::get(txn, &bucket)?;
+            versions::delete(txn, &bucket, &key, now())?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// An address for one request on one object, to be mounted under `/s3`; it carries its own
+    /// signature. With an empty `host` it works on whatever connection the holder has; otherwise
+    /// the request's `Host` must be that one.
+    #[must_use]
+    pub fn presign(
+        &self,
+        method: &Method,
+        bucket: &str,
+        key: &str,
+        expires: Duration,
+        host: &str,
+    ) -> Presigned {
+        let address = Presign {
+            method: method.as_str(),
+            path: &format!("/s3/{bucket}/{key}"),
+            access_key: HOUSE_KEY,
+            secret: self.inner.presign_secret.expose(),
+            region: &self.inner.config.region,
+            host,
+            expires_seconds: expires.min(PRESIGN_MAX).as_secs().max(1),
+            now: now(),
+        }
+        .address();
+        Presigned { url: Secret::new(address) }
+    }
+}

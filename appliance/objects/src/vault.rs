@@ -1,0 +1,286 @@
+//! The durable place for the bytes of large objects.
+//!
+//! Why: `object_store` gives one interface to folders and to remote stores; over a folder it
+//! promises durability only when asked, and not for the removal of what a cut left behind.
+//! Invariants: a path is used once (its name is random), so that a file, once complete, never
+//! changes; [`Filing::finish`] returns after the bytes and every directory entry on the way to
+//! them are on the disk; files that no row names are removed by [`Vault::sweep`].
+//! Units: sizes in bytes. Memory: one part being filled and one being written per file.
+
+use crate::{config::Place, digest, error::Error, seal};
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, stream::BoxStream};
+use object_store::{
+    GetOptions, GetResultPayload, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload,
+    local::LocalFileSystem, path::Path as Location,
+};
+use std::{
+    fs::{DirBuilder, File},
+    ops::Range,
+    os::unix::fs::{DirBuilderExt, FileExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::task::JoinHandle;
+
+/// Written at once to a folder; two of these are all the memory that an upload holds.
+const PART_LOCAL: usize = 256 << 10;
+
+/// Written at once to a remote store: S3 takes no part under 5 MiB but the last.
+const PART_REMOTE: usize = 8 << 20;
+
+/// Read at once from a folder.
+const READ: usize = 256 << 10;
+
+/// Folders that the files are spread over; a power of 16.
+const SHARDS: u32 = 256;
+
+/// Bytes as they come, or the reason why they stop.
+pub type ByteStream = BoxStream<'static, Result<Bytes, Error>>;
+
+/// The place; clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Vault {
+    bytes: Arc<dyn ObjectStore>,
+    folder: Option<PathBuf>,
+    keep_free: u64,
+    /// Begins the name of every file of this run: what has another one and no row is a leftover.
+    era: String,
+}
+
+fn folder_error<'a>(
+    attempt: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(std::io::Error) -> Error + 'a {
+    move |source| Error::Folder { attempt, path: path.to_owned(), source: Arc::new(source) }
+}
+
+impl Vault {
+    /// Opens the place; over a folder, makes all its shards durable at once.
+    pub(crate) fn open(place: &Place, keep_free: u64) -> Result<Self, Error> {
+        let era = digest::hex(&seal::random::<6>());
+        match place {
+            Place::Remote(bytes) => {
+                Ok(Self { bytes: Arc::clone(bytes), folder: None, keep_free: 0, era })
+            }
+            Place::Folder(path) => {
+                prepare(path)?;
+                let bytes = LocalFileSystem::new_with_prefix(path)
+                    .map_err(|source| Error::bytes("open", &path.to_string_lossy(), source))?
+                    .with_fsync(true);
+                Ok(Self { bytes: Arc::new(bytes), folder: Some(path.clone()), keep_free, era })
+            }
+        }
+    }
+
+    /// Refuses when the file system is nearly full.
+    pub(crate) fn room(&self, wanted: u64) -> Result<(), Error> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let Ok(stat) = rustix::fs::statvfs(folder) else { return Ok(()) };
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        if free < self.keep_free.saturating_add(wanted) { Err(Error::Full) } else { Ok(()) }
+    }
+
+    /// Begins a file under a name of its own.
+    pub(crate) async fn file(&self) -> Result<Filing, Error> {
+        let id = digest::hex(&seal::random::<16>());
+        let path = format!("{}/{}-{id}", &id[..2], self.era);
+        let upload = self
+            .bytes
+            .put_multipart(&Location::from(path.as_str()))
+            .await
+            .map_err(|source| Error::bytes("create", &path, source))?;
+        let part = if self.folder.is_some() { PART_LOCAL } else { PART_REMOTE };
+        Ok(Filing {
+            path,
+            upload,
+            hasher: blake3::Hasher::new(),
+            buffer: BytesMut::with_capacity(part),
+            part,
+            size: 0,
+            writing: None,
+            finished: false,
+        })
+    }
+
+    /// Reads `range` of a file.
+    pub(crate) async fn read(&self, path: &str, range: Range<u64>) -> Result<ByteStream, Error> {
+        let options = GetOptions::new().with_range(Some(range.clone()));
+        let found = self
+            .bytes
+            .get_opts(&Location::from(path), options)
+            .await
+            .map_err(|source| Error::bytes("read", path, source))?;
+        let path = path.to_owned();
+        match found.payload {
+            GetResultPayload::File(file, _) => Ok(file_stream(file, path, range)),
+            GetResultPayload::Stream(stream) => Ok(stream
+                .map(move |part| part.map_err(|source| Error::bytes("read", &path, source)))
+                .boxed()),
+        }
+    }
+
+    /// Removes a file that no row names; one that is gone is fine.
+    pub(crate) async fn remove(&self, path: &str) -> Result<(), Error> {
+        match self.bytes.delete(&Location::from(path)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(Error::bytes("remove", path, source)),
+        }
+    }
+
+    /// Paths of one shard that earlier runs wrote; their half-written files in a folder are
+    /// removed on the way, since nothing can name them.
+    pub(crate) async fn shard(&self, shard: u32) -> Result<Vec<String>, Error> {
+        let name = format!("{shard:02x}");
+        if let Some(folder) = self.folder.clone() {
+            let shard = folder.join(&name);
+            let era = self.era.clone();
+            let work = move || remove_halves(&shard, &era);
+            tokio::task::spawn_blocking(work).await.map_err(|_| Error::Lost)??;
+        }
+        let mut found = Vec::new();
+        let mut list = self.bytes.list(Some(&Location::from(name.as_str())));
+        while let Some(entry) = list.next().await {
+            let entry = entry.map_err(|source| Error::bytes("list", &name, source))?;
+            if entry.location.filename().is_some_and(|name| !name.starts_with(&self.era)) {
+                found.push(entry.location.to_string());
+            }
+        }
+        Ok(found)
+    }
+
+    /// The numbers of all shards.
+    pub(crate) fn shards() -> Range<u32> {
+        0..SHARDS
+    }
+}
+
+/// Makes the folder and its shards, each entry synced.
+fn prepare(folder: &Path) -> Result<(), Error> {
+    let make = |path: &Path| {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(folder_error("create", path))
+    };
+    make(folder)?;
+    for shard in Vault::shards() {
+        make(&folder.join(format!("{shard:02x}")))?;
+    }
+    let sync = |path: &Path| {
+        File::open(path).and_then(|dir| dir.sync_all()).map_err(folder_error("sync", path))
+    };
+    sync(folder)?;
+    folder.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync)
+}
+
+/// Removes what interrupted uploads of earlier runs left: `<name>#<n>`.
+fn remove_halves(shard: &Path, era: &str) -> Result<(), Error> {
+    let entries = std::fs::read_dir(shard).map_err(folder_error("list", shard))?;
+    for entry in entries {
+        let path = entry.map_err(folder_error("list", shard))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.contains('#') && !name.starts_with(era) {
+            std::fs::remove_file(&path).map_err(folder_error("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads an open file; a file removed meanwhile is read to its end all the same.
+fn file_stream(file: File, path: String, range: Range<u64>) -> ByteStream {
+    let file = Arc::new(file);
+    futures_util::stream::try_unfold((range.start, path), move |(at, path)| {
+        let file = Arc::clone(&file);
+        let end = range.end;
+        async move {
+            if at >= end {
+                return Ok(None);
+            }
+            let length = usize::try_from(end - at).unwrap_or(READ).min(READ);
+            let read = tokio::task::spawn_blocking(move || {
+                let mut buffer = vec![0; length];
+                file.read_exact_at(&mut buffer, at).map(|()| buffer)
+            });
+            let buffer = read.await.map_err(|_| Error::Lost)?.map_err(|source| {
+                let source = object_store::Error::Generic { store: "file", source: source.into() };
+                Error::bytes("read", &path, source)
+            })?;
+            Ok(Some((Bytes::from(buffer), (at + length as u64, path))))
+        }
+    })
+    .boxed()
+}
+
+/// A file being written.
+pub(crate) struct Filing {
+    path: String,
+    upload: Box<dyn MultipartUpload>,
+    hasher: blake3::Hasher,
+    buffer: BytesMut,
+    part: usize,
+    size: u64,
+    writing: Option<JoinHandle<object_store::Result<()>>>,
+    finished: bool,
+}
+
+/// A file that is durable.
+#[derive(Debug, Clone)]
+pub(crate) struct Filed {
+    pub(crate) path: String,
+    pub(crate) hash: [u8; 32],
+    pub(crate) size: u64,
+}
+
+impl Filing {
+    /// Appends bytes; waits when the disk is slower than the sender.
+    pub(crate) async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            let take = bytes.len().min(self.part - self.buffer.len());
+            self.buffer.extend_from_slice(&bytes[..take]);
+            bytes = &bytes[take..];
+            if self.buffer.len() == self.part {
+                self.flush().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), Error> {
+        let next = BytesMut::with_capacity(self.part);
+        let full = std::mem::replace(&mut self.buffer, next).freeze();
+        self.wait().await?;
+        self.size += full.len() as u64;
+        self.writing = Some(tokio::spawn(self.upload.put_part(PutPayload::from(full.clone()))));
+        // Hashed while the disk is at work.
+        self.hasher.update(&full);
+        Ok(())
+    }
+
+    async fn wait(&mut self) -> Result<(), Error> {
+        let Some(writing) = self.writing.take() else { return Ok(()) };
+        let written = writing.await.map_err(|_| Error::Lost)?;
+        written.map_err(|source| Error::bytes("write", &self.path, source))
+    }
+
+    /// Makes the file durable.
+    pub(crate) async fn finish(mut self) -> Result<Filed, Error> {
+        if !self.buffer.is_empty() {
+            self.flush().await?;
+        }
+        self.wait().await?;
+        self.upload.complete().await.map_err(|source| Error::bytes("sync", &self.path, source))?;
+        self.finished = true;
+        let hash = *self.hasher.finalize().as_bytes();
+        Ok(Filed { path: std::mem::take(&mut self.path), hash, size: self.size })
+    }
+
+    /// Gives up: the part that was written is removed.
+    pub(crate) async fn abort(mut self) {
+        drop(self.wait().await);
+        if let Err(error) = self.upload.abort().await {
+            tracing::debug!(path = self.path, %error, "a half-written file stays until the next sweep");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What storing and deleting mean under each kind of versioning. Runs inside the one write.
+//!
+//! | bucket | put | delete without a version |
+//! |---|---|---|
+//! | off | replaces the version `null` | removes the version `null` |
+//! | on | adds a version | adds a marker |
+//! | suspended | replaces the version `null` | replaces the version `null` by a marker |
+
+use crate::bucket::{Bucket, Versioning};
+use base::time::Timestamp;
+use store::{
+    Error, Txn,
+    objects::{NewObject, ObjectRow},
+};
+use uuid::Uuid;
+
+/// The name of the version where versions are not kept.
+pub const NULL: &str = "null";
+
+/// A version to be stored; its name follows from the bucket.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewVersion<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) size: u64,
+    pub(crate) etag: &'a str,
+    pub(crate) blob: Option<i64>,
+    pub(crate) details: &'a str,
+    pub(crate) marker: bool,
+}
+
+/// A version that was stored.
+#[derive(Debug, Clone)]
+pub(crate) struct Put {
+    pub(crate) row: i64,
+    /// `None` when the bucket never kept versions.
+    pub(crate) version: Option<String>,
+}
+
+/// What a delete did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Deleted {
+    /// A marker was made or removed.
+    pub marker: bool,
+    /// The version that was made or removed.
+    pub version: Option<String>,
+}
+
+/// Stores a version as the newest.
+pub(crate) fn put(
+    txn: &mut Txn<'_>,
+    bucket: &Bucket,
+    new: NewVersion<'_>,
+    now: Timestamp,
+) -> Result<Put, Error> {
+    let version = match bucket.versioning {
+        Versioning::On => Uuid::now_v7().simple().to_string(),
+        Versioning::Off | Versioning::Suspended => {
+            remove_null(txn, bucket, new.key, now)?;
+            NULL.to_owned()
+        }
+    };
+    let row = txn.object_insert(&NewObject {
+        bucket: bucket.id,
+        key: new.key,
+        version: &version,
+        marker: new.marker,
+        size: new.size,
+        etag: new.etag,
+        modified: now,
+        blob: new.blob,
+        details: new.details,
+    })?;
+    let version = (bucket.versioning != Versioning::Off).then_some(version);
+    Ok(Put { row, version })
+}
+
+fn remove_null(txn: &mut Txn<'_>, bucket: &Bucket, key: &str, now: Timestamp) -> Result<(), Error> {
+    match txn.object_version(bucket.id, key, NULL)? {
+        Some(old) => txn.object_delete(&old, now),
+        None => Ok(()),
+    }
+}
+
+/// Deletes a key as the bucket's versioning says.
+pub(crate) fn delete(
+    txn: &mut Txn<'_>,
+    bucket: &Bucket,
+    key: &str,
+    now: Timestamp,
+) -> Result<Deleted, Error> {
+    if bucket.versioning == Versioning::Off {
+        remove_null(txn, bucket, key, now)?;
+        return Ok(Deleted::default());
+    }
+    let details = format!("{{\"owner\":{}}}", serde_json::Value::from(bucket.owner.as_str()));
+    let marker = NewVersion { key, size: 0, etag: "", blob: None, details: &details, marker: true };
+    let put = put(txn, bucket, marker, now)?;
+    Ok(Deleted { marker: true, version: put.version })
+}
+
+/// Removes one named version for good.
+pub(crate) fn delete_version(
+    txn: &mut Txn<'_>,
+    row: &ObjectRow,
+    now: Timestamp,
+) -> Result<Deleted, Error> {
+    txn.object_delete(row, now)?;
+    Ok(Deleted { marker: row.marker, version: Some(row.version.clone()) })
+}
