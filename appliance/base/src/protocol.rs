@@ -385,6 +385,15 @@ pub enum Refusal {
         /// Offset or number that is wanted next.
         expected: u64,
     },
+    /// A step's end was reported, but its output was lost with a restart: send it again from there,
+    /// then repeat the report.
+    #[error("output of step {step} is wanted again from {expected}")]
+    OutputMissing {
+        /// Which step.
+        step: u32,
+        /// Offset that is wanted next.
+        expected: u64,
+    },
     /// The runner is not known: register again.
     #[error("the runner is not registered")]
     UnknownRunner,

@@ -15,6 +15,7 @@ pub mod access;
 mod error;
 pub mod events;
 pub mod live;
+pub mod logs;
 pub mod migrate;
 pub mod objects;
 mod place;

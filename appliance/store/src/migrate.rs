@@ -16,6 +16,7 @@ pub const STEPS: &[&str] = &[
     include_str!("../migrations/0003_runs.sql"),
     include_str!("../migrations/0004_access.sql"),
     include_str!("../migrations/0005_projects.sql"),
+    include_str!("../migrations/0006_logs.sql"),
 ];
 
 /// The newest schema version this program knows.
