@@ -1,1 +1,32 @@
 //! The faces over HTTP: REST API, Git, runner API, dashboard.
+//!
+//! Why one room: all faces share who is who, how a request fails, and what a job's address is.
+//! Invariants: every route says in its type who may call it ([`access::Routes`]); a page or an
+//! answer reads from the store, never from the engine's memory; nothing inside is told to the
+//! outside but by [`error::Failure`].
+//! On failure: one request fails, with its id in the log; a panic ends one request.
+
+pub mod access;
+pub mod ansi;
+pub mod error;
+pub mod pages;
+mod shell;
+mod state;
+
+pub use access::Peer;
+pub use state::{Config, Rooms, State};
+
+/// All faces as one service. The listener adds [`Peer`] to each request's extensions.
+pub fn router(state: State) -> axum::Router {
+    shell::dress(routes(), state)
+}
+
+/// All routes with their permits, for the test that tries each with every kind of caller.
+#[must_use]
+pub fn table() -> Vec<access::Entry> {
+    routes().table()
+}
+
+fn routes() -> access::Routes {
+    pages::routes()
+}

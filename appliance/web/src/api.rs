@@ -1,0 +1,70 @@
+//! The REST API: version 2, and the parts of 1.1 that clients still read logs through.
+//!
+//! Source: CircleCI API v2; paths, bodies, status codes and messages are those its clients know.
+//! Invariants: handlers read from the store and command through the engine; shapes are made by
+//! pure functions in [`shapes`]; a page token is the last item's own number or id, so that pages
+//! stay right while new items arrive.
+
+mod compile;
+mod contexts;
+mod jobs;
+mod me;
+mod pipelines;
+mod projects;
+mod shapes;
+mod v1;
+mod workflows;
+
+use crate::{State, access::Routes, error::Failure};
+use axum::Json;
+use base::ids::RepoName;
+use http::StatusCode;
+use serde_json::{Value, json};
+use store::{projects::Project, runs::Artifact};
+
+/// Items of one page, as the original sends.
+const PAGE: u32 = 20;
+
+pub(crate) fn routes() -> Routes {
+    me::routes()
+        .merge(projects::routes())
+        .merge(contexts::routes())
+        .merge(pipelines::routes())
+        .merge(workflows::routes())
+        .merge(jobs::routes())
+        .merge(compile::routes())
+        .merge(v1::routes())
+}
+
+/// Path under which an artifact is downloaded.
+pub(crate) fn artifact_path(row: &Artifact) -> String {
+    let quoted = percent_encoding::utf8_percent_encode(&row.path, ARTIFACT_NAME);
+    format!("/artifacts/{}/{quoted}", row.task)
+}
+
+/// Slashes stay, so that relative links within an HTML report work.
+const ARTIFACT_NAME: &percent_encoding::AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b'~');
+
+/// The three parts of a project slug in a path.
+type Slug = (String, String, String);
+
+/// The project of a slug such as `gh/acme/relay`.
+async fn project(state: &State, (_, org, name): Slug) -> Result<Project, Failure> {
+    let repo: RepoName = format!("{org}/{name}").parse().map_err(|_| Failure::missing("Project"))?;
+    let found = state.store.read(move |reader| reader.project_by_repo(&repo)).await?;
+    found.ok_or_else(|| Failure::missing("Project"))
+}
+
+/// An identifier in a path; a malformed one names nothing.
+fn id<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Failure> {
+    text.parse().map_err(|_| Failure::missing(what))
+}
+
+fn message(status: StatusCode, text: &str) -> (StatusCode, Json<Value>) {
+    (status, Json(json!({ "message": text })))
+}
+
+fn accepted() -> (StatusCode, Json<Value>) {
+    message(StatusCode::ACCEPTED, "Accepted.")
+}

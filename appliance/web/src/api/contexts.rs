@@ -1,0 +1,166 @@
+//! Contexts and their variables, whose values never leave.
+
+use super::{message, projects::{audit, check_name}, shapes};
+use crate::{
+    State,
+    access::{Member, Routes, Viewer},
+    error::Failure,
+};
+use axum::{
+    Json,
+    extract::{Path, Query},
+};
+use base::{ids::{ContextId, OrgId}, secret::Secret};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use store::projects::{Context, Org};
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/api/v2/context", list)
+        .post("/api/v2/context", create)
+        .get("/api/v2/context/{id}", get)
+        .delete("/api/v2/context/{id}", remove)
+        .get("/api/v2/context/{id}/environment-variable", variables)
+        .put("/api/v2/context/{id}/environment-variable/{name}", set)
+        .delete("/api/v2/context/{id}/environment-variable/{name}", unset)
+}
+
+/// An owner, by id or by slug, in a query or in a body.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Owner {
+    #[serde(alias = "owner-id")]
+    id: Option<String>,
+    #[serde(alias = "owner-slug")]
+    slug: Option<String>,
+}
+
+/// Body of a new context.
+#[derive(Debug, Deserialize)]
+pub(super) struct NewContext {
+    name: String,
+    owner: Owner,
+}
+
+async fn owner(state: &State, owner: Owner) -> Result<Org, Failure> {
+    let found = match (owner.id, owner.slug) {
+        (Some(id), _) => {
+            let id: OrgId = super::id(&id, "Organization")?;
+            state.store.read(move |reader| reader.org_get(id)).await?
+        }
+        (None, Some(slug)) => {
+            let name = slug.rsplit('/').next().unwrap_or_default().to_owned();
+            state.store.read(move |reader| reader.org_by_name(&name)).await?
+        }
+        (None, None) => return Err(Failure::Invalid("name the owner: owner-id or owner-slug".into())),
+    };
+    found.ok_or_else(|| Failure::missing("Organization"))
+}
+
+fn shape(context: &Context) -> Value {
+    json!({ "id": context.id, "name": context.name, "created_at": context.created_at })
+}
+
+async fn list(_: Viewer, state: State, Query(query): Query<Owner>) -> Result<Json<Value>, Failure> {
+    let org = owner(&state, query).await?.id;
+    let all = state.store.read(move |reader| reader.context_list(org)).await?;
+    Ok(Json(shapes::page(all.iter().map(shape).collect(), None)))
+}
+
+async fn create(Member(user): Member, state: State, Json(new): Json<NewContext>) -> Result<Json<Value>, Failure> {
+    let org = owner(&state, new.owner).await?.id;
+    if new.name.trim().is_empty() || new.name.len() > 200 {
+        return Err(Failure::Invalid("a context's name has 1 to 200 characters".into()));
+    }
+    let (now, deed) = (state.now(), audit(&user, "context.create", &new.name));
+    let made = state
+        .store
+        .write(move |txn| {
+            txn.audit_append(now, &deed)?;
+            txn.context_create(org, &new.name, now)
+        })
+        .await?;
+    Ok(Json(shape(&made)))
+}
+
+async fn find(state: &State, text: &str) -> Result<Context, Failure> {
+    let id: ContextId = super::id(text, "Context")?;
+    let found = state.store.read(move |reader| reader.context_get(id)).await?;
+    found.ok_or_else(|| Failure::missing("Context"))
+}
+
+async fn get(_: Viewer, state: State, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
+    Ok(Json(shape(&find(&state, &id).await?)))
+}
+
+async fn remove(Member(user): Member, state: State, Path(id): Path<String>) -> Result<(StatusCode, Json<Value>), Failure> {
+    let context = find(&state, &id).await?;
+    let (now, deed) = (state.now(), audit(&user, "context.remove", &context.name));
+    state
+        .store
+        .write(move |txn| {
+            txn.audit_append(now, &deed)?;
+            txn.context_remove(context.id)
+        })
+        .await?;
+    Ok(message(StatusCode::OK, "Context deleted."))
+}
+
+async fn variables(_: Viewer, state: State, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
+    let id = find(&state, &id).await?.id;
+    let all = state.store.read(move |reader| reader.context_variable_list(id)).await?;
+    let items = all.iter().map(|variable| {
+        json!({
+            "variable": variable.name,
+            "created_at": variable.created_at,
+            "updated_at": variable.updated_at,
+            "context_id": id,
+        })
+    });
+    Ok(Json(shapes::page(items.collect(), None)))
+}
+
+/// Body of a variable.
+#[derive(Deserialize)]
+pub(super) struct NewValue {
+    value: Secret,
+}
+
+async fn set(
+    Member(user): Member,
+    state: State,
+    Path((id, name)): Path<(String, String)>,
+    Json(new): Json<NewValue>,
+) -> Result<Json<Value>, Failure> {
+    let context = find(&state, &id).await?;
+    check_name(&name)?;
+    let (now, deed) = (state.now(), audit(&user, "context.variable.set", &format!("{} {name}", context.name)));
+    let (id, variable) = (context.id, name.clone());
+    let created = state
+        .store
+        .write(move |txn| {
+            txn.audit_append(now, &deed)?;
+            txn.context_variable_set(id, &variable, &new.value, now)
+        })
+        .await?;
+    Ok(Json(json!({ "variable": name, "created_at": created, "updated_at": now, "context_id": id })))
+}
+
+async fn unset(
+    Member(user): Member,
+    state: State,
+    Path((id, name)): Path<(String, String)>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    let context = find(&state, &id).await?;
+    let (now, deed) = (state.now(), audit(&user, "context.variable.remove", &format!("{} {name}", context.name)));
+    let removed = state
+        .store
+        .write(move |txn| {
+            txn.audit_append(now, &deed)?;
+            txn.context_variable_remove(context.id, &name)
+        })
+        .await?;
+    if removed { Ok(message(StatusCode::OK, "Environment variable deleted.")) } else { Err(Failure::missing("Environment variable")) }
+}

@@ -1,0 +1,73 @@
+//! Jobs by number: look, cancel, artifacts, tests.
+
+use super::{accepted, project, shapes};
+use crate::{
+    State,
+    access::{Member, Routes, Viewer},
+    error::Failure,
+};
+use axum::{Json, extract::Path};
+use base::ids::JobNumber;
+use http::StatusCode;
+use serde_json::Value;
+use store::{projects::Project, runs::Job};
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/api/v2/project/{vcs}/{org}/{repo}/job/{number}", get)
+        .post("/api/v2/project/{vcs}/{org}/{repo}/job/{number}/cancel", cancel)
+        .get("/api/v2/project/{vcs}/{org}/{repo}/{number}/artifacts", artifacts)
+        .get("/api/v2/project/{vcs}/{org}/{repo}/{number}/tests", tests)
+}
+
+/// Project slug and job number in a path.
+pub(super) type Numbered = (String, String, String, u64);
+
+pub(super) async fn find(state: &State, (vcs, org, repo, number): Numbered) -> Result<(Job, Project), Failure> {
+    let project = project(state, (vcs, org, repo)).await?;
+    let id = project.id;
+    let found = state.store.read(move |reader| reader.job_by_number(id, JobNumber(number))).await?;
+    found.map(|job| (job, project)).ok_or_else(|| Failure::missing("Job"))
+}
+
+async fn get(_: Viewer, state: State, Path(path): Path<Numbered>) -> Result<Json<Value>, Failure> {
+    let (job, project) = find(&state, path).await?;
+    let (id, source, workflow) = (job.id, job.source(), job.workflow());
+    let (workflow, tasks, spec) = state
+        .store
+        .read(move |reader| {
+            let workflow = reader.workflow_get(workflow)?;
+            Ok::<_, store::Error>((workflow, reader.task_list_newest(source)?, reader.job_spec(id)?))
+        })
+        .await?;
+    let around = shapes::Around {
+        slug: &project.repo.slug(),
+        org: project.repo.org(),
+        project: project.repo.name(),
+        base_url: &state.config.base_url,
+        workflow: &workflow.ok_or_else(|| Failure::missing("Workflow"))?,
+        tasks: &tasks,
+        spec: spec.as_ref(),
+        now: state.now(),
+    };
+    Ok(Json(shapes::job(&job, &around)))
+}
+
+async fn cancel(Member(user): Member, state: State, Path(path): Path<Numbered>) -> Result<(StatusCode, Json<Value>), Failure> {
+    let (job, _) = find(&state, path).await?;
+    state.engine.cancel_job(job.id, &user.login).await?;
+    Ok(accepted())
+}
+
+async fn artifacts(_: Viewer, state: State, Path(path): Path<Numbered>) -> Result<Json<Value>, Failure> {
+    let (job, _) = find(&state, path).await?;
+    let all = state.store.read(move |reader| reader.artifact_list(&job)).await?;
+    let items = all.iter().map(|row| shapes::artifact(row, &state.config.base_url)).collect();
+    Ok(Json(shapes::page(items, None)))
+}
+
+async fn tests(_: Viewer, state: State, Path(path): Path<Numbered>) -> Result<Json<Value>, Failure> {
+    let (job, _) = find(&state, path).await?;
+    let all = state.store.read(move |reader| reader.test_list(&job)).await?;
+    Ok(Json(shapes::page(all.iter().map(shapes::test).collect(), None)))
+}

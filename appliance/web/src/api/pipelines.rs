@@ -1,0 +1,185 @@
+//! Pipelines: list, look, trigger.
+
+use super::{PAGE, Slug, id, project, shapes};
+use crate::{
+    State,
+    access::{Member, Routes, User, Viewer},
+    error::Failure,
+    trigger::{Place, Wish, resolve},
+};
+use axum::{
+    Json,
+    extract::{Path, Query},
+};
+use base::{
+    ids::{PipelineId, PipelineNumber},
+    trigger::{ParameterValue, TriggerKind},
+};
+use http::StatusCode;
+use indexmap::IndexMap;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use store::{Reader, projects::Project, runs::{Pipeline, PipelineFilter}};
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/api/v2/pipeline", list_all)
+        .get("/api/v2/pipeline/{id}", get)
+        .get("/api/v2/pipeline/{id}/config", config)
+        .get("/api/v2/pipeline/{id}/workflow", workflows)
+        .get("/api/v2/project/{vcs}/{org}/{repo}/pipeline", list)
+        .post("/api/v2/project/{vcs}/{org}/{repo}/pipeline", trigger)
+        .get("/api/v2/project/{vcs}/{org}/{repo}/pipeline/mine", mine)
+        .get("/api/v2/project/{vcs}/{org}/{repo}/pipeline/{number}", by_number)
+}
+
+/// What a listing is asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub(super) struct Wanted {
+    branch: Option<String>,
+    page_token: Option<String>,
+    mine: bool,
+}
+
+/// A pipeline and the project it belongs to.
+pub(super) fn with_project(reader: &Reader<'_>, id: PipelineId) -> Result<Option<(Pipeline, Project)>, store::Error> {
+    let Some(pipeline) = reader.pipeline_get(id)? else { return Ok(None) };
+    let project = reader.project_get(pipeline.project)?;
+    Ok(project.map(|project| (pipeline, project)))
+}
+
+async fn find(state: &State, text: &str) -> Result<(Pipeline, Project), Failure> {
+    let id: PipelineId = id(text, "Pipeline")?;
+    let found = state.store.read(move |reader| with_project(reader, id)).await?;
+    found.ok_or_else(|| Failure::missing("Pipeline"))
+}
+
+async fn get(_: Viewer, state: State, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
+    let (pipeline, project) = find(&state, &id).await?;
+    Ok(Json(shapes::pipeline(&pipeline, &project.repo.slug())))
+}
+
+async fn by_number(
+    _: Viewer,
+    state: State,
+    Path((vcs, org, repo, number)): Path<(String, String, String, u64)>,
+) -> Result<Json<Value>, Failure> {
+    let project = project(&state, (vcs, org, repo)).await?;
+    let id = project.id;
+    let found = state.store.read(move |reader| reader.pipeline_by_number(id, PipelineNumber(number))).await?;
+    let pipeline = found.ok_or_else(|| Failure::missing("Pipeline"))?;
+    Ok(Json(shapes::pipeline(&pipeline, &project.repo.slug())))
+}
+
+async fn list(_: Viewer, state: State, Path(slug): Path<Slug>, Query(wanted): Query<Wanted>) -> Result<Json<Value>, Failure> {
+    page_of(&state, slug, wanted, None).await
+}
+
+async fn mine(
+    Viewer(user): Viewer,
+    state: State,
+    Path(slug): Path<Slug>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<Value>, Failure> {
+    page_of(&state, slug, wanted, Some(user)).await
+}
+
+async fn page_of(state: &State, slug: Slug, wanted: Wanted, user: Option<User>) -> Result<Json<Value>, Failure> {
+    let project = project(state, slug).await?;
+    let (id, slug) = (project.id, project.repo.slug());
+    let before = wanted.page_token.map(|token| token.parse().map(PipelineNumber).map_err(|_| bad_token())).transpose()?;
+    let rows = state
+        .store
+        .read(move |reader| {
+            let actor = user.as_ref().map(|user| user.login.as_str());
+            let filter = PipelineFilter { branch: wanted.branch.as_deref(), actor };
+            reader.pipeline_list(id, filter, before, PAGE)
+        })
+        .await?;
+    let next = full(&rows).map(|last| last.number.to_string());
+    Ok(Json(shapes::page(rows.iter().map(|row| shapes::pipeline(row, &slug)).collect(), next)))
+}
+
+async fn list_all(Viewer(user): Viewer, state: State, Query(wanted): Query<Wanted>) -> Result<Json<Value>, Failure> {
+    let before = wanted.page_token.map(|token| token.parse().map_err(|_| bad_token())).transpose()?;
+    let (rows, slugs) = state
+        .store
+        .read(move |reader| {
+            let actor = wanted.mine.then_some(user.login.as_str());
+            let rows = reader.pipeline_list_all(PipelineFilter { branch: None, actor }, before, PAGE)?;
+            let slug = |row: &Pipeline| reader.project_get(row.project).map(|found| found.map(|p| p.repo.slug()));
+            let slugs: Vec<_> = rows.iter().map(slug).collect::<Result<_, store::Error>>()?;
+            Ok::<_, store::Error>((rows, slugs))
+        })
+        .await?;
+    let next = full(&rows).map(|last| last.id.to_string());
+    let items = rows.iter().zip(slugs).map(|(row, slug)| shapes::pipeline(row, &slug.unwrap_or_default()));
+    Ok(Json(shapes::page(items.collect(), next)))
+}
+
+/// The last row of a page that may have a successor.
+fn full(rows: &[Pipeline]) -> Option<&Pipeline> {
+    rows.last().filter(|_| rows.len() == PAGE as usize)
+}
+
+fn bad_token() -> Failure {
+    Failure::Invalid("the page-token is not one of ours: take next_page_token of the page before".into())
+}
+
+async fn config(_: Viewer, state: State, Path(text): Path<String>) -> Result<Json<Value>, Failure> {
+    let id: PipelineId = id(&text, "Pipeline")?;
+    let found = state.store.read(move |reader| reader.pipeline_config(id)).await?;
+    let texts = found.ok_or_else(|| Failure::missing("Pipeline"))?;
+    Ok(Json(json!({
+        "source": texts.source.unwrap_or_default(),
+        "compiled": texts.compiled.unwrap_or_default(),
+        "setup-config": "",
+        "compiled-setup-config": "",
+    })))
+}
+
+async fn workflows(_: Viewer, state: State, Path(text): Path<String>) -> Result<Json<Value>, Failure> {
+    let (pipeline, project) = find(&state, &text).await?;
+    let (id, slug) = (pipeline.id, project.repo.slug());
+    let rows = state.store.read(move |reader| reader.workflow_list(id)).await?;
+    Ok(Json(shapes::page(rows.iter().map(|row| shapes::workflow(row, &pipeline, &slug)).collect(), None)))
+}
+
+/// Body of a trigger.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Request {
+    branch: Option<String>,
+    tag: Option<String>,
+    parameters: IndexMap<String, ParameterValue>,
+}
+
+async fn trigger(
+    Member(user): Member,
+    state: State,
+    Path(slug): Path<Slug>,
+    Json(request): Json<Request>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    let project = project(&state, slug).await?;
+    let place = match (request.branch, request.tag) {
+        (Some(_), Some(_)) => return Err(Failure::Invalid("name a branch or a tag, not both".into())),
+        (Some(branch), None) => Place::Branch(branch),
+        (None, Some(tag)) => Place::Tag(tag),
+        (None, None) => Place::DefaultBranch,
+    };
+    let wish = Wish {
+        project: project.id,
+        repo: project.repo,
+        place,
+        kind: TriggerKind::Api,
+        actor: user.login,
+        parameters: request.parameters,
+        push: None,
+    };
+    let trigger = resolve(&state, wish).await?;
+    let created_at = trigger.received_at;
+    let made = state.engine.trigger(trigger).await?;
+    let body = json!({ "id": made.pipeline, "state": made.state, "number": made.number, "created_at": created_at });
+    Ok((StatusCode::CREATED, Json(body)))
+}

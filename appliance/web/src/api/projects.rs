@@ -1,0 +1,129 @@
+//! Projects and their environment variables, whose values never leave.
+
+use super::{Slug, message, project, shapes};
+use crate::{
+    State,
+    access::{Member, Routes, User, Viewer},
+    error::Failure,
+};
+use axum::{Json, extract::Path};
+use base::secret::Secret;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use store::{access::NewAudit, projects::VariableInfo};
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/api/v2/project/{vcs}/{org}/{repo}", show)
+        .get("/api/v2/project/{vcs}/{org}/{repo}/envvar", list)
+        .post("/api/v2/project/{vcs}/{org}/{repo}/envvar", set)
+        .get("/api/v2/project/{vcs}/{org}/{repo}/envvar/{name}", get)
+        .delete("/api/v2/project/{vcs}/{org}/{repo}/envvar/{name}", remove)
+}
+
+async fn show(_: Viewer, state: State, Path(slug): Path<Slug>) -> Result<Json<Value>, Failure> {
+    let project = project(&state, slug).await?;
+    let url = format!("{}/git/{}.git", state.config.base_url, project.repo);
+    Ok(Json(json!({
+        "slug": project.repo.slug(),
+        "name": project.repo.name(),
+        "id": project.id,
+        "organization_name": project.repo.org(),
+        "organization_slug": format!("gh/{}", project.repo.org()),
+        "organization_id": project.org,
+        "vcs_info": {
+            "vcs_url": url,
+            "provider": "GitHub",
+            "default_branch": project.settings.default_branch,
+        },
+    })))
+}
+
+fn shape(variable: &VariableInfo) -> Value {
+    json!({ "name": variable.name, "value": variable.masked, "created-at": variable.created_at })
+}
+
+async fn list(_: Member, state: State, Path(slug): Path<Slug>) -> Result<Json<Value>, Failure> {
+    let id = project(&state, slug).await?.id;
+    let all = state.store.read(move |reader| reader.project_variable_list(id)).await?;
+    Ok(Json(shapes::page(all.iter().map(shape).collect(), None)))
+}
+
+/// Body of a new variable.
+#[derive(Deserialize)]
+pub(super) struct NewVariable {
+    name: String,
+    value: Secret,
+}
+
+async fn set(
+    Member(user): Member,
+    state: State,
+    Path(slug): Path<Slug>,
+    Json(new): Json<NewVariable>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    let project = project(&state, slug).await?;
+    check_name(&new.name)?;
+    let (id, now, deed) = (project.id, state.now(), audit(&user, "project.variable.set", &format!("{} {}", project.repo, new.name)));
+    let name = new.name.clone();
+    let listed = state
+        .store
+        .write(move |txn| {
+            txn.project_variable_set(id, &new.name, &new.value, now)?;
+            txn.audit_append(now, &deed)?;
+            txn.project_variable_list(id)
+        })
+        .await?;
+    let made = listed.iter().find(|variable| variable.name == name).map(shape);
+    Ok((StatusCode::CREATED, Json(made.unwrap_or_default())))
+}
+
+async fn get(
+    _: Member,
+    state: State,
+    Path((vcs, org, repo, name)): Path<(String, String, String, String)>,
+) -> Result<Json<Value>, Failure> {
+    let id = project(&state, (vcs, org, repo)).await?.id;
+    let all = state.store.read(move |reader| reader.project_variable_list(id)).await?;
+    let found = all.iter().find(|variable| variable.name == name);
+    found.map(shape).map(Json).ok_or_else(|| Failure::missing("Environment variable"))
+}
+
+async fn remove(
+    Member(user): Member,
+    state: State,
+    Path((vcs, org, repo, name)): Path<(String, String, String, String)>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    let project = project(&state, (vcs, org, repo)).await?;
+    let (id, now, deed) = (project.id, state.now(), audit(&user, "project.variable.remove", &format!("{} {name}", project.repo)));
+    let removed = state
+        .store
+        .write(move |txn| {
+            txn.audit_append(now, &deed)?;
+            txn.project_variable_remove(id, &name)
+        })
+        .await?;
+    if removed { Ok(message(StatusCode::OK, "Environment variable deleted.")) } else { Err(Failure::missing("Environment variable")) }
+}
+
+/// A variable's name must be one that a shell can hold (POSIX, XBD 8.1).
+pub(super) fn check_name(name: &str) -> Result<(), Failure> {
+    let start = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let rest = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if start && rest && name.len() <= 300 {
+        return Ok(());
+    }
+    Err(Failure::Invalid(format!("`{name}` is not a variable name: expected letters, digits and `_`, not starting with a digit")))
+}
+
+/// The record of a change made through the API.
+pub(super) fn audit(user: &User, action: &str, subject: &str) -> NewAudit {
+    NewAudit {
+        actor: user.login.clone(),
+        address: None,
+        action: action.to_owned(),
+        subject: subject.to_owned(),
+        detail: None,
+    }
+}

@@ -1,0 +1,85 @@
+//! The part of API 1.1 that tools read steps and logs through.
+//!
+//! Source: API 1.1 `GET /project/{vcs}/{org}/{repo}/{number}`: `steps[].actions[]`, one action for
+//! each node that ran the step; `output_url` answers `[{type, time, message}]`.
+
+use super::jobs::{Numbered, find};
+use crate::{
+    State,
+    access::{Routes, Viewer},
+    error::Failure,
+};
+use axum::{Json, extract::Path};
+use base::state::StepState;
+use serde_json::{Value, json};
+use store::runs::{Step, Task};
+
+pub(super) fn routes() -> Routes {
+    Routes::new().get("/api/v1.1/project/{vcs}/{org}/{repo}/{number}", get)
+}
+
+async fn get(_: Viewer, state: State, Path(path): Path<Numbered>) -> Result<Json<Value>, Failure> {
+    let (job, project) = find(&state, path).await?;
+    let source = job.source();
+    let tasks = state
+        .store
+        .read(move |reader| {
+            let tasks = reader.task_list_newest(source)?;
+            let with = |task: Task| reader.step_list(task.id).map(|steps| (task, steps));
+            tasks.into_iter().map(with).collect::<Result<Vec<_>, store::Error>>()
+        })
+        .await?;
+    Ok(Json(json!({
+        "build_num": job.number,
+        "build_url": format!("{}/jobs/{}", state.config.base_url, job.id),
+        "reponame": project.repo.name(),
+        "username": project.repo.org(),
+        "status": job.state,
+        "lifecycle": if job.state.is_terminal() { "finished" } else { "running" },
+        "start_time": job.started_at,
+        "stop_time": job.stopped_at,
+        "parallel": job.parallelism,
+        "steps": steps(&tasks, &state.config.base_url),
+    })))
+}
+
+/// Actions of the same step number stand together.
+fn steps(tasks: &[(Task, Vec<Step>)], base_url: &str) -> Vec<Value> {
+    let last = tasks.iter().flat_map(|(_, steps)| steps).map(|step| step.step).max();
+    let Some(last) = last else { return Vec::new() };
+    let at = |number: u32| {
+        tasks.iter().flat_map(move |(task, steps)| {
+            steps.iter().filter(move |step| step.step == number).map(move |step| (task, step))
+        })
+    };
+    (0..=last)
+        .filter_map(|number| {
+            let name = at(number).next()?.1.name.clone();
+            let actions: Vec<Value> = at(number).map(|(task, step)| action(task, step, base_url)).collect();
+            Some(json!({ "name": name, "actions": actions }))
+        })
+        .collect()
+}
+
+fn action(task: &Task, step: &Step, base_url: &str) -> Value {
+    let millis = step.stopped_at.map(|end| u64::try_from(end.since(step.started_at).as_millis()).unwrap_or(0));
+    json!({
+        "index": task.node,
+        "step": step.step,
+        "name": step.name,
+        "status": step.state,
+        "type": "build",
+        "exit_code": step.exit_code,
+        "start_time": step.started_at,
+        "end_time": step.stopped_at,
+        "run_time_millis": millis,
+        "has_output": step.output_bytes > 0,
+        "output_url": format!("{base_url}/api/v1.1/output/{}/{}", task.id, step.step),
+        "parallel": true,
+        "background": step.background,
+        "failed": step.state == StepState::Failed,
+        "timedout": step.state == StepState::TimedOut,
+        "canceled": step.state == StepState::Canceled,
+        "infrastructure_fail": false,
+    })
+}

@@ -1,0 +1,106 @@
+//! Workflows: look, cancel, rerun, approve.
+
+use super::{accepted, id, pipelines::with_project, shapes};
+use crate::{
+    State,
+    access::{Member, Routes, Viewer},
+    error::Failure,
+};
+use axum::{Json, extract::Path};
+use base::ids::{JobId, WorkflowId};
+use engine::Rerun;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use store::{projects::Project, runs::{Pipeline, Workflow}};
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/api/v2/workflow/{id}", get)
+        .get("/api/v2/workflow/{id}/job", jobs)
+        .post("/api/v2/workflow/{id}/cancel", cancel)
+        .post("/api/v2/workflow/{id}/rerun", rerun)
+        .post("/api/v2/workflow/{id}/approve/{request}", approve)
+}
+
+async fn find(state: &State, text: &str) -> Result<(Workflow, Pipeline, Project), Failure> {
+    let id: WorkflowId = id(text, "Workflow")?;
+    let found = state
+        .store
+        .read(move |reader| {
+            let Some(workflow) = reader.workflow_get(id)? else { return Ok(None) };
+            let around = with_project(reader, workflow.pipeline)?;
+            Ok::<_, store::Error>(around.map(|(pipeline, project)| (workflow, pipeline, project)))
+        })
+        .await?;
+    found.ok_or_else(|| Failure::missing("Workflow"))
+}
+
+async fn get(_: Viewer, state: State, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
+    let (workflow, pipeline, project) = find(&state, &id).await?;
+    Ok(Json(shapes::workflow(&workflow, &pipeline, &project.repo.slug())))
+}
+
+async fn jobs(_: Viewer, state: State, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
+    let (workflow, _, project) = find(&state, &id).await?;
+    let rows = state.store.read(move |reader| reader.job_list(workflow.id)).await?;
+    let slug = project.repo.slug();
+    Ok(Json(shapes::page(rows.iter().map(|row| shapes::workflow_job(row, &slug)).collect(), None)))
+}
+
+async fn cancel(Member(user): Member, state: State, Path(id): Path<String>) -> Result<(StatusCode, Json<Value>), Failure> {
+    let (workflow, ..) = find(&state, &id).await?;
+    state.engine.cancel_workflow(workflow.id, &user.login).await?;
+    Ok(accepted())
+}
+
+/// Body of a rerun; the original's rules on which members go together.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Request {
+    from_failed: bool,
+    jobs: Vec<JobId>,
+    sparse_tree: bool,
+    enable_ssh: bool,
+}
+
+async fn rerun(
+    Member(user): Member,
+    state: State,
+    Path(id): Path<String>,
+    body: Option<Json<Request>>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    let (workflow, ..) = find(&state, &id).await?;
+    let request = body.map(|Json(request)| request).unwrap_or_default();
+    let what = match request {
+        Request { enable_ssh: true, .. } => {
+            return Err(Failure::Invalid("a rerun with SSH is not available here: leave enable_ssh out".into()));
+        }
+        Request { from_failed: true, ref jobs, .. } if !jobs.is_empty() => {
+            return Err(Failure::Invalid("name jobs or from_failed, not both".into()));
+        }
+        Request { sparse_tree: true, ref jobs, .. } if jobs.is_empty() => {
+            return Err(Failure::Invalid("sparse_tree needs jobs".into()));
+        }
+        Request { from_failed: true, .. } => Rerun::FromFailed,
+        Request { jobs, .. } if jobs.is_empty() => Rerun::FromStart,
+        Request { jobs, .. } => Rerun::Jobs(jobs),
+    };
+    let new = state.engine.rerun(workflow.id, what, &user.login).await?;
+    Ok((StatusCode::ACCEPTED, Json(json!({ "workflow_id": new }))))
+}
+
+async fn approve(
+    Member(user): Member,
+    state: State,
+    Path((id, request)): Path<(String, String)>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    let (workflow, ..) = find(&state, &id).await?;
+    let job: JobId = super::id(&request, "Approval request")?;
+    let of = state.store.read(move |reader| reader.job_get(job)).await?;
+    if of.is_none_or(|job| job.workflow() != workflow.id) {
+        return Err(Failure::missing("Approval request"));
+    }
+    state.engine.approve(job, &user.login).await?;
+    Ok(accepted())
+}

@@ -1,0 +1,100 @@
+//! The style sheet, the script and the icons, inside the binary.
+//!
+//! Why the hash in the address: the browser keeps a file for a year, and a new version has a new
+//! address. Everything together stays below [`TOTAL_MAX`].
+
+use crate::{
+    access::{Public, Routes},
+    error::Failure,
+};
+use axum::{
+    extract::Path,
+    response::{IntoResponse, Response},
+};
+use http::header;
+use sha2::{Digest, Sha256};
+use std::sync::LazyLock;
+
+/// The first visit transfers no more than this, page included.
+pub const TOTAL_MAX: usize = 100 << 10;
+
+struct Asset {
+    name: &'static str,
+    kind: &'static str,
+    text: &'static str,
+}
+
+const ASSETS: [Asset; 4] = [
+    Asset {
+        name: "style.css",
+        kind: "text/css; charset=utf-8",
+        text: include_str!("../../assets/style.css"),
+    },
+    Asset {
+        name: "log.css",
+        kind: "text/css; charset=utf-8",
+        text: include_str!("../../assets/log.css"),
+    },
+    Asset {
+        name: "live.js",
+        kind: "text/javascript; charset=utf-8",
+        text: include_str!("../../assets/live.js"),
+    },
+    Asset {
+        name: "icons.svg",
+        kind: "image/svg+xml",
+        text: include_str!("../../assets/icons.svg"),
+    },
+];
+
+/// One version for all: they change together.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let mut digest = Sha256::new();
+    ASSETS.iter().for_each(|asset| digest.update(asset.text));
+    digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+});
+
+/// Address of an asset.
+#[must_use]
+pub fn address(name: &str) -> String {
+    format!("/assets/{}/{name}", *VERSION)
+}
+
+/// Address of an icon in the sheet.
+#[must_use]
+pub fn icon(id: &str) -> String {
+    format!("/assets/{}/icons.svg#{id}", *VERSION)
+}
+
+pub(crate) fn routes() -> Routes {
+    Routes::new().get("/assets/{version}/{name}", asset)
+}
+
+async fn asset(_: Public, Path((_, name)): Path<(String, String)>) -> Result<Response, Failure> {
+    let asset = ASSETS.iter().find(|asset| asset.name == name);
+    let asset = asset.ok_or_else(|| Failure::missing("Asset"))?;
+    let headers = [
+        (header::CONTENT_TYPE, asset.kind),
+        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+    ];
+    Ok((headers, asset.text).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_assets_together_leave_room_for_the_page() {
+        let total: usize = ASSETS.iter().map(|asset| asset.text.len()).sum();
+        assert!(total < TOTAL_MAX - (20 << 10), "{total} bytes");
+    }
+
+    #[test]
+    fn nothing_is_loaded_from_elsewhere() {
+        for asset in &ASSETS {
+            let text = asset.text.replace("http://www.w3.org/2000/svg", "");
+            assert!(!text.contains("http://") && !text.contains("https://"), "{}", asset.name);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What is done to every request and every answer: an id, a log line, the security headers, a
+//! page for people where a program gets JSON, and a net under panics.
+
+use crate::{
+    State,
+    access::{Routes, secure},
+    error::{Failure, Told},
+    pages,
+};
+use axum::{
+    Router,
+    extract::Request,
+    middleware::{self, Next},
+    response::{IntoResponse, Redirect, Response},
+};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use std::{any::Any, time::Instant};
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument;
+
+const REQUEST_ID: &str = "x-request-id";
+
+/// What programs call; they get JSON and no redirects.
+const PROGRAM_PATHS: [&str; 8] =
+    ["/api/", "/git/", "/runner/", "/v2/", "/hooks/", "/.well-known/", "/events", "/assets/"];
+
+pub(crate) fn dress(routes: Routes, state: State) -> Router {
+    routes
+        .into_router()
+        .fallback(|| async { Failure::missing("Page") })
+        .method_not_allowed_fallback(|| async {
+            (StatusCode::METHOD_NOT_ALLOWED, "this address does not take that method\n")
+        })
+        .layer(CatchPanicLayer::custom(after_panic))
+        .layer(middleware::from_fn_with_state(state.clone(), around))
+        .with_state(state)
+}
+
+fn after_panic(_: Box<dyn Any + Send + 'static>) -> Response {
+    // The panic hook has logged message and place.
+    Failure::inside(std::io::Error::other("a handler panicked")).into_response()
+}
+
+async fn around(
+    axum::extract::State(state): axum::extract::State<State>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let asked = Asked::of(&request);
+    let id = request_id();
+    let span = tracing::info_span!("request", request.id = id, http.method = %asked.method, http.path = asked.path);
+    let started = Instant::now();
+    let mut response = next.run(request).instrument(span.clone()).await;
+    span.in_scope(|| {
+        let elapsed_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        tracing::debug!(http.status = response.status().as_u16(), elapsed_us, "answered");
+    });
+    if let Some(told) = response.extensions_mut().remove::<Told>() {
+        response = asked.tell(told, response, &id, &state);
+    }
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    secure(response.headers_mut(), state.transport());
+    response
+}
+
+/// Ids only need to differ within a log; without randomness they all read the same.
+fn request_id() -> String {
+    let mut bytes = [0; 9];
+    drop(getrandom::fill(&mut bytes));
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// What must be known of the request after it has been answered.
+struct Asked {
+    method: Method,
+    path: String,
+    target: String,
+    by_browser: bool,
+    theme: pages::Theme,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        let path = request.uri().path().to_owned();
+        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+        let by_browser = !PROGRAM_PATHS.iter().any(|start| path.starts_with(start))
+            && accepts_html(request.headers());
+        Self {
+            method: request.method().clone(),
+            target: target.to_owned(),
+            by_browser,
+            theme: pages::Theme::of(request.headers()),
+            path,
+        }
+    }
+
+    /// The answer as this caller understands it.
+    fn tell(&self, told: Told, mut response: Response, id: &str, state: &State) -> Response {
+        if self.by_browser {
+            return self.page(&told, id, state);
+        }
+        if told.status == StatusCode::UNAUTHORIZED && self.path.starts_with("/git/") {
+            let challenge = HeaderValue::from_static(r#"Basic realm="appliance", charset="UTF-8""#);
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+
+    fn page(&self, told: &Told, id: &str, state: &State) -> Response {
+        if told.status == StatusCode::UNAUTHORIZED && self.method == Method::GET {
+            let next = utf8_percent_encode(&self.target, NON_ALPHANUMERIC);
+            return Redirect::to(&format!("/login?next={next}")).into_response();
+        }
+        let page = pages::failure(told.status, &told.message, id, self.theme, state);
+        (told.status, page).into_response()
+    }
+}
+
+fn accepts_html(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("text/html"))
+}
