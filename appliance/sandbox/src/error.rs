@@ -47,7 +47,7 @@ pub enum Error {
         /// The program.
         program: String,
         /// What failed: `exec`, `working directory` …
-        stage: &'static str,
+        stage: String,
         /// The cause.
         source: io::Error,
     },
@@ -59,6 +59,9 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
+    /// Everything inside is paused, init too.
+    #[error("the sandbox is frozen: thaw it first")]
+    Frozen,
     /// Init is gone: it was killed, or ran out of memory.
     #[error("the sandbox is gone")]
     Lost,

@@ -15,10 +15,20 @@
 pub mod cgroup;
 pub mod error;
 pub mod exec;
+mod filter;
+mod host_root;
+mod init;
+mod network;
+mod root_tree;
+mod sandbox;
 pub mod spec;
+#[expect(unsafe_code, reason = "the one place that talks to the kernel without a library between")]
+mod sys;
+mod wire;
 
 pub use error::Error;
 pub use exec::{Child, Event, Exec, Status, Usage, User};
+pub use sandbox::{Sandbox, sweep};
 pub use spec::{Bind, Bridge, HostRoot, IdRange, Limits, Network, Root, Spec, Storage};
 
 use std::time::Duration;

@@ -57,7 +57,7 @@ pub enum Root {
     },
     /// Unpacked image layers ([`crate::image`]), bottom first; uid 0 is the job's root.
     Layers {
-        /// At most [`crate::spec::LAYERS_MAX`].
+        /// At most [`LAYERS_MAX`].
         lowers: Vec<PathBuf>,
     },
 }
@@ -69,12 +69,10 @@ pub const LAYERS_MAX: usize = 120;
 /// stays unreadable; the usual top directories belong to the job's root and can be written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostRoot {
-    /// Directories that appear empty and files that appear absent: the data directory,
-    /// `/etc/appliance`, sockets and keys. `/root`, `/home`, `/tmp`, `/run`, `/var/tmp`,
-    /// `/var/log`, `/mnt`, `/media` and `/srv` are always masked.
+    /// Paths that appear absent: the data directory, `/etc/appliance`, sockets and keys.
+    /// `/root`, `/home`, `/tmp`, `/run`, `/var/tmp`, `/var/log`, `/mnt`, `/media` and `/srv` are
+    /// always there, empty, and belong to the job's root.
     pub masks: Vec<PathBuf>,
-    /// A directory that may keep small prepared layers for all jobs; created when missing.
-    pub cache: PathBuf,
 }
 
 /// What holds the scratch files of a job.

@@ -1,0 +1,168 @@
+//! A layer that makes the host's root fit to be shown to a job.
+//!
+//! Why a layer: what a job must not see is absent from the tree itself, so there is no mount that
+//! could be lifted. Rejected: a tmpfs over each hidden folder, some 40 µs each.
+//! Form: a directory of hidden folders (opaque: empty), hidden paths (whiteouts: absent) and
+//! plain folders that only lend their owner, the job's root. It is built for each job on the
+//! sandbox's own tmpfs: the kernel refuses a layer that lies below another (`/` is one), and some
+//! twenty entries in memory take a tenth of a millisecond.
+//! Source: overlayfs, "whiteouts and opaque directories".
+
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, XattrFlags, makedev};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+/// Folders that every job finds empty and its own.
+const EMPTY: [(&str, u32); 12] = [
+    ("/root", 0o700),
+    ("/home", 0o755),
+    ("/tmp", 0o1777),
+    ("/run", 0o755),
+    ("/var/tmp", 0o1777),
+    ("/var/log", 0o755),
+    ("/mnt", 0o755),
+    ("/media", 0o755),
+    ("/srv", 0o755),
+    ("/dev", 0o755),
+    ("/proc", 0o555),
+    ("/sys", 0o555),
+];
+
+/// Folders in which the job's root may add, replace and remove.
+const WRITABLE: [&str; 12] = [
+    "/etc",
+    "/opt",
+    "/usr",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/local",
+    "/usr/local/bin",
+    "/usr/local/lib",
+    "/usr/local/share",
+    "/var",
+    "/var/cache",
+    "/var/lib",
+];
+
+/// What stands at one path of the layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Entry {
+    /// Lends its owner; contents show through.
+    Through,
+    /// Nothing shows through.
+    Empty(u32),
+    /// Appears absent.
+    Absent,
+}
+
+/// Builds the layer in the empty folder `layer`; its folders belong to `owner`.
+pub(crate) fn layer(layer: &Path, masks: &[PathBuf], owner: u32) -> io::Result<()> {
+    fs::create_dir(layer)?;
+    for (path, entry) in entries(&masks_resolved(masks)) {
+        let place = layer.join(path.strip_prefix("/").unwrap_or(&path));
+        let in_layer = place.parent().is_some_and(Path::is_dir);
+        match entry {
+            Entry::Through if in_layer => through(&path, &place, owner)?,
+            Entry::Empty(mode) if in_layer => {
+                folder(&place, mode, owner)?;
+                rustix::fs::setxattr(&place, "trusted.overlay.opaque", b"y", XattrFlags::empty())?;
+            }
+            Entry::Absent if in_layer => {
+                rustix::fs::mknodat(CWD, &place, FileType::CharacterDevice, Mode::empty(), makedev(0, 0))?;
+            }
+            // A folder that the host lacks: nothing in it needs hiding.
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn folder(place: &Path, mode: u32, owner: u32) -> io::Result<()> {
+    fs::create_dir(place)?;
+    let (uid, gid) = (Uid::from_raw(owner), Gid::from_raw(owner));
+    rustix::fs::chownat(CWD, place, Some(uid), Some(gid), AtFlags::empty())?;
+    fs::set_permissions(place, fs::Permissions::from_mode(mode))
+}
+
+/// A masked path that leads through a link is masked at both ends.
+fn masks_resolved(masks: &[PathBuf]) -> Vec<PathBuf> {
+    let resolved = masks.iter().filter_map(|mask| fs::canonicalize(mask).ok());
+    masks.iter().cloned().chain(resolved).collect()
+}
+
+fn entries(masks: &[PathBuf]) -> BTreeMap<PathBuf, Entry> {
+    let mut entries: BTreeMap<PathBuf, Entry> =
+        EMPTY.iter().map(|(path, mode)| (PathBuf::from(path), Entry::Empty(*mode))).collect();
+    for path in WRITABLE {
+        entries.insert(path.into(), Entry::Through);
+    }
+    let hidden = |entries: &BTreeMap<PathBuf, Entry>, path: &Path| {
+        path.ancestors().skip(1).any(|above| matches!(entries.get(above), Some(Entry::Empty(_) | Entry::Absent)))
+    };
+    let mut masks: Vec<&PathBuf> = masks.iter().filter(|mask| mask.is_absolute() && mask.parent().is_some()).collect();
+    // Outer masks first: what they hide needs no entry of its own.
+    masks.sort();
+    for mask in masks {
+        if hidden(&entries, mask) || matches!(entries.get(mask), Some(Entry::Empty(_))) {
+            continue;
+        }
+        entries.retain(|path, _| !path.starts_with(mask));
+        entries.insert(mask.clone(), Entry::Absent);
+        for above in mask.ancestors().skip(1).filter(|above| above.parent().is_some()) {
+            entries.entry(above.to_owned()).or_insert(Entry::Through);
+        }
+    }
+    entries
+}
+
+/// Links of the host stay links: a folder in their place would hide where they lead.
+fn through(path: &Path, place: &Path, owner: u32) -> io::Result<()> {
+    let Ok(host) = fs::symlink_metadata(path) else { return Ok(()) };
+    // A folder that is closed to others must not be opened by its new owner.
+    if !host.is_dir() || host.mode() & 0o005 != 0o005 {
+        return Ok(());
+    }
+    folder(place, 0o755, owner)
+}
+
+/// Other file systems of the host that hold programs: an overlay of `/` does not show them.
+pub(crate) fn program_mounts(mountinfo: &str, masks: &[PathBuf]) -> Vec<PathBuf> {
+    let points = mountinfo.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
+    let programs = points.filter(|point| ["/usr", "/opt"].iter().any(|top| point.starts_with(top)));
+    programs.filter(|point| !masks.iter().any(|mask| mask.starts_with(point) || point.starts_with(mask))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(masks: &[&str], path: &str, expected: Option<Entry>) {
+        let masks: Vec<PathBuf> = masks.iter().map(PathBuf::from).collect();
+        assert_eq!(entries(&masks).get(Path::new(path)).copied(), expected, "{path}");
+    }
+
+    #[test]
+    fn masks_hide_and_their_parents_show_through() {
+        check(&["/var/lib/appliance"], "/var/lib/appliance", Some(Entry::Absent));
+        check(&["/data/a/b"], "/data/a", Some(Entry::Through));
+        check(&["/data/a/b"], "/data", Some(Entry::Through));
+        check(&["/data/a/b", "/data"], "/data", Some(Entry::Absent));
+        check(&["/data/a/b", "/data"], "/data/a", None);
+        check(&["/home/me/data"], "/home/me/data", None);
+        check(&["/home"], "/home", Some(Entry::Empty(0o755)));
+        check(&["/opt"], "/opt", Some(Entry::Absent));
+        check(&["/usr/local"], "/usr/local/bin", None);
+        check(&["/"], "/", None);
+    }
+
+    #[test]
+    fn file_systems_with_programs_are_found_unless_they_hold_something_masked() {
+        let mounts = "1 0 8:1 / / rw - ext4 a rw\n2 1 8:2 / /usr rw - ext4 b rw\n3 1 8:3 / /opt rw - ext4 c rw\n4 1 8:4 / /data rw - ext4 d rw\n";
+        assert_eq!(program_mounts(mounts, &["/opt/secret".into()]), [PathBuf::from("/usr")]);
+    }
+}

@@ -1,0 +1,146 @@
+//! Assembles the root file system of a job as one detached mount.
+//!
+//! Why detached: no mount of a job is ever visible on the host, so nothing is left to unmount
+//! when a supervisor dies. The overlay is mounted by the host's root, which may mark deletions in
+//! ways that a user namespace may not; its read-only layers are mapped to the job's ids, so that
+//! one unpacked image serves all jobs without a copy.
+//! Invariants: the calling process has a mount namespace of its own ([`private_mounts`]); its
+//! working directory is the same afterwards.
+
+use crate::{
+    Error, host_root,
+    spec::{LAYERS_MAX, Root, Spec, Storage},
+    sys::{self, MountChange},
+};
+use rustix::{
+    fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid},
+    mount::{
+        MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_change,
+        move_mount, open_tree, unmount,
+    },
+};
+use std::{
+    ffi::CString,
+    fs, io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// Names within the scratch directory.
+const STAGE: &str = "stage";
+const UPPER: &str = "upper";
+const WORK: &str = "work";
+
+static PRIVATE: AtomicBool = AtomicBool::new(false);
+
+/// Moves this process, once, into a mount namespace of its own, which still follows the host's.
+pub(crate) fn private_mounts() -> Result<(), Error> {
+    if PRIVATE.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    let hint = " (the supervisor must run as root with CAP_SYS_ADMIN)";
+    let failed = |source: io::Error| Error::Kernel { action: "make a private mount namespace", hint, source };
+    sys::unshare(rustix::thread::UnshareFlags::NEWNS).map_err(failed)?;
+    mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
+        .map_err(|errno| failed(errno.into()))
+}
+
+/// Mounts the root of `spec`, mapped to the ids of `user_namespace`.
+pub(crate) fn assemble(spec: &Spec, user_namespace: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+    let stage = spec.scratch.join(STAGE);
+    fs::create_dir(&stage).map_err(Error::path("make", &stage))?;
+    let options = CString::new("mode=700,size=1m").expect("no zero byte");
+    mount("tmpfs", &stage, "tmpfs", MountFlags::NODEV | MountFlags::NOSUID, options.as_c_str())
+        .map_err(Error::path("mount a tmpfs on", &stage))?;
+    let assembled = assemble_on(spec, &stage, user_namespace);
+    let detached = unmount(&stage, UnmountFlags::DETACH).map_err(Error::path("unmount", &stage));
+    let tree = assembled?;
+    detached.map(|()| tree)
+}
+
+fn assemble_on(spec: &Spec, stage: &Path, user_namespace: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+    let lowers = lowers(spec, stage, user_namespace)?;
+    let writable = writable(spec, stage)?;
+    let data = format!("lowerdir={lowers},upperdir={writable}{UPPER},workdir={writable}{WORK},volatile");
+    let data = CString::new(data).expect("no zero byte");
+    let mut flags = MountFlags::NODEV;
+    flags.set(MountFlags::NOSUID, !spec.allow_privilege_gain);
+    fs::create_dir(stage.join("root")).map_err(Error::path("make a folder in", stage))?;
+    let overlay = || -> io::Result<OwnedFd> {
+        mount("overlay", "root", "overlay", flags, data.as_c_str())?;
+        Ok(open_tree(CWD, "root", OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?)
+    };
+    // Relative names, because all of them must fit into one page.
+    let hint = " (the scratch directory must be on ext4, xfs, btrfs or tmpfs, and the kernel needs overlayfs)";
+    in_folder(stage, overlay).map_err(|source| Error::Kernel { action: "mount the overlay", hint, source })
+}
+
+fn in_folder<T>(folder: &Path, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let before = rustix::fs::open(".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::process::chdir(folder)?;
+    let result = work();
+    rustix::process::fchdir(&before)?;
+    result
+}
+
+/// The value of `lowerdir`: top layer first.
+fn lowers(spec: &Spec, stage: &Path, user_namespace: BorrowedFd<'_>) -> Result<String, Error> {
+    let map = |number: usize, layer: &Path| mapped(layer, &stage.join(number.to_string()), user_namespace);
+    match &spec.root {
+        Root::Host(host) => {
+            host_root::layer(&stage.join("0"), &host.masks, spec.ids.host_start)
+                .map_err(Error::path("build the layer over the host's root in", stage))?;
+            Ok("0:/".to_owned())
+        }
+        Root::Directory { path } => map(0, path).map(|()| "0".to_owned()),
+        Root::Layers { lowers } if lowers.is_empty() || lowers.len() > LAYERS_MAX => Err(Error::Invalid {
+            field: "root",
+            value: format!("{} layers", lowers.len()),
+            reason: "an image has 1 to 120 layers",
+        }),
+        Root::Layers { lowers } => {
+            lowers.iter().enumerate().try_for_each(|(number, layer)| map(number, layer))?;
+            let names: Vec<String> = (0..lowers.len()).rev().map(|number| number.to_string()).collect();
+            Ok(names.join(":"))
+        }
+    }
+}
+
+fn mapped(layer: &Path, place: &Path, user_namespace: BorrowedFd<'_>) -> Result<(), Error> {
+    let tree = tree_open(layer, 0, Some(user_namespace)).map_err(Error::path("map the ids of", layer))?;
+    fs::create_dir(place).map_err(Error::path("make", place))?;
+    move_mount(&tree, "", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(Error::path("mount", layer))
+}
+
+/// A detached copy of the mount at `path`, changed.
+pub(crate) fn tree_open(path: &Path, set: u64, id_map: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
+    let tree = open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?;
+    if set != 0 || id_map.is_some() {
+        sys::mount_setattr(tree.as_fd(), MountChange { set, id_map })?;
+    }
+    Ok(tree)
+}
+
+/// Makes the folders for changes; returns what precedes their names, as seen from the stage.
+fn writable(spec: &Spec, stage: &Path) -> Result<&'static str, Error> {
+    let (folder, prefix) = match spec.storage {
+        Storage::Disk => (spec.scratch.clone(), "../"),
+        Storage::Memory => (stage.join("memory"), "memory/"),
+    };
+    if spec.storage == Storage::Memory {
+        fs::create_dir(&folder).map_err(Error::path("make", &folder))?;
+        let size = spec.limits.disk.map_or(String::new(), |bytes| format!(",size={}", bytes.0));
+        let options = CString::new(format!("mode=755{size}")).expect("no zero byte");
+        mount("tmpfs", &folder, "tmpfs", MountFlags::NODEV, options.as_c_str())
+            .map_err(Error::path("mount a tmpfs on", &folder))?;
+    }
+    let (uid, gid) = (Uid::from_raw(spec.ids.host_start), Gid::from_raw(spec.ids.host_start));
+    for name in [UPPER, WORK] {
+        let path = folder.join(name);
+        fs::create_dir(&path).map_err(Error::path("make", &path))?;
+        rustix::fs::chownat(CWD, &path, Some(uid), Some(gid), AtFlags::empty())
+            .map_err(Error::path("change the owner of", &path))?;
+    }
+    Ok(prefix)
+}
