@@ -11,15 +11,23 @@
 mod commit;
 mod durable;
 mod error;
+mod failure;
+pub mod http;
 mod limits;
 mod objects;
+mod pack;
+mod pktline;
+mod receive;
 mod refs;
 mod repository;
+mod select;
 mod shelf;
+mod upkeep;
+mod upload;
 
 pub use commit::{Commit, skips_ci};
 pub use error::{Cause, Error};
 pub use limits::Limits;
-pub use refs::RefEntry;
+pub use receive::{Push, PushPolicy, PushWatcher, RefUpdate, Watching};
 pub use repository::{NamedRevision, Repository, Rev};
 pub use shelf::Repos;

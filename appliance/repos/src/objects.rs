@@ -14,7 +14,7 @@ use gix_object::{
     CommitRefIter, Data, Exists, Find, Kind, TagRefIter, TreeRefIter, commit::ref_iter::Token,
 };
 use gix_odb::store::init::Options;
-use gix_pack::{Find as PackFind, cache::lru::MemoryCappedHashmap, data::entry::Location};
+use gix_pack::cache::lru::MemoryCappedHashmap;
 use std::path::{Path, PathBuf};
 
 /// Delta bases kept decoded per handle: enough for the usual depth of 50 trees, small beside a job.
@@ -41,11 +41,9 @@ pub(crate) struct Objects {
 impl Objects {
     pub(crate) fn open(dir: &Path, limits: &Limits) -> Result<Self, Error> {
         let options = Options { alloc_limit_bytes: limits.allocation(), ..Options::default() };
-        let mut handle = gix_odb::at_opts(dir, HashKind::Sha1, None, options)
+        let handle = gix_odb::at_opts(dir, HashKind::Sha1, None, options)
             .map_err(Error::file("open", dir))?
             .with_pack_cache(|| Box::new(MemoryCappedHashmap::new(BASE_CACHE)));
-        // Locations handed out stay good while the handle lives, even if upkeep replaces packs.
-        handle.prevent_pack_unload();
         Ok(Self { dir: dir.to_owned(), handle })
     }
 
@@ -144,26 +142,6 @@ impl Objects {
         TagRefIter::from_bytes(data.data, HashKind::Sha1)
             .target_id()
             .map_err(|_| Error::WrongObject { id: id.to_owned(), expected: "tag" })
-    }
-
-    /// Where in a pack an object lies; `None` when it is loose.
-    pub(crate) fn location(
-        &self,
-        id: &oid,
-        buffer: &mut Vec<u8>,
-    ) -> Result<Option<Location>, Error> {
-        self.handle.location_by_oid(id, buffer).map_err(self.broken("find an object"))
-    }
-
-    /// The entry of a pack as it is stored, header and compressed bytes.
-    pub(crate) fn raw_entry(&self, location: &Location) -> Option<Vec<u8>> {
-        self.handle.entry_by_location(location).map(|entry| entry.data)
-    }
-
-    /// All entries of one pack by offset.
-    pub(crate) fn pack_entries(&self, pack: u32) -> Result<Vec<(u64, ObjectId)>, Error> {
-        let found = self.handle.pack_offsets_and_oid(pack).map_err(self.broken("read an index"))?;
-        Ok(found.unwrap_or_default())
     }
 }
 

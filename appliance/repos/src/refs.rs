@@ -11,7 +11,7 @@ mod head;
 mod table;
 
 pub(crate) use head::effective_head;
-pub use table::RefEntry;
+pub(crate) use table::RefEntry;
 pub(crate) use table::{RefTable, name_problem};
 
 use crate::{durable, error::Error};

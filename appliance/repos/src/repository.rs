@@ -8,13 +8,14 @@ use crate::{
     limits::Limits,
     objects::Objects,
     refs::{RefStore, RefTable, effective_head},
+    select::ancestry,
     shelf::Shared,
 };
 use base::{ids::RepoName, units::Bytes};
 use gix_hash::ObjectId;
 use gix_object::Kind;
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
@@ -195,7 +196,10 @@ impl Repository {
             return Ok(true);
         }
         let objects = self.objects()?;
-        reaches(&objects, entry.object(), wanted)
+        if objects.kind(&entry.object())? != Some(Kind::Commit) {
+            return Ok(false);
+        }
+        ancestry::reaches(&objects, entry.object(), &HashSet::from([wanted]), i64::MIN)
     }
 }
 
@@ -220,22 +224,4 @@ fn read_blob(
     let mut bytes = Vec::new();
     objects.find(&id, &mut bytes)?;
     Ok(Some(bytes))
-}
-
-/// `wanted` is `from` or one of its ancestors.
-pub(crate) fn reaches(objects: &Objects, from: ObjectId, wanted: ObjectId) -> Result<bool, Error> {
-    let mut seen = HashSet::from([from]);
-    let mut queue = VecDeque::from([from]);
-    let mut buffer = Vec::new();
-    while let Some(id) = queue.pop_front() {
-        if id == wanted {
-            return Ok(true);
-        }
-        if objects.kind(&id)? != Some(Kind::Commit) {
-            continue;
-        }
-        let parents = objects.links(&id, &mut buffer)?.parents;
-        queue.extend(parents.into_iter().filter(|parent| seen.insert(*parent)));
-    }
-    Ok(false)
 }

@@ -13,17 +13,17 @@ const NAME_MAX: usize = 250;
 
 /// What one reference points at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RefEntry {
+pub(crate) struct RefEntry {
     /// The object itself.
-    pub target: ObjectId,
+    pub(crate) target: ObjectId,
     /// For an annotated tag, the first object that is none.
-    pub peeled: Option<ObjectId>,
+    pub(crate) peeled: Option<ObjectId>,
 }
 
 impl RefEntry {
     /// What the reference stands for once annotated tags are looked through.
     #[must_use]
-    pub fn object(&self) -> ObjectId {
+    pub(crate) fn object(&self) -> ObjectId {
         self.peeled.unwrap_or(self.target)
     }
 }

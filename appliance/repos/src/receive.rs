@@ -1,0 +1,227 @@
+//! Takes a push: what Git calls receive-pack.
+//!
+//! Order of a push: read commands, read and check the pack in quarantine, lock the repository,
+//! judge each command, ask the watcher, move the pack, move all references in one step, unlock,
+//! tell the watcher, report. Whatever ends it before the references move leaves the repository as
+//! it was.
+//! Source: `gitprotocol-pack` of the Git documentation, "Pushing Data To a Server".
+
+mod commands;
+mod judge;
+mod report;
+
+use crate::{
+    failure::Failure,
+    pack::receive::Quarantine,
+    pktline,
+    refs::{RefEntry, RefTable},
+    repository::Repository,
+    upload::{Session, Version, advertise_v0_for_push},
+};
+use commands::{Command, Commands};
+use report::{Report, Verdict};
+use std::{
+    future::Future,
+    io::{Read, Write},
+    pin::Pin,
+    sync::PoisonError,
+};
+
+/// What the one who pushes may do beyond adding.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PushPolicy {
+    /// Existing references may be moved to commits that do not build on what they point at.
+    pub force: bool,
+    /// References may be removed.
+    pub delete: bool,
+}
+
+/// One reference that a push moves. Revisions are 40 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefUpdate {
+    /// The full name, such as `refs/heads/main`.
+    pub name: String,
+    /// What it pointed at; `None` when it is new.
+    pub old: Option<String>,
+    /// What it will point at; `None` when it is removed.
+    pub new: Option<String>,
+}
+
+/// A push as its watcher sees it: only what passed all checks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Push {
+    /// At least one.
+    pub updates: Vec<RefUpdate>,
+    /// What the client gave with `--push-option`.
+    pub options: Vec<String>,
+}
+
+/// What a [`PushWatcher`] promises to say.
+pub type Watching<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Is told of a push at the two moments that count.
+pub trait PushWatcher: Send + Sync + 'static {
+    /// The pack is checked and no reference has moved. What is noted here durably will be found
+    /// after a cut at any later moment. An error refuses the push, with these words for the client.
+    /// The repository is locked meanwhile: be brief, and do not push from here.
+    fn before<'a>(&'a self, push: &'a Push) -> Watching<'a, Result<(), String>>;
+
+    /// All references have moved, durably. The lines are shown to the one who pushed.
+    fn after<'a>(&'a self, push: &'a Push) -> Watching<'a, Vec<String>>;
+}
+
+/// The first answer: the references, and what this side understands.
+pub(crate) fn advertise(
+    repository: &Repository,
+    version: Version,
+    to: &mut impl Write,
+) -> Result<(), Failure> {
+    pktline::write(to, b"# service=git-receive-pack\n")?;
+    pktline::flush(to)?;
+    let session = Session::open(repository)?;
+    advertise_v0_for_push(&session, version, commands::CAPABILITIES, to)
+}
+
+/// Runs async work of the watcher from the blocking thread of the push.
+pub(crate) trait Wait {
+    fn wait<T>(&self, work: Watching<'_, T>) -> T;
+}
+
+/// Answers one request. A refused push is no failure of the session: its report says why.
+pub(crate) fn serve(
+    repository: &Repository,
+    policy: PushPolicy,
+    watcher: &dyn PushWatcher,
+    waiter: &impl Wait,
+    mut from: &mut dyn Read,
+    to: &mut impl Write,
+) -> Result<(), Failure> {
+    let commands = match commands::read(&mut from, repository.limits().updates) {
+        Ok(Some(commands)) => commands,
+        // Clients probe with an empty request before they send a large one.
+        Ok(None) => return Ok(()),
+        Err(failure) => {
+            pktline::error(to, &failure.message())?;
+            return Err(failure);
+        }
+    };
+    let capabilities = commands.capabilities;
+    let (report, push) = take(repository, policy, watcher, waiter, commands, from);
+    let lines = match &push {
+        Some(push) => waiter.wait(watcher.after(push)),
+        None => Vec::new(),
+    };
+    report.write(capabilities, &lines, to)?;
+    report.failure.map_or(Ok(()), Err)
+}
+
+/// Takes the push in. The push is returned when references have moved.
+fn take(
+    repository: &Repository,
+    policy: PushPolicy,
+    watcher: &dyn PushWatcher,
+    waiter: &impl Wait,
+    commands: Commands,
+    from: &mut dyn Read,
+) -> (Report, Option<Push>) {
+    let received = receive(repository, &commands, from);
+    let (quarantine, count) = match received {
+        Ok(received) => received,
+        Err(failure) => return (Report::unpack_failed(&commands.commands, failure), None),
+    };
+    tracing::debug!(repository = %repository.name(), objects = count, "a pack was received");
+    let (all, options) = (commands.commands, commands.options);
+    let atomic = commands.capabilities.atomic;
+    let mut push = None;
+    let ask = |updates: Vec<RefUpdate>| {
+        let asked = push.insert(Push { updates, options });
+        waiter.wait(watcher.before(asked))
+    };
+    let result = apply(repository, policy, quarantine, &all, atomic, ask);
+    match result {
+        Ok(verdicts) => {
+            let moved = verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Done);
+            (Report::of(verdicts), push.filter(|_| moved))
+        }
+        Err(failure) => (Report::failed(&all, failure), None),
+    }
+}
+
+fn receive(
+    repository: &Repository,
+    commands: &Commands,
+    from: &mut dyn Read,
+) -> Result<(Quarantine, u32), Failure> {
+    let mut quarantine = Quarantine::new(repository)?;
+    let has_pack = commands.commands.iter().any(|command| command.new.is_some());
+    let count = if has_pack { quarantine.receive(repository, from)? } else { 0 };
+    Ok((quarantine, count))
+}
+
+/// Judges the commands, asks, and makes what passed true.
+fn apply(
+    repository: &Repository,
+    policy: PushPolicy,
+    quarantine: Quarantine,
+    commands: &[Command],
+    atomic: bool,
+    ask: impl FnOnce(Vec<RefUpdate>) -> Result<(), String>,
+) -> Result<Vec<(String, Verdict)>, Failure> {
+    let _guard = repository.lock().lock().unwrap_or_else(PoisonError::into_inner);
+    let (table, head) = repository.snapshot()?;
+    let objects = quarantine.objects(repository)?;
+    let mut next = table.clone();
+    let mut verdicts = judge::judge(&objects, &table, &mut next, &head, policy, commands)?;
+    if atomic && verdicts.iter().any(|(_, verdict)| *verdict != Verdict::Done) {
+        judge::refuse_passed(
+            &mut verdicts,
+            "atomic push failed, because another reference was refused",
+        );
+        return Ok(verdicts);
+    }
+    let updates = passed(commands, &verdicts);
+    if updates.is_empty() {
+        return Ok(verdicts);
+    }
+    if let Err(why) = ask(updates) {
+        judge::refuse_passed(&mut verdicts, &why);
+        return Ok(verdicts);
+    }
+    drop(objects);
+    quarantine.accept(repository)?;
+    repository.refs().write(&next)?;
+    follow_head(repository, &head, &next)?;
+    Ok(verdicts)
+}
+
+fn passed(commands: &[Command], verdicts: &[(String, Verdict)]) -> Vec<RefUpdate> {
+    commands
+        .iter()
+        .zip(verdicts)
+        .filter(|(_, (_, verdict))| *verdict == Verdict::Done)
+        .map(|(command, _)| RefUpdate {
+            name: command.name.clone(),
+            old: command.old.map(|id| id.to_string()),
+            new: command.new.map(|id| id.to_string()),
+        })
+        .collect()
+}
+
+/// Lets `HEAD` name the branch that stands for the repository now. A cut before this changes
+/// nothing for readers, who compute the same.
+fn follow_head(repository: &Repository, before: &str, table: &RefTable) -> Result<(), Failure> {
+    let now = crate::refs::effective_head(before, table);
+    if repository.refs().head()? != now && table.get(&now).is_some() {
+        repository.refs().set_head(&now)?;
+    }
+    Ok(())
+}
+
+/// The entry that `refs` keeps for a new target.
+pub(crate) fn entry_for(
+    objects: &crate::objects::Objects,
+    target: gix_hash::ObjectId,
+) -> Result<RefEntry, crate::error::Error> {
+    let peeled = objects.peel(&target, &mut Vec::new())?;
+    Ok(RefEntry { target, peeled })
+}

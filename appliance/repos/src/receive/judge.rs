@@ -1,0 +1,128 @@
+//! Whether each command of a push may pass, against the references as they stand.
+
+use super::{PushPolicy, commands::Command, entry_for, report::Verdict};
+use crate::{
+    error::Error,
+    objects::Objects,
+    refs::{RefTable, name_problem},
+    select::ancestry::reaches,
+};
+use gix_hash::ObjectId;
+use gix_object::Kind;
+use std::collections::HashSet;
+
+/// Judges `commands` in order; what passes is entered in `next`.
+pub(super) fn judge(
+    objects: &Objects,
+    table: &RefTable,
+    next: &mut RefTable,
+    head: &str,
+    policy: PushPolicy,
+    commands: &[Command],
+) -> Result<Vec<(String, Verdict)>, Error> {
+    let judge = Judge { objects, table, head, policy };
+    let mut verdicts = Vec::with_capacity(commands.len());
+    let mut named = HashSet::new();
+    // Removals first, so that `a` may go and `a/b` come in one push.
+    for command in commands.iter().filter(|command| command.new.is_none()) {
+        if judge.refusal(command, next)?.is_none() {
+            next.remove(&command.name);
+        }
+    }
+    for command in commands {
+        let refusal = if named.insert(command.name.as_str()) {
+            judge.refusal(command, next)?
+        } else {
+            Some("it is named twice in one push".into())
+        };
+        if let (None, Some(new)) = (&refusal, command.new) {
+            next.set(command.name.clone(), entry_for(objects, new)?);
+        }
+        let verdict = refusal.map_or(Verdict::Done, Verdict::Refused);
+        verdicts.push((command.name.clone(), verdict));
+    }
+    Ok(verdicts)
+}
+
+/// Refuses what had passed.
+pub(super) fn refuse_passed(verdicts: &mut [(String, Verdict)], why: &str) {
+    for (_, verdict) in verdicts.iter_mut().filter(|(_, verdict)| *verdict == Verdict::Done) {
+        *verdict = Verdict::Refused(why.to_owned());
+    }
+}
+
+struct Judge<'a> {
+    objects: &'a Objects,
+    table: &'a RefTable,
+    head: &'a str,
+    policy: PushPolicy,
+}
+
+impl Judge<'_> {
+    /// Why `command` may not pass; `None` when it may.
+    fn refusal(&self, command: &Command, next: &RefTable) -> Result<Option<String>, Error> {
+        if let Some(problem) = name_problem(&command.name) {
+            return Ok(Some(format!("funny refname: {problem}")));
+        }
+        let current = self.table.get(&command.name).map(|entry| entry.target);
+        if current != command.old {
+            return Ok(Some(match current {
+                Some(_) => "stale info: it has moved meanwhile; fetch first".into(),
+                None => "stale info: it is gone meanwhile; fetch first".into(),
+            }));
+        }
+        match (command.old, command.new) {
+            (_, None) => Ok(self.removal_refusal(command)),
+            (old, Some(new)) => self.move_refusal(&command.name, old, new, next),
+        }
+    }
+
+    fn removal_refusal(&self, command: &Command) -> Option<String> {
+        if command.old.is_none() {
+            Some("there is nothing to remove".into())
+        } else if command.name == self.head {
+            Some("refusing to delete the default branch; make another one the default first".into())
+        } else if !self.policy.delete {
+            Some("deletion is not allowed; ask an administrator of the project".into())
+        } else {
+            None
+        }
+    }
+
+    fn move_refusal(
+        &self,
+        name: &str,
+        old: Option<ObjectId>,
+        new: ObjectId,
+        next: &RefTable,
+    ) -> Result<Option<String>, Error> {
+        if let Some(other) = next.clash(name) {
+            return Ok(Some(format!("it cannot stand beside {other}")));
+        }
+        let Some(kind) = self.objects.kind(&new)? else {
+            return Ok(Some("missing necessary objects".into()));
+        };
+        if name.starts_with("refs/heads/") && kind != Kind::Commit {
+            return Ok(Some(format!("a branch points at a commit, not at a {kind}")));
+        }
+        match old {
+            Some(old) if !self.policy.force && !self.is_forward(old, new)? => Ok(Some(
+                "non-fast-forward: force is not allowed; ask an administrator of the project"
+                    .into(),
+            )),
+            _ => Ok(None),
+        }
+    }
+
+    /// `new` builds on `old`. What is no commit has no forward.
+    fn is_forward(&self, old: ObjectId, new: ObjectId) -> Result<bool, Error> {
+        if old == new {
+            return Ok(true);
+        }
+        let commit = Some(Kind::Commit);
+        if self.objects.kind(&old)? != commit || self.objects.kind(&new)? != commit {
+            return Ok(false);
+        }
+        reaches(self.objects, new, &HashSet::from([old]), i64::MIN)
+    }
+}

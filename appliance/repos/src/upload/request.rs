@@ -1,0 +1,146 @@
+//! What a client says when it fetches, in either version.
+
+use super::Session;
+use crate::{
+    failure::Failure,
+    select::{Filter, shallow::Depth},
+};
+use gix_hash::ObjectId;
+use std::collections::HashSet;
+
+/// Wants, haves and shallow lines of one request, each; a client with more does not exist.
+const LINES_MAX: usize = 1_000_000;
+
+/// A fetch as it was asked for.
+#[derive(Debug, Default)]
+pub(super) struct Fetch {
+    pub(super) wants: Vec<ObjectId>,
+    /// Wanted by name, with the object that the name stands for now.
+    pub(super) wanted_refs: Vec<(String, ObjectId)>,
+    pub(super) haves: Vec<ObjectId>,
+    /// Where the client's history ends.
+    pub(super) client_shallow: HashSet<ObjectId>,
+    pub(super) depth: Depth,
+    pub(super) filter: Filter,
+    pub(super) done: bool,
+    pub(super) wait_for_done: bool,
+    pub(super) thin: bool,
+    pub(super) ofs_delta: bool,
+    pub(super) include_tag: bool,
+    pub(super) no_progress: bool,
+}
+
+fn id(hex: &str) -> Result<ObjectId, Failure> {
+    ObjectId::from_hex(hex.as_bytes())
+        .map_err(|_| Failure::Refused(format!("`{}` is not an object id", brief(hex))))
+}
+
+fn brief(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Result<T, Failure> {
+    text.parse().map_err(|_| Failure::Refused(format!("`{}` is not a number", brief(text))))
+}
+
+impl Fetch {
+    /// Reads one argument; false when it is none of those that both versions share.
+    pub(super) fn read(&mut self, session: &Session, line: &str) -> Result<bool, Failure> {
+        if self.wants.len() + self.haves.len() + self.client_shallow.len() > LINES_MAX {
+            return Err(Failure::Refused("too many lines in one request".into()));
+        }
+        let (key, value) = line.split_once(' ').unwrap_or((line, ""));
+        match key {
+            "want" => self.want(session, id(value)?)?,
+            "have" => self.haves.push(id(value)?),
+            "done" => self.done = true,
+            "shallow" => drop(self.client_shallow.insert(id(value)?)),
+            "deepen" => self.deepen(number(value)?)?,
+            "deepen-relative" => self.relative(),
+            "deepen-since" => self.until().0.replace(number(value)?).map_or((), drop),
+            "deepen-not" => {
+                let excluded = named(session, value)?;
+                self.until().1.push(excluded);
+            }
+            "filter" => {
+                self.filter = Filter::parse(value).ok_or_else(|| {
+                    Failure::Refused(format!("the filter `{}` is not known here; use blob:none, blob:limit=<n> or tree:0", brief(value)))
+                })?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Reads a switch: an argument of version 2, a capability of version 0.
+    pub(super) fn switch(&mut self, name: &str) {
+        match name {
+            "thin-pack" => self.thin = true,
+            "ofs-delta" => self.ofs_delta = true,
+            "include-tag" => self.include_tag = true,
+            "no-progress" => self.no_progress = true,
+            "wait-for-done" => self.wait_for_done = true,
+            "deepen-relative" => self.relative(),
+            _ => {}
+        }
+    }
+
+    fn want(&mut self, session: &Session, id: ObjectId) -> Result<(), Failure> {
+        if !session.objects.contains(&id) {
+            return Err(Failure::Refused(format!("upload-pack: not our ref {id}")));
+        }
+        self.wants.push(id);
+        Ok(())
+    }
+
+    pub(super) fn want_ref(&mut self, session: &Session, name: &str) -> Result<(), Failure> {
+        let entry = session
+            .table
+            .get(name)
+            .ok_or_else(|| Failure::Refused(format!("unknown ref {}", brief(name))))?;
+        self.wants.push(entry.target);
+        self.wanted_refs.push((name.to_owned(), entry.target));
+        Ok(())
+    }
+
+    fn deepen(&mut self, count: u32) -> Result<(), Failure> {
+        if count == 0 {
+            return Err(Failure::Refused("deepen must be positive".into()));
+        }
+        let relative = matches!(self.depth, Depth::Commits { relative: true, .. });
+        self.depth = Depth::Commits { count, relative };
+        Ok(())
+    }
+
+    fn relative(&mut self) {
+        match &mut self.depth {
+            Depth::Commits { relative, .. } => *relative = true,
+            // Its count follows in another line.
+            depth => *depth = Depth::Commits { count: 1, relative: true },
+        }
+    }
+
+    fn until(&mut self) -> (&mut Option<i64>, &mut Vec<ObjectId>) {
+        if !matches!(self.depth, Depth::Until { .. }) {
+            self.depth = Depth::Until { since: None, not: Vec::new() };
+        }
+        match &mut self.depth {
+            Depth::Until { since, not } => (since, not),
+            _ => unreachable!("set one line above"),
+        }
+    }
+}
+
+/// The object that a short or full reference name, or an id, stands for.
+fn named(session: &Session, name: &str) -> Result<ObjectId, Failure> {
+    ["", "refs/", "refs/tags/", "refs/heads/"]
+        .iter()
+        .find_map(|prefix| session.table.get(&format!("{prefix}{name}")))
+        .map(|entry| entry.target)
+        .or_else(|| {
+            ObjectId::from_hex(name.as_bytes()).ok().filter(|id| session.objects.contains(id))
+        })
+        .ok_or_else(|| {
+            Failure::Refused(format!("git upload-pack: deepen-not is not a ref: {}", brief(name)))
+        })
+}

@@ -1,0 +1,13 @@
+//! The room against the real Git client, over loopback HTTP.
+//!
+//! Each test has its own server, directory and repository, and removes all of them.
+
+mod git {
+    pub(crate) mod client;
+    mod crash;
+    mod fetch;
+    mod limits;
+    mod push;
+    pub(crate) mod server;
+    mod shallow;
+}

@@ -1,0 +1,179 @@
+//! Pushing.
+
+use super::client::{Place, noise};
+use repos::{PushPolicy, Rev};
+
+#[test]
+fn a_first_push_makes_the_branch_and_tells_the_watcher_and_the_person() {
+    let place = Place::new();
+    let copy = place.copy("a");
+    let head = copy.head();
+    let said = copy.git_says(&["push", "origin", "main"]);
+    assert!(said.contains("remote: pipeline https://example.test/pipelines/1"), "{said}");
+    let repository = place.server.repository();
+    let commit = repository.resolve(Rev::Branch("main")).unwrap();
+    assert_eq!(commit.revision, head);
+    assert_eq!(commit.subject, "Write README.md");
+    assert_eq!(commit.author, "Ada");
+    let file = repository.read_file(&head, "README.md", 100).unwrap();
+    assert_eq!(file.as_deref(), Some(&b"hello\n"[..]));
+    let before = place.server.watcher.before.lock().unwrap().clone();
+    assert_eq!(before, *place.server.watcher.after.lock().unwrap());
+    assert_eq!(before[0].updates[0].name, "refs/heads/main");
+    assert_eq!(before[0].updates[0].old, None);
+    assert_eq!(before[0].updates[0].new.as_deref(), Some(head.as_str()));
+    place.fsck();
+}
+
+#[test]
+fn the_default_branch_follows_the_first_push_and_cannot_be_deleted() {
+    let place = Place::new();
+    let copy = place.copy("a");
+    copy.git(&["push", "-q", "origin", "main:trunk"]);
+    assert_eq!(place.server.repository().default_branch().unwrap(), "trunk");
+    copy.git(&["push", "-q", "origin", "main:main"]);
+    assert_eq!(place.server.repository().default_branch().unwrap(), "trunk");
+    let said = copy.git_fails(&["push", "origin", ":trunk"]);
+    assert!(said.contains("refusing to delete the default branch"), "{said}");
+    let clone = place.clone("b", &[]);
+    assert_eq!(clone.git(&["branch", "--show-current"]), "trunk");
+}
+
+#[test]
+fn branches_and_tags_come_and_go() {
+    let place = Place::new();
+    let copy = place.copy("a");
+    copy.git(&["tag", "light"]);
+    copy.git(&["tag", "-a", "v1", "-m", "one"]);
+    copy.git(&["branch", "feature/a"]);
+    copy.git(&["push", "-q", "origin", "main", "feature/a", "--tags"]);
+    let repository = place.server.repository();
+    let tags = repository.tags().unwrap();
+    assert_eq!(tags.iter().map(|tag| tag.name.as_str()).collect::<Vec<_>>(), ["light", "v1"]);
+    assert!(tags.iter().all(|tag| tag.revision == copy.head()));
+    assert_eq!(repository.resolve(Rev::Tag("v1")).unwrap().revision, copy.head());
+    copy.git(&["push", "-q", "origin", "--delete", "feature/a", "v1"]);
+    assert_eq!(repository.branches().unwrap().len(), 1);
+    assert_eq!(repository.tags().unwrap().len(), 1);
+    place.fsck();
+}
+
+#[test]
+fn force_and_deletion_need_permission() {
+    let place = Place::new();
+    let copy = place.copy("a");
+    copy.git(&["push", "-q", "origin", "main", "main:other"]);
+    *place.server.policy.lock().unwrap() = PushPolicy::default();
+    copy.git(&["commit", "-q", "--amend", "-m", "again"]);
+    let said = copy.git_fails(&["push", "--force", "origin", "main"]);
+    assert!(said.contains("force is not allowed"), "{said}");
+    let said = copy.git_fails(&["push", "origin", ":other"]);
+    assert!(said.contains("deletion is not allowed"), "{said}");
+    assert_eq!(place.server.repository().branches().unwrap().len(), 2);
+    *place.server.policy.lock().unwrap() = PushPolicy { force: true, delete: true };
+    copy.git(&["push", "-q", "--force", "origin", "main", ":other"]);
+    let revision = place.server.repository().resolve(Rev::Branch("main")).unwrap().revision;
+    assert_eq!(revision, copy.head());
+    place.fsck();
+}
+
+#[test]
+fn an_atomic_push_moves_all_or_nothing() {
+    let place = Place::new();
+    let copy = place.copy("a");
+    copy.git(&["push", "-q", "origin", "main"]);
+    *place.server.policy.lock().unwrap() = PushPolicy::default();
+    copy.git(&["branch", "good"]);
+    copy.git(&["commit", "-q", "--amend", "-m", "again"]);
+    let said = copy.git_fails(&["push", "--atomic", "--force", "origin", "good", "main"]);
+    assert!(said.contains("atomic push failed"), "{said}");
+    assert_eq!(place.server.repository().branches().unwrap().len(), 1);
+    let said = copy.git_fails(&["push", "--force", "origin", "good", "main"]);
+    assert!(said.contains("force is not allowed"), "{said}");
+    assert_eq!(place.server.repository().branches().unwrap().len(), 2);
+}
+
+#[test]
+fn a_watcher_may_refuse_and_then_nothing_changes() {
+    let place = Place::new();
+    let copy = place.copy("a");
+    *place.server.watcher.refusal.lock().unwrap() = Some("the project is archived".into());
+    let said = copy.git_fails(&["push", "origin", "main"]);
+    assert!(said.contains("the project is archived"), "{said}");
+    assert!(place.server.repository().branches().unwrap().is_empty());
+    assert!(place.server.watcher.after.lock().unwrap().is_empty());
+    let packs = place.dir.path().join("root/acme/relay.git/objects/pack");
+    assert_eq!(std::fs::read_dir(packs).unwrap().count(), 0);
+}
+
+#[test]
+fn a_branch_cannot_be_a_folder_of_another_unless_that_one_goes() {
+    let place = Place::new();
+    let copy = place.copy("a");
+    copy.git(&["push", "-q", "origin", "main", "main:a"]);
+    let said = copy.git_fails(&["push", "origin", "main:a/b"]);
+    assert!(said.contains("cannot stand beside refs/heads/a"), "{said}");
+    copy.git(&["push", "-q", "origin", ":a", "main:a/b"]);
+    place.fsck();
+}
+
+#[test]
+fn push_options_reach_the_watcher() {
+    let place = Place::new();
+    let copy = place.copy("a");
+    copy.git(&["push", "-q", "-o", "ci.skip", "origin", "main"]);
+    assert_eq!(place.server.watcher.before.lock().unwrap()[0].options, ["ci.skip"]);
+}
+
+#[test]
+fn a_stale_push_is_told_to_fetch_first() {
+    let place = Place::new();
+    let copy = place.copy("a");
+    copy.git(&["push", "-q", "origin", "main"]);
+    let other = place.clone("b", &[]);
+    other.commit("x", "x");
+    other.git(&["push", "-q", "origin", "main"]);
+    copy.commit("y", "y");
+    copy.git_fails(&["push", "origin", "main"]);
+    copy.git(&["pull", "-q", "--rebase", "origin", "main"]);
+    copy.git(&["push", "-q", "origin", "main"]);
+    place.fsck();
+}
+
+#[test]
+fn pushes_at_the_same_time_all_arrive() {
+    let place = Place::new();
+    let copies: Vec<_> = (0..6).map(|n| place.copy(&format!("c{n}"))).collect();
+    std::thread::scope(|scope| {
+        for (n, copy) in copies.iter().enumerate() {
+            scope.spawn(move || {
+                for round in 0..3 {
+                    copy.commit(&format!("f{round}"), format!("{n} {round}"));
+                    copy.git(&["push", "-q", "origin", &format!("main:b{n}")]);
+                }
+            });
+        }
+    });
+    let branches = place.server.repository().branches().unwrap();
+    assert_eq!(branches.len(), 6);
+    for (branch, copy) in branches.iter().zip(&copies) {
+        assert_eq!(branch.revision, copy.head());
+    }
+    place.fsck();
+}
+
+#[test]
+fn a_push_of_many_commits_arrives_in_chunks_and_is_whole() {
+    let place = Place::new();
+    let copy = place.copy("a");
+    for n in 0..20 {
+        copy.commit(&format!("dir{}/f{n}", n % 3), noise(n, 200_000));
+    }
+    copy.git(&["push", "-q", "origin", "main"]);
+    copy.commit("dir1/f1", "small change");
+    copy.git(&["push", "-q", "origin", "main"]);
+    place.fsck();
+    let clone = place.clone("b", &[]);
+    assert_eq!(clone.head(), copy.head());
+    clone.fsck();
+}
