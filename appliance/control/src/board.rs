@@ -44,6 +44,8 @@ pub struct Waiting {
     pub class: Option<String>,
     /// The group that it must have for itself.
     pub serial: Option<SerialGroup>,
+    /// Its project's own bound, below [`Limits::per_project`].
+    pub jobs_max: Option<u32>,
     /// When it became ready.
     pub since: Timestamp,
 }
@@ -72,6 +74,12 @@ pub struct Limits {
     pub slots: u32,
     /// Tasks of one project.
     pub per_project: u32,
+}
+
+impl Limits {
+    fn share(self, of: &Waiting) -> u32 {
+        of.jobs_max.map_or(self.per_project, |own| own.min(self.per_project))
+    }
 }
 
 /// What a runner can take.
@@ -205,8 +213,12 @@ impl Board {
         order.retain(|(leased, ..)| *leased < limits.per_project);
         order.sort_unstable();
         order.iter().find_map(|(.., project)| {
-            let fits =
-                |waiting: &&Waiting| serves.takes(waiting) && self.serial_holder(waiting).is_none();
+            let leased = used.get(project).copied().unwrap_or(0);
+            let fits = |waiting: &&Waiting| {
+                leased < limits.share(waiting)
+                    && serves.takes(waiting)
+                    && self.serial_holder(waiting).is_none()
+            };
             self.waiting[project].values().find(fits)
         })
     }
@@ -292,6 +304,14 @@ impl Board {
         leases.chain(serial).min()
     }
 
+    /// Gives every lease at least until then: after a restart, or a jump of the clock, nobody
+    /// could have been heard.
+    pub fn grace(&mut self, until: Timestamp) {
+        for lease in self.leases.values_mut() {
+            lease.until = until;
+        }
+    }
+
     /// All leases, by task.
     pub fn leases(&self) -> impl Iterator<Item = &Lease> {
         self.leases.values()
@@ -300,6 +320,20 @@ impl Board {
     /// All waiting tasks, by project and age.
     pub fn waiting(&self) -> impl Iterator<Item = &Waiting> {
         self.waiting.values().flat_map(BTreeMap::values)
+    }
+
+    /// How many tasks wait.
+    #[must_use]
+    pub fn waiting_len(&self) -> usize {
+        self.waiting.values().map(BTreeMap::len).sum()
+    }
+
+    /// The tasks of one job that wait.
+    #[must_use]
+    pub fn waiting_of(&self, project: ProjectId, job: JobId) -> Vec<TaskId> {
+        let queue = self.waiting.get(&project);
+        let all = queue.into_iter().flat_map(BTreeMap::values);
+        all.filter(|waiting| waiting.job == job).map(|waiting| waiting.task).collect()
     }
 
     /// Tasks in the hands of runners.

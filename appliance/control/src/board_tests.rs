@@ -17,6 +17,7 @@ fn waiting(task: u128, of: u128) -> Waiting {
         project: project(of),
         class: None,
         serial: None,
+        jobs_max: None,
         since: Timestamp(0),
     }
 }

@@ -1,0 +1,109 @@
+//! The closed list of what can be asked of the engine's transaction, and the answers.
+
+use base::{
+    ids::{Fence, JobId, PipelineId, PipelineNumber, RunnerId, TaskId, WorkflowId},
+    protocol::{Assignment, Register, Report, Verdict},
+    state::PipelineState,
+    time::Timestamp,
+    trigger::Trigger,
+};
+use pipeline::{Planned, Rejected};
+
+/// A trigger with its compiled plan, ready to be stored.
+#[derive(Debug)]
+pub struct Intake {
+    /// As it came.
+    pub trigger: Trigger,
+    /// Chosen before compiling, because the configuration may name it.
+    pub id: PipelineId,
+    /// Chosen before compiling, too.
+    pub number: PipelineNumber,
+    /// What will run, or why nothing can.
+    pub planned: Result<Planned, Rejected>,
+}
+
+/// What to run again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RerunWanted {
+    /// All jobs.
+    FromStart,
+    /// Those that did not succeed, and what depends on them.
+    FromFailed,
+    /// These, and what depends on them.
+    Jobs(Vec<JobId>),
+}
+
+/// Something that changes the store.
+#[derive(Debug)]
+pub enum Command {
+    /// A pipeline comes into being.
+    Trigger(Box<Intake>),
+    /// A runner introduces itself.
+    Register(Register),
+    /// A runner tells of a task.
+    Report(Report),
+    /// A runner says that it does not hold a task which it was given.
+    Lost(TaskId, Fence),
+    /// An assignment did not reach its runner.
+    Undelivered(TaskId, Fence),
+    /// A person stops a workflow.
+    CancelWorkflow(WorkflowId, String),
+    /// A person stops a job.
+    CancelJob(JobId, String),
+    /// A person reruns a workflow.
+    Rerun(WorkflowId, RerunWanted, String),
+    /// A person approves.
+    Approve(JobId, String),
+    /// Time has passed: leases and waits may be over.
+    Sweep,
+}
+
+/// What a trigger led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Triggered {
+    /// The pipeline.
+    pub pipeline: PipelineId,
+    /// Its number in the project.
+    pub number: PipelineNumber,
+    /// `created`, or `errored` with the reasons in the store.
+    pub state: PipelineState,
+    /// When it was stored.
+    pub created_at: Timestamp,
+    /// This push and ref had its pipeline already.
+    pub is_repeat: bool,
+}
+
+/// The answer to a [`Command`].
+#[derive(Debug)]
+pub enum Answer {
+    /// To `Trigger`.
+    Triggered(Triggered),
+    /// To `Register`.
+    Registered(RunnerId),
+    /// To `Report`.
+    Verdict(Verdict),
+    /// To `Rerun`: the new workflow.
+    Rerun(WorkflowId),
+    /// To all others.
+    Done,
+}
+
+/// A runner that waits for work.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking {
+    /// Who.
+    pub runner: RunnerId,
+    /// How much it can take.
+    pub free: u32,
+}
+
+/// What one transaction led to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// One for each command, in order.
+    pub answers: Vec<Result<Answer, crate::Error>>,
+    /// One list for each runner that waited, in order; empty when it waits on.
+    pub assignments: Vec<Vec<Assignment>>,
+    /// Runners that should send a heartbeat soon, because a task of theirs is to be stopped.
+    pub wake: Vec<RunnerId>,
+}

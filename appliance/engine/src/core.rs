@@ -1,0 +1,110 @@
+//! The engine's state machine: requests, a transaction and a time in; answers and work out.
+//!
+//! Why: without loop, channels and clock it can be driven by the simulation exactly as by the
+//! engine. Everything here runs inside one transaction on the store's writer.
+//! Invariants: what [`Core`] holds equals what [`Core::load`] would read from the committed store,
+//! apart from the ends of leases; a `Core` whose transaction failed is dropped.
+
+mod collect;
+mod dispatch;
+mod flow;
+mod intake;
+mod load;
+mod people;
+
+use crate::{
+    Config, Error,
+    command::{Answer, Asking, Command, Outcome},
+    ids::Ids,
+};
+use base::{
+    event::Event,
+    ids::{ProjectId, RunnerId, WorkflowId},
+    time::Timestamp,
+};
+use control::{
+    board::{Board, Serves},
+    supersede,
+};
+use std::collections::BTreeMap;
+use store::Txn;
+
+/// What the engine remembers between two transactions.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    pub(crate) board: Board,
+    pub(crate) runners: BTreeMap<RunnerId, Serves>,
+    live: BTreeMap<WorkflowId, supersede::Live>,
+    ids: Ids,
+}
+
+/// One transaction's hands.
+struct Turn<'c, 't, 's> {
+    core: &'c mut Core,
+    txn: &'t mut Txn<'s>,
+    now: Timestamp,
+    wake: Vec<RunnerId>,
+}
+
+impl Core {
+    /// Applies the commands in order, then hands out work to those who ask.
+    ///
+    /// A command that cannot be carried out is answered so and changes nothing. An error of the
+    /// store ends the transaction, and this value with it.
+    pub(crate) fn apply(
+        &mut self,
+        txn: &mut Txn<'_>,
+        commands: &[Command],
+        asking: &[Asking],
+        now: Timestamp,
+    ) -> Result<Outcome, store::Error> {
+        let mut turn = Turn { core: self, txn, now, wake: Vec::new() };
+        let mut outcome = Outcome::default();
+        for command in commands {
+            match turn.one(command) {
+                Err(Error::Store(error)) => return Err(error),
+                answer => outcome.answers.push(answer),
+            }
+        }
+        for runner in asking {
+            outcome.assignments.push(turn.assign(*runner)?);
+        }
+        outcome.wake = turn.wake;
+        Ok(outcome)
+    }
+
+    /// Whether a runner that asks could be given something now.
+    pub(crate) fn has_work_for(&self, asking: Asking) -> bool {
+        let serves = self.runners.get(&asking.runner);
+        asking.free > 0
+            && serves.is_some_and(|serves| self.board.next(serves, self.config.limits).is_some())
+    }
+}
+
+impl Turn<'_, '_, '_> {
+    fn one(&mut self, command: &Command) -> Result<Answer, Error> {
+        match command {
+            Command::Trigger(intake) => self.trigger(intake).map(Answer::Triggered),
+            Command::Register(register) => self.register(register).map(Answer::Registered),
+            Command::Report(report) => self.report(report).map(Answer::Verdict),
+            Command::Lost(task, fence) => self.lost(*task, *fence).map(|()| Answer::Done),
+            Command::Undelivered(task, fence) => {
+                self.undelivered(*task, *fence).map(|()| Answer::Done)
+            }
+            Command::CancelWorkflow(workflow, by) => {
+                self.cancel_workflow(*workflow, by).map(|()| Answer::Done)
+            }
+            Command::CancelJob(job, by) => self.cancel_job(*job, by).map(|()| Answer::Done),
+            Command::Rerun(workflow, wanted, by) => {
+                self.rerun(*workflow, wanted, by).map(Answer::Rerun)
+            }
+            Command::Approve(job, by) => self.approve(*job, by).map(|()| Answer::Done),
+            Command::Sweep => self.sweep().map(|()| Answer::Done),
+        }
+    }
+
+    fn tell(&mut self, project: ProjectId, event: &Event) -> Result<(), store::Error> {
+        self.txn.event_append(self.now, Some(project), event).map(drop)
+    }
+}

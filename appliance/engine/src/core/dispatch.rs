@@ -1,0 +1,185 @@
+//! Hands out work: who asks gets what is due, with everything needed to run it.
+
+use super::Turn;
+use crate::command::Asking;
+use base::{
+    event::Event,
+    ids::{Attempt, Fence, RunnerId, TaskId},
+    limits::{JOB_RUNTIME_MAX, LEASE},
+    protocol::{Assignment, Register, Variable},
+    state::JobState,
+};
+use control::board::{Serves, Waiting};
+use std::sync::Arc;
+use store::{
+    Error,
+    projects::Project,
+    runs::{Job, RunnerRow, Task},
+};
+
+/// What a runner that introduces itself so can take.
+pub(super) fn serves(register: &Register) -> Serves {
+    Serves {
+        classes: register.resource_classes.iter().cloned().collect(),
+        plain: register.serves_plain_classes,
+    }
+}
+
+/// Node and attempt, from a task's ordinal in its job.
+fn node_and_attempt(job: &Job, task: TaskId) -> (u32, Attempt) {
+    let ordinal = u32::try_from(task.0.as_u128() & 0xffff).expect("two bytes were masked out") - 1;
+    (ordinal % job.parallelism, Attempt(ordinal / job.parallelism + 1))
+}
+
+/// An error that belongs to one job, not to the whole transaction.
+fn is_of_the_job(error: &Error) -> bool {
+    matches!(error, Error::Missing(_) | Error::Sealed { .. } | Error::Form { .. })
+}
+
+impl Turn<'_, '_, '_> {
+    pub(super) fn register(&mut self, register: &Register) -> Result<RunnerId, crate::Error> {
+        let known = self.txn.runner_by_name(&register.name)?;
+        let id = known.map_or_else(|| RunnerId(self.core.ids.next(self.now)), |row| row.id);
+        let row = RunnerRow { id, registered_at: self.now, register: register.clone() };
+        self.txn.runner_save(&row)?;
+        self.core.runners.insert(id, serves(register));
+        Ok(id)
+    }
+
+    /// Leases as much as is due and fits to one runner.
+    pub(super) fn assign(&mut self, asking: Asking) -> Result<Vec<Assignment>, Error> {
+        let mut list = Vec::new();
+        while list.len() < asking.free as usize {
+            let Some(serves) = self.core.runners.get(&asking.runner) else { break };
+            let Some(next) = self.core.board.next(serves, self.core.config.limits) else { break };
+            let next = next.clone();
+            if let Some(assignment) = self.lease(&next, asking.runner)? {
+                list.push(assignment);
+            }
+        }
+        Ok(list)
+    }
+
+    /// Leases one task. `None` when its job turned out not to be runnable; the job has ended then.
+    fn lease(&mut self, next: &Waiting, runner: RunnerId) -> Result<Option<Assignment>, Error> {
+        let missing = || Error::Missing(format!("job {}", next.job));
+        let mut job = self.txn.job_get(next.job)?.ok_or_else(missing)?;
+        let project = self.project(&job)?;
+        let secrets = match self.txn.project_secrets(job.project, &job.contexts) {
+            Err(error) if is_of_the_job(&error) => return self.refuse(job, &error),
+            secrets => secrets?,
+        };
+        let task = self.task_leased(&job, next.task, runner)?;
+        let until = self.now.plus(LEASE);
+        self.core.board.lease((job.project, task.id), runner, task.fence, self.now, until);
+        if job.started_at.is_none() {
+            job.started_at = Some(self.now);
+        }
+        if job.state != JobState::Running {
+            self.enter(&mut job, JobState::Running)?;
+        }
+        let event = Event::TaskLeased {
+            task: task.id,
+            job: job.id,
+            attempt: task.attempt,
+            runner,
+            fence: task.fence,
+        };
+        self.tell(job.project, &event)?;
+        self.assignment(&job, &task, project, secrets).map(Some)
+    }
+
+    fn task_leased(&mut self, job: &Job, id: TaskId, runner: RunnerId) -> Result<Task, Error> {
+        let (node, attempt) = node_and_attempt(job, id);
+        let last = self.txn.task_list_newest(job.id)?.into_iter().find(|task| task.node == node);
+        let task = Task {
+            id,
+            node,
+            attempt,
+            runner: Some(runner),
+            fence: Fence(last.map_or(0, |task| task.fence.0) + 1),
+            next_report: 0,
+            leased_at: self.now,
+            started_at: None,
+            stopped_at: None,
+            outcome: None,
+            message: None,
+            peak_memory: None,
+        };
+        self.txn.task_save(&task)?;
+        Ok(task)
+    }
+
+    /// Ends a job that cannot be given out, for example because a context was removed meanwhile.
+    fn refuse(&mut self, mut job: Job, why: &Error) -> Result<Option<Assignment>, Error> {
+        tracing::warn!(job.id = %job.id, error = %why, "a job cannot be handed out");
+        job.message = Some(format!("{why}: put it right, then rerun the workflow"));
+        self.withdraw(&job);
+        let state = match why {
+            Error::Missing(_) => JobState::Unauthorized,
+            _ => JobState::InfrastructureFail,
+        };
+        self.stop_leases(&job);
+        if self.holds_lease(&job) {
+            // Nodes that run already are stopped first; their end concludes the job.
+            job.decided_by.get_or_insert_with(|| "appliance".to_owned());
+            self.txn.job_save(&job)?;
+            return Ok(None);
+        }
+        self.enter(&mut job, state)?;
+        self.advance(job.workflow())?;
+        Ok(None)
+    }
+
+    fn assignment(
+        &self,
+        job: &Job,
+        task: &Task,
+        project: Project,
+        secrets: Vec<Variable>,
+    ) -> Result<Assignment, Error> {
+        let missing = |what: &str| Error::Missing(format!("{what} of job {}", job.id));
+        let workflow = self.txn.workflow_get(job.workflow())?.ok_or_else(|| missing("workflow"))?;
+        let pipeline =
+            self.txn.pipeline_get(workflow.pipeline)?.ok_or_else(|| missing("pipeline"))?;
+        let spec = self.txn.job_spec(job.id)?.ok_or_else(|| missing("specification"))?;
+        Ok(Assignment {
+            task: task.id,
+            fence: task.fence,
+            attempt: task.attempt,
+            node_index: task.node,
+            node_total: job.parallelism,
+            job: job.id,
+            job_name: job.name.clone(),
+            job_number: job.number.ok_or_else(|| missing("number"))?,
+            workflow: workflow.id,
+            workspace: workflow.workspace,
+            pipeline: pipeline.id,
+            pipeline_number: pipeline.number,
+            project: job.project,
+            repo: project.repo,
+            vcs: pipeline.vcs,
+            actor: pipeline.actor,
+            build_url: format!("{}/jobs/{}", self.core.config.url, job.id),
+            spec: Arc::new(spec),
+            secrets,
+            network: project.settings.network,
+            runtime_max: JOB_RUNTIME_MAX,
+        })
+    }
+
+    /// Whether a runner holds a node of the job.
+    pub(super) fn holds_lease(&self, job: &Job) -> bool {
+        self.core.board.leases().any(|lease| lease.waiting.job == job.id)
+    }
+
+    /// Asks all runners that hold a node of the job to stop it.
+    pub(super) fn stop_leases(&mut self, job: &Job) {
+        let of_job = |lease: &&control::board::Lease| lease.waiting.job == job.id;
+        let tasks: Vec<TaskId> =
+            self.core.board.leases().filter(of_job).map(|lease| lease.waiting.task).collect();
+        for task in tasks {
+            self.wake.extend(self.core.board.stop(task));
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! What others hold of the engine. Clones are cheap; every answer to a change means that it is on
+//! disk.
+
+use crate::{
+    Config, Error, RerunWanted, Triggered,
+    clock::wall,
+    command::{Answer, Asking, Command, Intake},
+    engine::{Delivery, Input},
+    ids::Ids,
+};
+use base::{
+    ids::{Cursor, JobId, PipelineId, PipelineNumber, ProjectId, RepoName, RunnerId, WorkflowId},
+    limits::CLAIM_WAIT,
+    protocol::{Claim, Claimed, Heartbeat, Register, Registered, Report, Verdict, Verdicts},
+    time::Timestamp,
+    trigger::Trigger,
+};
+use control::board::Held;
+use pipeline::plan_trigger;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+use store::Store;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// The engine, for everybody else.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    to: mpsc::Sender<Input>,
+    store: Store,
+    config: Arc<Config>,
+    ids: Ids,
+    /// The last pipeline number given out in each project. A number is chosen before compiling,
+    /// because the configuration may name it; one that comes to nothing leaves a gap.
+    numbers: Arc<Mutex<BTreeMap<ProjectId, u64>>>,
+}
+
+/// How full the engine is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Tasks that wait for a runner.
+    pub waiting: usize,
+    /// Tasks in the hands of runners.
+    pub leased: u32,
+    /// Tasks that may be in the hands of runners.
+    pub slots: u32,
+    /// Every runner that ever registered.
+    pub runners: Vec<RunnerStatus>,
+}
+
+/// The live side of a runner; the store knows the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunnerStatus {
+    /// Which.
+    pub id: RunnerId,
+    /// Tasks that it holds.
+    pub busy: u32,
+    /// When it was heard last; `None` when not since the start of the service.
+    pub seen_at: Option<Timestamp>,
+}
+
+impl Handle {
+    pub(crate) fn new(to: mpsc::Sender<Input>, store: Store, config: Config, ids: Ids) -> Self {
+        Self { to, store, config: Arc::new(config), ids, numbers: Arc::default() }
+    }
+
+    /// Compiles and plans a trigger and stores its pipeline with everything that follows from it.
+    /// A configuration that cannot be used makes a pipeline in state `errored`. A push and ref that
+    /// were told before are answered with the pipeline they have.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] for an unknown project, [`Error::Busy`] when too much waits, else as usual.
+    pub async fn trigger(&self, trigger: Trigger) -> Result<Triggered, Error> {
+        let (repo, last) = self.project(trigger.project).await?;
+        let number = self.next_number(trigger.project, last);
+        let id = PipelineId(self.ids.next(wall()));
+        let config = Arc::clone(&self.config);
+        let compile = move || {
+            let planned = plan_trigger(&trigger, id, number, &repo, &config.orbs);
+            Intake { trigger, id, number, planned }
+        };
+        let intake = tokio::task::spawn_blocking(compile).await;
+        let intake = intake.map_err(|_| Error::Store(store::Error::Panicked))?;
+        match self.change(Command::Trigger(Box::new(intake))).await? {
+            Answer::Triggered(triggered) => Ok(triggered),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn project(&self, id: ProjectId) -> Result<(RepoName, PipelineNumber), Error> {
+        let read = move |reader: &store::Reader<'_>| {
+            let project = reader.project_get(id)?.ok_or(Error::Missing("Project"))?;
+            Ok::<_, Error>((project.repo, reader.pipeline_last_number(id)?))
+        };
+        self.store.read(read).await
+    }
+
+    fn next_number(&self, project: ProjectId, last: PipelineNumber) -> PipelineNumber {
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let given = numbers.entry(project).or_insert(0);
+        *given = last.0.max(*given) + 1;
+        PipelineNumber(*given)
+    }
+
+    /// Makes a runner known; the same name is the same runner.
+    ///
+    /// # Errors
+    /// When it cannot be stored.
+    pub async fn register(&self, register: Register) -> Result<Registered, Error> {
+        match self.change(Command::Register(register)).await? {
+            Answer::Registered(runner) => Ok(Registered { runner }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Waits for work, at most as long as asked and [`CLAIM_WAIT`]. An empty answer before that
+    /// means: send a heartbeat, there is news about what you hold.
+    ///
+    /// # Errors
+    /// [`base::protocol::Refusal::UnknownRunner`] when it has to register first.
+    pub async fn claim(&self, claim: Claim) -> Result<Claimed, Error> {
+        let (claimant, mut answer) = oneshot::channel();
+        let asking = Asking { runner: claim.runner, free: claim.free_slots };
+        self.send(Input::Claim(asking, claimant)).await?;
+        let waited = tokio::time::timeout(claim.wait.min(CLAIM_WAIT), &mut answer).await;
+        let delivery = match waited {
+            Ok(answered) => Some(answered.map_err(|_| Error::Stopping)?),
+            Err(_) => {
+                // Work may have been committed in the same moment: it is taken, not lost.
+                answer.close();
+                answer.try_recv().ok()
+            }
+        };
+        let assignments = delivery.transpose()?.map(Delivery::take).unwrap_or_default();
+        Ok(Claimed { assignments })
+    }
+
+    /// Renews leases; says for each task what to do with it.
+    ///
+    /// # Errors
+    /// [`base::protocol::Refusal::UnknownRunner`] when it has to register first.
+    pub async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Verdicts, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Input::Heartbeat(heartbeat, reply)).await?;
+        answer.await.map_err(|_| Error::Stopping)?
+    }
+
+    /// Takes a report; the same numbers again are ignored. Says what to do with the task.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the lease is lost or reports are missing in between.
+    pub async fn report(&self, report: Report) -> Result<Verdict, Error> {
+        match self.change(Command::Report(report)).await? {
+            Answer::Verdict(verdict) => Ok(verdict),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Stops a workflow: what waits at once, what runs as soon as its runner hears of it.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], or [`Error::Conflict`] when it has ended.
+    pub async fn cancel_workflow(
+        &self,
+        id: WorkflowId,
+        by: impl Into<String>,
+    ) -> Result<(), Error> {
+        self.change(Command::CancelWorkflow(id, by.into())).await.map(drop)
+    }
+
+    /// Stops one job; what depends on it goes on as its requirements say.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], or [`Error::Conflict`] when it has ended.
+    pub async fn cancel_job(&self, id: JobId, by: impl Into<String>) -> Result<(), Error> {
+        self.change(Command::CancelJob(id, by.into())).await.map(drop)
+    }
+
+    /// Runs a workflow again, as a new workflow of the same pipeline, whose identifier it returns.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] or [`Error::Rerun`].
+    pub async fn rerun(
+        &self,
+        id: WorkflowId,
+        wanted: RerunWanted,
+        by: impl Into<String>,
+    ) -> Result<WorkflowId, Error> {
+        match self.change(Command::Rerun(id, wanted, by.into())).await? {
+            Answer::Rerun(workflow) => Ok(workflow),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Approves an approval job.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], or [`Error::Conflict`] when it does not wait for that.
+    pub async fn approve(&self, id: JobId, by: impl Into<String>) -> Result<(), Error> {
+        self.change(Command::Approve(id, by.into())).await.map(drop)
+    }
+
+    /// Why a job waits; `None` when it does not wait for a runner.
+    ///
+    /// # Errors
+    /// [`Error::Stopping`].
+    pub async fn explain(&self, id: JobId) -> Result<Option<Held>, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Input::Explain(id, reply)).await?;
+        answer.await.map_err(|_| Error::Stopping)
+    }
+
+    /// How full the engine is, and when runners were heard.
+    ///
+    /// # Errors
+    /// [`Error::Stopping`].
+    pub async fn status(&self) -> Result<Status, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Input::Status(reply)).await?;
+        answer.await.map_err(|_| Error::Stopping)
+    }
+
+    /// Follows the place of the last committed event.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Cursor> {
+        self.store.events()
+    }
+
+    /// Commits what waits, answers runners with nothing, and ends the loop. Running jobs run on:
+    /// their runners come back to the next start.
+    pub async fn drain(&self) {
+        let (reply, drained) = oneshot::channel();
+        if self.send(Input::Drain(reply)).await.is_ok() {
+            // An error means that the loop has ended already.
+            drop(drained.await);
+        }
+    }
+
+    async fn change(&self, command: Command) -> Result<Answer, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Input::Change(command, Some(reply))).await?;
+        answer.await.map_err(|_| Error::Stopping)?
+    }
+
+    async fn send(&self, input: Input) -> Result<(), Error> {
+        self.to.send(input).await.map_err(|_| Error::Stopping)
+    }
+}
+
+/// The loop answered a command with the answer of another: a bug, contained here.
+fn unexpected(answer: &Answer) -> Error {
+    tracing::error!("the engine gave an answer of the wrong kind: {answer:?}");
+    Error::Store(store::Error::Panicked)
+}
