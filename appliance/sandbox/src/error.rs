@@ -69,7 +69,10 @@ pub enum Error {
 
 impl Error {
     /// For `map_err`: an attempt on a path.
-    pub(crate) fn path<E: Into<io::Error>>(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(E) -> Self {
+    pub(crate) fn path<E: Into<io::Error>>(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(E) -> Self {
         let path = path.into();
         move |source| Self::Path { action, path, source: source.into() }
     }

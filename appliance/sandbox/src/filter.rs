@@ -9,35 +9,70 @@
 //! fall back to `clone`, whose flags are checked.
 
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-    TargetArch, sock_filter,
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch, sock_filter,
 };
 use std::collections::BTreeMap;
 
 /// Refused with EPERM whatever their arguments.
 const DENIED: &[i64] = &[
     // The shape of the file tree.
-    libc::SYS_mount, libc::SYS_umount2, libc::SYS_pivot_root, libc::SYS_fsopen, libc::SYS_fsconfig,
-    libc::SYS_fsmount, libc::SYS_fspick, libc::SYS_open_tree, libc::SYS_move_mount, libc::SYS_mount_setattr,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_open_tree,
+    libc::SYS_move_mount,
+    libc::SYS_mount_setattr,
     SYS_OPEN_TREE_ATTR,
     // Other namespaces, and files by handle past any root.
-    libc::SYS_unshare, libc::SYS_setns, libc::SYS_open_by_handle_at,
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_open_by_handle_at,
     // The machine.
-    libc::SYS_reboot, libc::SYS_kexec_load, libc::SYS_kexec_file_load, libc::SYS_init_module,
-    libc::SYS_finit_module, libc::SYS_delete_module, libc::SYS_swapon, libc::SYS_swapoff, libc::SYS_acct,
-    libc::SYS_quotactl, libc::SYS_quotactl_fd, libc::SYS_settimeofday, libc::SYS_clock_settime,
-    libc::SYS_syslog, libc::SYS_vhangup, libc::SYS_fanotify_init, libc::SYS_lookup_dcookie, libc::SYS_nfsservctl,
-    #[cfg(target_arch = "x86_64")] libc::SYS_iopl,
-    #[cfg(target_arch = "x86_64")] libc::SYS_ioperm,
+    libc::SYS_reboot,
+    libc::SYS_kexec_load,
+    libc::SYS_kexec_file_load,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_acct,
+    libc::SYS_quotactl,
+    libc::SYS_quotactl_fd,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_syslog,
+    libc::SYS_vhangup,
+    libc::SYS_fanotify_init,
+    libc::SYS_lookup_dcookie,
+    libc::SYS_nfsservctl,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_iopl,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_ioperm,
     // Large kernel programs with a history of holes.
-    libc::SYS_bpf, libc::SYS_perf_event_open, libc::SYS_userfaultfd, libc::SYS_memfd_secret,
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_memfd_secret,
     // Keys are not separated by namespaces in all kernels.
-    libc::SYS_keyctl, libc::SYS_add_key, libc::SYS_request_key,
+    libc::SYS_keyctl,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
 ];
 
 /// "Does not exist": callers have a fallback.
-const ABSENT: &[i64] =
-    &[libc::SYS_clone3, libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
+const ABSENT: &[i64] = &[
+    libc::SYS_clone3,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+];
 
 /// Newer than the C library's list; the same number on all architectures.
 const SYS_OPEN_TREE_ATTR: i64 = 467;
@@ -52,8 +87,18 @@ const NEW_NAMESPACES: i32 = libc::CLONE_NEWNS
 
 /// Socket families that reach past the network namespace, or into rarely read kernel code.
 const DENIED_FAMILIES: &[i32] = &[
-    libc::AF_VSOCK, libc::AF_ALG, libc::AF_KEY, libc::AF_RDS, libc::AF_TIPC, libc::AF_BLUETOOTH, libc::AF_CAN,
-    libc::AF_NFC, libc::AF_X25, libc::AF_AX25, libc::AF_IB, libc::AF_XDP,
+    libc::AF_VSOCK,
+    libc::AF_ALG,
+    libc::AF_KEY,
+    libc::AF_RDS,
+    libc::AF_TIPC,
+    libc::AF_BLUETOOTH,
+    libc::AF_CAN,
+    libc::AF_NFC,
+    libc::AF_X25,
+    libc::AF_AX25,
+    libc::AF_IB,
+    libc::AF_XDP,
 ];
 
 /// Terminal requests that put words into somebody else's input.
@@ -61,14 +106,18 @@ const DENIED_REQUESTS: &[u64] = &[libc::TIOCSTI, libc::TIOCLINUX];
 
 /// Compiles the filter. Fails only if this file is wrong, which its tests would tell.
 pub(crate) fn program() -> Result<BpfProgram, seccompiler::BackendError> {
-    let mut denied: BTreeMap<i64, Vec<SeccompRule>> = DENIED.iter().map(|call| (*call, Vec::new())).collect();
+    let mut denied: BTreeMap<i64, Vec<SeccompRule>> =
+        DENIED.iter().map(|call| (*call, Vec::new())).collect();
     // An unset bit is compared with zero, so one rule for each bit.
     let bits = (0..32).map(|bit| 1 << bit).filter(|bit| NEW_NAMESPACES & bit != 0).map(i64::from);
     denied.insert(
         libc::SYS_clone,
-        bits.map(|bit| rule(0, SeccompCmpOp::MaskedEq(bit.cast_unsigned()), bit.cast_unsigned())).collect::<Result<_, _>>()?,
+        bits.map(|bit| rule(0, SeccompCmpOp::MaskedEq(bit.cast_unsigned()), bit.cast_unsigned()))
+            .collect::<Result<_, _>>()?,
     );
-    let families = DENIED_FAMILIES.iter().map(|family| rule(0, SeccompCmpOp::Eq, u64::from(family.cast_unsigned())));
+    let families = DENIED_FAMILIES
+        .iter()
+        .map(|family| rule(0, SeccompCmpOp::Eq, u64::from(family.cast_unsigned())));
     let families: Vec<_> = families.collect::<Result<_, _>>()?;
     denied.insert(libc::SYS_socketpair, families.clone());
     denied.insert(libc::SYS_socket, families);
@@ -77,14 +126,24 @@ pub(crate) fn program() -> Result<BpfProgram, seccompiler::BackendError> {
     let absent = ABSENT.iter().map(|call| (*call, Vec::new())).collect();
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
     let filter = |rules, errno| {
-        let refuse = SeccompAction::Errno(u32::try_from(errno).expect("error numbers are positive"));
+        let refuse =
+            SeccompAction::Errno(u32::try_from(errno).expect("error numbers are positive"));
         SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch).and_then(BpfProgram::try_from)
     };
     Ok(joined(filter(absent, libc::ENOSYS)?, filter(denied, libc::EPERM)?))
 }
 
-fn rule(argument: u8, operator: SeccompCmpOp, value: u64) -> Result<SeccompRule, seccompiler::BackendError> {
-    SeccompRule::new(vec![SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)?])
+fn rule(
+    argument: u8,
+    operator: SeccompCmpOp,
+    value: u64,
+) -> Result<SeccompRule, seccompiler::BackendError> {
+    SeccompRule::new(vec![SeccompCondition::new(
+        argument,
+        SeccompCmpArgLen::Dword,
+        operator,
+        value,
+    )?])
 }
 
 const LOAD_NUMBER: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS, at offset 0 of seccomp_data
@@ -107,7 +166,8 @@ fn joined(first: BpfProgram, second: BpfProgram) -> BpfProgram {
     let length = first.len();
     program.extend(first.into_iter().enumerate().map(|(at, instruction)| {
         if instruction.code == RETURN && instruction.k == SECCOMP_ALLOW {
-            let rest = u32::try_from(length - at - 1).expect("a filter has at most 4096 instructions");
+            let rest =
+                u32::try_from(length - at - 1).expect("a filter has at most 4096 instructions");
             sock_filter { code: 0x05, jt: 0, jf: 0, k: rest }
         } else {
             instruction
@@ -165,7 +225,9 @@ mod tests {
         for call in ABSENT {
             check(*call, [0, 0], ENOSYS);
         }
-        for call in [libc::SYS_read, libc::SYS_execve, libc::SYS_ptrace, libc::SYS_chroot, libc::SYS_statx] {
+        for call in
+            [libc::SYS_read, libc::SYS_execve, libc::SYS_ptrace, libc::SYS_chroot, libc::SYS_statx]
+        {
             check(call, [0, 0], ALLOW);
         }
     }

@@ -11,8 +11,7 @@
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, XattrFlags, makedev};
 use std::{
     collections::BTreeMap,
-    fs,
-    io,
+    fs, io,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
@@ -73,7 +72,13 @@ pub(crate) fn layer(layer: &Path, masks: &[PathBuf], owner: u32) -> io::Result<(
                 rustix::fs::setxattr(&place, "trusted.overlay.opaque", b"y", XattrFlags::empty())?;
             }
             Entry::Absent if in_layer => {
-                rustix::fs::mknodat(CWD, &place, FileType::CharacterDevice, Mode::empty(), makedev(0, 0))?;
+                rustix::fs::mknodat(
+                    CWD,
+                    &place,
+                    FileType::CharacterDevice,
+                    Mode::empty(),
+                    makedev(0, 0),
+                )?;
             }
             // A folder that the host lacks: nothing in it needs hiding.
             _ => {}
@@ -102,9 +107,12 @@ fn entries(masks: &[PathBuf]) -> BTreeMap<PathBuf, Entry> {
         entries.insert(path.into(), Entry::Through);
     }
     let hidden = |entries: &BTreeMap<PathBuf, Entry>, path: &Path| {
-        path.ancestors().skip(1).any(|above| matches!(entries.get(above), Some(Entry::Empty(_) | Entry::Absent)))
+        path.ancestors()
+            .skip(1)
+            .any(|above| matches!(entries.get(above), Some(Entry::Empty(_) | Entry::Absent)))
     };
-    let mut masks: Vec<&PathBuf> = masks.iter().filter(|mask| mask.is_absolute() && mask.parent().is_some()).collect();
+    let mut masks: Vec<&PathBuf> =
+        masks.iter().filter(|mask| mask.is_absolute() && mask.parent().is_some()).collect();
     // Outer masks first: what they hide needs no entry of its own.
     masks.sort();
     for mask in masks {
@@ -134,7 +142,11 @@ fn through(path: &Path, place: &Path, owner: u32) -> io::Result<()> {
 pub(crate) fn program_mounts(mountinfo: &str, masks: &[PathBuf]) -> Vec<PathBuf> {
     let points = mountinfo.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
     let programs = points.filter(|point| ["/usr", "/opt"].iter().any(|top| point.starts_with(top)));
-    programs.filter(|point| !masks.iter().any(|mask| mask.starts_with(point) || point.starts_with(mask))).collect()
+    programs
+        .filter(|point| {
+            !masks.iter().any(|mask| mask.starts_with(point) || point.starts_with(mask))
+        })
+        .collect()
 }
 
 #[cfg(test)]

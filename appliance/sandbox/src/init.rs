@@ -42,20 +42,24 @@ pub(crate) fn at<E: Into<io::Error>>(stage: impl Into<String>) -> impl FnOnce(E)
 
 impl Failure {
     fn reply(&self) -> Reply {
-        Reply::Failed { stage: self.stage.clone(), errno: self.source.raw_os_error().unwrap_or(libc::EIO) }
+        Reply::Failed {
+            stage: self.stage.clone(),
+            errno: self.source.raw_os_error().unwrap_or(libc::EIO),
+        }
     }
 }
 
 /// The whole life of init, from the first moment after the clone.
 pub(crate) fn live(socket: &UnixStream, joins: &[OwnedFd]) -> ! {
     // A panic must not unwind into the supervisor's frames, which this process has copies of.
-    let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match begin(socket, joins) {
-        Ok(init) => init.serve(),
-        Err(failure) => {
-            let _supervisor_may_be_gone = wire::send(socket, &failure.reply(), &[]);
-            1
-        }
-    }));
+    let lived =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match begin(socket, joins) {
+            Ok(init) => init.serve(),
+            Err(failure) => {
+                let _supervisor_may_be_gone = wire::send(socket, &failure.reply(), &[]);
+                1
+            }
+        }));
     sys::exit_now(lived.unwrap_or(101))
 }
 
@@ -63,7 +67,9 @@ fn begin<'a>(socket: &'a UnixStream, joins: &[OwnedFd]) -> Result<Init<'a>, Fail
     privilege::die_with_parent().map_err(at("tie to the supervisor"))?;
     build::join(joins)?;
     wire::send(socket, &Reply::Joined, &[]).map_err(at("tell that namespaces stand"))?;
-    let Some((Request::Build(build), trees)) = wire::receive(socket).map_err(at("receive what to build"))? else {
+    let Some((Request::Build(build), trees)) =
+        wire::receive(socket).map_err(at("receive what to build"))?
+    else {
         // The supervisor gave up, and told its caller why.
         sys::exit_now(0)
     };
@@ -72,7 +78,8 @@ fn begin<'a>(socket: &'a UnixStream, joins: &[OwnedFd]) -> Result<Init<'a>, Fail
     build::null_stdio().map_err(at("open /dev/null"))?;
     sys::close_from(3, Some(kept), false).map_err(at("close descriptors"))?;
     let children = sys::signal_descriptor(&[libc::SIGCHLD]).map_err(at("watch for ends"))?;
-    let filter = crate::filter::program().map_err(|error| at("compile the filter")(io::Error::other(error)))?;
+    let filter = crate::filter::program()
+        .map_err(|error| at("compile the filter")(io::Error::other(error)))?;
     privilege::bound_init(build.allow_privilege_gain).map_err(at("drop capabilities"))?;
     wire::send(socket, &Reply::Built, &[]).map_err(at("tell that the inside stands"))?;
     let start = start::Starter { filter, allow_privilege_gain: build.allow_privilege_gain };
@@ -114,8 +121,12 @@ impl Init<'_> {
     fn answer(&mut self) -> io::Result<bool> {
         let Some((request, descriptors)) = wire::receive(self.socket)? else { return Ok(false) };
         let answered = match request {
-            Request::Build(_) => Err(at("build twice")(io::Error::from_raw_os_error(libc::EALREADY))),
-            Request::Start(start) => self.start(&start, descriptors).map(|(reply, pidfd)| (reply, Some(pidfd))),
+            Request::Build(_) => {
+                Err(at("build twice")(io::Error::from_raw_os_error(libc::EALREADY)))
+            }
+            Request::Start(start) => {
+                self.start(&start, descriptors).map(|(reply, pidfd)| (reply, Some(pidfd)))
+            }
             Request::SignalSession { pid, signal } => Ok((signal_session(pid, signal), None)),
             Request::SignalAll { signal } => sys::signal_everyone(signal)
                 .map(|()| (Reply::Signaled { count: 0 }, None))
@@ -129,7 +140,11 @@ impl Init<'_> {
         Ok(true)
     }
 
-    fn start(&mut self, start: &wire::Start, descriptors: Vec<OwnedFd>) -> Result<(Reply, OwnedFd), Failure> {
+    fn start(
+        &mut self,
+        start: &wire::Start,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<(Reply, OwnedFd), Failure> {
         let stdio: [OwnedFd; 3] = descriptors
             .try_into()
             .map_err(|_| at("three descriptors")(io::Error::from_raw_os_error(libc::EBADF)))?;
@@ -142,7 +157,9 @@ impl Init<'_> {
     fn bury(&mut self) -> io::Result<bool> {
         let mut seen = [0; 128];
         while rustix::io::read(&self.children, &mut seen).is_ok() {}
-        while let Ok(Some((pid, status))) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {
+        while let Ok(Some((pid, status))) =
+            rustix::process::wait(rustix::process::WaitOptions::NOHANG)
+        {
             let pid = pid.as_raw_nonzero().get().cast_unsigned();
             if self.started.remove(&pid) {
                 let (code, signal) = (status.exit_status(), status.terminating_signal());

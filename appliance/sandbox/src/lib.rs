@@ -17,6 +17,7 @@ pub mod error;
 pub mod exec;
 mod filter;
 mod host_root;
+pub mod image;
 mod init;
 mod network;
 mod root_tree;

@@ -15,8 +15,8 @@ use crate::{
 use rustix::{
     fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid},
     mount::{
-        MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_change,
-        move_mount, open_tree, unmount,
+        MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount,
+        mount_change, move_mount, open_tree, unmount,
     },
 };
 use std::{
@@ -40,7 +40,11 @@ pub(crate) fn private_mounts() -> Result<(), Error> {
         return Ok(());
     }
     let hint = " (the supervisor must run as root with CAP_SYS_ADMIN)";
-    let failed = |source: io::Error| Error::Kernel { action: "make a private mount namespace", hint, source };
+    let failed = |source: io::Error| Error::Kernel {
+        action: "make a private mount namespace",
+        hint,
+        source,
+    };
     sys::unshare(rustix::thread::UnshareFlags::NEWNS).map_err(failed)?;
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
         .map_err(|errno| failed(errno.into()))
@@ -59,25 +63,39 @@ pub(crate) fn assemble(spec: &Spec, user_namespace: BorrowedFd<'_>) -> Result<Ow
     detached.map(|()| tree)
 }
 
-fn assemble_on(spec: &Spec, stage: &Path, user_namespace: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+fn assemble_on(
+    spec: &Spec,
+    stage: &Path,
+    user_namespace: BorrowedFd<'_>,
+) -> Result<OwnedFd, Error> {
     let lowers = lowers(spec, stage, user_namespace)?;
     let writable = writable(spec, stage)?;
-    let data = format!("lowerdir={lowers},upperdir={writable}{UPPER},workdir={writable}{WORK},volatile");
+    let data =
+        format!("lowerdir={lowers},upperdir={writable}{UPPER},workdir={writable}{WORK},volatile");
     let data = CString::new(data).expect("no zero byte");
     let mut flags = MountFlags::NODEV;
     flags.set(MountFlags::NOSUID, !spec.allow_privilege_gain);
     fs::create_dir(stage.join("root")).map_err(Error::path("make a folder in", stage))?;
     let overlay = || -> io::Result<OwnedFd> {
         mount("overlay", "root", "overlay", flags, data.as_c_str())?;
-        Ok(open_tree(CWD, "root", OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?)
+        Ok(open_tree(
+            CWD,
+            "root",
+            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
+        )?)
     };
     // Relative names, because all of them must fit into one page.
     let hint = " (the scratch directory must be on ext4, xfs, btrfs or tmpfs, and the kernel needs overlayfs)";
-    in_folder(stage, overlay).map_err(|source| Error::Kernel { action: "mount the overlay", hint, source })
+    in_folder(stage, overlay).map_err(|source| Error::Kernel {
+        action: "mount the overlay",
+        hint,
+        source,
+    })
 }
 
 fn in_folder<T>(folder: &Path, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    let before = rustix::fs::open(".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let before =
+        rustix::fs::open(".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     rustix::process::chdir(folder)?;
     let result = work();
     rustix::process::fchdir(&before)?;
@@ -86,7 +104,9 @@ fn in_folder<T>(folder: &Path, work: impl FnOnce() -> io::Result<T>) -> io::Resu
 
 /// The value of `lowerdir`: top layer first.
 fn lowers(spec: &Spec, stage: &Path, user_namespace: BorrowedFd<'_>) -> Result<String, Error> {
-    let map = |number: usize, layer: &Path| mapped(layer, &stage.join(number.to_string()), user_namespace);
+    let map = |number: usize, layer: &Path| {
+        mapped(layer, &stage.join(number.to_string()), user_namespace)
+    };
     match &spec.root {
         Root::Host(host) => {
             host_root::layer(&stage.join("0"), &host.masks, spec.ids.host_start)
@@ -94,28 +114,38 @@ fn lowers(spec: &Spec, stage: &Path, user_namespace: BorrowedFd<'_>) -> Result<S
             Ok("0:/".to_owned())
         }
         Root::Directory { path } => map(0, path).map(|()| "0".to_owned()),
-        Root::Layers { lowers } if lowers.is_empty() || lowers.len() > LAYERS_MAX => Err(Error::Invalid {
-            field: "root",
-            value: format!("{} layers", lowers.len()),
-            reason: "an image has 1 to 120 layers",
-        }),
+        Root::Layers { lowers } if lowers.is_empty() || lowers.len() > LAYERS_MAX => {
+            Err(Error::Invalid {
+                field: "root",
+                value: format!("{} layers", lowers.len()),
+                reason: "an image has 1 to 120 layers",
+            })
+        }
         Root::Layers { lowers } => {
             lowers.iter().enumerate().try_for_each(|(number, layer)| map(number, layer))?;
-            let names: Vec<String> = (0..lowers.len()).rev().map(|number| number.to_string()).collect();
+            let names: Vec<String> =
+                (0..lowers.len()).rev().map(|number| number.to_string()).collect();
             Ok(names.join(":"))
         }
     }
 }
 
 fn mapped(layer: &Path, place: &Path, user_namespace: BorrowedFd<'_>) -> Result<(), Error> {
-    let tree = tree_open(layer, 0, Some(user_namespace)).map_err(Error::path("map the ids of", layer))?;
+    let tree =
+        tree_open(layer, 0, Some(user_namespace)).map_err(Error::path("map the ids of", layer))?;
     fs::create_dir(place).map_err(Error::path("make", place))?;
-    move_mount(&tree, "", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(Error::path("mount", layer))
+    move_mount(&tree, "", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+        .map_err(Error::path("mount", layer))
 }
 
 /// A detached copy of the mount at `path`, changed.
-pub(crate) fn tree_open(path: &Path, set: u64, id_map: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
-    let tree = open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?;
+pub(crate) fn tree_open(
+    path: &Path,
+    set: u64,
+    id_map: Option<BorrowedFd<'_>>,
+) -> io::Result<OwnedFd> {
+    let tree =
+        open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?;
     if set != 0 || id_map.is_some() {
         sys::mount_setattr(tree.as_fd(), MountChange { set, id_map })?;
     }

@@ -139,7 +139,9 @@ impl Sandbox {
             if self.lost {
                 return Ok(Some(Event::Lost));
             }
-            if !readable(self.socket.as_fd(), deadline).map_err(Error::kernel("wait for news of the job"))? {
+            if !readable(self.socket.as_fd(), deadline)
+                .map_err(Error::kernel("wait for news of the job"))?
+            {
                 return Ok(None);
             }
             // Nothing was asked, so that this can only be news.
@@ -151,17 +153,27 @@ impl Sandbox {
     ///
     /// # Errors
     /// [`Error::Lost`] when init is gone; nonsense from init.
-    pub fn wait(&mut self, child: &Child, timeout: Option<Duration>) -> Result<Option<Status>, Error> {
+    pub fn wait(
+        &mut self,
+        child: &Child,
+        timeout: Option<Duration>,
+    ) -> Result<Option<Status>, Error> {
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         loop {
-            let ended = self.events.iter().position(|event| matches!(event, Event::Exited { pid, .. } if *pid == child.pid));
-            if let Some(Event::Exited { status, .. }) = ended.and_then(|at| self.events.remove(at)) {
+            let ended = self
+                .events
+                .iter()
+                .position(|event| matches!(event, Event::Exited { pid, .. } if *pid == child.pid));
+            if let Some(Event::Exited { status, .. }) = ended.and_then(|at| self.events.remove(at))
+            {
                 return Ok(Some(status));
             }
             if self.lost {
                 return Err(Error::Lost);
             }
-            if !readable(self.socket.as_fd(), deadline).map_err(Error::kernel("wait for the end of a program"))? {
+            if !readable(self.socket.as_fd(), deadline)
+                .map_err(Error::kernel("wait for the end of a program"))?
+            {
                 return Ok(None);
             }
             let _told = self.receive()?;
@@ -222,11 +234,16 @@ impl Sandbox {
         }
         self.root = None;
         let _may_have_ended = rustix::process::pidfd_send_signal(&self.init, Signal::KILL);
-        let _reaped_before = rustix::process::waitid(WaitId::PidFd(self.init.as_fd()), WaitIdOptions::EXITED);
+        let _reaped_before =
+            rustix::process::waitid(WaitId::PidFd(self.init.as_fd()), WaitIdOptions::EXITED);
         self.lost = true;
     }
 
-    fn ask(&mut self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Result<(Reply, Option<OwnedFd>), Error> {
+    fn ask(
+        &mut self,
+        request: &Request,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(Reply, Option<OwnedFd>), Error> {
         if self.lost {
             return Err(Error::Lost);
         }
@@ -283,7 +300,8 @@ impl Remains {
         self.removed = true;
         let link = self.link.take().map_or(Ok(()), |link| link.remove());
         let group = self.group.as_ref().map_or(Ok(()), Group::remove);
-        let scratch = fs::remove_dir_all(&self.scratch).map_err(Error::path("remove", &self.scratch));
+        let scratch =
+            fs::remove_dir_all(&self.scratch).map_err(Error::path("remove", &self.scratch));
         link.and(group).and(scratch)
     }
 }
@@ -298,8 +316,13 @@ impl Drop for Remains {
 
 fn unexpected(reply: Reply) -> Error {
     match reply {
-        Reply::Failed { stage, errno } => Error::Inside { stage, source: io::Error::from_raw_os_error(errno) },
-        other => Error::Inside { stage: format!("answer {other:?}"), source: io::ErrorKind::InvalidData.into() },
+        Reply::Failed { stage, errno } => {
+            Error::Inside { stage, source: io::Error::from_raw_os_error(errno) }
+        }
+        other => Error::Inside {
+            stage: format!("answer {other:?}"),
+            source: io::ErrorKind::InvalidData.into(),
+        },
     }
 }
 

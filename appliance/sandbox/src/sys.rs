@@ -47,7 +47,9 @@ pub(crate) fn clone_process(namespaces: i32, cgroup: Option<BorrowedFd<'_>>) -> 
     // SAFETY: without CLONE_VM the child gets a copy of all memory and goes on at this very line,
     // as fork does; `arguments` and `pidfd` live until the call returns. The caller has a single
     // thread, so that no lock is held by a thread that the copy lacks.
-    let pid = check(unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<libc::clone_args>()) })?;
+    let pid = check(unsafe {
+        libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<libc::clone_args>())
+    })?;
     if pid == 0 {
         return Ok(Fork::Child);
     }
@@ -87,7 +89,8 @@ pub(crate) struct MountChange<'a> {
 
 /// Changes a mount that `tree` refers to.
 pub(crate) fn mount_setattr(tree: BorrowedFd<'_>, change: MountChange<'_>) -> io::Result<()> {
-    let mut attributes = libc::mount_attr { attr_set: change.set, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    let mut attributes =
+        libc::mount_attr { attr_set: change.set, attr_clr: 0, propagation: 0, userns_fd: 0 };
     if let Some(namespace) = change.id_map {
         attributes.attr_set |= libc::MOUNT_ATTR_IDMAP;
         attributes.userns_fd = flags(namespace.as_raw_fd());
@@ -109,7 +112,11 @@ pub(crate) fn mount_setattr(tree: BorrowedFd<'_>, change: MountChange<'_>) -> io
 }
 
 /// Replaces this process by a program. Returns only on failure.
-pub(crate) fn execve(program: &CString, arguments: &[CString], environment: &[CString]) -> io::Error {
+pub(crate) fn execve(
+    program: &CString,
+    arguments: &[CString],
+    environment: &[CString],
+) -> io::Error {
     let list = |texts: &[CString]| -> Vec<*const libc::c_char> {
         texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
     };
@@ -145,12 +152,17 @@ pub(crate) fn close_from(first: u32, kept: Option<u32>, on_exec: bool) -> io::Re
 
 /// Installs a system-call filter on this thread and what it starts.
 pub(crate) fn seccomp_install(program: &[seccompiler::sock_filter]) -> io::Result<()> {
-    let length = u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?;
-    let description = libc::sock_fprog { len: length, filter: program.as_ptr().cast::<libc::sock_filter>().cast_mut() };
+    let length =
+        u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?;
+    let description = libc::sock_fprog {
+        len: length,
+        filter: program.as_ptr().cast::<libc::sock_filter>().cast_mut(),
+    };
     // SAFETY: both sock_filter types are the kernel's own layout (u16, u8, u8, u32); the kernel
     // copies the program before it returns and does not write to it.
-    let result =
-        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const description) };
+    let result = unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const description)
+    };
     check(result).map(drop)
 }
 
@@ -159,7 +171,8 @@ pub(crate) fn signal_descriptor(signals: &[i32]) -> io::Result<OwnedFd> {
     let set = signal_set(signals);
     signals_block(&set)?;
     // SAFETY: the set is initialised and outlives the call; -1 asks for a new descriptor.
-    let result = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+    let result =
+        unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
     let descriptor = check(i64::from(result))?;
     // SAFETY: the kernel just made this descriptor; nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(descriptor).expect("a descriptor fits")) })
@@ -189,7 +202,8 @@ fn signal_set(signals: &[i32]) -> libc::sigset_t {
 
 fn signals_block(set: &libc::sigset_t) -> io::Result<()> {
     // SAFETY: the set is initialised; the old one is not asked for.
-    check(i64::from(unsafe { libc::sigprocmask(libc::SIG_SETMASK, set, ptr::null_mut()) })).map(drop)
+    check(i64::from(unsafe { libc::sigprocmask(libc::SIG_SETMASK, set, ptr::null_mut()) }))
+        .map(drop)
 }
 
 /// Makes the terminal that `descriptor` refers to the session's own.
@@ -201,8 +215,13 @@ pub(crate) fn terminal_adopt(descriptor: BorrowedFd<'_>) -> io::Result<()> {
 /// A new session keyring, so that the job does not possess the keys of whoever started us.
 pub(crate) fn keyring_leave() {
     // SAFETY: a null name asks for an anonymous keyring; no memory is passed.
-    let _kernels_without_keyrings =
-        unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, ptr::null::<libc::c_char>()) };
+    let _kernels_without_keyrings = unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            libc::KEYCTL_JOIN_SESSION_KEYRING,
+            ptr::null::<libc::c_char>(),
+        )
+    };
 }
 
 /// Puts a copy of `descriptor` at a fixed number, open across exec.
@@ -228,13 +247,20 @@ pub(crate) fn signal_one(pid: i32, signal: i32) -> io::Result<()> {
 
 /// Brings the loopback interface of this network namespace up.
 pub(crate) fn loopback_up() -> io::Result<()> {
-    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
+    let socket = rustix::net::socket(
+        rustix::net::AddressFamily::INET,
+        rustix::net::SocketType::DGRAM,
+        None,
+    )?;
     // SAFETY: ifreq is a struct of integers and unions of them; all zeroes is valid.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     request.ifr_name[0] = libc::c_char::try_from(b'l').expect("ASCII");
     request.ifr_name[1] = libc::c_char::try_from(b'o').expect("ASCII");
-    request.ifr_ifru.ifru_flags = libc::c_short::try_from(libc::IFF_UP | libc::IFF_RUNNING).expect("two low bits");
+    request.ifr_ifru.ifru_flags =
+        libc::c_short::try_from(libc::IFF_UP | libc::IFF_RUNNING).expect("two low bits");
     // SAFETY: SIOCSIFFLAGS reads an ifreq with name and flags, which were set above.
-    check(i64::from(unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) }))
-        .map(drop)
+    check(i64::from(unsafe {
+        libc::ioctl(socket.as_fd().as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request)
+    }))
+    .map(drop)
 }

@@ -6,7 +6,8 @@
 //! On failure: an `io::Error`; the connection is then of no further use.
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
@@ -91,13 +92,20 @@ pub(crate) enum Reply {
 }
 
 /// Sends one message.
-pub(crate) fn send<T: Serialize>(mut socket: &UnixStream, message: &T, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+pub(crate) fn send<T: Serialize>(
+    mut socket: &UnixStream,
+    message: &T,
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
     assert!(descriptors.len() <= DESCRIPTORS_MAX, "the caller bounds its descriptors");
     let mut bytes = vec![0; 4];
     serde_json::to_writer(&mut bytes, message)?;
     let length = bytes.len() - 4;
     if length > MESSAGE_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "arguments and environment are too long"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "arguments and environment are too long",
+        ));
     }
     bytes[..4].copy_from_slice(&u32::try_from(length).expect("bounded above").to_le_bytes());
     let mut space = [MaybeUninit::uninit(); CONTROL_SIZE];
@@ -106,13 +114,20 @@ pub(crate) fn send<T: Serialize>(mut socket: &UnixStream, message: &T, descripto
         return Err(io::ErrorKind::OutOfMemory.into());
     }
     let sent = rustix::io::retry_on_intr(|| {
-        rustix::net::sendmsg(socket.as_fd(), &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL)
+        rustix::net::sendmsg(
+            socket.as_fd(),
+            &[IoSlice::new(&bytes)],
+            &mut control,
+            SendFlags::NOSIGNAL,
+        )
     })?;
     socket.write_all(&bytes[sent..])
 }
 
 /// Receives one message; `None` when the other side is gone.
-pub(crate) fn receive<T: DeserializeOwned>(mut socket: &UnixStream) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+pub(crate) fn receive<T: DeserializeOwned>(
+    mut socket: &UnixStream,
+) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
     let mut head = [0; 4];
     let mut space = [MaybeUninit::uninit(); CONTROL_SIZE];
     let mut control = RecvAncillaryBuffer::new(&mut space);

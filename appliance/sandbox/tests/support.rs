@@ -4,7 +4,8 @@
 
 use base::units::Bytes;
 use sandbox::{
-    Exec, HostRoot, IdRange, Limits, Network, Root, Sandbox, Spec, Status, Storage, User, cgroup::Base,
+    Exec, HostRoot, IdRange, Limits, Network, Root, Sandbox, Spec, Status, Storage, User,
+    cgroup::Base,
 };
 use std::{
     fs::File,
@@ -81,7 +82,10 @@ pub(crate) fn exec(program: &str, args: &[&str], user: User, output: &File) -> E
     Exec {
         program: program.into(),
         args: args.iter().map(|text| (*text).to_owned()).collect(),
-        env: vec![("PATH".into(), "/usr/bin:/bin:/usr/sbin:/sbin".into()), ("HOME".into(), user.home.clone())],
+        env: vec![
+            ("PATH".into(), "/usr/bin:/bin:/usr/sbin:/sbin".into()),
+            ("HOME".into(), user.home.clone()),
+        ],
         cwd: "/".into(),
         create_cwd: false,
         user,

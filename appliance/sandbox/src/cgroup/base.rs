@@ -66,7 +66,9 @@ impl Base {
     pub fn prepare(name: &str) -> Result<Self, Error> {
         let read = |path: &str| fs::read_to_string(path).map_err(Error::path("read", path));
         let found = discover(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?);
-        Ok(Self { places: found.into_iter().filter_map(|place| place_prepare(place, name)).collect() })
+        Ok(Self {
+            places: found.into_iter().filter_map(|place| place_prepare(place, name)).collect(),
+        })
     }
 
     /// The place that serves `controller`.
@@ -108,7 +110,8 @@ fn delegating_dir(own: &Path) -> PathBuf {
 /// Hands memory, cpu and pids down to `dir`, moving the processes of `own` into a leaf where the
 /// kernel wants that, and tells what arrived.
 fn unified_controllers(own: &Path, dir: &Path) -> Vec<Controller> {
-    let wanted = [("memory", Controller::Memory), ("cpu", Controller::Cpu), ("pids", Controller::Pids)];
+    let wanted =
+        [("memory", Controller::Memory), ("cpu", Controller::Cpu), ("pids", Controller::Pids)];
     let listed = |file: PathBuf| fs::read_to_string(file).unwrap_or_default();
     let available = listed(own.join("cgroup.controllers"));
     let has = |list: &str, name: &str| list.split_whitespace().any(|one| one == name);
@@ -158,7 +161,9 @@ fn discover(mountinfo: &str, own_groups: &str) -> Vec<Found> {
             .collect();
         let repeated = found.iter().any(|known| known.version == Version::V2);
         let version = if mount.kind == "cgroup2" { Version::V2 } else { Version::V1 };
-        if (version == Version::V1 && controllers.is_empty()) || (version == Version::V2 && repeated) {
+        if (version == Version::V1 && controllers.is_empty())
+            || (version == Version::V2 && repeated)
+        {
             continue;
         }
         if let Some(own) = own_path(own_groups, &mount, version) {
@@ -211,7 +216,9 @@ fn own_path(own_groups: &str, mount: &Mount<'_>, version: Version) -> Option<Pat
         let (names, path) = rest.split_once(':')?;
         let same = match version {
             Version::V2 => names.is_empty(),
-            Version::V1 => names.split(',').any(|name| mount.options.split(',').any(|one| one == name)),
+            Version::V1 => {
+                names.split(',').any(|name| mount.options.split(',').any(|one| one == name))
+            }
         };
         same.then_some(path)
     })?;
@@ -237,7 +244,13 @@ mod tests {
         let found = discover(mountinfo, own);
         let shown: Vec<_> = found
             .iter()
-            .map(|one| (one.own.to_str().expect("fixtures are text"), one.version, one.controllers.as_slice()))
+            .map(|one| {
+                (
+                    one.own.to_str().expect("fixtures are text"),
+                    one.version,
+                    one.controllers.as_slice(),
+                )
+            })
             .collect();
         assert_eq!(shown, expected);
     }
@@ -276,7 +289,10 @@ mod tests {
 
     #[test]
     fn a_version_1_host_keeps_its_freezer() {
-        let v1 = HYBRID.replace("35 30 0:31 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate\n", "");
+        let v1 = HYBRID.replace(
+            "35 30 0:31 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate\n",
+            "",
+        );
         let found = discover(&v1, "4:freezer:/\n");
         assert_eq!(found[0].controllers, [Controller::Freezer]);
     }

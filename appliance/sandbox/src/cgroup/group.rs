@@ -32,7 +32,11 @@ pub(crate) struct Group {
 impl Group {
     /// Makes the directories and writes the limits; tells which limits could not be set because
     /// no controller serves them.
-    pub(crate) fn create(base: &Base, id: &str, limits: &Limits) -> Result<(Self, Vec<String>), Error> {
+    pub(crate) fn create(
+        base: &Base,
+        id: &str,
+        limits: &Limits,
+    ) -> Result<(Self, Vec<String>), Error> {
         let group = Self::named(base, id);
         for place in &group.dirs {
             match fs::create_dir(&place.dir) {
@@ -48,7 +52,8 @@ impl Group {
 
     /// The group of `id`, which may or may not exist.
     pub(crate) fn named(base: &Base, id: &str) -> Self {
-        let dirs = base.places.iter().map(|place| Place { dir: place.dir.join(id), ..place.clone() });
+        let dirs =
+            base.places.iter().map(|place| Place { dir: place.dir.join(id), ..place.clone() });
         Self { dirs: dirs.collect() }
     }
 
@@ -88,7 +93,9 @@ impl Group {
 
     /// The group to be born in, where the host has the unified hierarchy.
     pub(crate) fn birth(&self) -> Result<Option<OwnedFd>, Error> {
-        let Some(place) = self.dirs.iter().find(|place| place.version == Version::V2) else { return Ok(None) };
+        let Some(place) = self.dirs.iter().find(|place| place.version == Version::V2) else {
+            return Ok(None);
+        };
         let dir = File::open(&place.dir).map_err(Error::path("open", &place.dir))?;
         Ok(Some(dir.into()))
     }
@@ -98,7 +105,11 @@ impl Group {
         let v1 = self.dirs.iter().filter(|place| place.version == Version::V1);
         v1.map(|place| {
             let path = place.dir.join("cgroup.procs");
-            File::options().write(true).open(&path).map(OwnedFd::from).map_err(Error::path("open", path))
+            File::options()
+                .write(true)
+                .open(&path)
+                .map(OwnedFd::from)
+                .map_err(Error::path("open", path))
         })
         .collect()
     }
@@ -131,12 +142,16 @@ impl Group {
     pub(crate) fn kill(&self) {
         let _may_be_gone = self.freeze(false);
         for place in &self.dirs {
-            if place.version == Version::V2 && fs::write(place.dir.join("cgroup.kill"), "1").is_ok() {
+            if place.version == Version::V2 && fs::write(place.dir.join("cgroup.kill"), "1").is_ok()
+            {
                 continue;
             }
-            for pid in fs::read_to_string(place.dir.join("cgroup.procs")).unwrap_or_default().lines() {
+            for pid in
+                fs::read_to_string(place.dir.join("cgroup.procs")).unwrap_or_default().lines()
+            {
                 let pid = pid.parse().ok().and_then(rustix::process::Pid::from_raw);
-                let _may_have_ended = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+                let _may_have_ended = pid
+                    .map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
             }
         }
     }
@@ -151,7 +166,9 @@ fn remove_dir(dir: &Path) -> Result<(), Error> {
     let deadline = Instant::now() + REMOVE_DEADLINE;
     loop {
         match fs::remove_dir(dir) {
-            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline => {
+            Err(error)
+                if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline =>
+            {
                 crate::pause(REMOVE_PAUSE);
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -189,7 +206,8 @@ fn swap_write(place: &Place, file: &str, value: &str) -> Result<(), Error> {
 }
 
 fn cpu_write(place: &Place, millis: Option<u32>) -> Result<(), Error> {
-    let quota = millis.map(|millis| u64::from(millis.max(CPU_MILLIS_MIN)) * CPU_PERIOD_MICROS / 1000);
+    let quota =
+        millis.map(|millis| u64::from(millis.max(CPU_MILLIS_MIN)) * CPU_PERIOD_MICROS / 1000);
     match place.version {
         Version::V2 => {
             let quota = quota.map_or("max".to_owned(), |micros| micros.to_string());
@@ -197,7 +215,11 @@ fn cpu_write(place: &Place, millis: Option<u32>) -> Result<(), Error> {
         }
         Version::V1 => {
             write(place, "cpu.cfs_period_us", &CPU_PERIOD_MICROS.to_string())?;
-            write(place, "cpu.cfs_quota_us", &quota.map_or("-1".to_owned(), |micros| micros.to_string()))
+            write(
+                place,
+                "cpu.cfs_quota_us",
+                &quota.map_or("-1".to_owned(), |micros| micros.to_string()),
+            )
         }
     }
 }
@@ -205,9 +227,12 @@ fn cpu_write(place: &Place, millis: Option<u32>) -> Result<(), Error> {
 fn memory_read(place: &Place, usage: &mut Usage) {
     let names = match place.version {
         Version::V2 => ["memory.current", "memory.peak", "memory.max", "memory.events"],
-        Version::V1 => {
-            ["memory.usage_in_bytes", "memory.max_usage_in_bytes", "memory.limit_in_bytes", "memory.oom_control"]
-        }
+        Version::V1 => [
+            "memory.usage_in_bytes",
+            "memory.max_usage_in_bytes",
+            "memory.limit_in_bytes",
+            "memory.oom_control",
+        ],
     };
     let [current, peak, limit, events] = names;
     usage.memory = number(place, current).map(Bytes);

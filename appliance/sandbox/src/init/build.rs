@@ -14,8 +14,8 @@ use crate::{
 use rustix::{
     fs::{CWD, Gid, Mode, OFlags, Uid},
     mount::{
-        FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
-        fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
+        FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+        fsconfig_create, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
     },
     thread::UnshareFlags,
 };
@@ -30,12 +30,25 @@ use std::{
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// Files of `/proc` that show or steer the whole machine: an empty file stands in their place.
-const HIDDEN_FILES: [&str; 8] =
-    ["kcore", "keys", "key-users", "timer_list", "sysrq-trigger", "latency_stats", "sched_debug", "kmsg"];
+const HIDDEN_FILES: [&str; 8] = [
+    "kcore",
+    "keys",
+    "key-users",
+    "timer_list",
+    "sysrq-trigger",
+    "latency_stats",
+    "sched_debug",
+    "kmsg",
+];
 
 /// Folders of `/proc` and `/sys` of the same kind.
-const HIDDEN_FOLDERS: [&str; 5] =
-    ["/proc/acpi", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap", "/sys/kernel/security"];
+const HIDDEN_FOLDERS: [&str; 5] = [
+    "/proc/acpi",
+    "/proc/scsi",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+    "/sys/kernel/security",
+];
 
 /// Folders of `/proc` that can be read only.
 const READ_ONLY_FOLDERS: [&str; 5] = ["bus", "fs", "irq", "sys", "asound"];
@@ -43,8 +56,9 @@ const READ_ONLY_FOLDERS: [&str; 5] = ["bus", "fs", "irq", "sys", "asound"];
 /// `/dev` holds names only; a job that puts files there means `/dev/shm`.
 const DEV_SIZE: &str = "1m";
 
-const QUIET: MountAttrFlags =
-    MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV).union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
+const QUIET: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
+    .union(MountAttrFlags::MOUNT_ATTR_NODEV)
+    .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
 
 /// Enters the version 1 groups and new namespaces; nothing of the host is touched.
 pub(super) fn join(joins: &[OwnedFd]) -> Result<(), Failure> {
@@ -63,7 +77,8 @@ pub(super) fn join(joins: &[OwnedFd]) -> Result<(), Failure> {
 /// Builds everything. `trees` holds the root and then one tree for each bind.
 pub(super) fn build(build: &Build, trees: Vec<OwnedFd>) -> Result<(), Failure> {
     let mut trees = trees.into_iter();
-    let root = trees.next().ok_or_else(|| at("root tree")(io::Error::from_raw_os_error(libc::EBADF)))?;
+    let root =
+        trees.next().ok_or_else(|| at("root tree")(io::Error::from_raw_os_error(libc::EBADF)))?;
     ids_take().map_err(at("become the job's root"))?;
     let detached = Detached::open(build)?;
     root_enter(&root).map_err(at("change the root"))?;
@@ -103,12 +118,22 @@ impl Detached {
         let nosuid = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
         Ok(Self {
             proc: filesystem("proc", &[], QUIET).map_err(at(hint))?,
-            sys: filesystem("sysfs", &[], QUIET | MountAttrFlags::MOUNT_ATTR_RDONLY).map_err(at("mount sysfs"))?,
-            dev: filesystem("tmpfs", &[("mode", "755"), ("size", DEV_SIZE)], nosuid).map_err(at("mount /dev"))?,
-            pts: filesystem("devpts", &[("mode", "620"), ("ptmxmode", "666")], nosuid).map_err(at("mount devpts"))?,
-            shm: filesystem("tmpfs", &shm, MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV)
-                .map_err(at("mount /dev/shm"))?,
-            devices: DEVICES.iter().map(|name| Ok((*name, device(name)?))).collect::<Result<_, Failure>>()?,
+            sys: filesystem("sysfs", &[], QUIET | MountAttrFlags::MOUNT_ATTR_RDONLY)
+                .map_err(at("mount sysfs"))?,
+            dev: filesystem("tmpfs", &[("mode", "755"), ("size", DEV_SIZE)], nosuid)
+                .map_err(at("mount /dev"))?,
+            pts: filesystem("devpts", &[("mode", "620"), ("ptmxmode", "666")], nosuid)
+                .map_err(at("mount devpts"))?,
+            shm: filesystem(
+                "tmpfs",
+                &shm,
+                MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV,
+            )
+            .map_err(at("mount /dev/shm"))?,
+            devices: DEVICES
+                .iter()
+                .map(|name| Ok((*name, device(name)?)))
+                .collect::<Result<_, Failure>>()?,
             empty_file: device("null")?,
         })
     }
@@ -119,7 +144,9 @@ impl Detached {
         place(&self.dev, "/dev")?;
         for (name, tree) in &self.devices {
             let path = format!("/dev/{name}");
-            fs::write(&path, b"").and_then(|()| attach(tree, &path)).map_err(at(format!("place {path}")))?;
+            fs::write(&path, b"")
+                .and_then(|()| attach(tree, &path))
+                .map_err(at(format!("place {path}")))?;
         }
         place(&self.pts, "/dev/pts")?;
         place(&self.shm, "/dev/shm")?;
@@ -137,7 +164,11 @@ impl Detached {
     }
 }
 
-fn filesystem(kind: &str, options: &[(&str, &str)], attributes: MountAttrFlags) -> io::Result<OwnedFd> {
+fn filesystem(
+    kind: &str,
+    options: &[(&str, &str)],
+    attributes: MountAttrFlags,
+) -> io::Result<OwnedFd> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
     for (key, value) in options {
         fsconfig_set_string(&context, *key, *value)?;
@@ -168,7 +199,11 @@ fn place(tree: &OwnedFd, path: &str) -> Result<(), Failure> {
 /// exists and can be reached on every host; it is given up with the rest.
 fn root_enter(root: &OwnedFd) -> io::Result<()> {
     attach(root, "/proc")?;
-    let folder = rustix::fs::open("/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let folder = rustix::fs::open(
+        "/proc",
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     rustix::process::fchdir(&folder)?;
     rustix::process::pivot_root(".", ".")?;
     unmount(".", UnmountFlags::DETACH)?;
@@ -187,13 +222,24 @@ fn hide(empty_file: &OwnedFd) -> Result<(), Failure> {
     for name in HIDDEN_FILES {
         let path = format!("/proc/{name}");
         if Path::new(&path).exists() {
-            let copy = open_tree(empty_file, "", OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC
-                | OpenTreeFlags::AT_EMPTY_PATH);
-            copy.map_err(Into::into).and_then(|copy| attach(&copy, &path)).map_err(at(format!("hide {path}")))?;
+            let copy = open_tree(
+                empty_file,
+                "",
+                OpenTreeFlags::OPEN_TREE_CLONE
+                    | OpenTreeFlags::OPEN_TREE_CLOEXEC
+                    | OpenTreeFlags::AT_EMPTY_PATH,
+            );
+            copy.map_err(Into::into)
+                .and_then(|copy| attach(&copy, &path))
+                .map_err(at(format!("hide {path}")))?;
         }
     }
     for path in HIDDEN_FOLDERS.into_iter().filter(|path| Path::new(path).is_dir()) {
-        let empty = filesystem("tmpfs", &[("mode", "555"), ("nr_inodes", "1")], QUIET | MountAttrFlags::MOUNT_ATTR_RDONLY);
+        let empty = filesystem(
+            "tmpfs",
+            &[("mode", "555"), ("nr_inodes", "1")],
+            QUIET | MountAttrFlags::MOUNT_ATTR_RDONLY,
+        );
         empty.and_then(|empty| attach(&empty, path)).map_err(at(format!("hide {path}")))?;
     }
     for path in READ_ONLY_FOLDERS.map(|name| format!("/proc/{name}")) {
@@ -206,7 +252,8 @@ fn hide(empty_file: &OwnedFd) -> Result<(), Failure> {
 
 fn read_only(path: &str) -> io::Result<()> {
     let copy = tree(path)?;
-    let change = MountChange { set: u64::from(MountAttrFlags::MOUNT_ATTR_RDONLY.bits()), id_map: None };
+    let change =
+        MountChange { set: u64::from(MountAttrFlags::MOUNT_ATTR_RDONLY.bits()), id_map: None };
     sys::mount_setattr(copy.as_fd(), change)?;
     attach(&copy, path)
 }

@@ -55,6 +55,10 @@ pub(super) fn bound_init(allow_privilege_gain: bool) -> io::Result<()> {
 /// Gives up all but the kept capabilities; for a program of the job's root. Other users' were
 /// cleared by the kernel when the ids changed.
 pub(super) fn bound_root() -> io::Result<()> {
-    let sets = CapabilitySets { effective: kept(), permitted: kept(), inheritable: CapabilitySet::empty() };
+    let sets = CapabilitySets {
+        effective: kept(),
+        permitted: kept(),
+        inheritable: CapabilitySet::empty(),
+    };
     Ok(rustix::thread::set_capabilities(None, sets)?)
 }

@@ -28,7 +28,11 @@ type Step = (u8, io::Error);
 
 impl Starter {
     /// Forks and waits until the exec has happened or failed.
-    pub(super) fn start(&self, start: &Start, stdio: &[OwnedFd; 3]) -> Result<(u32, OwnedFd), Failure> {
+    pub(super) fn start(
+        &self,
+        start: &Start,
+        stdio: &[OwnedFd; 3],
+    ) -> Result<(u32, OwnedFd), Failure> {
         let (mut told, tell) = io::pipe().map_err(at("pipe"))?;
         let forked = sys::clone_process(0, None).map_err(at("fork (the limit of processes?)"))?;
         let sys::Fork::Parent { pid, pidfd } = forked else {
@@ -98,7 +102,9 @@ fn ids_take(start: &Start) -> io::Result<()> {
 
 /// Received descriptors are above 2, because init keeps 0, 1 and 2 occupied.
 fn stdio_place(stdio: &[OwnedFd; 3]) -> io::Result<()> {
-    (0..).zip(stdio).try_for_each(|(number, descriptor)| sys::descriptor_place(descriptor.as_fd(), number))
+    (0..)
+        .zip(stdio)
+        .try_for_each(|(number, descriptor)| sys::descriptor_place(descriptor.as_fd(), number))
 }
 
 /// Makes what is missing of `path`; what it makes belongs to the program's user.
@@ -136,7 +142,8 @@ fn exec(start: &Start) -> io::Error {
 }
 
 fn texts(start: &Start) -> Result<(Vec<CString>, Vec<CString>), std::ffi::NulError> {
-    let arguments = std::iter::once(&start.program).chain(&start.args).map(|text| CString::new(text.as_str()));
+    let arguments =
+        std::iter::once(&start.program).chain(&start.args).map(|text| CString::new(text.as_str()));
     let environment = start.env.iter().map(|(name, value)| CString::new(format!("{name}={value}")));
     Ok((arguments.collect::<Result<_, _>>()?, environment.collect::<Result<_, _>>()?))
 }
@@ -148,8 +155,11 @@ fn candidates(start: &Start) -> Vec<String> {
     if start.program.contains('/') {
         return vec![start.program.clone()];
     }
-    let path = start.env.iter().rfind(|(name, _)| name == "PATH").map_or(DEFAULT_PATH, |(_, value)| value);
-    path.split(':').map(|folder| format!("{}/{}", if folder.is_empty() { "." } else { folder }, start.program)).collect()
+    let path =
+        start.env.iter().rfind(|(name, _)| name == "PATH").map_or(DEFAULT_PATH, |(_, value)| value);
+    path.split(':')
+        .map(|folder| format!("{}/{}", if folder.is_empty() { "." } else { folder }, start.program))
+        .collect()
 }
 
 #[cfg(test)]

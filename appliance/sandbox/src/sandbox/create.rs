@@ -67,7 +67,10 @@ impl Sandbox {
         for bind in &binds {
             let set = NOSUID_NODEV | if bind.read_only { libc::MOUNT_ATTR_RDONLY } else { 0 };
             let map = bind.map_ids.then(|| user_namespace.as_fd());
-            trees.push(root_tree::tree_open(&bind.source, set, map).map_err(Error::path("bind", &bind.source))?);
+            trees.push(
+                root_tree::tree_open(&bind.source, set, map)
+                    .map_err(Error::path("bind", &bind.source))?,
+            );
         }
         self.expect(|reply| matches!(reply, Reply::Joined))?;
         let link = self.link_up()?;
@@ -80,12 +83,15 @@ impl Sandbox {
             link,
         });
         let trees: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
-        wire::send(&self.socket, &request, &trees).map_err(Error::kernel("tell init what to build"))?;
+        wire::send(&self.socket, &request, &trees)
+            .map_err(Error::kernel("tell init what to build"))?;
         self.expect(|reply| matches!(reply, Reply::Built))?;
         let root = format!("/proc/{pid}/root");
-        let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
+        let flags =
+            rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
         self.root = Some(
-            rustix::fs::open(&root, flags, rustix::fs::Mode::empty()).map_err(Error::path("open", root))?,
+            rustix::fs::open(&root, flags, rustix::fs::Mode::empty())
+                .map_err(Error::path("open", root))?,
         );
         Ok(())
     }
@@ -94,12 +100,14 @@ impl Sandbox {
         let mut binds = Vec::new();
         if let Root::Host(host) = &self.spec.root {
             let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-            binds.extend(host_root::program_mounts(&mounts, &host.masks).into_iter().map(|point| Bind {
-                source: point.clone(),
-                target: point,
-                read_only: true,
-                map_ids: false,
-            }));
+            binds.extend(host_root::program_mounts(&mounts, &host.masks).into_iter().map(
+                |point| Bind {
+                    source: point.clone(),
+                    target: point,
+                    read_only: true,
+                    map_ids: false,
+                },
+            ));
         }
         binds.extend(self.spec.binds.iter().cloned());
         binds
@@ -108,6 +116,7 @@ impl Sandbox {
     fn link_up(&mut self) -> Result<Option<network::Inside>, Error> {
         let Network::Bridge(bridge) = &self.spec.network else { return Ok(None) };
         let namespace: OwnedFd = proc_open(self.init_pid, "ns/net")?.into();
+        self.warnings.extend(Link::warning(bridge));
         self.remains.link = Some(Link::create(&self.spec.id, bridge, namespace.as_fd())?);
         Ok(Some(network::Inside { address: bridge.address, gateway: bridge.gateway }))
     }
@@ -131,7 +140,11 @@ fn clone_init(spec: &Spec, remains: Remains, warnings: Vec<String>) -> Result<Sa
     let namespaces = libc::CLONE_NEWUSER | libc::CLONE_NEWPID;
     let hint = " (user namespaces must be allowed: sysctl user.max_user_namespaces)";
     let cloned = sys::clone_process(namespaces, birth.as_ref().map(AsFd::as_fd));
-    match cloned.map_err(|source| Error::Kernel { action: "clone the sandbox's init", hint, source })? {
+    match cloned.map_err(|source| Error::Kernel {
+        action: "clone the sandbox's init",
+        hint,
+        source,
+    })? {
         sys::Fork::Child => init::live(&theirs, &joins),
         sys::Fork::Parent { pid, pidfd } => Ok(Sandbox {
             spec: spec.clone(),
@@ -152,7 +165,10 @@ impl Remains {
     /// Makes the scratch directory and marks it as alive.
     fn claim(spec: &Spec) -> Result<Self, Error> {
         let scratch = &spec.scratch;
-        fs::DirBuilder::new().mode(0o700).create(scratch).map_err(Error::path("make the scratch directory", scratch))?;
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(scratch)
+            .map_err(Error::path("make the scratch directory", scratch))?;
         let path = scratch.join(LOCK);
         let lock = File::create(&path).map_err(Error::path("make", &path))?;
         lock.try_lock().map_err(|error| Error::path("lock", &path)(io::Error::from(error)))?;
@@ -168,18 +184,33 @@ fn check(spec: &Spec) -> Result<(), Error> {
         return invalid("id", &spec.id, "expected 1 to 64 letters, digits, `_` and `-`");
     }
     if !is_name(&spec.hostname.replace('.', "-")) {
-        return invalid("hostname", &spec.hostname, "expected 1 to 64 letters, digits, `-` and `.`");
+        return invalid(
+            "hostname",
+            &spec.hostname,
+            "expected 1 to 64 letters, digits, `-` and `.`",
+        );
     }
-    if spec.ids.host_start == 0 || spec.ids.count == 0 || spec.ids.host_start.checked_add(spec.ids.count).is_none() {
+    if spec.ids.host_start == 0
+        || spec.ids.count == 0
+        || spec.ids.host_start.checked_add(spec.ids.count).is_none()
+    {
         let range = format!("{}+{}", spec.ids.host_start, spec.ids.count);
         return invalid("ids", &range, "expected a range of unused host ids, such as 100000+65536");
     }
     if !spec.scratch.is_absolute() {
         return invalid("scratch", &spec.scratch.display(), "expected an absolute path");
     }
-    match spec.binds.iter().find(|bind| !bind.target.is_absolute() || bind.target.to_str().is_none()) {
-        Some(bind) => invalid("a bind's target", &bind.target.display(), "expected an absolute path in UTF-8"),
-        None if spec.binds.len() > BINDS_MAX => invalid("binds", &spec.binds.len(), "expected at most 90"),
+    match spec
+        .binds
+        .iter()
+        .find(|bind| !bind.target.is_absolute() || bind.target.to_str().is_none())
+    {
+        Some(bind) => {
+            invalid("a bind's target", &bind.target.display(), "expected an absolute path in UTF-8")
+        }
+        None if spec.binds.len() > BINDS_MAX => {
+            invalid("binds", &spec.binds.len(), "expected at most 90")
+        }
         None => Ok(()),
     }
 }
@@ -211,7 +242,8 @@ fn files(spec: &Spec) -> Vec<(String, String)> {
         Network::Bridge(bridge) => Some(bridge),
     };
     let own = bridge.map_or(Ipv4Addr::new(127, 0, 1, 1), |bridge| bridge.address);
-    let mut hosts = format!("127.0.0.1 localhost\n::1 localhost ip6-localhost\n{own} {}\n", spec.hostname);
+    let mut hosts =
+        format!("127.0.0.1 localhost\n::1 localhost ip6-localhost\n{own} {}\n", spec.hostname);
     let mut resolv = String::from("# written for this job\n");
     if let Some(bridge) = bridge {
         if !bridge.gateway_names.is_empty() {
@@ -255,7 +287,9 @@ mod tests {
 
     #[test]
     fn names_stay_in_their_folder() {
-        for (name, accepted) in [("job-1_a", true), ("", false), ("..", false), ("a/b", false), ("-a", false)] {
+        for (name, accepted) in
+            [("job-1_a", true), ("", false), ("..", false), ("a/b", false), ("-a", false)]
+        {
             assert_eq!(is_name(name), accepted, "{name}");
         }
     }

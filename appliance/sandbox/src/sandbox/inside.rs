@@ -46,7 +46,8 @@ impl Sandbox {
             let file = self.open(Path::new(path)).ok()?;
             file.take(ACCOUNTS_MAX).read_to_string(&mut content).ok().map(|_| content)
         };
-        let (passwd, group) = (read("/etc/passwd").unwrap_or_default(), read("/etc/group").unwrap_or_default());
+        let (passwd, group) =
+            (read("/etc/passwd").unwrap_or_default(), read("/etc/group").unwrap_or_default());
         account(text, &passwd, &group).ok_or_else(|| Error::Invalid {
             field: "user",
             value: text.to_owned(),
@@ -70,9 +71,15 @@ impl Sandbox {
 
 /// Source: passwd(5), group(5); the forms are those of an image's `User`.
 fn account(text: &str, passwd: &str, group: &str) -> Option<User> {
-    let (name, group_name) = text.split_once(':').map_or((text, None), |(name, group)| (name, Some(group)));
+    let (name, group_name) =
+        text.split_once(':').map_or((text, None), |(name, group)| (name, Some(group)));
     let name = if name.is_empty() { "0" } else { name };
-    let lines = || passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).filter(|line| line.len() >= 6);
+    let lines = || {
+        passwd
+            .lines()
+            .map(|line| line.split(':').collect::<Vec<_>>())
+            .filter(|line| line.len() >= 6)
+    };
     let by_name = lines().find(|line| line[0] == name);
     let entry = by_name.or_else(|| lines().find(|line| line[2] == name));
     let mut user = match entry {
@@ -83,12 +90,17 @@ fn account(text: &str, passwd: &str, group: &str) -> Option<User> {
             name: line[0].into(),
             groups: Vec::new(),
         },
-        None => User { uid: name.parse().ok()?, name: name.into(), home: "/".into(), ..User::default() },
+        None => {
+            User { uid: name.parse().ok()?, name: name.into(), home: "/".into(), ..User::default() }
+        }
     };
-    let groups = || group.lines().map(|line| line.split(':').collect::<Vec<_>>()).filter(|line| line.len() >= 4);
+    let groups = || {
+        group.lines().map(|line| line.split(':').collect::<Vec<_>>()).filter(|line| line.len() >= 4)
+    };
     match group_name {
         Some(wanted) => {
-            let known = groups().find(|line| line[0] == wanted).and_then(|line| line[2].parse().ok());
+            let known =
+                groups().find(|line| line[0] == wanted).and_then(|line| line[2].parse().ok());
             user.gid = known.or_else(|| wanted.parse().ok())?;
         }
         None => {
@@ -103,12 +115,15 @@ fn account(text: &str, passwd: &str, group: &str) -> Option<User> {
 mod tests {
     use super::account;
 
-    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nci:x:1000:1001::/home/ci:/bin/bash\nbroken:x\n";
+    const PASSWD: &str =
+        "root:x:0:0:root:/root:/bin/sh\nci:x:1000:1001::/home/ci:/bin/bash\nbroken:x\n";
     const GROUP: &str = "root:x:0:\nci:x:1001:\ndocker:x:999:ci,other\n";
 
     fn check(text: &str, expected: Option<(u32, u32, &str, &[u32])>) {
         let found = account(text, PASSWD, GROUP);
-        let shown = found.as_ref().map(|user| (user.uid, user.gid, user.home.as_str(), user.groups.as_slice()));
+        let shown = found
+            .as_ref()
+            .map(|user| (user.uid, user.gid, user.home.as_str(), user.groups.as_slice()));
         assert_eq!(shown, expected, "{text}");
     }
 

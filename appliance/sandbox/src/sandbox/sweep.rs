@@ -22,7 +22,11 @@ use std::{
 ///
 /// # Errors
 /// The first thing that could not be removed; the others were tried all the same.
-pub fn sweep(scratch_parent: &Path, base: &Base, id_of: impl Fn(&str) -> Option<String>) -> Result<usize, Error> {
+pub fn sweep(
+    scratch_parent: &Path,
+    base: &Base,
+    id_of: impl Fn(&str) -> Option<String>,
+) -> Result<usize, Error> {
     let entries = match fs::read_dir(scratch_parent) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
         result => result.map_err(Error::path("read", scratch_parent))?,
