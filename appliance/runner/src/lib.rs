@@ -1,1 +1,34 @@
-//! Runs one job from its plan: steps, output, caches, artifacts, results.
+//! Runs jobs from their plans: steps, output, caches, artifacts, results.
+//!
+//! The parts: [`run`] is the runner process, which claims work and drives jobs; [`supervisor`] is
+//! one process for each job, which owns the sandbox and outlives the runner; [`agent`] is this
+//! program inside the job. They share [`folder`], the job's files.
+//! Invariants: nothing unmasked leaves the supervisor; a path that a job could have prepared is
+//! touched only inside its sandbox; a job goes on when runner or server restart.
+//! On failure: a lost supervisor is an infrastructure failure and makes a new attempt; a lost
+//! lease kills the job without a word.
+
+pub mod agent;
+mod client;
+mod config;
+pub mod control_plane;
+mod environment;
+#[cfg(test)]
+mod examples;
+pub mod folder;
+mod host;
+mod job;
+mod journal;
+mod mask;
+mod outbox;
+mod resources;
+mod runner;
+mod spin_up;
+mod steps;
+mod supervised;
+pub mod supervisor;
+mod walk;
+
+pub use config::{Config, HostConfig, SiteNetwork};
+pub use host::{Host, HostError};
+pub use runner::{RunError, run};

@@ -1,0 +1,206 @@
+//! Archives of caches, workspaces, commits and artifacts, made and unpacked inside the job.
+//!
+//! Form of what is printed: one line of JSON, the manifest, then the bytes.
+//! Invariants: special files are passed over; what is unpacked belongs to the job's user; a name
+//! that leads out of the target is refused by the library, and would not leave the sandbox.
+//! Limits: `walk` bounds the number of files; memory use is that of the compressor.
+
+use super::{
+    AgentError,
+    answers::{BundleManifest, PackManifest},
+    walk,
+};
+use globset::{GlobBuilder, GlobMatcher};
+use std::{
+    fs::{self, File},
+    io::{self, BufReader, BufWriter, Read, Write},
+    path::{Path, PathBuf},
+};
+
+/// As fast as the disk of a small machine, and half the size.
+const LEVEL: i32 = 3;
+
+/// Pieces in which content is moved.
+const BUFFER: usize = 256 << 10;
+
+/// Prints a manifest and an archive of `paths` below `root`.
+pub(super) fn pack(root: &Path, paths: &[String], globs: bool) -> Result<(), AgentError> {
+    let mut found = Vec::new();
+    for path in paths {
+        let before = found.len();
+        found.extend(chosen(root, path, globs)?);
+        if found.len() == before {
+            let text = format!("Warning: could not archive {path}: no such file or directory\n");
+            let _ = io::stderr().write_all(text.as_bytes());
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    if found.is_empty() {
+        return Err(AgentError::Refused("none of the paths exists: nothing to archive".into()));
+    }
+    let names: Vec<(PathBuf, PathBuf)> = found.into_iter().filter_map(|path| named(root, path)).collect();
+    let files = names.iter().filter(|(path, _)| !path.is_dir()).map(|(_, name)| name.to_string_lossy().into_owned());
+    let manifest = PackManifest { files: files.collect() };
+    let mut out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
+    print_manifest(&mut out, &manifest)?;
+    write_archive(&mut out, &names)?;
+    out.flush().map_err(AgentError::failed("write the archive"))
+}
+
+/// What one entry of `paths` stands for.
+fn chosen(root: &Path, path: &str, globs: bool) -> Result<Vec<PathBuf>, AgentError> {
+    if !globs || !path.contains(['*', '?', '[']) {
+        return walk::below(&root.join(path.trim_end_matches('/')));
+    }
+    let glob = matcher(path)?;
+    let matching = |file: &PathBuf| {
+        // A folder that matches is meant with all that is in it.
+        let name = file.strip_prefix(root).ok();
+        name.is_some_and(|name| name.ancestors().any(|part| !part.as_os_str().is_empty() && glob.is_match(part)))
+    };
+    Ok(walk::below(root)?.into_iter().filter(matching).collect())
+}
+
+fn matcher(pattern: &str) -> Result<GlobMatcher, AgentError> {
+    let glob = GlobBuilder::new(pattern.trim_start_matches("./")).literal_separator(true).build();
+    glob.map(|glob| glob.compile_matcher()).map_err(|error| AgentError::Refused(error.to_string()))
+}
+
+/// The name in the archive; none for the root itself.
+fn named(root: &Path, path: PathBuf) -> Option<(PathBuf, PathBuf)> {
+    let name = path.strip_prefix(root).ok().filter(|name| !name.as_os_str().is_empty())?.to_owned();
+    Some((path, name))
+}
+
+fn print_manifest(out: &mut impl Write, manifest: &impl serde::Serialize) -> Result<(), AgentError> {
+    let mut line = serde_json::to_vec(manifest).expect("a manifest is plain data");
+    line.push(b'\n');
+    out.write_all(&line).map_err(AgentError::failed("write the manifest"))
+}
+
+fn write_archive(out: &mut impl Write, names: &[(PathBuf, PathBuf)]) -> Result<(), AgentError> {
+    let compressor = zstd::stream::write::Encoder::new(out, LEVEL).map_err(AgentError::failed("compress"))?;
+    let mut archive = tar::Builder::new(compressor);
+    archive.follow_symlinks(false);
+    for (path, name) in names {
+        let Ok(kind) = fs::symlink_metadata(path).map(|file| file.file_type()) else { continue };
+        if kind.is_dir() || kind.is_file() || kind.is_symlink() {
+            archive.append_path_with_name(path, name).map_err(AgentError::at("archive", path))?;
+        }
+    }
+    let compressor = archive.into_inner().map_err(AgentError::failed("write the archive"))?;
+    compressor.finish().map(drop).map_err(AgentError::failed("write the archive"))
+}
+
+/// Unpacks the compressed archive on standard input.
+pub(super) fn unpack(into: &Path, what: &str) -> Result<(), AgentError> {
+    let attempt = || format!("untar the {what}");
+    let plain = zstd::stream::read::Decoder::new(io::stdin().lock()).map_err(AgentError::failed(attempt()))?;
+    extract(plain, into).map_err(|source| AgentError::Refused(format!("Error untarring {what}: {}", causes(&source))))
+}
+
+/// Unpacks the plain archive of a commit on standard input.
+pub(super) fn checkout(into: &Path) -> Result<(), AgentError> {
+    let taken = fs::read_dir(into).is_ok_and(|mut entries| entries.next().is_some());
+    if into.exists() && !into.is_dir() || taken && !into.join(".git").exists() {
+        return Err(AgentError::Refused(format!(
+            "destination path '{}' already exists and is not an empty directory or a Git repository: use another `path`, or a `working_directory` of its own",
+            into.display()
+        )));
+    }
+    let plain = BufReader::with_capacity(BUFFER, io::stdin().lock());
+    extract(plain, into).map_err(|source| AgentError::Refused(format!("could not check out: {}", causes(&source))))
+}
+
+fn extract(plain: impl Read, into: &Path) -> io::Result<()> {
+    fs::create_dir_all(into)?;
+    let mut archive = tar::Archive::new(plain);
+    archive.set_preserve_permissions(true);
+    archive.set_overwrite(true);
+    archive.unpack(into)
+}
+
+fn causes(error: &io::Error) -> String {
+    crate::supervisor::chain(error)
+}
+
+/// Prints a manifest and the contents of a file, or of all files in a folder.
+pub(super) fn bundle(path: &Path) -> Result<(), AgentError> {
+    let single = path.is_file();
+    let mut files = Vec::new();
+    for file in if single { vec![path.to_owned()] } else { walk::below(path)? } {
+        // A link to a file counts as that file; one to a folder does not lead on.
+        let Ok(meta) = fs::metadata(&file) else { continue };
+        let name = if single { String::new() } else { relative(path, &file) };
+        if meta.is_file() {
+            files.push((file, name, meta.len()));
+        }
+    }
+    let manifest =
+        BundleManifest { single, files: files.iter().map(|(_, name, size)| (name.clone(), *size)).collect() };
+    let mut out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
+    print_manifest(&mut out, &manifest)?;
+    for (file, _, size) in &files {
+        let content = File::open(file).map_err(AgentError::at("open", file))?;
+        let copied = io::copy(&mut content.take(*size), &mut out).map_err(AgentError::at("read", file))?;
+        if copied < *size {
+            return Err(AgentError::Refused(format!("{} changed while it was read", file.display())));
+        }
+    }
+    out.flush().map_err(AgentError::failed("write the files"))
+}
+
+fn relative(root: &Path, file: &Path) -> String {
+    file.strip_prefix(root).unwrap_or(file).to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(patterns: &[&str], expected: &[&str]) {
+        let root = tempfile::tempdir().unwrap();
+        for file in ["a.txt", "b.log", "deep/c.txt", "deep/er/d.txt"] {
+            let path = root.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, file).unwrap();
+        }
+        let mut found: Vec<String> = patterns
+            .iter()
+            .flat_map(|pattern| chosen(root.path(), pattern, true).unwrap())
+            .filter(|path| path.is_file())
+            .map(|path| relative(root.path(), &path))
+            .collect();
+        found.sort();
+        assert_eq!(found, expected, "{patterns:?}");
+    }
+
+    #[test]
+    fn globs_choose_files_and_whole_folders() {
+        check(&["a.txt"], &["a.txt"]);
+        check(&["*.txt"], &["a.txt"]);
+        check(&["deep"], &["deep/c.txt", "deep/er/d.txt"]);
+        check(&["d*"], &["deep/c.txt", "deep/er/d.txt"]);
+        check(&["deep/*.txt", "b.*"], &["b.log", "deep/c.txt"]);
+        check(&["."], &["a.txt", "b.log", "deep/c.txt", "deep/er/d.txt"]);
+        check(&["missing", "*.nothing"], &[]);
+    }
+
+    #[test]
+    fn an_archive_brings_back_what_went_in() {
+        let (root, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::create_dir(root.path().join("empty")).unwrap();
+        fs::write(root.path().join("file"), "content").unwrap();
+        std::os::unix::fs::symlink("nowhere", root.path().join("link")).unwrap();
+        let found = walk::below(root.path()).unwrap();
+        let names: Vec<_> = found.into_iter().filter_map(|path| named(root.path(), path)).collect();
+        let mut archive = Vec::new();
+        write_archive(&mut archive, &names).unwrap();
+        let plain = zstd::stream::read::Decoder::new(archive.as_slice()).unwrap();
+        extract(plain, into.path()).unwrap();
+        assert_eq!(fs::read_to_string(into.path().join("file")).unwrap(), "content");
+        assert!(into.path().join("empty").is_dir());
+        assert_eq!(fs::read_link(into.path().join("link")).unwrap(), Path::new("nowhere"));
+    }
+}

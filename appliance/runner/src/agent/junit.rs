@@ -1,0 +1,213 @@
+//! Test results from JUnit XML, read inside the job.
+//!
+//! Why inside: a parser of foreign text belongs where it can only harm the one who wrote it.
+//! Limits: files beyond [`FILE_MAX`] and results beyond [`RESULTS_MAX`] are passed over, and told.
+
+use super::{AgentError, say, walk};
+use base::protocol::TestResult;
+use quick_xml::{
+    Reader, XmlVersion,
+    events::{BytesStart, Event},
+};
+use std::{
+    fs,
+    io::{self, Write},
+    path::Path,
+};
+
+/// The largest file that is read.
+const FILE_MAX: u64 = 64 << 20;
+
+/// Results kept of one step.
+const RESULTS_MAX: usize = 100_000;
+
+/// Characters kept of one message; the log has the rest.
+const MESSAGE_MAX: usize = 4096;
+
+/// Prints the results in `path` as JSON.
+pub(super) fn print(path: &Path) -> Result<(), AgentError> {
+    let mut results = Vec::new();
+    let is_report = |file: &Path| file == path || file.extension().is_some_and(|end| end == "xml");
+    for file in walk::below(path)?.into_iter().filter(|file| file.is_file() && is_report(file)) {
+        let source = file.strip_prefix(path).ok().filter(|name| !name.as_os_str().is_empty());
+        let source = source.unwrap_or(&file).to_string_lossy().into_owned();
+        if let Err(error) = read_file(&file, &source, &mut results) {
+            warn(&format!("Could not read test results from {}: {error}", file.display()));
+        }
+    }
+    if results.len() >= RESULTS_MAX {
+        warn(&format!("Only the first {RESULTS_MAX} test results are kept"));
+    }
+    say(&serde_json::to_string(&results).map_err(|error| AgentError::Refused(error.to_string()))?)
+}
+
+fn warn(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+fn read_file(file: &Path, source: &str, results: &mut Vec<TestResult>) -> Result<(), String> {
+    let size = fs::metadata(file).map_err(|error| error.to_string())?.len();
+    if size > FILE_MAX {
+        return Err(format!("it is larger than {}", base::units::Bytes(FILE_MAX)));
+    }
+    let text = fs::read(file).map_err(|error| error.to_string())?;
+    read(&String::from_utf8_lossy(&text), source, results)
+}
+
+/// What is known while reading.
+struct Reading<'a> {
+    source: &'a str,
+    results: &'a mut Vec<TestResult>,
+    /// `file` of the suites around.
+    suite_files: Vec<Option<String>>,
+    case: Option<TestResult>,
+    /// Collects text for the message of the current case.
+    listening: bool,
+}
+
+/// Adds the results that `text` tells.
+fn read(text: &str, source: &str, results: &mut Vec<TestResult>) -> Result<(), String> {
+    let mut reading = Reading { source, results, suite_files: Vec::new(), case: None, listening: false };
+    let mut reader = Reader::from_str(text);
+    reader.config_mut().check_end_names = false;
+    loop {
+        match reader.read_event().map_err(|error| error.to_string())? {
+            Event::Start(tag) => reading.opens(&tag),
+            Event::Empty(tag) => {
+                reading.opens(&tag);
+                reading.closes(tag.name().as_ref());
+            }
+            Event::End(tag) => reading.closes(tag.name().as_ref()),
+            Event::Text(text) => reading.hears(&text.xml_content(XmlVersion::Implicit1_0)),
+            Event::CData(text) => reading.hears(&text.xml_content(XmlVersion::Implicit1_0)),
+            Event::GeneralRef(name) => {
+                let name: &str = name.as_ref();
+                reading.hears(quick_xml::escape::resolve_predefined_entity(name).unwrap_or("?"));
+            }
+            Event::Eof => return Ok(()),
+            _ => {}
+        }
+        if reading.results.len() >= RESULTS_MAX {
+            return Ok(());
+        }
+    }
+}
+
+impl Reading<'_> {
+    fn opens(&mut self, tag: &BytesStart<'_>) {
+        match tag.name().as_ref() {
+            "testsuite" => self.suite_files.push(attribute(tag, "file")),
+            "testcase" => self.case = Some(self.case_of(tag)),
+            kind @ ("failure" | "error" | "skipped") => {
+                let Some(case) = &mut self.case else { return };
+                case.result = kind.to_owned();
+                case.message = attribute(tag, "message").map(clipped).unwrap_or_default();
+                self.listening = case.message.is_empty();
+            }
+            _ => {}
+        }
+    }
+
+    fn case_of(&self, tag: &BytesStart<'_>) -> TestResult {
+        let text = |name: &str| attribute(tag, name).map(clipped);
+        let suite_file = self.suite_files.iter().rev().flatten().next().cloned();
+        TestResult {
+            classname: text("classname").unwrap_or_default(),
+            name: text("name").unwrap_or_default(),
+            file: text("file").or(suite_file),
+            result: "success".into(),
+            message: String::new(),
+            run_time_ms: milliseconds(&text("time").unwrap_or_default()),
+            source: self.source.to_owned(),
+        }
+    }
+
+    fn closes(&mut self, name: &str) {
+        match name {
+            "testsuite" => {
+                self.suite_files.pop();
+            }
+            "testcase" => self.results.extend(self.case.take()),
+            "failure" | "error" | "skipped" => self.listening = false,
+            _ => {}
+        }
+    }
+
+    fn hears(&mut self, text: &str) {
+        if let Some(case) = self.case.as_mut().filter(|case| self.listening && case.message.len() < MESSAGE_MAX) {
+            case.message.push_str(text);
+            case.message = clipped(std::mem::take(&mut case.message));
+        }
+    }
+}
+
+fn attribute(tag: &BytesStart<'_>, name: &str) -> Option<String> {
+    let found = tag.attributes().flatten().find(|attribute| attribute.key.as_ref() == name)?;
+    Some(found.normalized_value(XmlVersion::Implicit1_0).ok()?.into_owned())
+}
+
+fn clipped(text: String) -> String {
+    match text.char_indices().nth(MESSAGE_MAX) {
+        Some((at, _)) => text[..at].to_owned(),
+        None => text,
+    }
+}
+
+/// Seconds with a fraction, some tools with thousands separated by commas.
+fn milliseconds(time: &str) -> u64 {
+    let seconds: f64 = time.replace(',', "").parse().unwrap_or(0.0);
+    std::time::Duration::try_from_secs_f64(seconds)
+        .map_or(0, |span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &[(&str, &str, &str, u64)]) {
+        let mut results = Vec::new();
+        read(text, "r.xml", &mut results).unwrap();
+        let found: Vec<_> = results
+            .iter()
+            .map(|test| (test.name.as_str(), test.result.as_str(), test.message.as_str(), test.run_time_ms))
+            .collect();
+        assert_eq!(found, expected, "{text}");
+    }
+
+    #[test]
+    fn results_are_read_as_tools_write_them() {
+        check(
+            r#"<?xml version="1.0"?><testsuites><testsuite name="s" file="t.py">
+            <testcase classname="c" name="a" time="0.25"/>
+            <testcase name="b"><failure message="1 &lt; 2">trace</failure></testcase>
+            <testcase name="c" time="1,000.5"><error><![CDATA[boom & more]]></error></testcase>
+            <testcase name="d"><skipped/></testcase>
+            <testcase name="e"><failure>a &amp; b</failure></testcase>
+            </testsuite></testsuites>"#,
+            &[
+                ("a", "success", "", 250),
+                ("b", "failure", "1 < 2", 0),
+                ("c", "error", "boom & more", 1_000_500),
+                ("d", "skipped", "", 0),
+                ("e", "failure", "a & b", 0),
+            ],
+        );
+        check("<testcase name='alone'/>", &[("alone", "success", "", 0)]);
+    }
+
+    #[test]
+    fn the_file_of_a_suite_is_that_of_its_cases() {
+        let mut results = Vec::new();
+        let text = "<testsuite file='t.py'><testcase name='a'/><testcase name='b' file='u.py'/></testsuite>";
+        read(text, "r.xml", &mut results).unwrap();
+        let files: Vec<_> = results.iter().map(|test| test.file.as_deref()).collect();
+        assert_eq!(files, [Some("t.py"), Some("u.py")]);
+    }
+
+    #[test]
+    fn broken_text_is_an_error_and_never_a_panic() {
+        for text in ["<testsuite", "<a b=>", "]]>", "<!DOCTYPE x [<!ENTITY a 'b'>]><testcase name='&a;'/>"] {
+            let _ = read(text, "r.xml", &mut Vec::new());
+        }
+    }
+}

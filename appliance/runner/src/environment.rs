@@ -1,0 +1,168 @@
+//! The environment of a job's steps, and how the log shows it.
+//!
+//! Why: precedence is the part of the language that scripts rely on most and that is seen least.
+//! It is decided here, in pure code, once per job and once per step.
+//! Precedence, lowest first: the image's own, defaults, project and context variables (in the
+//! order given), built-in `CIRCLE_*`, the job's `environment`, the step's `environment`.
+//! Invariants: values are never interpolated; the listing shows no secret.
+//! Source: the built-in variables of the original service; those that it does not set on runners
+//! (`CIRCLE_PREVIOUS_BUILD_NUM`) are absent.
+
+use base::protocol::Assignment;
+use indexmap::IndexMap;
+use std::fmt::Write as _;
+
+/// Names and values, in the order they were first set.
+pub(crate) type Environment = IndexMap<String, String>;
+
+/// Where commands are searched when neither image nor job says otherwise.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Who the steps run as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Person {
+    /// Login name.
+    pub user: String,
+    /// Home folder, absolute.
+    pub home: String,
+}
+
+/// The variables that every job has, in alphabetical order.
+#[must_use]
+pub(crate) fn built_in(job: &Assignment) -> Environment {
+    let mut env = Environment::new();
+    let mut set = |name: &str, value: String| env.insert(name.to_owned(), value);
+    set("BASH_ENV", bash_env(job));
+    set("CI", "true".into());
+    set("CIRCLECI", "true".into());
+    if let Some(branch) = &job.vcs.branch {
+        set("CIRCLE_BRANCH", branch.clone());
+    }
+    set("CIRCLE_BUILD_NUM", job.job_number.to_string());
+    set("CIRCLE_BUILD_URL", job.build_url.clone());
+    set("CIRCLE_INTERNAL_TASK_DATA", format!("/tmp/circleci-task-{}", job.task));
+    set("CIRCLE_JOB", job.job_name.clone());
+    set("CIRCLE_NODE_INDEX", job.node_index.to_string());
+    set("CIRCLE_NODE_TOTAL", job.node_total.to_string());
+    set("CIRCLE_PIPELINE_ID", job.pipeline.to_string());
+    set("CIRCLE_PROJECT_ID", job.project.to_string());
+    set("CIRCLE_PROJECT_REPONAME", job.repo.name().to_owned());
+    set("CIRCLE_PROJECT_USERNAME", job.repo.org().to_owned());
+    set("CIRCLE_REPOSITORY_URL", job.vcs.repository_url.clone());
+    set("CIRCLE_SHA1", job.vcs.revision.clone());
+    set("CIRCLE_SHELL_ENV", bash_env(job));
+    if let Some(tag) = &job.vcs.tag {
+        set("CIRCLE_TAG", tag.clone());
+    }
+    set("CIRCLE_USERNAME", job.actor.clone());
+    set("CIRCLE_WORKFLOW_ID", job.workflow.to_string());
+    set("CIRCLE_WORKFLOW_JOB_ID", job.job.to_string());
+    set("CIRCLE_WORKFLOW_WORKSPACE_ID", job.workspace.to_string());
+    set("CIRCLE_WORKING_DIRECTORY", job.spec.working_directory.clone());
+    env
+}
+
+/// The file that bash reads before each step.
+#[must_use]
+pub(crate) fn bash_env(job: &Assignment) -> String {
+    format!("/tmp/.bash_env-{}-{}-build", job.job, job.node_index)
+}
+
+/// What every step of the job starts from.
+#[must_use]
+pub(crate) fn of_job(job: &Assignment, image: &Environment, person: &Person) -> Environment {
+    let mut env = Environment::from([("PATH".to_owned(), PATH.to_owned())]);
+    env.extend(image.clone());
+    env.insert("HOME".into(), person.home.clone());
+    env.insert("USER".into(), person.user.clone());
+    env.entry("LANG".into()).or_insert_with(|| "C.UTF-8".into());
+    env.extend(job.secrets.iter().map(|secret| (secret.name.clone(), secret.value.expose().to_owned())));
+    env.extend(built_in(job));
+    env.extend(job.spec.environment.clone());
+    env
+}
+
+/// The text of the step `Preparing environment variables`.
+#[must_use]
+pub(crate) fn listing(job: &Assignment) -> String {
+    let mut shown = built_in(job);
+    shown.extend(job.spec.environment.clone());
+    shown.sort_unstable_keys();
+    let mut text = String::from("Using build environment variables:\n");
+    for (name, value) in &shown {
+        let _ = writeln!(text, "  {name}={value}");
+    }
+    if !job.secrets.is_empty() {
+        text.push_str("\nUsing environment variables from project settings and/or contexts:\n");
+        let mut names: Vec<&str> = job.secrets.iter().map(|secret| secret.name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let _ = writeln!(text, "  {name}=**REDACTED**");
+        }
+        text.push_str("\nThe redacted variables listed above will be masked in run step output.\n");
+    }
+    text
+}
+
+/// `path` with a leading `~` replaced by the home folder, then relative to `base`.
+#[must_use]
+pub(crate) fn resolve(path: &str, home: &str, base: &str) -> String {
+    let path = match path.strip_prefix('~') {
+        Some("") => home.to_owned(),
+        Some(rest) if rest.starts_with('/') => format!("{home}{rest}"),
+        _ => path.to_owned(),
+    };
+    if path.starts_with('/') {
+        return path;
+    }
+    match path.trim_start_matches("./").trim_end_matches('/') {
+        "" | "." => base.to_owned(),
+        inner => format!("{}/{inner}", base.trim_end_matches('/')),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::examples;
+    use base::{protocol::Variable, secret::Secret};
+
+    fn check(path: &str, expected: &str) {
+        assert_eq!(resolve(path, "/home/circleci", "/home/circleci/project"), expected, "{path}");
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_working_directory_and_know_the_home() {
+        check("~", "/home/circleci");
+        check("~/x", "/home/circleci/x");
+        check("~other/x", "/home/circleci/project/~other/x");
+        check("/abs", "/abs");
+        check(".", "/home/circleci/project");
+        check("./sub/", "/home/circleci/project/sub");
+        check("sub", "/home/circleci/project/sub");
+    }
+
+    #[test]
+    fn the_job_overrides_what_is_built_in_and_that_overrides_secrets() {
+        let mut job = examples::assignment();
+        let secret = |name: &str, value: &str| Variable { name: name.into(), value: Secret::new(value) };
+        job.secrets = vec![secret("A", "project"), secret("A", "context"), secret("CI", "no"), secret("B", "s")];
+        let spec = std::sync::Arc::make_mut(&mut job.spec);
+        spec.environment = IndexMap::from([("B".into(), "job".into())]);
+        let person = Person { user: "root".into(), home: "/root".into() };
+        let image = Environment::from([("PATH".into(), "/opt/bin".into()), ("HOME".into(), "/".into())]);
+        let env = of_job(&job, &image, &person);
+        let values = ["A", "CI", "B", "PATH", "HOME"].map(|name| env[name].as_str());
+        assert_eq!(values, ["context", "true", "job", "/opt/bin", "/root"]);
+    }
+
+    #[test]
+    fn the_listing_shows_no_secret() {
+        let mut job = examples::assignment();
+        job.secrets = vec![Variable { name: "TOKEN".into(), value: Secret::new("hunter2") }];
+        let text = listing(&job);
+        assert!(text.contains("  TOKEN=**REDACTED**\n") && !text.contains("hunter2"), "{text}");
+        assert!(text.contains("  CIRCLE_JOB=build\n"), "{text}");
+    }
+}

@@ -1,0 +1,95 @@
+//! This machine, as the jobs of one runner share it: limits, control groups, ranges of ids.
+//!
+//! Invariants: no two living sandboxes have the same number; a number is free again only when
+//! its supervisor is gone, because until then its processes may live.
+
+use crate::{config::HostConfig, resources::Machine};
+use base::units::Bytes;
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Numbers that may be in use at one time: slots, and jobs whose sandboxes are being removed.
+const NUMBERS_MAX: u32 = 250;
+
+/// Why this machine cannot run jobs.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// No control groups.
+    #[error("could not prepare control groups for jobs")]
+    ControlGroups(#[source] sandbox::Error),
+    /// The folder of jobs cannot be used.
+    #[error("could not create {path}")]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// This machine.
+pub struct Host {
+    /// How jobs run here.
+    pub config: HostConfig,
+    pub(crate) groups: sandbox::cgroup::Base,
+    pub(crate) machine: Machine,
+    numbers: Mutex<BTreeSet<u32>>,
+}
+
+impl Host {
+    /// Looks at the machine and prepares it for jobs; safe to do again.
+    pub fn prepare(config: HostConfig) -> Result<Arc<Self>, HostError> {
+        let groups = sandbox::cgroup::Base::prepare("appliance-jobs").map_err(HostError::ControlGroups)?;
+        let jobs = config.data.join("jobs");
+        std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o700)
+            .create(&jobs)
+            .map_err(|source| HostError::Folder { path: jobs, source })?;
+        let machine = measure();
+        Ok(Arc::new(Self { config, groups, machine, numbers: Mutex::default() }))
+    }
+
+    /// Where the folders of jobs are.
+    #[must_use]
+    pub fn jobs(&self) -> PathBuf {
+        self.config.data.join("jobs")
+    }
+
+    /// A number that no living sandbox has; `wanted` if that is free.
+    pub(crate) fn number(self: &Arc<Self>, wanted: Option<u32>) -> Option<Number> {
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = wanted.into_iter().chain(0..NUMBERS_MAX).find(|number| !numbers.contains(number))?;
+        numbers.insert(free);
+        drop(numbers);
+        Some(Number { host: self.clone(), number: free })
+    }
+}
+
+/// A number held by one living sandbox.
+pub(crate) struct Number {
+    host: Arc<Host>,
+    number: u32,
+}
+
+impl Number {
+    pub(crate) const fn get(&self) -> u32 {
+        self.number
+    }
+}
+
+impl Drop for Number {
+    fn drop(&mut self) {
+        self.host.numbers.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
+    }
+}
+
+/// Processors and memory that this process may count on.
+fn measure() -> Machine {
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let info = rustix::system::sysinfo();
+    #[expect(clippy::useless_conversion, reason = "the width differs between targets")]
+    let memory = u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit));
+    Machine { cpus: u32::try_from(cpus).unwrap_or(1), memory: Bytes(memory) }
+}

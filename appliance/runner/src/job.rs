@@ -1,0 +1,332 @@
+//! One job, from its assignment to its end.
+//!
+//! The way: three things go on side by side: the walk through the steps, the delivery of what
+//! they tell, and the relay of output lengths from the supervisor. The walk never waits for the
+//! delivery.
+//! Invariants: whatever ends a runner leaves the job in a state from which [`Job::run`] goes on;
+//! a step that was begun is reported as begun before its program starts; a step of our own that
+//! was cut short is done again from its start.
+//! On failure: a lost supervisor ends the job as an infrastructure failure; a lost lease ends it
+//! without a word, because nobody wants to hear it.
+
+use crate::{
+    control_plane::{ControlPlane, Trouble},
+    environment::{self, Environment},
+    host::{Host, Number},
+    journal::{Entry, Journal, JournalError, Memory},
+    mask::Patterns,
+    outbox::{Delivered, Outbox},
+    spin_up::Stands,
+    supervised::{Gone, Supervised},
+    supervisor::wire::End,
+    walk::{Item, Walk},
+};
+use base::{
+    plan::Action,
+    protocol::{Assignment, Held, Progress},
+    state::{StepState, TaskOutcome},
+    time::Timestamp,
+};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+
+mod ending;
+mod program;
+
+pub(crate) use program::Program;
+
+/// What the control side wants of a running job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// To go on.
+    #[default]
+    Run,
+    /// To stop, and to report it.
+    Cancel,
+    /// To be killed and forgotten.
+    Forget,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StepEnd {
+    pub(crate) state: StepState,
+    pub(crate) exit_code: Option<i32>,
+}
+
+impl StepEnd {
+    pub(crate) const fn success() -> Self {
+        Self { state: StepState::Success, exit_code: None }
+    }
+
+    const fn failed() -> Self {
+        Self { state: StepState::Failed, exit_code: None }
+    }
+}
+
+/// Why a step could not be done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StepError {
+    /// For a reason that the log tells; the job fails.
+    #[error("{0}")]
+    Failed(String),
+    /// For a reason of this machine; the job may succeed elsewhere or later.
+    #[error("{0}")]
+    Infrastructure(String),
+    /// The supervisor is gone.
+    #[error(transparent)]
+    Gone(#[from] Gone),
+}
+
+impl From<Trouble> for StepError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Rejected { message } => Self::Failed(message),
+            other => Self::Infrastructure(other.told()),
+        }
+    }
+}
+
+/// A job on its way.
+pub(crate) struct Job<C> {
+    pub(crate) host: Arc<Host>,
+    pub(crate) control: Arc<C>,
+    pub(crate) assignment: Assignment,
+    pub(crate) supervised: Supervised,
+    pub(crate) outbox: Outbox,
+    pub(crate) number: Number,
+    orders: watch::Receiver<Order>,
+    state: Mutex<State>,
+}
+
+/// What is learned on the way.
+#[derive(Default)]
+struct State {
+    stands: Option<Stands>,
+    /// Steps in the background that have not ended.
+    beside: Vec<u32>,
+    peak_memory: Option<u64>,
+    /// For people: why it failed.
+    message: Option<String>,
+    /// Ended before its walk was over.
+    cut: Option<TaskOutcome>,
+}
+
+/// Why a job could not be taken up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TakeUpError {
+    /// Its journal cannot be used.
+    #[error("could not take up the job")]
+    Journal(#[from] JournalError),
+    /// More sandboxes live than there are ids for.
+    #[error("no range of ids is free for another sandbox")]
+    Numbers,
+}
+
+impl<C: ControlPlane> Job<C> {
+    /// Takes up a job, new or begun before, whose supervisor lives. Also tells how far it had come.
+    pub(crate) fn take_up(
+        host: Arc<Host>,
+        control: Arc<C>,
+        assignment: Assignment,
+        supervised: Supervised,
+        orders: watch::Receiver<Order>,
+    ) -> Result<(Self, Memory), TakeUpError> {
+        let (mut journal, memory) = Journal::open(&supervised.folder().journal())?;
+        let number = host.number(memory.number).ok_or(TakeUpError::Numbers)?;
+        if memory.number.is_none() {
+            journal.append(&Entry::Number(number.get()))?;
+        }
+        let patterns = Patterns::new(assignment.secrets.iter().map(|secret| secret.value.expose()));
+        let held = Held { task: assignment.task, fence: assignment.fence };
+        let outbox = Outbox::new(supervised.folder().clone(), held, patterns, journal, &memory);
+        let state = Mutex::new(State { stands: memory.stands.clone(), ..State::default() });
+        Ok((Self { host, control, assignment, supervised, outbox, number, orders, state }, memory))
+    }
+
+    /// Runs the job to its end, or goes on with it where `memory` says.
+    pub(crate) async fn run(&self, memory: &Memory) -> Delivered {
+        let told = memory.reports.iter().any(|report| matches!(report, Progress::Ended { .. }));
+        let work = async {
+            if !told {
+                self.walk(memory).await;
+            }
+            std::future::pending::<Delivered>().await
+        };
+        let mut orders = self.orders.clone();
+        let delivered = tokio::select! {
+            delivered = self.outbox.deliver(&*self.control) => delivered,
+            never = work => never,
+            never = self.relay() => never,
+            _ = orders.wait_for(|order| *order == Order::Forget) => Delivered::Lost,
+        };
+        self.supervised.finish().await;
+        if let Err(error) = self.supervised.folder().remove() {
+            tracing::warn!(%error, "a job's folder stays behind");
+        }
+        delivered
+    }
+
+    /// Passes on how far the supervisor has come with the output.
+    async fn relay(&self) -> Delivered {
+        let mut changes = self.supervised.changes();
+        loop {
+            let outputs: Vec<_> = changes.borrow_and_update().outputs.iter().map(|(s, l)| (*s, *l)).collect();
+            for (step, length) in outputs {
+                if length > self.outbox.length(step) {
+                    self.outbox.grown(step, length);
+                }
+            }
+            if changes.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// Goes through the steps that are left and reports the end.
+    async fn walk(&self, memory: &Memory) {
+        let steps = &self.assignment.spec.steps;
+        let mut walk = Walk::default();
+        let mut open = std::collections::VecDeque::from(walk.replay(steps, &memory.reports));
+        self.remember_background(&memory.reports);
+        if memory.halted {
+            walk.halt();
+        }
+        if memory.reports.is_empty() {
+            self.outbox.report(Progress::Started { at: now() });
+        }
+        loop {
+            let resumed = !open.is_empty();
+            let Some((number, item)) = open.pop_front().or_else(|| walk.next(steps)) else { break };
+            if !resumed {
+                self.begin_step(number, &item);
+            }
+            let end = self.perform(number, &item, resumed).await;
+            if let Some(end) = end {
+                self.end_step(number, &end);
+                walk.ended(number, end.state);
+            }
+            self.end_background_steps();
+            if self.state().cut.is_some() {
+                break;
+            }
+            if self.supervised.view().halted && !memory.halted {
+                self.outbox.note(&Entry::Halted);
+                walk.halt();
+            }
+        }
+        self.end(walk.outcome()).await;
+    }
+
+    fn begin_step(&self, number: u32, item: &Item<'_>) {
+        let name = self.outbox.masked(item.name());
+        let background = item.is_background();
+        if background {
+            self.state().beside.push(number);
+        }
+        self.outbox.report(Progress::StepStarted { step: number, name, at: now(), background });
+    }
+
+    pub(crate) fn end_step(&self, number: u32, end: &StepEnd) {
+        self.outbox.report(Progress::StepEnded {
+            step: number,
+            state: end.state,
+            exit_code: end.exit_code,
+            at: now(),
+            output_bytes: self.outbox.length(number),
+        });
+    }
+
+    /// Does one item, unless the job is stopped meanwhile. `None` for a step that goes on in the
+    /// background.
+    async fn perform(&self, number: u32, item: &Item<'_>, resumed: bool) -> Option<StepEnd> {
+        let work = async {
+            if resumed {
+                self.end_cut_short(number, item).await?;
+            }
+            match item {
+                Item::SpinUp => self.spin_up().await.map(Some),
+                Item::Environment => {
+                    if self.outbox.length(number) == 0 {
+                        self.outbox.say(number, &environment::listing(&self.assignment));
+                    }
+                    Ok(Some(StepEnd::success()))
+                }
+                Item::Step(step) => self.act(number, &step.action).await,
+            }
+        };
+        let done = tokio::select! {
+            done = work => done,
+            end = self.stopped() => return Some(end),
+        };
+        match done {
+            Ok(end) => end,
+            Err(StepError::Failed(message)) => {
+                self.outbox.say(number, &format!("{message}\n"));
+                self.state().message.get_or_insert(message);
+                Some(StepEnd::failed())
+            }
+            Err(StepError::Infrastructure(message)) => Some(self.break_off(number, message)),
+            Err(StepError::Gone(gone)) => Some(self.break_off(number, gone.to_string())),
+        }
+    }
+
+    async fn act(&self, number: u32, action: &Action) -> Result<Option<StepEnd>, StepError> {
+        match action {
+            Action::Run(command) => return self.run_command(number, command).await,
+            Action::Checkout { path } => self.checkout(number, path).await?,
+            Action::SaveCache { key, paths } => self.save_cache(number, key, paths).await?,
+            Action::RestoreCache { keys } => self.restore_cache(number, keys).await?,
+            Action::PersistToWorkspace { root, paths } => self.persist(number, root, paths).await?,
+            Action::AttachWorkspace { at } => self.attach(number, at).await?,
+            Action::StoreArtifacts { path, destination } => {
+                self.store_artifacts(number, path, destination.as_deref()).await?;
+            }
+            Action::StoreTestResults { path } => self.store_test_results(number, path).await?,
+            Action::Unsupported { message } => return Err(StepError::Failed(message.clone())),
+            Action::Ignored { message } => self.outbox.say(number, &format!("{message}\n")),
+        }
+        Ok(Some(StepEnd::success()))
+    }
+
+    fn break_off(&self, number: u32, message: String) -> StepEnd {
+        self.outbox.say(number, &format!("The job cannot go on: {message}\n"));
+        let mut state = self.state();
+        state.message = Some(message);
+        state.cut = Some(TaskOutcome::InfrastructureFail);
+        StepEnd::failed()
+    }
+
+    /// Remembers a run's end for the end of the job.
+    pub(crate) fn learn(&self, end: &End) {
+        let mut state = self.state();
+        state.peak_memory = state.peak_memory.max(end.used.memory_peak.map(|peak| peak.0));
+    }
+
+    /// Remembers the sandbox.
+    pub(crate) fn stand(&self, stands: Stands) {
+        self.outbox.note(&Entry::Stands(stands.clone()));
+        self.state().stands = Some(stands);
+    }
+
+    /// What steps need to know of the sandbox.
+    pub(crate) fn stands(&self) -> Result<Stands, StepError> {
+        let stands = self.state().stands.clone();
+        stands.ok_or_else(|| StepError::Infrastructure("the sandbox does not stand".into()))
+    }
+
+    /// The environment that each step starts from.
+    pub(crate) fn step_environment(&self, stands: &Stands) -> Environment {
+        environment::of_job(&self.assignment, &stands.image, &stands.person())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The time of this machine's clock.
+pub(crate) fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,126 @@
+//! How a job is stopped, what becomes of its background steps, and its last report.
+
+use super::{Job, Order, StepEnd, StepError, now};
+use crate::{
+    control_plane::ControlPlane,
+    supervised::Gone,
+    supervisor::wire::{How, Request, RunId, View},
+    walk::Item,
+};
+use base::{
+    protocol::Progress,
+    state::{StepState, TaskOutcome},
+};
+use std::time::Duration;
+
+/// What a canceled job's programs have to put things in order.
+const CANCEL_GRACE: Duration = Duration::from_secs(10);
+
+/// What background steps have at the job's end.
+const BACKGROUND_GRACE: Duration = Duration::from_millis(500);
+
+/// The supervisor keeps the job's time; this is for a step of our own that hangs meanwhile.
+const OVERTIME_GRACE: Duration = Duration::from_secs(5);
+
+impl<C: ControlPlane> Job<C> {
+    /// Ends when the job is to stop, and then stops it.
+    pub(super) async fn stopped(&self) -> StepEnd {
+        let mut orders = self.orders.clone();
+        let outcome = tokio::select! {
+            _ = orders.wait_for(|order| *order == Order::Cancel) => TaskOutcome::Canceled,
+            () = tokio::time::sleep(self.assignment.runtime_max + OVERTIME_GRACE) => TaskOutcome::TimedOut,
+        };
+        // A supervisor that is gone has stopped everything.
+        let _ = self.stop_all(CANCEL_GRACE).await;
+        self.state().cut = Some(outcome);
+        let state = if outcome == TaskOutcome::Canceled { StepState::Canceled } else { StepState::TimedOut };
+        StepEnd { state, exit_code: None }
+    }
+
+    /// Ends every run and waits until all have ended.
+    async fn stop_all(&self, grace: Duration) -> Result<(), Gone> {
+        for run in living(&self.supervised.view(), |_| true) {
+            self.supervised.ask(&Request::Stop { run, grace }).await?;
+        }
+        self.supervised.until(|view| living(view, |_| true).is_empty().then_some(())).await
+    }
+
+    /// A step of our own that was begun by a runner before us is done again; what is left of it
+    /// must not be in the way.
+    pub(super) async fn end_cut_short(&self, number: u32, item: &Item<'_>) -> Result<(), StepError> {
+        if matches!(item, Item::Step(step) if matches!(step.action, base::plan::Action::Run(_))) {
+            return Ok(());
+        }
+        let of_step = |run: RunId| run.step == number;
+        for run in living(&self.supervised.view(), of_step) {
+            self.supervised.ask(&Request::Stop { run, grace: Duration::ZERO }).await?;
+        }
+        Ok(self.supervised.until(|view| living(view, of_step).is_empty().then_some(())).await?)
+    }
+
+    /// Steps in the background that were begun before and not ended.
+    pub(super) fn remember_background(&self, reports: &[Progress]) {
+        let mut state = self.state();
+        for report in reports {
+            match report {
+                Progress::StepStarted { step, background: true, .. } => state.beside.push(*step),
+                Progress::StepEnded { step, .. } => state.beside.retain(|other| other != step),
+                _ => {}
+            }
+        }
+    }
+
+    /// Reports background steps that have ended by themselves.
+    pub(super) fn end_background_steps(&self) {
+        let view = self.supervised.view();
+        let beside = self.state().beside.clone();
+        for step in beside {
+            if let Some(Some(end)) = view.runs.get(&RunId { step, nth: 0 }) {
+                self.end_background_step(step, &end.how);
+            }
+        }
+    }
+
+    fn end_background_step(&self, step: u32, how: &How) {
+        let (state, exit_code) = match how {
+            How::Code(0) => (StepState::Success, Some(0)),
+            How::Code(code) => (StepState::Failed, Some(*code)),
+            How::Signal(signal) => (StepState::Failed, Some(128 + signal)),
+            // Ended with its job, as such a step is meant to.
+            How::Stopped => (StepState::Success, None),
+            How::Idle | How::Overtime => (StepState::TimedOut, None),
+            How::NotStarted { message } => {
+                self.outbox.say(step, &format!("{message}\n"));
+                (StepState::Failed, None)
+            }
+            How::Lost => (StepState::Failed, None),
+        };
+        // The relay may be a moment behind.
+        if let Some(length) = self.supervised.view().outputs.get(&step) {
+            self.outbox.grown(step, *length);
+        }
+        self.state().beside.retain(|other| *other != step);
+        self.end_step(step, &StepEnd { state, exit_code });
+    }
+
+    /// Ends what still runs and reports the end of the task.
+    pub(super) async fn end(&self, walked: TaskOutcome) {
+        let _ = self.stop_all(BACKGROUND_GRACE).await;
+        self.end_background_steps();
+        let left = std::mem::take(&mut self.state().beside);
+        for step in left {
+            self.end_step(step, &StepEnd { state: StepState::Canceled, exit_code: None });
+        }
+        let state = self.state();
+        let outcome = state.cut.unwrap_or(walked);
+        let (message, peak_memory) = (state.message.clone(), state.peak_memory);
+        drop(state);
+        let message = message.map(|text| self.outbox.masked(&text));
+        self.outbox.report(Progress::Ended { outcome, message, peak_memory, at: now() });
+    }
+}
+
+fn living(view: &View, which: impl Fn(RunId) -> bool) -> Vec<RunId> {
+    let ends = view.runs.iter().filter(|(run, end)| end.is_none() && which(**run));
+    ends.map(|(run, _)| *run).collect()
+}

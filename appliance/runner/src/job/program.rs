@@ -1,0 +1,142 @@
+//! Starting programs inside the job and learning their ends.
+
+use super::{Job, StepEnd, StepError};
+use crate::{
+    control_plane::{ControlPlane, Trouble},
+    environment::Environment,
+    outbox::Patience,
+    spin_up::{AGENT, Stands},
+    supervised::Gone,
+    supervisor::wire::{End, Exec, How, Request, RunId},
+};
+use base::{secret::Secret, state::{StepState, TaskOutcome}};
+use std::{future::Future, path::PathBuf, time::Duration};
+
+/// A program of a step.
+pub(crate) struct Program {
+    pub(crate) args: Vec<String>,
+    pub(crate) env: Environment,
+    pub(crate) cwd: String,
+    pub(crate) stdin: Option<PathBuf>,
+    pub(crate) stdout: Option<PathBuf>,
+    pub(crate) idle: Option<Duration>,
+}
+
+impl<C: ControlPlane> Job<C> {
+    /// Starts this program's agent inside the job, or what the agent is to run.
+    pub(crate) async fn start(&self, run: RunId, program: Program, stands: &Stands) -> Result<(), Gone> {
+        let env = program.env.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
+        let exec = Exec {
+            run,
+            program: AGENT.into(),
+            args: program.args,
+            env,
+            cwd: program.cwd,
+            user: stands.user.clone(),
+            stdin: program.stdin,
+            stdout: program.stdout,
+            idle_ms: program.idle.map(|idle| u64::try_from(idle.as_millis()).unwrap_or(u64::MAX)),
+        };
+        self.supervised.ask(&Request::Exec(Box::new(exec))).await
+    }
+
+    /// Waits for the end of a run.
+    pub(crate) async fn ended(&self, run: RunId) -> Result<End, Gone> {
+        let (end, length) = self
+            .supervised
+            .until(|view| view.runs.get(&run)?.clone().map(|end| (end, view.outputs.get(&run.step).copied())))
+            .await?;
+        // The relay may be a moment behind.
+        self.outbox.grown(run.step, length.unwrap_or(0));
+        self.learn(&end);
+        Ok(end)
+    }
+
+    /// The latest run of a step, if it has one.
+    pub(crate) fn latest_run(&self, step: u32) -> Option<RunId> {
+        self.supervised.view().runs.keys().filter(|run| run.step == step).max().copied()
+    }
+
+    /// Runs the agent with `args` in the working directory, and fails with the step unless it succeeds.
+    pub(crate) async fn agent(
+        &self,
+        step: u32,
+        args: Vec<String>,
+        stdin: Option<PathBuf>,
+        stdout: Option<PathBuf>,
+    ) -> Result<(), StepError> {
+        let stands = self.stands()?;
+        let run = self.latest_run(step).map_or(RunId { step, nth: 0 }, |run| RunId { nth: run.nth + 1, ..run });
+        let env = self.step_environment(&stands);
+        let cwd = stands.working_directory.clone();
+        self.start(run, Program { args, env, cwd, stdin, stdout, idle: None }, &stands).await?;
+        let end = self.ended(run).await?;
+        match end.how {
+            How::Code(0) => Ok(()),
+            _ => match self.judge(step, &end) {
+                StepEnd { state: StepState::TimedOut, .. } => Err(StepError::Failed("the job ran out of time".into())),
+                _ => Err(StepError::Failed("the step could not be done".into())),
+            },
+        }
+    }
+
+    /// What a run's end means for its step; tells it in the log.
+    pub(crate) fn judge(&self, step: u32, end: &End) -> StepEnd {
+        if end.oom_kills > 0 && !matches!(end.how, How::Code(0)) {
+            self.tell_out_of_memory(step, end);
+        }
+        let exited = |code: i32| {
+            if code != 0 {
+                self.outbox.say(step, &format!("\nExited with code exit status {code}\n"));
+            }
+            let state = if code == 0 { StepState::Success } else { StepState::Failed };
+            StepEnd { state, exit_code: Some(code) }
+        };
+        match &end.how {
+            How::Code(code) => exited(*code),
+            How::Signal(signal) => exited(128 + signal),
+            How::Idle => StepEnd { state: StepState::TimedOut, exit_code: None },
+            How::Overtime => {
+                self.outbox.say(step, "\nThe job ran longer than it may and was stopped\n");
+                let mut state = self.state();
+                state.cut = Some(TaskOutcome::TimedOut);
+                state.message = Some("the job ran longer than it may".into());
+                StepEnd { state: StepState::TimedOut, exit_code: None }
+            }
+            How::Stopped => StepEnd { state: StepState::Canceled, exit_code: None },
+            How::NotStarted { message } => {
+                self.outbox.say(step, &format!("{message}\n"));
+                StepEnd { state: StepState::Failed, exit_code: None }
+            }
+            How::Lost => {
+                self.break_off(step, "the job's sandbox was lost".into())
+            }
+        }
+    }
+
+    fn tell_out_of_memory(&self, step: u32, end: &End) {
+        let figure = |bytes: Option<base::units::Bytes>| bytes.map_or_else(|| "unknown".to_owned(), |b| b.to_string());
+        let message = format!(
+            "Out of memory: the kernel ended {} of the job's processes. The limit is {}, the peak was {}; use a larger resource_class or run less at one time",
+            end.oom_kills,
+            figure(end.used.memory_limit),
+            figure(end.used.memory_peak),
+        );
+        self.outbox.say(step, &format!("\n{message}\n"));
+        self.state().message.get_or_insert(message);
+    }
+
+    /// Asks the control side, again and again while it cannot be reached.
+    pub(crate) async fn persist_in_asking<T, F>(&self, ask: impl Fn() -> F) -> Result<T, StepError>
+    where
+        F: Future<Output = Result<T, Trouble>> + Send,
+    {
+        let mut patience = Patience::default();
+        loop {
+            match ask().await {
+                Err(trouble @ Trouble::Link { .. }) => patience.wait(&trouble).await,
+                other => return other.map_err(StepError::from),
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What a runner must remember of a job to go on with it after a restart.
+//!
+//! Why a list of lines: each entry is one append, which a killed process either made or did not;
+//! nothing is ever rewritten.
+//! Invariants: a report is in the journal before it is sent, so that its number never names
+//! anything else; a torn last line is passed over.
+//! Durability: no `fsync`; see [`crate::folder`].
+
+use crate::folder::private;
+use base::protocol::Progress;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+};
+
+/// Why the journal could not be used.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {attempt} the journal {path}")]
+pub(crate) struct JournalError {
+    attempt: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// One thing to remember.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Entry {
+    /// The next report.
+    Report(Progress),
+    /// The control side has every report before this number.
+    ReportsTaken(u64),
+    /// The control side has a step's output before this offset.
+    OutputTaken(u32, u64),
+    /// The sandbox stands, and this is what steps need to know of it.
+    Stands(crate::spin_up::Stands),
+    /// The job's range of ids and its address.
+    Number(u32),
+    /// The job asked to go no further.
+    Halted,
+}
+
+/// What the entries of a journal add up to.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Memory {
+    /// Every report made.
+    pub reports: Vec<Progress>,
+    /// How many of them were taken.
+    pub reports_taken: u64,
+    /// Output taken, by step.
+    pub output_taken: BTreeMap<u32, u64>,
+    /// The sandbox, once it stood.
+    pub stands: Option<crate::spin_up::Stands>,
+    /// The job's range of ids and its address.
+    pub number: Option<u32>,
+    /// The job was halted.
+    pub halted: bool,
+}
+
+/// An open journal.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    path: PathBuf,
+    file: File,
+}
+
+impl Journal {
+    /// Opens the journal at `path`, new or not, and reads what it holds.
+    pub(crate) fn open(path: &Path) -> Result<(Self, Memory), JournalError> {
+        let failed = |attempt| move |source| JournalError { attempt, path: path.to_owned(), source };
+        let mut file = private(path).map_err(failed("open"))?;
+        let (memory, torn) = read(path).map_err(failed("read"))?;
+        if torn {
+            file.write_all(b"\n").map_err(failed("append to"))?;
+        }
+        Ok((Self { path: path.to_owned(), file }, memory))
+    }
+
+    /// Adds an entry.
+    pub(crate) fn append(&mut self, entry: &Entry) -> Result<(), JournalError> {
+        let failed = |source| JournalError { attempt: "append to", path: self.path.clone(), source };
+        let mut line = serde_json::to_vec(entry).map_err(|error| failed(error.into()))?;
+        line.push(b'\n');
+        self.file.write_all(&line).map_err(failed)
+    }
+}
+
+/// The sum of all whole lines, and whether the last line is torn.
+fn read(path: &Path) -> io::Result<(Memory, bool)> {
+    let mut reader = BufReader::new(File::open(path)?);
+    let mut memory = Memory::default();
+    let mut line = Vec::new();
+    let mut torn = false;
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        torn = line.last() != Some(&b'\n');
+        if let Ok(entry) = serde_json::from_slice(&line) {
+            memory.add(entry);
+        }
+        line.clear();
+    }
+    Ok((memory, torn))
+}
+
+impl Memory {
+    fn add(&mut self, entry: Entry) {
+        match entry {
+            Entry::Report(progress) => self.reports.push(progress),
+            Entry::ReportsTaken(count) => self.reports_taken = self.reports_taken.max(count),
+            Entry::OutputTaken(step, offset) => {
+                self.output_taken.insert(step, offset);
+            }
+            Entry::Stands(stands) => self.stands = Some(stands),
+            Entry::Number(number) => self.number = Some(number),
+            Entry::Halted => self.halted = true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::time::Timestamp;
+    use std::fs;
+
+    fn reopened(path: &Path) -> Memory {
+        Journal::open(path).unwrap().1
+    }
+
+    #[test]
+    fn a_cut_at_any_byte_leaves_the_entries_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let (mut journal, empty) = Journal::open(&path).unwrap();
+        assert_eq!(empty, Memory::default());
+        let started = Progress::Started { at: Timestamp(5) };
+        journal.append(&Entry::Report(started.clone())).unwrap();
+        let first = fs::read(&path).unwrap().len();
+        journal.append(&Entry::OutputTaken(2, 100)).unwrap();
+        let whole = fs::read(&path).unwrap();
+        for cut in first..whole.len() {
+            fs::write(&path, &whole[..cut]).unwrap();
+            let (mut journal, memory) = Journal::open(&path).unwrap();
+            assert_eq!(memory.reports, std::slice::from_ref(&started), "cut at {cut}");
+            journal.append(&Entry::ReportsTaken(1)).unwrap();
+            assert_eq!(reopened(&path).reports_taken, 1, "cut at {cut}");
+        }
+    }
+}

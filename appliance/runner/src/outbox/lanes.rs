@@ -1,0 +1,212 @@
+//! The two lanes on which reports and output leave.
+
+use super::{Outbox, Output, State};
+use crate::{
+    control_plane::{ControlPlane, Trouble},
+    journal::Entry,
+};
+use base::{
+    limits::OUTPUT_FRAME_MAX,
+    protocol::{Progress, Refusal, Report},
+};
+use bytes::Bytes;
+use std::{fs::File, io, os::unix::fs::FileExt, time::Duration};
+use tokio::{sync::watch, time::Instant};
+
+/// Reports in one request; test results may be large, and a request should not be.
+const REPORTS_AT_ONCE: usize = 64;
+
+/// Frames that are not full leave at most this often: a flood then goes in few full frames, while
+/// a single line leaves at once.
+const FRAME_SPACING: Duration = Duration::from_millis(2);
+
+/// The first wait after a failure of the link, doubled up to the longest.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_LONGEST: Duration = Duration::from_secs(5);
+
+/// How a delivery ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivered {
+    /// The control side knows the end of the task.
+    All,
+    /// The task is not this runner's any more.
+    Lost,
+}
+
+impl Outbox {
+    /// Delivers until the end of the task was taken or the task was lost.
+    pub(crate) async fn deliver(&self, control: &impl ControlPlane) -> Delivered {
+        tokio::select! {
+            end = self.deliver_reports(control) => end,
+            end = self.deliver_output(control) => end,
+        }
+    }
+
+    async fn deliver_reports(&self, control: &impl ControlPlane) -> Delivered {
+        let mut changes = self.changed.subscribe();
+        let mut patience = Patience::default();
+        loop {
+            let Some(report) = self.reports_due() else {
+                changed(&mut changes).await;
+                continue;
+            };
+            let next = report.first + report.progress.len() as u64;
+            let ended = matches!(report.progress.last(), Some(Progress::Ended { .. }));
+            match control.report(&report).await {
+                Ok(()) => {
+                    patience = Patience::default();
+                    self.reports_taken(next);
+                    if ended {
+                        return Delivered::All;
+                    }
+                }
+                // Taken before, and the answer was lost.
+                Err(Trouble::Refused(Refusal::Gap { expected })) if expected > report.first => {
+                    let all = ended && expected >= next;
+                    self.reports_taken(expected);
+                    if all {
+                        return Delivered::All;
+                    }
+                }
+                // Its end is sent again once the output was.
+                Err(Trouble::Refused(Refusal::OutputMissing { step, expected })) => {
+                    self.output_taken(step, expected);
+                }
+                Err(trouble) if is_final(&trouble) => {
+                    tracing::warn!(task = %self.held.task, error = trouble.told(), "the task is given up");
+                    return Delivered::Lost;
+                }
+                Err(trouble) => patience.wait(&trouble).await,
+            }
+        }
+    }
+
+    async fn deliver_output(&self, control: &impl ControlPlane) -> Delivered {
+        let mut changes = self.changed.subscribe();
+        let mut patience = Patience::default();
+        let mut last = Instant::now() - FRAME_SPACING;
+        loop {
+            let Some((step, output)) = self.output_due() else {
+                changed(&mut changes).await;
+                continue;
+            };
+            if output.length - output.taken < OUTPUT_FRAME_MAX as u64 {
+                tokio::time::sleep_until(last + FRAME_SPACING).await;
+            }
+            let frame = match self.frame(step, output.taken) {
+                Ok(frame) => frame,
+                Err(error) => {
+                    tracing::error!(task = %self.held.task, step, %error, "spooled output is lost");
+                    self.output_taken(step, output.length);
+                    continue;
+                }
+            };
+            last = Instant::now();
+            let end = output.taken + frame.len() as u64;
+            match control.output(self.held, step, output.taken, frame).await {
+                Ok(()) => {
+                    patience = Patience::default();
+                    self.output_taken(step, end);
+                }
+                Err(Trouble::Refused(Refusal::Gap { expected })) if expected != output.taken => {
+                    self.output_taken(step, expected);
+                }
+                Err(Trouble::Rejected { message }) => {
+                    tracing::error!(task = %self.held.task, step, message, "step output was rejected");
+                    self.output_taken(step, output.length);
+                }
+                Err(trouble) if is_final(&trouble) => return Delivered::Lost,
+                Err(trouble) => patience.wait(&trouble).await,
+            }
+        }
+    }
+
+    /// The reports that may leave now: up to the first whose step has output still here.
+    fn reports_due(&self) -> Option<Report> {
+        let state = self.state();
+        let due = state.reports.iter().take_while(|progress| state.may_leave(progress));
+        let progress: Vec<Progress> = due.take(REPORTS_AT_ONCE).cloned().collect();
+        let first = state.first;
+        drop(state);
+        let (task, fence) = (self.held.task, self.held.fence);
+        (!progress.is_empty()).then_some(Report { task, fence, first, progress })
+    }
+
+    fn reports_taken(&self, next: u64) {
+        let mut state = self.state();
+        let count = usize::try_from(next.saturating_sub(state.first)).unwrap_or(usize::MAX);
+        let count = count.min(state.reports.len());
+        state.reports.drain(..count);
+        state.first += count as u64;
+        let first = state.first;
+        state.note(&Entry::ReportsTaken(first));
+    }
+
+    fn output_due(&self) -> Option<(u32, Output)> {
+        let state = self.state();
+        state.outputs.iter().find(|(_, output)| output.taken < output.length).map(|(step, output)| (*step, *output))
+    }
+
+    fn output_taken(&self, step: u32, offset: u64) {
+        let mut state = self.state();
+        let output = state.outputs.entry(step).or_default();
+        output.taken = offset.min(output.length);
+        let taken = output.taken;
+        state.note(&Entry::OutputTaken(step, taken));
+        drop(state);
+        // The end of the step may have waited for this.
+        self.wake();
+    }
+
+    fn frame(&self, step: u32, offset: u64) -> io::Result<Bytes> {
+        let mut frame = vec![0; OUTPUT_FRAME_MAX];
+        let length = File::open(self.folder.output(step))?.read_at(&mut frame, offset)?;
+        if length == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        frame.truncate(length);
+        Ok(frame.into())
+    }
+}
+
+impl State {
+    fn may_leave(&self, progress: &Progress) -> bool {
+        match progress {
+            Progress::StepEnded { step, output_bytes, .. } => {
+                self.outputs.get(step).map_or(0, |output| output.taken) >= *output_bytes
+            }
+            _ => true,
+        }
+    }
+}
+
+/// Asking again cannot help.
+fn is_final(trouble: &Trouble) -> bool {
+    matches!(
+        trouble,
+        Trouble::Refused(Refusal::Fenced | Refusal::Gap { .. }) | Trouble::Rejected { .. }
+    )
+}
+
+async fn changed(changes: &mut watch::Receiver<u64>) {
+    // The sender lives in the outbox itself and cannot be gone.
+    let _ = changes.changed().await;
+}
+
+/// Waits ever longer between tries.
+#[derive(Default)]
+pub(crate) struct Patience {
+    tries: u32,
+}
+
+impl Patience {
+    /// Waits after a try that failed.
+    pub(crate) async fn wait(&mut self, trouble: &Trouble) {
+        if self.tries == 0 {
+            tracing::warn!(error = trouble.told(), "the control plane does not answer; going on without it");
+        }
+        let wait = RETRY_FIRST.saturating_mul(1 << self.tries.min(16)).min(RETRY_LONGEST);
+        self.tries += 1;
+        tokio::time::sleep(wait).await;
+    }
+}

@@ -1,0 +1,251 @@
+//! The first step of every job: its sandbox.
+//!
+//! Invariants: nothing that the job wrote is read out here; what later steps need to know of the
+//! sandbox is one value, [`Stands`], kept in the journal.
+//! On failure: what the configuration asks for and this place does not have fails the job with the
+//! remedy; what this machine could not do is an infrastructure failure and is tried anew.
+
+use crate::{
+    config::SiteNetwork,
+    control_plane::ControlPlane,
+    environment::{Environment, Person},
+    job::{Job, StepEnd, StepError},
+    resources::{self, Limits},
+    supervisor::wire::{self, Request},
+};
+use base::{
+    plan::{DockerImage, Executor},
+    protocol::{Assignment, NetworkPolicy},
+};
+use sandbox::{Bind, Bridge, HostRoot, IdRange, Network, Root, Spec, Storage, User};
+use serde::{Deserialize, Serialize};
+use std::{fmt::Write as _, net::Ipv4Addr, path::PathBuf};
+
+pub(crate) mod image;
+
+/// Where the job sees its scripts and the doorbell.
+pub(crate) const DOOR: &str = "/run/circleci";
+
+/// Where the job sees this program.
+pub(crate) const AGENT: &str = "/usr/local/bin/circleci-agent";
+
+/// Home of the user of `machine` jobs, as on the original service.
+const HOME: &str = "/home/circleci";
+
+/// Ids of one job: a whole system's.
+const IDS: u32 = 65536;
+
+/// What steps need to know of the sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stands {
+    /// Who runs the steps.
+    pub user: User,
+    /// The environment that the image brings.
+    pub image: Environment,
+    /// Absolute, inside.
+    pub working_directory: String,
+}
+
+impl Stands {
+    /// Login and home of the one who runs the steps.
+    #[must_use]
+    pub(crate) fn person(&self) -> Person {
+        Person { user: self.user.name.clone(), home: self.user.home.clone() }
+    }
+}
+
+/// A root file system and what comes with it.
+pub(crate) struct Prepared {
+    pub(crate) root: Root,
+    pub(crate) user: User,
+    pub(crate) image: Environment,
+    /// Program and arguments that the image insists on running beside the steps.
+    pub(crate) entry: Option<Vec<String>>,
+    /// What step 0 tells about it.
+    pub(crate) told: String,
+}
+
+impl<C: ControlPlane> Job<C> {
+    /// Makes the sandbox, tells about it in step 0, and remembers it.
+    pub(crate) async fn spin_up(&self) -> Result<StepEnd, StepError> {
+        let class = self.assignment.spec.resource_class.as_deref();
+        let limits = resources::limits(&self.assignment.spec.executor, class, self.host.machine)
+            .map_err(|error| StepError::Failed(error.to_string()))?;
+        let prepared = self.prepare_root().await?;
+        let (network, note) = network(&self.assignment.network, &self.host.config.network, self.number.get());
+        let spec = self.sandbox_spec(&prepared, limits, network);
+        let create = wire::Create {
+            spec,
+            secrets: self.assignment.secrets.iter().map(|secret| secret.value.clone()).collect(),
+            runtime_max: self.assignment.runtime_max,
+        };
+        self.supervised.ask(&Request::Create(Box::new(create))).await?;
+        if self.outbox.length(0) == 0 {
+            self.outbox.say(0, &self.about(&prepared.told, limits, &note));
+        }
+        let state = self.supervised.until(|view| {
+            (view.sandbox != wire::Sandbox::Absent).then(|| view.sandbox.clone())
+        });
+        match state.await? {
+            wire::Sandbox::Failed { message } => return Err(StepError::Infrastructure(message)),
+            wire::Sandbox::Lost => return Err(StepError::Infrastructure("the sandbox was lost".into())),
+            wire::Sandbox::Stands { warnings } => {
+                for warning in warnings {
+                    self.outbox.say(0, &format!("Warning: {warning}\n"));
+                }
+            }
+            wire::Sandbox::Absent => {}
+        }
+        let home = &prepared.user.home;
+        let working_directory = crate::environment::resolve(&self.assignment.spec.working_directory, home, home);
+        self.stand(Stands { user: prepared.user, image: prepared.image, working_directory });
+        if let Some(entry) = prepared.entry {
+            self.start_entry(entry).await?;
+        }
+        Ok(StepEnd::success())
+    }
+
+    async fn prepare_root(&self) -> Result<Prepared, StepError> {
+        match &self.assignment.spec.executor {
+            Executor::Machine { .. } => Ok(self.machine_root()),
+            Executor::Docker { images } => self.image_root(images).await,
+            Executor::Unsupported { message } => Err(StepError::Failed(message.clone())),
+        }
+    }
+
+    fn machine_root(&self) -> Prepared {
+        let config = &self.host.config;
+        let (root, told) = match &config.machine_root {
+            Some(path) => (Root::Directory { path: path.clone() }, "machine, on its own root file system"),
+            None => {
+                let masks = config.masks.iter().cloned().chain([config.data.clone()]).collect();
+                (Root::Host(HostRoot { masks }), "machine, on a copy of the host")
+            }
+        };
+        let user = User { uid: 0, gid: 0, groups: Vec::new(), home: HOME.into(), name: "root".into() };
+        Prepared { root, user, image: Environment::new(), entry: None, told: told.into() }
+    }
+
+    async fn image_root(&self, images: &[DockerImage]) -> Result<Prepared, StepError> {
+        let [primary, beside @ ..] = images else {
+            return Err(StepError::Failed("the docker executor names no image".into()));
+        };
+        if let Some(service) = beside.first() {
+            return Err(StepError::Failed(format!(
+                "the service container `{}` is not supported yet: only the first image of `docker:` is run. Start the service in a background step instead",
+                service.image
+            )));
+        }
+        self.unpack_image(primary).await
+    }
+
+    fn sandbox_spec(&self, prepared: &Prepared, limits: Limits, network: Network) -> Spec {
+        let config = &self.host.config;
+        let is_root = prepared.user.uid == 0;
+        Spec {
+            id: sandbox_id(&self.assignment),
+            root: prepared.root.clone(),
+            scratch: self.supervised.folder().sandbox(),
+            storage: Storage::Disk,
+            ids: IdRange { host_start: config.first_id + self.number.get() * IDS, count: IDS },
+            binds: binds(&config.executable, self.supervised.folder().door(), is_root),
+            hostname: hostname(&self.assignment),
+            limits: sandbox::Limits {
+                memory: Some(limits.memory),
+                cpu_millis: Some(limits.cpus * 1000),
+                pids: Some(limits.processes),
+                disk: config.disk,
+            },
+            network,
+            // An image whose user is not root brings a `sudo` of its own.
+            allow_privilege_gain: !is_root,
+            cgroup_base: self.host.groups.clone(),
+        }
+    }
+
+    fn about(&self, root: &str, limits: Limits, network: &str) -> String {
+        let class = self.assignment.spec.resource_class.as_deref().unwrap_or("default");
+        let uname = rustix::system::uname();
+        let mut text = String::new();
+        let _ = writeln!(text, "Runner: {} ({})", uname.nodename().to_string_lossy(), self.host.config.version);
+        let _ = writeln!(text, "Kernel: {} {}", uname.release().to_string_lossy(), uname.machine().to_string_lossy());
+        let _ = writeln!(text, "Executor: {root}");
+        let _ = writeln!(
+            text,
+            "Resource class: {class}: {} CPUs, {} of memory, {} processes",
+            limits.cpus, limits.memory, limits.processes
+        );
+        let _ = writeln!(text, "Network: {network}");
+        text
+    }
+}
+
+/// Names the sandbox of a task's attempt on this host.
+pub(crate) fn sandbox_id(job: &Assignment) -> String {
+    format!("job-{}-{}", job.task, job.fence)
+}
+
+fn binds(executable: &std::path::Path, door: PathBuf, is_root: bool) -> Vec<Bind> {
+    let bind = |source: PathBuf, target: &str| Bind { source, target: target.into(), read_only: true, map_ids: false };
+    let mut binds = vec![
+        bind(door, DOOR),
+        bind(executable.to_owned(), AGENT),
+        bind(executable.to_owned(), "/usr/local/bin/circleci"),
+    ];
+    if is_root {
+        // The job is root already; scripts that say `sudo` need not know.
+        binds.push(bind(executable.to_owned(), "/usr/local/bin/sudo"));
+    }
+    binds
+}
+
+/// A valid host name that tells which job this is.
+fn hostname(job: &Assignment) -> String {
+    format!("job-{}-{}", job.job_number, job.node_index)
+}
+
+/// The network of the job `number`, and how the log tells it.
+fn network(policy: &NetworkPolicy, site: &SiteNetwork, number: u32) -> (Network, String) {
+    let allow = match policy {
+        NetworkPolicy::Off => return (Network::Off, "off".into()),
+        NetworkPolicy::Site => Vec::new(),
+        NetworkPolicy::Full { allow } => allow.clone(),
+    };
+    let Some(gateway) = site.gateway else {
+        return (Network::Off, "off, because this runner has no network for jobs configured".into());
+    };
+    let told = if allow.is_empty() { "the appliance's services".into() } else { format!("the appliance's services and {}", allow.join(", ")) };
+    let bridge = Bridge {
+        gateway,
+        address: Ipv4Addr::from_bits(gateway.to_bits().saturating_add(1 + number)),
+        services: site.services.clone(),
+        name_servers: if allow.is_empty() { Vec::new() } else { site.name_servers.clone() },
+        allow,
+        gateway_names: site.names.clone(),
+    };
+    (Network::Bridge(bridge), told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(policy: &NetworkPolicy, gateway: Option<Ipv4Addr>, expected: Option<(&str, usize)>) {
+        let site = SiteNetwork { gateway, name_servers: vec![Ipv4Addr::new(9, 9, 9, 9)], ..SiteNetwork::default() };
+        let found = match network(policy, &site, 4).0 {
+            Network::Off => None,
+            Network::Bridge(bridge) => Some((bridge.address.to_string(), bridge.name_servers.len())),
+        };
+        assert_eq!(found, expected.map(|(address, servers)| (address.to_owned(), servers)), "{policy:?}");
+    }
+
+    #[test]
+    fn a_job_reaches_what_its_policy_names_and_no_more() {
+        let gateway = Some(Ipv4Addr::new(10, 231, 0, 1));
+        let full = NetworkPolicy::Full { allow: vec!["10.0.0.0/8".into()] };
+        check(&NetworkPolicy::Off, gateway, None);
+        check(&NetworkPolicy::Site, gateway, Some(("10.231.0.6", 0)));
+        check(&full, gateway, Some(("10.231.0.6", 1)));
+        check(&full, None, None);
+    }
+}

@@ -1,0 +1,93 @@
+//! `store_artifacts`: files that people fetch later.
+
+use super::{asking, discard};
+use crate::{
+    agent::{self, Asked},
+    control_plane::ControlPlane,
+    environment::resolve,
+    job::{Job, StepError},
+};
+use base::{
+    protocol::{Progress, StoreConfirm, StoreRequest, StoreTarget},
+    units::Bytes,
+};
+
+impl<C: ControlPlane> Job<C> {
+    pub(crate) async fn store_artifacts(
+        &self,
+        step: u32,
+        path: &str,
+        destination: Option<&str>,
+    ) -> Result<(), StepError> {
+        let stands = self.stands()?;
+        let from = resolve(path, &stands.user.home, &stands.working_directory);
+        self.outbox.say(step, &format!("Uploading {from} to {}\n", destination.unwrap_or(path)));
+        let bundle = self.supervised.folder().exchange(step);
+        let asked = Asked::Bundle { path: from.clone() };
+        self.agent(step, asking(&asked), None, Some(bundle.clone())).await?;
+        let manifest = agent::bundle_of(&bundle).map_err(StepError::Failed)?;
+        if manifest.files.is_empty() {
+            self.outbox.say(step, &format!("No artifact files found at {from}\n"));
+        }
+        let prefix = artifact_prefix(destination.unwrap_or(path), manifest.single, &from);
+        let mut offset = manifest.length;
+        for (name, size) in manifest.files {
+            let path = joined(&prefix, &name);
+            self.store_artifact(&path, &bundle, offset, size).await?;
+            self.outbox.say(step, &format!("  * {path} ({})\n", Bytes(size)));
+            offset += size;
+        }
+        discard(&bundle);
+        Ok(())
+    }
+
+    async fn store_artifact(&self, path: &str, bundle: &std::path::Path, offset: u64, size: u64) -> Result<(), StepError> {
+        let held = self.outbox.held();
+        let request = StoreRequest::Artifact { path: path.to_owned() };
+        let target = self.persist_in_asking(|| self.control.store(held, &request)).await?;
+        let StoreTarget::Put { to, key } = target else { return Ok(()) };
+        self.persist_in_asking(|| self.control.put(&to, bundle, offset, size)).await?;
+        let confirm = StoreConfirm { request, key: key.clone(), size, paths: Vec::new() };
+        self.persist_in_asking(|| self.control.confirm(held, &confirm)).await?;
+        self.outbox.report(Progress::Artifact { path: path.to_owned(), key, size });
+        Ok(())
+    }
+}
+
+/// Where in the list the files stand. A single file takes its own name below a destination that
+/// is a folder, and the destination's name otherwise.
+fn artifact_prefix(destination: &str, single: bool, from: &str) -> String {
+    let plain = destination.trim_start_matches("~/").trim_start_matches("./").trim_matches('/');
+    let plain = if plain == "." || plain == "~" { "" } else { plain };
+    if !single || !destination.ends_with('/') {
+        return plain.to_owned();
+    }
+    joined(plain, from.rsplit('/').next().unwrap_or_default())
+}
+
+fn joined(prefix: &str, name: &str) -> String {
+    match (prefix, name) {
+        ("", name) => name.to_owned(),
+        (prefix, "") => prefix.to_owned(),
+        (prefix, name) => format!("{prefix}/{name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(destination: &str, from: &str, name: &str, expected: &str) {
+        let prefix = artifact_prefix(destination, name.is_empty(), from);
+        assert_eq!(joined(&prefix, name), expected, "{destination} {name}");
+    }
+
+    #[test]
+    fn files_stand_where_the_configuration_says() {
+        check("target/report.html", "/p/target/report.html", "", "target/report.html");
+        check("docs/", "/p/target/report.html", "", "docs/report.html");
+        check("/tmp/out", "/tmp/out", "a/b.txt", "tmp/out/a/b.txt");
+        check(".", "/p", "a.txt", "a.txt");
+        check("~/logs", "/home/circleci/logs", "x", "logs/x");
+    }
+}

@@ -1,0 +1,110 @@
+//! `persist_to_workspace` and `attach_workspace`.
+
+use super::{asking, discard};
+use crate::{
+    agent::{self, Asked},
+    control_plane::ControlPlane,
+    environment::resolve,
+    job::{Job, StepError},
+};
+use base::protocol::{StoreConfirm, StoreRequest, StoreTarget, WorkspaceLayer};
+use std::collections::HashMap;
+
+impl<C: ControlPlane> Job<C> {
+    pub(crate) async fn persist(&self, step: u32, root: &str, paths: &[String]) -> Result<(), StepError> {
+        let stands = self.stands()?;
+        let root = resolve(root, &stands.user.home, &stands.working_directory);
+        self.outbox.say(step, "Creating workspace archive...\n");
+        let asked = Asked::Pack { root, paths: paths.to_vec(), globs: true };
+        let archive = self.supervised.folder().exchange(step);
+        self.agent(step, asking(&asked), None, Some(archive.clone())).await?;
+        let manifest = agent::manifest_of(&archive).map_err(StepError::Failed)?;
+        self.outbox.say(step, "Uploading workspace archive...\n");
+        let held = self.outbox.held();
+        let request = StoreRequest::Workspace;
+        let target = self.persist_in_asking(|| self.control.store(held, &request)).await?;
+        if let StoreTarget::Put { to, key } = target {
+            let (offset, size) = (manifest.length, manifest.archive);
+            self.persist_in_asking(|| self.control.put(&to, &archive, offset, size)).await?;
+            let count = manifest.files.len();
+            let confirm = StoreConfirm { request, key, size, paths: manifest.files };
+            self.persist_in_asking(|| self.control.confirm(held, &confirm)).await?;
+            let size = base::units::Bytes(size);
+            self.outbox.say(step, &format!("Workspace layer stored: {count} files, {size}\n"));
+        }
+        discard(&archive);
+        Ok(())
+    }
+
+    pub(crate) async fn attach(&self, step: u32, at: &str) -> Result<(), StepError> {
+        let stands = self.stands()?;
+        let into = resolve(at, &stands.user.home, &stands.working_directory);
+        let held = self.outbox.held();
+        let layers = self.persist_in_asking(|| self.control.workspace(held)).await?;
+        if let Some(conflict) = conflict(&layers) {
+            return Err(StepError::Failed(conflict));
+        }
+        if layers.is_empty() {
+            self.outbox.say(step, "No workspace layers to attach: no job upstream has persisted any\n");
+        }
+        let archive = self.supervised.folder().exchange(step);
+        for layer in &layers {
+            self.outbox.say(step, &format!("Applying the workspace layer of {}\n", layer.job_name));
+            self.persist_in_asking(|| self.control.get(&layer.from, &archive)).await?;
+            let asked = Asked::Unpack { into: into.clone(), what: "workspace".into() };
+            self.agent(step, asking(&asked), Some(archive.clone()), None).await?;
+        }
+        discard(&archive);
+        Ok(())
+    }
+}
+
+/// Two jobs that ran side by side persisted the same file: nobody can say which is meant.
+fn conflict(layers: &[WorkspaceLayer]) -> Option<String> {
+    let mut owners: HashMap<(u32, &str), &str> = HashMap::new();
+    for layer in layers {
+        for path in &layer.paths {
+            let owner = owners.insert((layer.generation, path), &layer.job_name);
+            if let Some(other) = owner.filter(|other| *other != layer.job_name) {
+                return Some(format!(
+                    "Concurrent upstream jobs persisted the same file(s) into the workspace:\n  - {path} by {other} and {}",
+                    layer.job_name
+                ));
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::{protocol::Presigned, secret::Secret};
+
+    fn layer(job: &str, generation: u32, paths: &[&str]) -> WorkspaceLayer {
+        WorkspaceLayer {
+            job_name: job.into(),
+            paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+            generation,
+            from: Presigned { url: Secret::new("/x") },
+        }
+    }
+
+    fn check(layers: &[WorkspaceLayer], conflicting: bool) {
+        assert_eq!(conflict(layers).is_some(), conflicting, "{layers:?}");
+    }
+
+    #[test]
+    fn only_jobs_side_by_side_can_conflict() {
+        check(&[layer("a", 0, &["x"]), layer("b", 0, &["y"])], false);
+        check(&[layer("a", 0, &["x"]), layer("b", 1, &["x"])], false);
+        check(&[layer("a", 0, &["x"]), layer("a", 0, &["x"])], false);
+        check(&[layer("a", 0, &["x"]), layer("b", 0, &["z", "x"])], true);
+    }
+
+    #[test]
+    fn the_conflict_is_told_as_people_search_for_it() {
+        let text = conflict(&[layer("a", 0, &["x"]), layer("b", 0, &["x"])]).unwrap();
+        assert!(text.starts_with("Concurrent upstream jobs persisted the same file(s) into the workspace"), "{text}");
+    }
+}

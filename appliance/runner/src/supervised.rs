@@ -1,0 +1,160 @@
+//! The runner's hold on a supervisor: start it, attach to it, ask, and wait for what it tells.
+//!
+//! Invariants: what is known is one [`View`], kept up to date by one task; a wait is a condition
+//! on the view, so that a runner that attached late waits exactly like one that was there.
+//! On failure: a supervisor that is gone ends every wait with [`Gone`]; its sandbox is gone, too.
+
+use crate::{
+    folder::{Folder, FolderError, private},
+    supervisor::wire::{Event, Request, View},
+};
+use std::{
+    ffi::OsString,
+    io,
+    os::fd::OwnedFd,
+    path::Path,
+    process::Stdio,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{mpsc, watch},
+};
+
+/// Requests that wait to be written; a driver asks for one thing at a time.
+const REQUESTS_MAX: usize = 64;
+
+/// The supervisor is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the supervisor of this job is gone")]
+pub(crate) struct Gone;
+
+/// Why no supervisor could be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// Its folder could not be made.
+    #[error("could not prepare a job's folder")]
+    Folder(#[from] FolderError),
+    /// The process could not be started.
+    #[error("could not start a supervisor")]
+    Spawn(#[from] io::Error),
+}
+
+/// A living supervisor.
+pub(crate) struct Supervised {
+    folder: Folder,
+    requests: mpsc::Sender<Vec<u8>>,
+    view: watch::Receiver<View>,
+}
+
+impl Supervised {
+    /// Starts a supervisor with a new folder under `jobs`; `command` is the program and the
+    /// arguments in front of the folder's path.
+    pub(crate) fn start(command: &[OsString], jobs: &Path) -> Result<Self, StartError> {
+        let folder = Folder::create(jobs)?;
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let stream = UnixStream::from_std(ours)?;
+        spawn(command, &folder, theirs.into())?;
+        Ok(Self::over(folder, stream))
+    }
+
+    /// Attaches to the supervisor that serves `folder`.
+    pub(crate) async fn attach(folder: Folder) -> Result<Self, Gone> {
+        let stream = UnixStream::connect(folder.socket()).await.map_err(|_| Gone)?;
+        let mut attached = Self::over(folder, stream);
+        // Only the supervisor's greeting makes the view true.
+        attached.view.changed().await.map_err(|_| Gone)?;
+        Ok(attached)
+    }
+
+    fn over(folder: Folder, stream: UnixStream) -> Self {
+        let (read, write) = stream.into_split();
+        let (tell, view) = watch::channel(View::default());
+        let (requests, queue) = mpsc::channel(REQUESTS_MAX);
+        tokio::spawn(listen(read, tell));
+        tokio::spawn(pass_on(queue, write));
+        Self { folder, requests, view }
+    }
+
+    /// The folder it shares with us.
+    #[must_use]
+    pub(crate) const fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Asks for something.
+    pub(crate) async fn ask(&self, request: &Request) -> Result<(), Gone> {
+        let mut line = serde_json::to_vec(request).expect("a request is plain data");
+        line.push(b'\n');
+        self.requests.send(line).await.map_err(|_| Gone)
+    }
+
+    /// What is known now.
+    #[must_use]
+    pub(crate) fn view(&self) -> View {
+        self.view.borrow().clone()
+    }
+
+    /// Every change of what is known.
+    #[must_use]
+    pub(crate) fn changes(&self) -> watch::Receiver<View> {
+        self.view.clone()
+    }
+
+    /// Waits until `found` finds something in what is known.
+    pub(crate) async fn until<T>(&self, mut found: impl FnMut(&View) -> Option<T>) -> Result<T, Gone> {
+        let mut view = self.view.clone();
+        loop {
+            if let Some(value) = found(&view.borrow_and_update()) {
+                return Ok(value);
+            }
+            view.changed().await.map_err(|_| Gone)?;
+        }
+    }
+
+    /// Ends the sandbox and the supervisor, and waits until both are gone.
+    pub(crate) async fn finish(&self) {
+        // One that is gone already is what was asked for.
+        let _ = self.ask(&Request::Finish).await;
+        let mut view = self.view.clone();
+        while view.changed().await.is_ok() {}
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the runner is the room that starts supervisors")]
+fn spawn(command: &[OsString], folder: &Folder, connection: OwnedFd) -> io::Result<()> {
+    let (program, args) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let log = private(&folder.supervisor_log())?;
+    // Not killed on drop: it outlives this process. The runtime reaps it if it ends before.
+    tokio::process::Command::new(program)
+        .args(args)
+        .arg(folder.path())
+        .stdin(Stdio::from(connection))
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .map(drop)
+}
+
+/// Learns what the supervisor tells; ends, and so ends every wait, when it is gone.
+async fn listen(read: OwnedReadHalf, tell: watch::Sender<View>) {
+    let mut lines = BufReader::new(read).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        match serde_json::from_str::<Event>(&line) {
+            Ok(event) => tell.send_modify(|view| view.learn(event)),
+            Err(error) => tracing::warn!(%error, "a supervisor of another build told something new"),
+        }
+    }
+}
+
+async fn pass_on(mut queue: mpsc::Receiver<Vec<u8>>, mut write: OwnedWriteHalf) {
+    while let Some(line) = queue.recv().await {
+        if write.write_all(&line).await.is_err() {
+            return;
+        }
+    }
+}

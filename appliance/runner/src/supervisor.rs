@@ -1,0 +1,246 @@
+//! One process for each job: it owns the job's sandbox, keeps its output and its clocks.
+//!
+//! Why a process: a sandbox must be made by a single thread (a clone of a threaded process hangs
+//! now and then), and a job must outlive a restart of the runner and of the server. All that is
+//! lost with the supervisor is its one job; the control side then makes a new attempt.
+//! The way: one loop around one `poll`. A runner attaches through the descriptor that it gave at
+//! the start, or later through the folder's socket, and is told all that is known.
+//! Invariants: one thread; nothing waits but the poll (and the making of the sandbox); the
+//! time-outs of runs and job hold with no runner attached.
+//! On failure: a supervisor that cannot go on ends, and the kernel ends its sandbox with it.
+
+use crate::{folder::Folder, mask::Patterns};
+use link::Link;
+use run::{Run, Spent};
+use spool::Spool;
+use std::{
+    os::{fd::AsFd, unix::net::UnixListener, unix::net::UnixStream},
+    path::Path,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+use wire::{Event, View};
+
+pub(crate) mod doorbell;
+mod link;
+mod requests;
+mod run;
+mod spool;
+pub mod wire;
+
+use doorbell::Doorbell;
+
+/// A supervisor that was given no job and has no runner ends after this.
+const UNUSED_MAX: Duration = Duration::from_secs(30);
+
+/// Pipes of ended runs that their descendants still hold; older ones are closed.
+const LEFTOVERS_MAX: usize = 64;
+
+/// One read of a pipe: no more than a pipe holds.
+const READ_SIZE: usize = 256 << 10;
+
+/// Reads after a run's end: what its pipe held, not what descendants go on printing.
+const READS_AT_END: usize = 16;
+
+/// Why a supervisor could not begin.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {attempt}")]
+struct BeginError {
+    attempt: &'static str,
+    source: std::io::Error,
+}
+
+/// Supervises the job whose folder is `dir`; its first runner is connected to descriptor 0.
+/// To be called before the process has a second thread.
+#[must_use]
+pub fn main(dir: &Path) -> ExitCode {
+    // Fails for a leader of a process group, which then has a session of its own already.
+    let _ = rustix::process::setsid();
+    match Supervisor::begin(Folder::at(dir.to_owned())) {
+        Ok(mut supervisor) => supervisor.serve(),
+        Err(error) => {
+            tracing::error!(error = %error, cause = %error.source, "the supervisor could not begin");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Supervisor {
+    folder: Folder,
+    view: View,
+    listener: UnixListener,
+    link: Option<Link>,
+    bell: Doorbell,
+    sandbox: Option<sandbox::Sandbox>,
+    patterns: Patterns,
+    runs: Vec<Run>,
+    leftovers: Vec<Spool>,
+    spent: Spent,
+    /// When all runs are killed.
+    deadline: Option<Instant>,
+    frozen_since: Option<Instant>,
+    begun: Instant,
+    finished: bool,
+    buffer: Vec<u8>,
+}
+
+impl Supervisor {
+    fn begin(folder: Folder) -> Result<Self, BeginError> {
+        let failed = |attempt| move |source: std::io::Error| BeginError { attempt, source };
+        let first = runner_given_at_start().map_err(failed("take over the connection to the runner"))?;
+        match std::fs::create_dir(folder.door()) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(failed("make the folder shown to the job")(error));
+            }
+            _ => {}
+        }
+        let bell = Doorbell::hang(&folder.doorbell()).map_err(failed("hang the doorbell"))?;
+        let listener = UnixListener::bind(folder.socket()).map_err(failed("listen for runners"))?;
+        listener.set_nonblocking(true).map_err(failed("listen for runners"))?;
+        let view = View::default();
+        let link = first.map(|stream| Link::new(stream, &view));
+        Ok(Self {
+            folder,
+            view,
+            listener,
+            link,
+            bell,
+            sandbox: None,
+            patterns: Patterns::new([]),
+            runs: Vec::new(),
+            leftovers: Vec::new(),
+            spent: Spent::default(),
+            deadline: None,
+            frozen_since: None,
+            begun: Instant::now(),
+            finished: false,
+            buffer: vec![0; READ_SIZE],
+        })
+    }
+
+    fn serve(&mut self) -> ExitCode {
+        while !self.finished {
+            if let Err(error) = self.wait() {
+                tracing::error!(%error, "the supervisor cannot wait and gives up its job");
+                break;
+            }
+            self.meet_runners();
+            self.hear_requests();
+            if self.bell.answer() {
+                self.tell(Event::Halted);
+            }
+            self.read_outputs();
+            self.keep_time(Instant::now());
+            // Last: asking the sandbox for anything may have brought news, which no poll shows.
+            self.hear_sandbox();
+        }
+        self.destroy();
+        ExitCode::SUCCESS
+    }
+
+    /// Waits until something can be done.
+    fn wait(&self) -> Result<(), rustix::io::Errno> {
+        use rustix::event::{PollFd, PollFlags, Timespec};
+        let now = Instant::now();
+        let mut fds = vec![PollFd::from_borrowed_fd(self.listener.as_fd(), PollFlags::IN)];
+        fds.extend(self.link.iter().map(|link| PollFd::from_borrowed_fd(link.fd(), link.interest())));
+        fds.extend(self.bell.fds().map(|(fd, interest)| PollFd::from_borrowed_fd(fd, interest)));
+        fds.extend(self.sandbox.iter().map(|sandbox| PollFd::from_borrowed_fd(sandbox.events_fd(), PollFlags::IN)));
+        let awake = self.spools().filter(|spool| spool.rests_until().is_none_or(|until| until <= now));
+        fds.extend(awake.map(|spool| PollFd::from_borrowed_fd(spool.fd(), PollFlags::IN)));
+        let timeout = self.next_time(now).map(|at| at.saturating_duration_since(now));
+        let timeout = timeout.map(|span| Timespec {
+            tv_sec: i64::try_from(span.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(span.subsec_nanos()),
+        });
+        match rustix::event::poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn spools(&self) -> impl Iterator<Item = &Spool> {
+        self.runs.iter().filter_map(|run| run.spool.as_ref()).chain(&self.leftovers)
+    }
+
+    /// The next moment at which something is due without anything happening.
+    fn next_time(&self, now: Instant) -> Option<Instant> {
+        let rests = self.spools().filter_map(Spool::rests_until).filter(|until| *until > now);
+        let unused = (self.sandbox.is_none() && self.link.is_none()).then(|| self.begun + UNUSED_MAX);
+        let clocks = self.runs.iter().filter_map(Run::next_time).chain(self.deadline);
+        let clocks = clocks.filter(|_| self.frozen_since.is_none());
+        rests.chain(unused).chain(clocks).min()
+    }
+
+    fn meet_runners(&mut self) {
+        while let Ok((stream, _)) = self.listener.accept() {
+            self.link = Some(Link::new(stream, &self.view));
+        }
+    }
+
+    fn hear_requests(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        match link.receive() {
+            Some(requests) => {
+                link.flush();
+                requests.into_iter().for_each(|request| self.carry_out(request));
+            }
+            None => self.link = None,
+        }
+    }
+
+    fn read_outputs(&mut self) {
+        let now = Instant::now();
+        let mut grown = Vec::new();
+        for run in &mut self.runs {
+            let Some(spool) = &mut run.spool else { continue };
+            if spool.rests_until().is_some_and(|until| until > now) {
+                continue;
+            }
+            if let spool::Read::Grown(length) = spool.read(&mut self.buffer, now) {
+                grown.push((run.id.step, length));
+            }
+        }
+        for (step, length) in grown {
+            self.tell(Event::Grown(step, length));
+        }
+        self.leftovers.retain_mut(|spool| !matches!(spool.read(&mut self.buffer, now), spool::Read::Closed));
+    }
+
+    /// Learns an event and passes it on.
+    fn tell(&mut self, event: Event) {
+        if let Some(link) = &mut self.link {
+            link.tell(&event);
+        }
+        self.view.learn(event);
+    }
+
+    /// Kills and removes the sandbox; what cannot be removed is swept at the runner's next start.
+    fn destroy(&mut self) {
+        if let Some(sandbox) = self.sandbox.take()
+            && let Err(error) = sandbox.destroy()
+        {
+            tracing::warn!(error = chain(&error), "the sandbox could not be removed whole");
+        }
+    }
+}
+
+/// The runner that started this process is on the other end of descriptor 0, if any is.
+fn runner_given_at_start() -> std::io::Result<Option<UnixStream>> {
+    let given = rustix::stdio::stdin().try_clone_to_owned()?;
+    let null = std::fs::File::open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    let is_socket = rustix::net::sockopt::socket_domain(&given).is_ok();
+    Ok(is_socket.then(|| UnixStream::from(given)))
+}
+
+/// An error and its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}

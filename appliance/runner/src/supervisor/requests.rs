@@ -1,0 +1,242 @@
+//! Carries out what the runner asks, and what the clocks ask.
+
+use super::{
+    BeginError, LEFTOVERS_MAX, READS_AT_END, Supervisor, UNUSED_MAX, chain,
+    run::{Clock, Due, Run},
+    spool::{Read, Spool},
+    wire::{self, End, Event, Exec, How, Request, RunId},
+};
+use crate::mask::Patterns;
+use std::{
+    fs::File,
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
+
+/// The signal that asks a run to end, and the one that ends it.
+const TERM: i32 = 15;
+const KILL: i32 = 9;
+
+impl Supervisor {
+    pub(super) fn carry_out(&mut self, request: Request) {
+        match request {
+            Request::Create(create) => self.create(&create),
+            Request::Exec(exec) => {
+                let run = exec.run;
+                if self.view.runs.contains_key(&run) {
+                    return;
+                }
+                if let Err(message) = self.exec(*exec) {
+                    self.ended(run, How::NotStarted { message });
+                }
+            }
+            Request::Stop { run, grace } => self.stop(run, grace),
+            Request::Freeze => self.freeze(),
+            Request::Thaw => self.thaw(),
+            Request::Measure => {
+                let used = self.measure();
+                self.tell(Event::Used(used));
+            }
+            Request::Finish => self.finished = true,
+        }
+    }
+
+    fn create(&mut self, create: &wire::Create) {
+        if self.view.sandbox != wire::Sandbox::Absent {
+            return;
+        }
+        self.patterns = Patterns::new(create.secrets.iter().map(base::secret::Secret::expose));
+        let state = match sandbox::Sandbox::create(&create.spec) {
+            Ok(made) => {
+                let warnings = made.warnings().to_vec();
+                self.sandbox = Some(made);
+                self.deadline = Some(Instant::now() + create.runtime_max);
+                wire::Sandbox::Stands { warnings }
+            }
+            Err(error) => wire::Sandbox::Failed { message: chain(&error) },
+        };
+        self.tell(Event::Sandbox(state));
+    }
+
+    fn exec(&mut self, exec: Exec) -> Result<(), String> {
+        let Some(sandbox) = &mut self.sandbox else { return Err("the sandbox does not stand".into()) };
+        let (spool, stdio) = stdio(&self.folder, &self.patterns, &exec).map_err(|error| chain(&error))?;
+        let env = exec.env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
+        let child = sandbox
+            .spawn(sandbox::Exec {
+                program: exec.program,
+                args: exec.args,
+                env,
+                cwd: exec.cwd,
+                create_cwd: true,
+                user: exec.user,
+                stdio,
+                terminal: false,
+            })
+            .map_err(|error| chain(&error))?;
+        let clock = Clock::new(Instant::now(), exec.idle_ms.map(Duration::from_millis));
+        self.runs.push(Run { id: exec.run, pid: child.pid, spool: Some(spool), clock });
+        self.tell(Event::Begun(exec.run));
+        Ok(())
+    }
+
+    /// What the sandbox tells by itself.
+    pub(super) fn hear_sandbox(&mut self) {
+        while let Some(sandbox) = &mut self.sandbox {
+            match sandbox.next_event(Some(Duration::ZERO)) {
+                Ok(Some(sandbox::Event::Exited { pid, status })) => self.exited(pid, status),
+                Ok(None) => return,
+                Ok(Some(sandbox::Event::Lost)) => return self.lost(),
+                Err(error) => {
+                    tracing::error!(error = chain(&error), "the sandbox does not answer");
+                    return self.lost();
+                }
+            }
+        }
+    }
+
+    fn exited(&mut self, pid: u32, status: sandbox::Status) {
+        let Some(at) = self.runs.iter().position(|run| run.pid == pid) else { return };
+        let mut run = self.runs.remove(at);
+        if let Some(spool) = run.spool.take() {
+            self.drain(run.id.step, spool);
+        }
+        let own = match status {
+            sandbox::Status::Code(code) => How::Code(code),
+            sandbox::Status::Signal(signal) => How::Signal(signal),
+        };
+        self.ended(run.id, run.clock.why().unwrap_or(own));
+    }
+
+    /// Reads what the run has left in its pipe, and keeps the pipe for its descendants.
+    fn drain(&mut self, step: u32, mut spool: Spool) {
+        let now = Instant::now();
+        let mut length = None;
+        let mut open = true;
+        for _ in 0..READS_AT_END {
+            match spool.read(&mut self.buffer, now) {
+                Read::Grown(grown) => length = Some(grown),
+                Read::Quiet => {}
+                Read::Empty => break,
+                Read::Closed => {
+                    open = false;
+                    break;
+                }
+            }
+        }
+        if let Some(length) = spool.finish().or(length) {
+            self.tell(Event::Grown(step, length));
+        }
+        if open {
+            spool.drop_further();
+            if self.leftovers.len() == LEFTOVERS_MAX {
+                self.leftovers.remove(0);
+            }
+            self.leftovers.push(spool);
+        }
+    }
+
+    fn ended(&mut self, run: RunId, how: How) {
+        let used = self.measure();
+        let oom_kills = self.spent.new_oom_kills(&used);
+        self.tell(Event::Ended(run, End { how, oom_kills, used }));
+    }
+
+    /// The sandbox is gone, and every run with it.
+    fn lost(&mut self) {
+        let used = self.measure();
+        let oom_kills = self.spent.new_oom_kills(&used);
+        for mut run in std::mem::take(&mut self.runs) {
+            if let Some(spool) = run.spool.take() {
+                self.drain(run.id.step, spool);
+            }
+            let how = run.clock.why().unwrap_or(How::Lost);
+            self.tell(Event::Ended(run.id, End { how, oom_kills, used }));
+        }
+        self.destroy();
+        self.tell(Event::Sandbox(wire::Sandbox::Lost));
+    }
+
+    fn stop(&mut self, id: RunId, grace: Duration) {
+        let now = Instant::now();
+        let Some(run) = self.runs.iter_mut().find(|run| run.id == id) else { return };
+        run.clock.end(How::Stopped, now, grace);
+        if let Some(sandbox) = &mut self.sandbox
+            && !grace.is_zero()
+            && let Err(error) = sandbox.signal_session(run.pid, TERM)
+        {
+            tracing::warn!(error = chain(&error), "a run could not be asked to end");
+        }
+        self.keep_time(now);
+    }
+
+    /// Does what the clocks ask for.
+    pub(super) fn keep_time(&mut self, now: Instant) {
+        if self.sandbox.is_none() && self.link.is_none() && now >= self.begun + UNUSED_MAX {
+            self.finished = true;
+        }
+        if self.frozen_since.is_some() {
+            return;
+        }
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.deadline = None;
+            self.runs.iter_mut().for_each(|run| run.clock.end(How::Overtime, now, Duration::ZERO));
+            // With nobody to report to, nobody will ever finish this job.
+            self.finished |= self.link.is_none();
+        }
+        for run in &mut self.runs {
+            let last_output = run.last_output();
+            if run.clock.tick(last_output, now) == Due::Kill
+                && let Some(sandbox) = &mut self.sandbox
+                && let Err(error) = sandbox.signal_session(run.pid, KILL)
+            {
+                tracing::warn!(error = chain(&error), "a run could not be killed");
+            }
+        }
+    }
+
+    fn freeze(&mut self) {
+        let Some(sandbox) = &mut self.sandbox else { return };
+        match sandbox.freeze() {
+            Ok(()) => {
+                self.frozen_since.get_or_insert_with(Instant::now);
+            }
+            Err(error) => tracing::warn!(error = chain(&error), "the job could not be paused"),
+        }
+    }
+
+    fn thaw(&mut self) {
+        let Some(sandbox) = &mut self.sandbox else { return };
+        if let Err(error) = sandbox.thaw() {
+            tracing::warn!(error = chain(&error), "the job could not be let go on");
+            return;
+        }
+        let Some(since) = self.frozen_since.take() else { return };
+        let paused = since.elapsed();
+        self.deadline = self.deadline.map(|deadline| deadline + paused);
+        self.runs.iter_mut().for_each(|run| run.clock.thawed(paused));
+    }
+
+    fn measure(&self) -> sandbox::Usage {
+        self.sandbox.as_ref().map_or_else(|| self.view.used.unwrap_or_default(), sandbox::Sandbox::usage)
+    }
+}
+
+/// The three descriptors of a run, and where its output goes.
+fn stdio(
+    folder: &crate::folder::Folder,
+    patterns: &Patterns,
+    exec: &Exec,
+) -> Result<(Spool, [OwnedFd; 3]), BeginError> {
+    let failed = |attempt| move |source| BeginError { attempt, source };
+    let stdin = exec.stdin.clone().unwrap_or_else(|| "/dev/null".into());
+    let stdin = File::open(stdin).map_err(failed("open the run's input"))?;
+    let path = folder.output(exec.run.step);
+    let (spool, writer) = Spool::open(&path, patterns.clone()).map_err(failed("open the step's output"))?;
+    let stdout = match &exec.stdout {
+        Some(path) => File::create(path).map(OwnedFd::from),
+        None => writer.try_clone(),
+    };
+    let stdout = stdout.map_err(failed("open the run's output"))?;
+    Ok((spool, [stdin.into(), stdout, writer]))
+}

@@ -1,0 +1,148 @@
+//! One run of a program, and the clocks that may end it.
+
+use super::{
+    spool::Spool,
+    wire::{How, RunId},
+};
+use std::time::{Duration, Instant};
+
+/// A program that was started and has not ended.
+pub(super) struct Run {
+    pub(super) id: RunId,
+    /// Names it to the sandbox.
+    pub(super) pid: u32,
+    pub(super) spool: Option<Spool>,
+    pub(super) clock: Clock,
+}
+
+impl Run {
+    /// When its clock has something to say next.
+    pub(super) fn next_time(&self) -> Option<Instant> {
+        self.clock.next(self.last_output())
+    }
+
+    pub(super) fn last_output(&self) -> Option<Instant> {
+        self.spool.as_ref().and_then(Spool::last_read)
+    }
+}
+
+/// Says when a run is to be asked to end, and when to be killed.
+#[derive(Debug, Clone)]
+pub(super) struct Clock {
+    begun: Instant,
+    /// The longest silence.
+    idle: Option<Duration>,
+    ending: Option<Ending>,
+    /// Time spent frozen since the last output, which is no silence.
+    frozen: Duration,
+}
+
+#[derive(Debug, Clone)]
+struct Ending {
+    why: How,
+    kill_at: Instant,
+    killed: bool,
+}
+
+/// What a clock asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    Nothing,
+    Kill,
+}
+
+impl Clock {
+    pub(super) const fn new(begun: Instant, idle: Option<Duration>) -> Self {
+        Self { begun, idle, ending: None, frozen: Duration::ZERO }
+    }
+
+    /// The run is to end: its first reason counts. Killed after `grace`.
+    pub(super) fn end(&mut self, why: How, now: Instant, grace: Duration) {
+        let kill_at = now + grace;
+        match &mut self.ending {
+            Some(ending) => ending.kill_at = ending.kill_at.min(kill_at),
+            None => self.ending = Some(Ending { why, kill_at, killed: false }),
+        }
+    }
+
+    /// Our reason for its end, if we had one.
+    pub(super) fn why(&self) -> Option<How> {
+        self.ending.as_ref().map(|ending| ending.why.clone())
+    }
+
+    /// A pause of the whole job ended: silence during it does not count.
+    pub(super) fn thawed(&mut self, paused: Duration) {
+        self.frozen += paused;
+    }
+
+    fn next(&self, last_output: Option<Instant>) -> Option<Instant> {
+        match &self.ending {
+            Some(ending) => (!ending.killed).then_some(ending.kill_at),
+            None => self.idle.map(|idle| last_output.unwrap_or(self.begun) + idle + self.frozen),
+        }
+    }
+
+    /// What is due now; a kill is asked for once.
+    pub(super) fn tick(&mut self, last_output: Option<Instant>, now: Instant) -> Due {
+        if self.next(last_output).is_none_or(|at| at > now) {
+            return Due::Nothing;
+        }
+        let ending = self.ending.get_or_insert(Ending { why: How::Idle, kill_at: now, killed: false });
+        ending.killed = true;
+        Due::Kill
+    }
+}
+
+/// What was already counted, so that each run is told only its own.
+#[derive(Debug, Default)]
+pub(super) struct Spent {
+    oom_kills: u64,
+}
+
+impl Spent {
+    /// The kills since this was last asked.
+    pub(super) fn new_oom_kills(&mut self, usage: &sandbox::Usage) -> u64 {
+        let new = usage.oom_kills.saturating_sub(self.oom_kills);
+        self.oom_kills = usage.oom_kills;
+        new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn silence_ends_a_run_and_output_renews_its_time() {
+        let start = Instant::now();
+        let mut clock = Clock::new(start, Some(10 * SECOND));
+        assert_eq!(clock.tick(None, start + 9 * SECOND), Due::Nothing);
+        let spoke = Some(start + 9 * SECOND);
+        assert_eq!(clock.tick(spoke, start + 18 * SECOND), Due::Nothing);
+        assert_eq!(clock.tick(spoke, start + 19 * SECOND), Due::Kill);
+        assert_eq!(clock.why(), Some(How::Idle));
+        assert_eq!(clock.tick(spoke, start + 30 * SECOND), Due::Nothing, "one kill is enough");
+    }
+
+    #[test]
+    fn a_pause_is_no_silence() {
+        let start = Instant::now();
+        let mut clock = Clock::new(start, Some(10 * SECOND));
+        clock.thawed(60 * SECOND);
+        assert_eq!(clock.tick(None, start + 69 * SECOND), Due::Nothing);
+        assert_eq!(clock.tick(None, start + 70 * SECOND), Due::Kill);
+    }
+
+    #[test]
+    fn a_stop_gives_grace_and_its_reason_stays() {
+        let start = Instant::now();
+        let mut clock = Clock::new(start, Some(SECOND));
+        clock.end(How::Stopped, start, 5 * SECOND);
+        clock.end(How::Overtime, start, 9 * SECOND);
+        assert_eq!(clock.tick(None, start + 4 * SECOND), Due::Nothing);
+        assert_eq!(clock.tick(None, start + 5 * SECOND), Due::Kill);
+        assert_eq!(clock.why(), Some(How::Stopped));
+    }
+}
