@@ -1,5 +1,6 @@
 //! The closed list of what can be asked of the engine's transaction, and the answers.
 
+use crate::logs::Tail;
 use base::{
     ids::{Fence, JobId, PipelineId, PipelineNumber, RunnerId, TaskId, WorkflowId},
     protocol::{Assignment, Register, Report, Verdict},
@@ -42,6 +43,8 @@ pub enum Command {
     Register(Register),
     /// A runner tells of a task.
     Report(Report),
+    /// A runner tells of a task whose output is sealed together with that.
+    ReportWith(Report, Vec<Tail>),
     /// A runner says that it does not hold a task which it was given.
     Lost(TaskId, Fence),
     /// An assignment did not reach its runner.

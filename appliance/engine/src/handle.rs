@@ -7,6 +7,7 @@ use crate::{
     command::{Answer, Asking, Command, Intake},
     engine::{Delivery, Input},
     ids::Ids,
+    logs::Tail,
 };
 use base::{
     ids::{Cursor, JobId, PipelineId, PipelineNumber, ProjectId, RepoName, RunnerId, WorkflowId},
@@ -152,6 +153,17 @@ impl Handle {
     /// [`Error::Refused`] when the lease is lost or reports are missing in between.
     pub async fn report(&self, report: Report) -> Result<Verdict, Error> {
         match self.change(Command::Report(report)).await? {
+            Answer::Verdict(verdict) => Ok(verdict),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// [`Handle::report`] that also seals output, in the same transaction; see [`crate::logs`].
+    ///
+    /// # Errors
+    /// As [`Handle::report`].
+    pub async fn report_with(&self, report: Report, tails: Vec<Tail>) -> Result<Verdict, Error> {
+        match self.change(Command::ReportWith(report, tails)).await? {
             Answer::Verdict(verdict) => Ok(verdict),
             other => Err(unexpected(&other)),
         }

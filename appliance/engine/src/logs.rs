@@ -14,11 +14,12 @@ mod error;
 mod follow;
 mod frame;
 mod read;
+mod report;
 mod ring;
 mod seal;
 mod slot;
 
-pub use error::LogError;
+pub use error::{LogError, ReportError};
 pub use follow::Follower;
 pub use read::{Chunk, Lines, READ_MAX};
 pub use seal::Tail;
@@ -80,6 +81,7 @@ impl Logs {
         let due = Arc::clone(&ring_due);
         let shared = Arc::new(Shared { store, objects, live, slots, ring_due });
         tokio::spawn(ring::keep(Arc::downgrade(&shared), due));
+        tokio::spawn(report::sweep_when_due(Arc::downgrade(&shared)));
         Self { shared }
     }
 
@@ -132,6 +134,10 @@ impl Logs {
         let slot = self.shared.slot(key);
         let mut guard = slot.step.lock().await;
         let state = Step::load(&mut guard, &self.shared, key).await?;
+        if state.ended {
+            self.shared.slots().remove(&key);
+            return Ok(Tail::default());
+        }
         if state.total() < length {
             let expected = state.total();
             return Err(Refusal::OutputMissing { step, expected }.into());

@@ -4,7 +4,7 @@ use super::{
     Turn,
     flow::{node_outcome, task_id, waiting},
 };
-use crate::Error;
+use crate::{Error, logs::Tail};
 use base::{
     event::Event,
     ids::{Fence, TaskId},
@@ -25,6 +25,15 @@ struct End {
 }
 
 impl Turn<'_, '_, '_> {
+    /// A report, and the rest of the output of the steps that it ends.
+    pub(super) fn report_with(&mut self, report: &Report, tails: &[Tail]) -> Result<Verdict, Error> {
+        let verdict = self.report(report)?;
+        for tail in tails {
+            tail.save(self.txn)?;
+        }
+        Ok(verdict)
+    }
+
     pub(super) fn report(&mut self, report: &Report) -> Result<Verdict, Error> {
         let Some(mut task) = self.txn.task_get(report.task)? else {
             return Err(Refusal::Fenced.into());
@@ -199,6 +208,7 @@ impl Turn<'_, '_, '_> {
         task.runner = None;
         self.txn.task_save(&task)?;
         if job.decided_by.is_some() {
+            self.close_unreceived(task.clone())?;
             return Ok(self.node_done(job, &task, true)?);
         }
         if job.started_at == Some(task.leased_at) && !self.holds_lease(&job) {
@@ -226,7 +236,7 @@ impl Turn<'_, '_, '_> {
             return Ok(());
         }
         job.message = Some("waited too long for its serial group".into());
-        self.withdraw(&job);
+        self.withdraw(&job)?;
         self.enter(&mut job, JobState::Canceled)?;
         Ok(self.advance(job.workflow())?)
     }

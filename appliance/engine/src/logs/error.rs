@@ -32,3 +32,14 @@ pub enum LogError {
     #[error("could not compress output")]
     Compress(#[source] std::io::Error),
 }
+
+/// A report was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// Its output could not be sealed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The engine did not take it.
+    #[error(transparent)]
+    Engine(#[from] crate::Error),
+}

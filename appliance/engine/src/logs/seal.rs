@@ -90,10 +90,8 @@ pub(crate) async fn seal(shared: &Shared, key: Key, step: &mut Step) -> Result<(
 
 /// Everything that is not sealed, ready for the transaction of the step's end.
 pub(crate) async fn prepare(shared: &Shared, key: Key, step: &mut Step) -> Result<Tail, LogError> {
-    if !step.ended {
-        step.pack_all().await?;
-    }
-    if step.ended || step.frames.is_empty() {
+    step.pack_all().await?;
+    if step.frames.is_empty() {
         return Ok(Tail::default());
     }
     let mut segment = segment(key, step);

@@ -261,3 +261,17 @@ async fn what_a_lost_runner_sent_is_kept() {
     assert_eq!(late, 15);
     assert_eq!(house.text().await, b"so far\n");
 }
+
+#[tokio::test]
+async fn a_sweep_seals_what_tasks_left_that_ended_without_a_word() {
+    let dir = tempfile::tempdir().unwrap();
+    let house = open(dir.path()).await;
+    house.send(b"so far\n").await;
+    house.logs.sweep().await.unwrap();
+    assert_eq!(house.logs.shared.slots().len(), 1, "it still runs");
+    let over = Task { stopped_at: Some(Timestamp(1)), ..a_task() };
+    house.store.write(move |txn| txn.task_save(&over)).await.unwrap();
+    house.logs.sweep().await.unwrap();
+    assert!(house.logs.shared.slots().is_empty());
+    assert_eq!(house.text().await, b"so far\n");
+}
