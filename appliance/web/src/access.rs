@@ -28,5 +28,5 @@ pub use permit::{Account, Admin, Anyone, Member, Public, Runner, Viewer};
 pub use routes::{Entry, Guarded, Permit, Routes};
 pub use store::access::Role;
 
-pub(crate) use cookie::{read as cookie_read, theme as cookie_theme};
+pub(crate) use cookie::{give_session, read as cookie_read, take_session, theme as cookie_theme};
 pub(crate) use headers::secure;

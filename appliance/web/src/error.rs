@@ -10,6 +10,7 @@ use axum::{
     extract::rejection::{FormRejection, JsonRejection, PathRejection, QueryRejection},
     response::{IntoResponse, Response},
 };
+use engine::logs::LogError;
 use http::{HeaderValue, StatusCode, header};
 use std::time::Duration;
 
@@ -68,6 +69,8 @@ pub enum Failure {
 pub(crate) struct Told {
     pub(crate) status: StatusCode,
     pub(crate) message: String,
+    /// Where a browser is sent instead, for it can do something about it there.
+    pub(crate) remedy: Option<&'static str>,
 }
 
 impl Failure {
@@ -104,7 +107,12 @@ impl IntoResponse for Failure {
         if let Self::Inside(cause) = &self {
             tracing::error!(error = &**cause as &dyn std::error::Error, "a request failed inside");
         }
-        let told = Told { status: self.status(), message: self.to_string() };
+        let remedy = match self {
+            Self::Anonymous => Some("/login"),
+            Self::PasswordIsOneTime => Some("/account"),
+            _ => None,
+        };
+        let told = Told { status: self.status(), message: self.to_string(), remedy };
         let body = Json(serde_json::json!({ "message": told.message }));
         let mut response = (told.status, body).into_response();
         if let Self::TooOften { after } = self {
@@ -124,6 +132,26 @@ impl From<store::Error> for Failure {
             store::Error::Full | store::Error::Broken | store::Error::Closed => {
                 Self::Unavailable(error.to_string())
             }
+            other => Self::inside(other),
+        }
+    }
+}
+
+impl From<engine::Error> for Failure {
+    fn from(error: engine::Error) -> Self {
+        match error {
+            engine::Error::Missing(what) => Self::missing(what),
+            engine::Error::Store(cause) => cause.into(),
+            engine::Error::Busy | engine::Error::Stopping => Self::Unavailable(error.to_string()),
+            other => Self::Conflict(other.to_string()),
+        }
+    }
+}
+
+impl From<LogError> for Failure {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Store(cause) => cause.into(),
             other => Self::inside(other),
         }
     }

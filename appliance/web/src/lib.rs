@@ -8,10 +8,13 @@
 
 pub mod access;
 pub mod ansi;
+mod api;
 pub mod error;
+mod events;
 pub mod pages;
 mod shell;
 mod state;
+pub mod trigger;
 
 pub use access::Peer;
 pub use state::{Config, Rooms, State};
@@ -28,5 +31,5 @@ pub fn table() -> Vec<access::Entry> {
 }
 
 fn routes() -> access::Routes {
-    pages::routes()
+    pages::routes().merge(events::routes()).merge(api::routes())
 }

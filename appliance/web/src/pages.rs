@@ -6,20 +6,61 @@
 //! Invariants: nothing comes from another host; state is told by shape and word, not by colour
 //! alone; everything that matters has an address.
 
+mod account;
+mod artifacts;
 pub mod assets;
+mod audit;
+mod config_error;
+mod contexts;
+mod deeds;
 mod frame;
+mod graph;
+mod job;
+pub mod links;
+mod log;
+mod login;
 pub mod look;
 pub mod moment;
+mod pipeline;
+mod pipelines;
+mod projects;
+mod results;
+mod runners;
+mod timeline;
+mod users;
 
 pub use frame::Theme;
 
 use crate::{State, access::Routes};
+use base::units::Bytes;
 use http::StatusCode;
 use maud::{Markup, html};
+use std::time::Duration;
 
 pub(crate) fn routes() -> Routes {
     assets::routes()
+        .merge(login::routes())
+        .merge(pipelines::routes())
+        .merge(pipeline::routes())
+        .merge(deeds::routes())
+        .merge(job::routes())
+        .merge(log::routes())
+        .merge(artifacts::routes())
+        .merge(projects::routes())
+        .merge(runners::routes())
+        .merge(contexts::routes())
+        .merge(account::routes())
+        .merge(users::routes())
+        .merge(audit::routes())
+        .body_max(FORM_MAX)
+        .answer_within(ANSWER_MAX)
 }
+
+/// The largest form: a variable's value.
+const FORM_MAX: Bytes = Bytes::kib(256);
+
+/// A page reads from memory and disk; what takes longer is broken.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// The page for a failed request.
 pub(crate) fn failure(

@@ -70,7 +70,7 @@ async fn around(
 /// Ids only need to differ within a log; without randomness they all read the same.
 fn request_id() -> String {
     let mut bytes = [0; 9];
-    drop(getrandom::fill(&mut bytes));
+    let _ = getrandom::fill(&mut bytes);
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
@@ -111,9 +111,9 @@ impl Asked {
     }
 
     fn page(&self, told: &Told, id: &str, state: &State) -> Response {
-        if told.status == StatusCode::UNAUTHORIZED && self.method == Method::GET {
+        if let (Some(remedy), &Method::GET) = (told.remedy, &self.method) {
             let next = utf8_percent_encode(&self.target, NON_ALPHANUMERIC);
-            return Redirect::to(&format!("/login?next={next}")).into_response();
+            return Redirect::to(&format!("{remedy}?next={next}")).into_response();
         }
         let page = pages::failure(told.status, &told.message, id, self.theme, state);
         (told.status, page).into_response()

@@ -1,13 +1,17 @@
 //! What every handler can reach.
 
-use crate::access::{Limiter, Rate, Transport, password::Checker};
+use crate::{
+    access::{Limiter, Rate, Transport, password::Checker},
+    error::Failure,
+};
 use base::time::Timestamp;
 use std::{
     convert::Infallible,
     ops::Deref,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Settings of the faces.
 #[derive(Debug, Clone)]
@@ -33,21 +37,41 @@ impl Config {
     }
 }
 
-/// The rooms behind the faces; clones of [`State`] share them.
+/// The rooms behind the faces.
 #[derive(Debug)]
 pub struct Rooms {
     /// Settings.
     pub config: Config,
     /// All state.
     pub store: store::Store,
-    pub(crate) passwords: Checker,
-    /// Attempts to log in, by address and by login.
-    pub(crate) attempts: Mutex<Limiter>,
+    /// Starts, stops and approves; hands out work.
+    pub engine: engine::Handle,
+    /// Output of steps.
+    pub logs: engine::logs::Logs,
+    /// Artifacts, caches, images.
+    pub objects: objects::Objects,
+    /// Bare repositories.
+    pub repos: repos::Repos,
 }
 
-/// A handle on the [`Rooms`]; handlers take it as an argument.
+/// What guards the doors, and is lost at a restart without harm.
+#[derive(Debug)]
+struct Shared {
+    rooms: Rooms,
+    passwords: Checker,
+    /// Attempts to log in, by address and by login.
+    attempts: Mutex<Limiter>,
+    /// Streams that browsers hold open.
+    streams: Arc<Semaphore>,
+}
+
+/// A handle on the [`Rooms`]; clones share them. Handlers take it as an argument.
 #[derive(Debug, Clone)]
-pub struct State(Arc<Rooms>);
+pub struct State(Arc<Shared>);
+
+/// Event and log streams at once. Each costs some kilobytes; a forgotten tab must not cost the
+/// service its memory.
+const STREAMS_MAX: usize = 256;
 
 /// Ten quick mistakes, then one attempt in six seconds: a person never notices, a guesser gets
 /// 14,400 a day.
@@ -56,13 +80,27 @@ const ATTEMPTS: Rate = Rate { burst: 10, every: Duration::from_secs(6) };
 impl State {
     /// Puts the rooms together.
     #[must_use]
-    pub fn new(config: Config, store: store::Store) -> Self {
-        Self(Arc::new(Rooms {
-            config,
-            store,
+    pub fn new(rooms: Rooms) -> Self {
+        Self(Arc::new(Shared {
+            rooms,
             passwords: Checker::default(),
             attempts: Mutex::new(Limiter::new(ATTEMPTS)),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         }))
+    }
+
+    pub(crate) fn passwords(&self) -> &Checker {
+        &self.0.passwords
+    }
+
+    pub(crate) fn attempts(&self) -> MutexGuard<'_, Limiter> {
+        self.0.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Room for one more stream; it is held as long as the stream.
+    pub(crate) fn stream_room(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let room = Arc::clone(&self.0.streams).try_acquire_owned();
+        room.map_err(|_| Failure::Unavailable("too many live pages are open: close some".into()))
     }
 
     /// The time of this request.
@@ -86,7 +124,7 @@ impl State {
 impl Deref for State {
     type Target = Rooms;
     fn deref(&self) -> &Rooms {
-        &self.0
+        &self.0.rooms
     }
 }
 

@@ -97,7 +97,7 @@ async fn by_password(
         .await?;
     let (account, phc) = found;
     // Without an account as much work is done: the time tells nothing.
-    let fits = state.passwords.fits(password, phc).await;
+    let fits = state.passwords().fits(password, phc).await;
     let account = account.filter(|_| fits).ok_or(Failure::Unproven)?;
     take_back_attempt(login, address, state);
     Ok(account)
@@ -109,7 +109,7 @@ fn attempt_keys(login: &str, address: &str) -> [String; 2] {
 }
 
 fn count_attempt(login: &str, address: &str, state: &State) -> Result<(), Failure> {
-    let mut attempts = state.attempts.lock().expect("nothing panics while it is held");
+    let mut attempts = state.attempts();
     for key in attempt_keys(login, address) {
         attempts.attempt(&key, state.now()).map_err(|after| Failure::TooOften { after })?;
     }
@@ -117,7 +117,7 @@ fn count_attempt(login: &str, address: &str, state: &State) -> Result<(), Failur
 }
 
 fn take_back_attempt(login: &str, address: &str, state: &State) {
-    let mut attempts = state.attempts.lock().expect("nothing panics while it is held");
+    let mut attempts = state.attempts();
     attempt_keys(login, address).iter().for_each(|key| attempts.take_back(key));
 }
 
@@ -225,7 +225,7 @@ pub async fn change_password(
         }
     })?;
     password::judge(&user.login, &old, &new).map_err(|weak| Failure::Invalid(weak.to_string()))?;
-    let phc = state.passwords.hash(new).await;
+    let phc = state.passwords().hash(new).await;
     let (id, now) = (user.id, state.now());
     let deed = user.deed("account.password", format!("account {}", user.login));
     write_password(id, phc, deed, now, state).await?;

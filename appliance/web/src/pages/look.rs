@@ -50,6 +50,31 @@ impl Look {
         }
     }
 
+    /// First character of the tab's title, which many tabs leave visible.
+    #[must_use]
+    pub const fn sign(self) -> &'static str {
+        match self {
+            Self::Good => "✓",
+            Self::Bad | Self::Error | Self::Locked => "✗",
+            Self::Running => "●",
+            Self::Hold => "‖",
+            Self::Waiting | Self::Blocked => "○",
+            Self::Stopped | Self::Skipped => "–",
+        }
+    }
+
+    /// In the tab's icon, which knows no theme.
+    #[must_use]
+    pub const fn tab_colour(self) -> &'static str {
+        match self {
+            Self::Good => "#2da44e",
+            Self::Bad | Self::Error | Self::Locked => "#d1242f",
+            Self::Running => "#3b82f6",
+            Self::Hold => "#a855f7",
+            _ => "#8b949e",
+        }
+    }
+
     /// Something will still happen.
     #[must_use]
     pub const fn is_live(self) -> bool {

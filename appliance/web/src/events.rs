@@ -1,0 +1,232 @@
+//! Live streams to browsers: what happened, and what a step prints.
+//!
+//! Why server-sent events: they pass every proxy, resume by themselves with `Last-Event-ID`, and
+//! are readable with curl. An event's id is its cursor; a line's id is its number.
+//! Invariants: a stream ends after [`STREAM_LIFE`], so that a revoked session ends with it; at most
+//! a fixed number of streams at once ([`State`]); a slow reader holds one page of events.
+//! On failure: the stream ends, the browser comes again where it was.
+
+use crate::{
+    State,
+    access::{Routes, User, Viewer},
+    ansi::Terminal,
+    error::Failure,
+};
+use axum::{
+    extract::{Path, Query},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use base::{
+    event::Recorded,
+    ids::{Cursor, ProjectId, TaskId},
+};
+use engine::logs::Follower;
+use futures_util::stream;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::Deserialize;
+use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use store::runs::family;
+use tokio::{
+    sync::{OwnedSemaphorePermit, watch},
+    time::Instant,
+};
+
+/// After this a stream ends and the browser connects again.
+const STREAM_LIFE: Duration = Duration::from_secs(900);
+
+/// Between two messages of a log: the eye sees no finer, and a busy log fills larger messages.
+const LOG_PAUSE: Duration = Duration::from_millis(16);
+
+/// Events read at once.
+const PAGE: u32 = 200;
+
+/// Keeps proxies from ending an idle stream.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+pub(crate) fn routes() -> Routes {
+    Routes::new().get("/events", events).get("/tasks/{task}/steps/{step}/stream", log)
+}
+
+#[derive(Debug, Deserialize)]
+struct After {
+    after: Option<u64>,
+    project: Option<ProjectId>,
+}
+
+fn last_id(headers: &HeaderMap) -> Option<u64> {
+    headers.get("last-event-id")?.to_str().ok()?.parse().ok()
+}
+
+fn answer<S>(events: S) -> Response
+where
+    S: stream::Stream<Item = Result<Event, Infallible>> + Send + 'static,
+{
+    let mut response =
+        Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+    // Proxies that buffer would hold events back.
+    response
+        .headers_mut()
+        .insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
+}
+
+/// A reader of the event log at its place.
+struct EventTail {
+    state: State,
+    user: User,
+    project: Option<ProjectId>,
+    place: Cursor,
+    news: watch::Receiver<Cursor>,
+    ready: VecDeque<Recorded>,
+    ends: Instant,
+    _room: OwnedSemaphorePermit,
+}
+
+async fn events(
+    Viewer(user): Viewer,
+    state: State,
+    headers: HeaderMap,
+    Query(asked): Query<After>,
+) -> Result<Response, Failure> {
+    if let Some(project) = asked.project {
+        user.reach(project)?;
+    }
+    let room = state.stream_room()?;
+    let mut news = state.store.events();
+    let newest = *news.borrow_and_update();
+    let place = last_id(&headers).or(asked.after).map_or(newest, Cursor);
+    let tail = EventTail {
+        project: asked.project,
+        place,
+        news,
+        ready: VecDeque::new(),
+        ends: Instant::now() + STREAM_LIFE,
+        _room: room,
+        state,
+        user,
+    };
+    Ok(answer(stream::unfold(tail, |mut tail| async move {
+        let event = tail.next().await?;
+        Some((Ok(event), tail))
+    })))
+}
+
+impl EventTail {
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            while let Some(recorded) = self.ready.pop_front() {
+                self.place = recorded.cursor;
+                if self.concerns(&recorded) {
+                    return message(&recorded);
+                }
+            }
+            self.read().await?;
+            if self.ready.is_empty() {
+                let changed = tokio::time::timeout_at(self.ends, self.news.changed()).await;
+                changed.ok()?.ok()?;
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Option<()> {
+        self.news.borrow_and_update();
+        let place = self.place;
+        let found = self.state.store.read(move |reader| reader.event_list(place, PAGE)).await;
+        match found {
+            Ok(found) => self.ready.extend(found),
+            Err::<_, store::Error>(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "an event stream ended");
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    fn concerns(&self, recorded: &Recorded) -> bool {
+        let in_reach = recorded.project.is_none_or(|project| self.user.reach(project).is_ok());
+        in_reach && (self.project.is_none() || self.project == recorded.project)
+    }
+}
+
+fn message(recorded: &Recorded) -> Option<Event> {
+    Event::default().id(recorded.cursor.to_string()).json_data(recorded).ok()
+}
+
+#[derive(Debug, Deserialize)]
+struct FromLine {
+    /// Lines that are shown already and have their end.
+    #[serde(default)]
+    line: u64,
+}
+
+/// A reader of a step's output at its place.
+struct LogTail {
+    follower: Follower,
+    terminal: Terminal,
+    /// Complete lines sent.
+    line: u64,
+    ends: Instant,
+    _room: OwnedSemaphorePermit,
+    over: bool,
+}
+
+async fn log(
+    Viewer(user): Viewer,
+    state: State,
+    headers: HeaderMap,
+    Path((task, step)): Path<(TaskId, u32)>,
+    Query(asked): Query<FromLine>,
+) -> Result<Response, Failure> {
+    let job = family::job_of(task);
+    let job = state.store.read(move |reader| reader.job_get(job)).await?;
+    user.reach(job.ok_or_else(|| Failure::missing("Step"))?.project)?;
+    let room = state.stream_room()?;
+    let line = last_id(&headers).unwrap_or(asked.line);
+    let start = state.logs.read_lines(task, step, line, 0).await?;
+    let tail = LogTail {
+        follower: state.logs.follow(task, step, start.chunk.offset),
+        terminal: Terminal::default(),
+        line: start.first,
+        ends: Instant::now() + STREAM_LIFE,
+        _room: room,
+        over: false,
+    };
+    Ok(answer(stream::unfold(tail, |mut tail| async move {
+        let event = tail.next().await?;
+        Some((Ok(event), tail))
+    })))
+}
+
+impl LogTail {
+    async fn next(&mut self) -> Option<Event> {
+        if self.over {
+            return None;
+        }
+        match tokio::time::timeout_at(self.ends, self.follower.next()).await.ok()? {
+            Ok(Some(chunk)) => self.lines(&chunk.bytes).await,
+            Ok(None) => {
+                self.over = true;
+                Some(Event::default().event("end").data(self.line.to_string()))
+            }
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a log stream ended");
+                None
+            }
+        }
+    }
+
+    /// The lines that these bytes complete, and the line that goes on.
+    async fn lines(&mut self, bytes: &[u8]) -> Option<Event> {
+        let lines = self.terminal.feed(bytes);
+        let first = self.line;
+        self.line += lines.len() as u64;
+        let data =
+            serde_json::json!({ "first": first, "lines": lines, "rest": self.terminal.rest() });
+        let event = Event::default().id(self.line.to_string()).json_data(data).ok();
+        tokio::time::sleep(LOG_PAUSE).await;
+        event
+    }
+}

@@ -1,0 +1,271 @@
+//! One's own account: password and tokens.
+
+use super::{
+    frame::{self, Frame, Here, Theme},
+    login, moment,
+};
+use crate::{
+    State,
+    access::{Account, Role, Routes, User, Via, Viewer, session, token},
+    error::Failure,
+};
+use axum::{
+    Form,
+    extract::Path,
+    response::{IntoResponse, Redirect, Response},
+};
+use base::{ids::TokenId, secret::Secret, time::Timestamp};
+use http::{HeaderMap, StatusCode};
+use maud::{Markup, html};
+use serde::Deserialize;
+use std::time::Duration;
+use store::access::{NewToken, Scope, Token, TokenKind};
+
+/// Tokens of one account that are in force at once; more means that nobody knows what they are for.
+const TOKENS_MAX: usize = 100;
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/account", show)
+        .post("/account/password", password)
+        .post("/account/tokens", create)
+        .post("/account/tokens/{id}/revoke", revoke)
+}
+
+/// What to tell above the forms.
+#[derive(Debug)]
+enum Notice {
+    None,
+    Wrong(String),
+    Made(Secret),
+}
+
+async fn show(Account(user): Account, state: State, theme: Theme) -> Result<Markup, Failure> {
+    page(&state, &user, theme, &Notice::None).await
+}
+
+async fn page(
+    state: &State,
+    user: &User,
+    theme: Theme,
+    notice: &Notice,
+) -> Result<Markup, Failure> {
+    let id = user.id;
+    let tokens = state.store.read(move |reader| reader.token_list(id)).await?;
+    let frame = Frame {
+        user,
+        theme,
+        config: &state.config,
+        here: Here::Account,
+        title: "Account".to_owned(),
+        look: None,
+        live: None,
+    };
+    let body = html! {
+        div.head { h1 { "Account" } span.pill { (user.role) } }
+        @match notice {
+            Notice::None => {},
+            Notice::Wrong(message) => p.alert.bad role="alert" { (message) },
+            Notice::Made(secret) => (made(secret)),
+        }
+        @if user.password_is_one_time {
+            p.alert.hold role="alert" { "Welcome, " b { (user.login) } ". Your password is for one time: choose your own to go on." }
+        }
+        (password_form(user))
+        @if !user.password_is_one_time {
+            (token_list(&tokens, state.now()))
+            (token_form(user))
+            @if user.may(Role::Admin) { nav.more aria-label="Site" {
+                a.button href="/users" { "Users" } a.button href="/audit" { "Audit log" }
+            } }
+        }
+    };
+    Ok(frame::page(&frame, &body))
+}
+
+fn password_form(user: &User) -> Markup {
+    html! {
+        form.panel.stack method="post" action="/account/password" {
+            h2 { "Password of " (user.login) }
+            input.sr type="text" name="username" value=(user.login) autocomplete="username" tabindex="-1" aria-hidden="true" readonly;
+            label { "Old password" input type="password" name="old" autocomplete="current-password" required; }
+            label { "New password" input type="password" name="new" autocomplete="new-password" minlength="10" maxlength="256" required; }
+            label { "New password again" input type="password" name="again" autocomplete="new-password" required; }
+            p.hint { "At least 10 characters. All other sessions end." }
+            button.primary type="submit" { "Change password" }
+        }
+    }
+}
+
+/// Shown once; nobody can show it again.
+fn made(secret: &Secret) -> Markup {
+    html! {
+        section.alert.good role="status" {
+            p { b { "Your new token." } " Copy it now: it is not shown again." }
+            pre.command { code { (secret.expose()) } }
+        }
+    }
+}
+
+fn token_list(tokens: &[Token], now: Timestamp) -> Markup {
+    let live: Vec<&Token> = tokens.iter().filter(|token| is_live(token, now)).collect();
+    html! {
+        section.panel {
+            h2 { "Tokens" }
+            @if live.is_empty() { p { "None. A token lets programs act for you: the API, Git, the command line." } } @else {
+                div.scroll { table {
+                    thead { tr { th { "Label" } th { "May" } th { "Made" } th { "Used" } th { "Ends" } th { span.sr { "Revoke" } } } }
+                    tbody { @for token in live { (token_row(token, now)) } }
+                } }
+            }
+        }
+    }
+}
+
+fn is_live(token: &Token, now: Timestamp) -> bool {
+    token.revoked_at.is_none() && token.expires_at.is_none_or(|end| end > now)
+}
+
+fn token_row(token: &Token, now: Timestamp) -> Markup {
+    let may = match token.scope.kind {
+        TokenKind::Runner => "run jobs".to_owned(),
+        TokenKind::Api => token.scope.role.to_string(),
+    };
+    html! {
+        tr {
+            td { (token.label) }
+            td { span.pill { (may) } @if token.scope.projects.is_some() { span.pill { "some projects" } } }
+            td { (moment::ago(token.created_at, now)) }
+            td { @match token.last_used_at { Some(at) => (moment::ago(at, now)), None => span.faint { "never" } } }
+            td { @match token.expires_at { Some(at) => (moment::full(at)), None => span.faint { "never" } } }
+            td.right { form method="post" action=(format!("/account/tokens/{}/revoke", token.id)) {
+                button.danger type="submit" aria-label=(format!("Revoke {}", token.label)) { "Revoke" }
+            } }
+        }
+    }
+}
+
+fn token_form(user: &User) -> Markup {
+    html! {
+        form.panel.inline method="post" action="/account/tokens" {
+            h2 { "New token" }
+            label { "Label" input name="label" required maxlength="100" placeholder="what it is for"; }
+            label { "May" select name="scope" {
+                @for role in [Role::Admin, Role::Member, Role::Viewer] {
+                    @if user.may(role) { option value=(role) selected[role == user.role.min(Role::Member)] { (role) } }
+                }
+                @if user.may(Role::Admin) { option value="runner" { "run jobs (for a remote runner)" } }
+            } }
+            label { "Ends" select name="days" {
+                option value="30" { "in 30 days" }
+                option value="90" selected { "in 90 days" }
+                option value="365" { "in a year" }
+                option value="" { "never" }
+            } }
+            button.primary type="submit" { "Create token" }
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Passwords {
+    old: Secret,
+    new: Secret,
+    again: Secret,
+}
+
+async fn password(
+    Account(user): Account,
+    state: State,
+    theme: Theme,
+    headers: HeaderMap,
+    Form(given): Form<Passwords>,
+) -> Result<Response, Failure> {
+    let changed = if given.new == given.again {
+        session::change_password(&user, given.old, given.new, login::agent(&headers), &state).await
+    } else {
+        Err(Failure::Invalid("the two new passwords are not the same".into()))
+    };
+    match changed {
+        Ok(secret) => Ok(login::enter(&secret, "/", &state)),
+        Err(failure @ (Failure::Invalid(_) | Failure::TooOften { .. })) => {
+            let page = page(&state, &user, theme, &Notice::Wrong(failure.to_string())).await?;
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+        }
+        Err(other) => Err(other),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct NewGiven {
+    label: String,
+    scope: String,
+    #[serde(default)]
+    days: String,
+}
+
+/// A token never may more than the one who makes it, and is not made by another token.
+fn scope(given: &str, user: &User) -> Result<Scope, Failure> {
+    if !matches!(user.via, Via::Session(_)) {
+        return Err(Failure::Forbidden("a token is made by a person who is logged in".into()));
+    }
+    if given == "runner" {
+        return match user.may(Role::Admin) {
+            true => Ok(Scope { kind: TokenKind::Runner, role: Role::Viewer, projects: None }),
+            false => Err(Failure::Forbidden("runner tokens are made by administrators".into())),
+        };
+    }
+    let role: Role = given.parse().map_err(|_| Failure::Invalid("that is not a role".into()))?;
+    Ok(Scope { kind: TokenKind::Api, role: role.min(user.role), projects: None })
+}
+
+async fn create(
+    Viewer(user): Viewer,
+    state: State,
+    theme: Theme,
+    Form(given): Form<NewGiven>,
+) -> Result<Markup, Failure> {
+    let scope = scope(&given.scope, &user)?;
+    let label: String = given.label.trim().chars().take(100).collect();
+    let days = match given.days.as_str() {
+        "" => None,
+        text => Some(
+            text.parse::<u32>()
+                .map_err(|_| Failure::Invalid("that is no number of days".into()))?,
+        ),
+    };
+    let now = state.now();
+    let expires_at = days.map(|days| now.plus(Duration::from_secs(u64::from(days) * 86_400)));
+    let (secret, hash) = token::new_token().map_err(Failure::inside)?;
+    let deed = user.deed("token.create", format!("token {label}"));
+    let new = NewToken { hash, user: user.id, label, scope, expires_at };
+    state
+        .store
+        .write(move |txn| {
+            let live = txn.token_list(new.user)?.iter().filter(|token| is_live(token, now)).count();
+            if live >= TOKENS_MAX {
+                return Err(store::Error::Conflict("revoke some of your tokens first".into()));
+            }
+            txn.audit_append(now, &deed)?;
+            txn.token_create(&new, now)
+        })
+        .await?;
+    page(&state, &user, theme, &Notice::Made(secret)).await
+}
+
+async fn revoke(
+    Viewer(user): Viewer,
+    state: State,
+    Path(id): Path<TokenId>,
+) -> Result<Redirect, Failure> {
+    let (deed, now, owner) =
+        (user.deed("token.revoke", format!("token {id}")), state.now(), user.id);
+    state
+        .store
+        .write(move |txn| {
+            txn.audit_append(now, &deed)?;
+            txn.token_revoke(owner, id, now)
+        })
+        .await?;
+    Ok(Redirect::to("/account"))
+}

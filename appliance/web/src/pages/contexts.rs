@@ -1,0 +1,191 @@
+//! Contexts: an organisation's sets of variables that workflows ask for by name.
+
+use super::{
+    frame::{self, Frame, Here, Theme},
+    projects::{self, Assignment, Named},
+};
+use crate::{
+    State,
+    access::{Member, Role, Routes, User, Viewer},
+    error::Failure,
+};
+use axum::{Form, extract::Path, response::Redirect};
+use base::ids::{ContextId, RepoName};
+use maud::{Markup, html};
+use serde::Deserialize;
+use store::{
+    Reader,
+    projects::{Context, Org, VariableInfo},
+};
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/contexts", show)
+        .post("/contexts", create)
+        .post("/contexts/{id}/remove", remove)
+        .post("/contexts/{id}/variables", variable_set)
+        .post("/contexts/{id}/variables/remove", variable_remove)
+}
+
+type Listed = Vec<(Org, Vec<(Context, Vec<VariableInfo>)>)>;
+
+/// A token that is bound to projects does not reach contexts, which belong to organisations.
+fn unbound(user: &User) -> Result<(), Failure> {
+    match user.projects {
+        Some(_) => Err(Failure::Forbidden("this token is bound to projects".into())),
+        None => Ok(()),
+    }
+}
+
+fn list(reader: &Reader<'_>) -> Result<Listed, store::Error> {
+    let mut found = Vec::new();
+    for org in reader.org_list()? {
+        let mut contexts = Vec::new();
+        for context in reader.context_list(org.id)? {
+            let variables = reader.context_variable_list(context.id)?;
+            contexts.push((context, variables));
+        }
+        found.push((org, contexts));
+    }
+    Ok(found)
+}
+
+async fn show(Viewer(user): Viewer, state: State, theme: Theme) -> Result<Markup, Failure> {
+    unbound(&user)?;
+    let orgs = state.store.read(list).await?;
+    let may = user.may(Role::Member);
+    let frame = Frame {
+        user: &user,
+        theme,
+        config: &state.config,
+        here: Here::Contexts,
+        title: "Contexts".to_owned(),
+        look: None,
+        live: None,
+    };
+    let count: usize = orgs.iter().map(|(_, contexts)| contexts.len()).sum();
+    let body = html! {
+        div.head { h1 { "Contexts" } }
+        @if count == 0 {
+            section.empty {
+                h2 { "No context yet" }
+                p { "A context is a set of secrets that jobs of a whole organisation may ask for:" }
+                pre.command { code { "workflows:\n  deploy:\n    jobs:\n      - release:\n          context: production" } }
+            }
+        }
+        @for (org, contexts) in &orgs { @for (context, variables) in contexts {
+            details.panel open[count < 4] id=(format!("c-{}", context.id)) {
+                summary { h2 { span.faint { (org.name) " / " } (context.name) } span.count { (variables.len()) } }
+                (projects::variables(&format!("/contexts/{}/variables", context.id), variables, may, state.now()))
+                @if may { form.corner method="post" action=(format!("/contexts/{}/remove", context.id)) {
+                    label.check { input type="checkbox" required; "All jobs that ask for it will be refused" }
+                    button.danger type="submit" { "Remove context" }
+                } }
+            }
+        } }
+        @if may {
+            form.panel.inline method="post" action="/contexts" {
+                h2 { "New context" }
+                label { "Organisation" input name="org" list="orgs" required spellcheck="false" autocapitalize="none"; }
+                datalist #orgs { @for (org, _) in &orgs { option value=(org.name) {} } }
+                label { "Name" input name="name" required maxlength="100" spellcheck="false"; }
+                button.primary type="submit" { "Create" }
+            }
+        }
+    };
+    Ok(frame::page(&frame, &body))
+}
+
+#[derive(Debug, Deserialize)]
+struct New {
+    org: String,
+    name: String,
+}
+
+async fn create(
+    Member(user): Member,
+    state: State,
+    Form(new): Form<New>,
+) -> Result<Redirect, Failure> {
+    unbound(&user)?;
+    let name = new.name.trim().to_owned();
+    // Any valid repository name proves that the organisation's half is valid.
+    let probe: Result<RepoName, _> = format!("{}/x", new.org.trim()).parse();
+    let org = probe.map_err(|_| Failure::Invalid("that is not an organisation's name".into()))?;
+    if name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
+        return Err(Failure::Invalid("a context's name has 1 to 100 characters".into()));
+    }
+    let deed = user.deed("context.create", format!("context {}/{name}", org.org()));
+    let now = state.now();
+    state
+        .store
+        .write(move |txn| {
+            txn.audit_append(now, &deed)?;
+            let org = txn.org_ensure(org.org(), now)?;
+            txn.context_create(org.id, &name, now)
+        })
+        .await?;
+    Ok(Redirect::to("/contexts"))
+}
+
+/// The context's name for the audit log.
+async fn find(state: &State, user: &User, id: ContextId) -> Result<String, Failure> {
+    unbound(user)?;
+    let found = state.store.read(move |reader| reader.context_get(id)).await?;
+    Ok(found.ok_or_else(|| Failure::missing("Context"))?.name)
+}
+
+async fn remove(
+    Member(user): Member,
+    state: State,
+    Path(id): Path<ContextId>,
+) -> Result<Redirect, Failure> {
+    let name = find(&state, &user, id).await?;
+    let (deed, now) = (user.deed("context.remove", format!("context {name}")), state.now());
+    state
+        .store
+        .write(move |txn| {
+            txn.audit_append(now, &deed)?;
+            txn.context_remove(id)
+        })
+        .await?;
+    Ok(Redirect::to("/contexts"))
+}
+
+async fn variable_set(
+    Member(user): Member,
+    state: State,
+    Path(id): Path<ContextId>,
+    Form(given): Form<Assignment>,
+) -> Result<Redirect, Failure> {
+    let (name, value) = given.judged()?;
+    let context = find(&state, &user, id).await?;
+    let (deed, now) = (user.deed("variable.set", format!("context {context} {name}")), state.now());
+    state
+        .store
+        .write(move |txn| {
+            txn.audit_append(now, &deed)?;
+            txn.context_variable_set(id, &name, &value, now)
+        })
+        .await?;
+    Ok(Redirect::to(&format!("/contexts#c-{id}")))
+}
+
+async fn variable_remove(
+    Member(user): Member,
+    state: State,
+    Path(id): Path<ContextId>,
+    Form(Named { name }): Form<Named>,
+) -> Result<Redirect, Failure> {
+    let context = find(&state, &user, id).await?;
+    let (deed, now) =
+        (user.deed("variable.remove", format!("context {context} {name}")), state.now());
+    state
+        .store
+        .write(move |txn| {
+            txn.audit_append(now, &deed)?;
+            txn.context_variable_remove(id, &name)
+        })
+        .await?;
+    Ok(Redirect::to(&format!("/contexts#c-{id}")))
+}

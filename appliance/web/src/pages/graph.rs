@@ -1,0 +1,249 @@
+//! A workflow's jobs as a drawn graph: layers from left to right, edges as curves.
+//!
+//! Why on the server: the picture is there without a script, at once, and the same everywhere.
+//! Invariants: pure; every edge leads from a lower to a higher layer (the plan has no cycle; an
+//! edge of one that had is left out); the order within a layer is that of the configuration,
+//! moved towards the middle of what a job requires, so that edges cross little.
+//! Units: SVG user units, one to a CSS pixel.
+
+use super::{assets, look::Look};
+use maud::{Markup, html};
+
+const NODE_WIDTH: usize = 208;
+const NODE_HEIGHT: usize = 38;
+const GAP_X: usize = 44;
+const GAP_Y: usize = 12;
+const MARGIN: usize = 4;
+
+/// Letters of a name that fit; the whole is in the title.
+const NAME_MAX: usize = 20;
+
+/// Passes over the layers; more change nothing that is seen.
+const PASSES: usize = 4;
+
+/// One job.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    /// Shown.
+    pub name: String,
+    /// Its state.
+    pub look: Look,
+    /// Its state for readers.
+    pub word: &'static str,
+    /// For example a duration.
+    pub note: String,
+    /// Where a click leads.
+    pub link: Option<String>,
+    /// Places of required jobs in the list.
+    pub requires: Vec<usize>,
+}
+
+/// Where each node stands: layer and place within it, and how many layers and places there are.
+#[derive(Debug, PartialEq, Eq)]
+struct Layout {
+    places: Vec<(usize, usize)>,
+    layers: usize,
+    rows: usize,
+}
+
+/// The longest way from a root; what is part of a cycle stays where it was first seen.
+fn layers(nodes: &[Node]) -> Vec<usize> {
+    let mut layer = vec![0; nodes.len()];
+    for _ in 0..nodes.len() {
+        let mut changed = false;
+        for (index, node) in nodes.iter().enumerate() {
+            let required = node.requires.iter().filter_map(|on| layer.get(*on));
+            let wanted = required.map(|on| on + 1).max().unwrap_or(0).min(nodes.len());
+            if wanted > layer[index] {
+                layer[index] = wanted;
+                changed = true;
+            }
+        }
+        if !changed {
+            break;
+        }
+    }
+    layer
+}
+
+fn layout(nodes: &[Node]) -> Layout {
+    let layer = layers(nodes);
+    let count = layer.iter().max().map_or(0, |last| last + 1);
+    let mut columns: Vec<Vec<usize>> = vec![Vec::new(); count];
+    for (index, layer) in layer.iter().enumerate() {
+        columns[*layer].push(index);
+    }
+    columns.retain(|column| !column.is_empty());
+    let mut places = placed(&columns, nodes.len());
+    for _ in 0..PASSES {
+        for column in columns.iter_mut().skip(1) {
+            column.sort_by_key(|index| middle(&nodes[*index], &places));
+        }
+        places = placed(&columns, nodes.len());
+    }
+    let rows = columns.iter().map(Vec::len).max().unwrap_or(0);
+    Layout { places, layers: columns.len(), rows }
+}
+
+fn placed(columns: &[Vec<usize>], count: usize) -> Vec<(usize, usize)> {
+    let mut places = vec![(0, 0); count];
+    for (layer, column) in columns.iter().enumerate() {
+        for (row, index) in column.iter().enumerate() {
+            places[*index] = (layer, row);
+        }
+    }
+    places
+}
+
+/// Mean row of what a node requires, in thousandths.
+fn middle(node: &Node, places: &[(usize, usize)]) -> usize {
+    let rows: Vec<usize> =
+        node.requires.iter().filter_map(|on| places.get(*on)).map(|place| place.1).collect();
+    if rows.is_empty() { 0 } else { rows.iter().sum::<usize>() * 1000 / rows.len() }
+}
+
+fn corner((layer, row): (usize, usize)) -> (usize, usize) {
+    (MARGIN + layer * (NODE_WIDTH + GAP_X), MARGIN + row * (NODE_HEIGHT + GAP_Y))
+}
+
+/// The picture; scrolls sideways when it is wide.
+#[must_use]
+pub(super) fn draw(name: &str, nodes: &[Node]) -> Markup {
+    let layout = layout(nodes);
+    let (right, bottom) = corner((layout.layers, layout.rows));
+    let (width, height) = (right - GAP_X + MARGIN, bottom - GAP_Y + MARGIN);
+    html! {
+        div.graph tabindex="0" role="group" aria-label=(format!("Graph of {name}")) {
+            svg width=(width) height=(height) viewBox=(format!("0 0 {width} {height}")) {
+                g.edges aria-hidden="true" {
+                    @for (index, node) in nodes.iter().enumerate() {
+                        @for on in &node.requires {
+                            @if let Some(line) = edge(&layout, *on, index) {
+                                path.(nodes[*on].look.class()) d=(line) {}
+                            }
+                        }
+                    }
+                }
+                @for (node, place) in nodes.iter().zip(&layout.places) { (draw_node(node, *place)) }
+            }
+        }
+    }
+}
+
+fn edge(layout: &Layout, from: usize, to: usize) -> Option<String> {
+    let (from, to) = (*layout.places.get(from)?, *layout.places.get(to)?);
+    if from.0 >= to.0 {
+        return None;
+    }
+    let ((x1, y1), (x2, y2)) = (corner(from), corner(to));
+    let (x1, y1, y2) = (x1 + NODE_WIDTH, y1 + NODE_HEIGHT / 2, y2 + NODE_HEIGHT / 2);
+    let bend = x2 - GAP_X / 2;
+    // Straight through the layers between, then one bend just before the target.
+    Some(format!("M{x1} {y1}H{}C{bend} {y1} {bend} {y2} {x2} {y2}", x2 - GAP_X))
+}
+
+fn draw_node(node: &Node, place: (usize, usize)) -> Markup {
+    let (x, y) = corner(place);
+    let inside = html! {
+        title { (node.name) ": " (node.word) @if !node.note.is_empty() { ", " (node.note) } }
+        rect width=(NODE_WIDTH) height=(NODE_HEIGHT) rx="8" {}
+        svg.state.(node.look.class()) x="11" y=(NODE_HEIGHT / 2 - 8) width="16" height="16" {
+            use href=(assets::icon(node.look.class())) {}
+        }
+        text x="35" y=(NODE_HEIGHT / 2 + 5) { (shortened(&node.name, &node.note)) }
+        text.note x=(NODE_WIDTH - 11) y=(NODE_HEIGHT / 2 + 5) text-anchor="end" { (node.note) }
+    };
+    html! {
+        @let class = format!("node {}", node.look.class());
+        @let at = format!("translate({x} {y})");
+        @match &node.link {
+            Some(link) => a class=(class) transform=(at) href=(link) { (inside) },
+            None => g class=(class) transform=(at) { (inside) },
+        }
+    }
+}
+
+fn shortened(name: &str, note: &str) -> String {
+    let room = NAME_MAX - note.chars().count().saturating_sub(5).min(8);
+    if name.chars().count() <= room {
+        return name.to_owned();
+    }
+    name.chars().take(room - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn node(requires: &[usize]) -> Node {
+        Node {
+            name: "job".into(),
+            look: Look::Good,
+            word: "Success",
+            note: String::new(),
+            link: None,
+            requires: requires.to_vec(),
+        }
+    }
+
+    /// Required places of each node, and the layer and row that each gets.
+    fn check(requires: &[&[usize]], expected: &[(usize, usize)]) {
+        let nodes: Vec<Node> = requires.iter().map(|on| node(on)).collect();
+        assert_eq!(layout(&nodes).places, expected, "{requires:?}");
+    }
+
+    #[test]
+    fn a_job_stands_right_of_all_it_requires() {
+        check(&[], &[]);
+        check(&[&[]], &[(0, 0)]);
+        check(&[&[], &[0], &[1]], &[(0, 0), (1, 0), (2, 0)]);
+        check(&[&[], &[0], &[0], &[1, 2]], &[(0, 0), (1, 0), (1, 1), (2, 0)]);
+        check(&[&[], &[0], &[0, 1]], &[(0, 0), (1, 0), (2, 0)]);
+    }
+
+    #[test]
+    fn the_order_in_a_layer_follows_what_is_required() {
+        check(&[&[], &[], &[1], &[0]], &[(0, 0), (0, 1), (1, 1), (1, 0)]);
+    }
+
+    #[test]
+    fn a_cycle_or_a_stray_edge_is_drawn_without_harm() {
+        for requires in [vec![vec![1], vec![0]], vec![vec![0]], vec![vec![7]]] {
+            let nodes: Vec<Node> = requires.iter().map(|on| node(on)).collect();
+            draw("broken", &nodes);
+        }
+    }
+
+    #[test]
+    fn long_names_are_shortened_and_kept_in_the_title() {
+        let mut long = node(&[]);
+        long.name = "integration-tests-with-postgres-16".into();
+        let drawn = draw("w", &[long]).into_string();
+        assert!(drawn.contains(">integration-tests-w…<"), "{drawn}");
+        assert!(drawn.contains("<title>integration-tests-with-postgres-16: Success"));
+    }
+
+    proptest! {
+        /// No two jobs share a place, and every edge goes to the right.
+        #[test]
+        fn every_job_has_a_place_of_its_own(edges in prop::collection::vec((0usize..20, 0usize..20), 0..60)) {
+            let mut nodes = vec![node(&[]); 20];
+            for (a, b) in edges {
+                if a != b {
+                    nodes[a.max(b)].requires.push(a.min(b));
+                }
+            }
+            let layout = layout(&nodes);
+            let mut places = layout.places.clone();
+            places.sort_unstable();
+            places.dedup();
+            prop_assert_eq!(places.len(), nodes.len());
+            for (index, node) in nodes.iter().enumerate() {
+                for on in &node.requires {
+                    prop_assert!(layout.places[*on].0 < layout.places[index].0);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,424 @@
+//! One job: its steps with their output, its artifacts, its test results.
+
+use super::{
+    artifacts,
+    frame::{self, Frame, Here, Live, Theme},
+    links,
+    log::{self, Window},
+    look::{Look, Looks},
+    moment, pipeline, results,
+};
+use crate::{
+    State,
+    access::{Role, Routes, User, Viewer},
+    error::Failure,
+};
+use axum::{
+    extract::{Path, Query},
+    response::Redirect,
+};
+use base::{
+    ids::{Cursor, JobId, JobNumber, RepoName},
+    plan::{Executor, JobSpec},
+    protocol::TestResult,
+    state::{JobState, StepState},
+    time::Timestamp,
+    units::Bytes,
+};
+use maud::{Markup, html};
+use serde::Deserialize;
+use store::{
+    Reader,
+    runs::{Artifact, Job, Pipeline, Step, Task, Workflow},
+};
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/gh/{org}/{repo}/{number}", steps)
+        .get("/gh/{org}/{repo}/{number}/artifacts", artifact_tab)
+        .get("/gh/{org}/{repo}/{number}/tests", test_tab)
+        .get("/jobs/{id}", by_id)
+}
+
+/// The job and all that surrounds it.
+#[derive(Debug)]
+struct View {
+    repo: RepoName,
+    pipeline: Pipeline,
+    workflow: Workflow,
+    job: Job,
+    spec: Option<JobSpec>,
+    tasks: Vec<Task>,
+    artifacts: Vec<Artifact>,
+    tests: Vec<TestResult>,
+    cursor: Cursor,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Wanted {
+    /// Which of the job's copies.
+    node: u32,
+    /// A step to be shown open.
+    step: Option<u32>,
+    /// First line of it, from 1.
+    line: Option<u64>,
+}
+
+/// Which tab is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tab {
+    Steps,
+    Artifacts,
+    Tests,
+}
+
+type Place = Path<(String, String, u64)>;
+
+async fn steps(
+    Viewer(user): Viewer,
+    state: State,
+    theme: Theme,
+    Path(place): Place,
+    Query(wanted): Query<Wanted>,
+) -> Result<Markup, Failure> {
+    let view = load(&state, &user, place).await?;
+    let why = match view.job.state {
+        JobState::Queued => state.engine.explain(view.job.id).await?.map(|held| held.to_string()),
+        _ => None,
+    };
+    let task = view.tasks.iter().find(|task| task.node == wanted.node);
+    let steps = match task {
+        Some(task) => open_steps(&state, task, &wanted).await?,
+        None => Vec::new(),
+    };
+    let content = html! {
+        @if view.tasks.len() > 1 { (nodes(&view, wanted.node)) }
+        @if let Some(task) = task { (step_list(&view, task, &steps, state.now())) }
+        @else { (waiting(&view, why.as_deref())) }
+    };
+    Ok(show(&view, &user, theme, &state, Tab::Steps, &content))
+}
+
+async fn artifact_tab(
+    Viewer(user): Viewer,
+    state: State,
+    theme: Theme,
+    Path(place): Place,
+) -> Result<Markup, Failure> {
+    let view = load(&state, &user, place).await?;
+    let content = artifacts::list(&view.artifacts);
+    Ok(show(&view, &user, theme, &state, Tab::Artifacts, &content))
+}
+
+async fn test_tab(
+    Viewer(user): Viewer,
+    state: State,
+    theme: Theme,
+    Path(place): Place,
+) -> Result<Markup, Failure> {
+    let view = load(&state, &user, place).await?;
+    let content = results::list(&view.tests);
+    Ok(show(&view, &user, theme, &state, Tab::Tests, &content))
+}
+
+async fn by_id(
+    Viewer(user): Viewer,
+    state: State,
+    Path(id): Path<JobId>,
+) -> Result<Redirect, Failure> {
+    let find = move |reader: &Reader<'_>| {
+        let job = reader.job_get(id)?.ok_or_else(|| Failure::missing("Job"))?;
+        user.reach(job.project)?;
+        let project =
+            reader.project_get(job.project)?.ok_or_else(|| Failure::missing("Project"))?;
+        match job.number {
+            Some(number) => Ok(links::job(&project.repo, number)),
+            None => pipeline::workflow_address(reader, job.workflow()),
+        }
+    };
+    let to: String = state.store.read(find).await?;
+    Ok(Redirect::to(&to))
+}
+
+async fn load(state: &State, user: &User, place: (String, String, u64)) -> Result<View, Failure> {
+    let (org, repo, number) = place;
+    let name: RepoName =
+        format!("{org}/{repo}").parse().map_err(|_| Failure::missing("Project"))?;
+    let view = state.store.read(move |reader| read(reader, &name, JobNumber(number))).await?;
+    user.reach(view.job.project)?;
+    Ok(view)
+}
+
+fn read(reader: &Reader<'_>, name: &RepoName, number: JobNumber) -> Result<View, Failure> {
+    let project = reader.project_by_repo(name)?.ok_or_else(|| Failure::missing("Project"))?;
+    let job = reader.job_by_number(project.id, number)?.ok_or_else(|| Failure::missing("Job"))?;
+    let workflow =
+        reader.workflow_get(job.workflow())?.ok_or_else(|| Failure::missing("Workflow"))?;
+    let pipeline =
+        reader.pipeline_get(workflow.pipeline)?.ok_or_else(|| Failure::missing("Pipeline"))?;
+    Ok(View {
+        repo: project.repo,
+        spec: reader.job_spec(job.source())?,
+        tasks: reader.task_list_newest(job.source())?,
+        artifacts: reader.artifact_list(&job)?,
+        tests: reader.test_list(&job)?,
+        cursor: reader.event_last()?,
+        pipeline,
+        workflow,
+        job,
+    })
+}
+
+/// The steps of a task, with the output of those that are shown open.
+async fn open_steps(
+    state: &State,
+    task: &Task,
+    wanted: &Wanted,
+) -> Result<Vec<(Step, Option<Window>)>, Failure> {
+    let id = task.id;
+    let steps = state.store.read(move |reader| reader.step_list(id)).await?;
+    let mut opened = Vec::with_capacity(steps.len());
+    for step in steps {
+        let window = if is_open(&step, wanted) {
+            let line = wanted.line.filter(|_| wanted.step == Some(step.step));
+            Some(log::window(state, &step, line).await?)
+        } else {
+            None
+        };
+        opened.push((step, window));
+    }
+    Ok(opened)
+}
+
+fn is_open(step: &Step, wanted: &Wanted) -> bool {
+    let by_itself =
+        matches!(step.state, StepState::Running | StepState::Failed | StepState::TimedOut);
+    wanted.step == Some(step.step) || by_itself
+}
+
+fn show(
+    view: &View,
+    user: &User,
+    theme: Theme,
+    state: &State,
+    tab: Tab,
+    content: &Markup,
+) -> Markup {
+    let frame = Frame {
+        user,
+        theme,
+        config: &state.config,
+        here: Here::Pipelines,
+        title: format!("{} · {}", view.job.name, view.repo),
+        look: Some(view.job.state.look()),
+        live: (tab == Tab::Steps)
+            .then_some(Live { cursor: view.cursor, project: Some(view.job.project) }),
+    };
+    let body = html! {
+        (top(view, user, state.now()))
+        (tabs(view, tab))
+        (content)
+    };
+    frame::page(&frame, &body)
+}
+
+fn top(view: &View, user: &User, now: Timestamp) -> Markup {
+    let job = &view.job;
+    let here = html! {
+        a href=(format!("{}#w-{}", links::pipeline(&view.repo, view.pipeline.number), view.workflow.id)) { (view.workflow.name) }
+        span aria-hidden="true" { "/" }
+        span aria-current="page" { (job.name) }
+    };
+    html! {
+        (pipeline::trail(&view.repo, view.pipeline.number, Some(&here)))
+        div.head {
+            h1 { (job.name) }
+            (job.state.look().badge(job.state.word()))
+            div.actions {
+                @if user.may(Role::Member) { (actions(view)) }
+            }
+        }
+        p.meta {
+            (super::pipelines::reference(&view.pipeline))
+            span.subject { (super::pipelines::subject(&view.pipeline)) }
+        }
+        dl.facts { (facts(view, now)) }
+        @if let Some(message) = trouble(view) { p.alert.(job.state.look().class()) role="alert" { (message) } }
+    }
+}
+
+fn actions(view: &View) -> Markup {
+    html! {
+        @if !view.job.state.is_terminal() {
+            (pipeline::button(&format!("/jobs/{}/cancel", view.job.id), "Cancel job", "danger"))
+        } @else if view.workflow.state.is_terminal() {
+            (pipeline::button(&format!("/workflows/{}/rerun", view.workflow.id), "Rerun workflow", ""))
+        }
+    }
+}
+
+/// What the job says about its end, or a task that says more.
+fn trouble(view: &View) -> Option<&str> {
+    let told = view.tasks.iter().find_map(|task| task.message.as_deref());
+    view.job.message.as_deref().or(told)
+}
+
+fn facts(view: &View, now: Timestamp) -> Markup {
+    let job = &view.job;
+    let peak = view.tasks.iter().filter_map(|task| task.peak_memory).max();
+    let waited = job.queued_at.map(|at| (at, job.started_at.or(job.stopped_at)));
+    html! {
+        @if let Some(number) = job.number { div { dt { "Job" } dd { "#" (number) } } }
+        div { dt { "Duration" } dd { (moment::took(job.started_at, job.stopped_at, now)) } }
+        @if let Some((from, to)) = waited { div { dt { "Queued" } dd { (moment::took(Some(from), to, now)) } } }
+        @if let Some(spec) = &view.spec {
+            div { dt { "Executor" } dd { (executor(&spec.executor)) } }
+            @if let Some(class) = &spec.resource_class { div { dt { "Resource class" } dd { (class) } } }
+        }
+        @if let Some(peak) = peak { div { dt { "Peak memory" } dd { (Bytes(peak)) } } }
+        @if job.parallelism > 1 { div { dt { "Parallel" } dd { (job.parallelism) } } }
+        @if view.tasks.iter().any(|task| task.attempt.0 > 1) {
+            div { dt { "Attempt" } dd { (view.tasks.iter().map(|task| task.attempt.0).max().unwrap_or(1)) } }
+        }
+    }
+}
+
+fn executor(executor: &Executor) -> String {
+    match executor {
+        Executor::Docker { images } => {
+            images.first().map_or("docker".to_owned(), |image| format!("docker {}", image.image))
+        }
+        Executor::Machine { image } => {
+            image.as_ref().map_or("machine".to_owned(), |image| format!("machine {image}"))
+        }
+        Executor::Unsupported { .. } => "not supported here".to_owned(),
+    }
+}
+
+fn tabs(view: &View, shown: Tab) -> Markup {
+    let number = view.job.number.unwrap_or(JobNumber(0));
+    let base = links::job(&view.repo, number);
+    let failed = view.tests.iter().filter(|test| results::is_failure(test)).count();
+    let entries = [
+        (Tab::Steps, base.clone(), "Steps", None),
+        (Tab::Tests, format!("{base}/tests"), "Tests", Some((view.tests.len(), failed))),
+        (Tab::Artifacts, format!("{base}/artifacts"), "Artifacts", Some((view.artifacts.len(), 0))),
+    ];
+    html! {
+        nav.tabs aria-label="Parts of the job" {
+            @for (tab, address, name, count) in entries {
+                a href=(address) aria-current=[(tab == shown).then_some("page")] {
+                    (name)
+                    @if let Some((count, failed)) = count {
+                        @if failed > 0 { span.count.bad { (failed) " failed" } }
+                        @else { span.count { (count) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn nodes(view: &View, shown: u32) -> Markup {
+    html! {
+        nav.nodes aria-label="Parallel runs" {
+            @for task in &view.tasks {
+                @let look = task_look(task);
+                a href=(format!("?node={}", task.node)) aria-current=[(task.node == shown).then_some("page")] {
+                    (look.icon(task.outcome.map_or("running", |outcome| outcome.as_str())))
+                    (task.node)
+                }
+            }
+        }
+    }
+}
+
+fn task_look(task: &Task) -> Look {
+    use base::state::TaskOutcome::{Canceled, Failed, InfrastructureFail, Success, TimedOut};
+    match task.outcome {
+        None => Look::Running,
+        Some(Success) => Look::Good,
+        Some(Failed | TimedOut) => Look::Bad,
+        Some(Canceled) => Look::Stopped,
+        Some(InfrastructureFail) => Look::Error,
+    }
+}
+
+/// Nothing has run yet: says why, never a bare spinner.
+fn waiting(view: &View, why: Option<&str>) -> Markup {
+    let state = view.job.state;
+    html! {
+        section.empty {
+            h2 { (state.word()) }
+            @match (state, why) {
+                (JobState::Queued, Some(why)) => p { "This job waits for a runner. " (sentence(why)) },
+                (JobState::Queued, None) => p { "This job waits for a runner." },
+                (JobState::Blocked, _) => p { "This job waits for the jobs that it requires." },
+                (state, _) if state.is_terminal() => p { "This job ended before any step ran." },
+                _ => p { "The first step begins in a moment." },
+            }
+        }
+    }
+}
+
+/// `held: slots 2 of 2` as a sentence.
+fn sentence(why: &str) -> String {
+    let text = why.strip_prefix("held: ").unwrap_or(why);
+    let mut letters = text.chars();
+    letters
+        .next()
+        .map_or(String::new(), |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+}
+
+fn step_list(view: &View, task: &Task, steps: &[(Step, Option<Window>)], now: Timestamp) -> Markup {
+    html! {
+        @if steps.is_empty() { (waiting(view, None)) }
+        ol.steps data-task=(task.id) {
+            @for (step, window) in steps { (step_item(view, task, step, window.as_ref(), now)) }
+        }
+    }
+}
+
+fn step_item(
+    view: &View,
+    task: &Task,
+    step: &Step,
+    window: Option<&Window>,
+    now: Timestamp,
+) -> Markup {
+    let number = view.job.number.unwrap_or(JobNumber(0));
+    let permalink = format!(
+        "{}?node={}&step={}#S{}",
+        links::job(&view.repo, number),
+        task.node,
+        step.step,
+        step.step
+    );
+    html! {
+        li.step.(step.state.look().class()) id=(format!("step-{}", step.step)) {
+            details id=(format!("S{}", step.step)) open[window.is_some()] data-step=(step.step) {
+                summary {
+                    (step.state.look().icon(step.state.word()))
+                    span.step-name { (step.name) }
+                    @if step.background { span.pill { "background" } }
+                    @if let Some(code) = step.exit_code.filter(|code| *code != 0) { span.pill.bad { "exit " (code) } }
+                    @if step.state == StepState::TimedOut { span.pill.bad { "timed out" } }
+                    span.took { (moment::took(Some(step.started_at), step.stopped_at, now)) }
+                }
+                (log::panel(step, window, &permalink))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_a_job_waits_reads_as_a_sentence() {
+        assert_eq!(sentence("held: slots 2 of 2"), "Slots 2 of 2.");
+        assert_eq!(sentence(""), "");
+    }
+}

@@ -1,0 +1,326 @@
+//! One pipeline: its commit, its configuration errors, its workflows as graph and over time.
+
+use super::{
+    config_error,
+    frame::{self, Frame, Here, Live, Theme},
+    graph, links,
+    look::Looks,
+    moment,
+    pipelines::{self, Row},
+    timeline::{self, Scale},
+};
+use crate::{
+    State,
+    access::{Role, Routes, User, Viewer},
+    error::Failure,
+};
+use axum::{extract::Path, response::Redirect};
+use base::{
+    ids::{Cursor, JobId, PipelineId, PipelineNumber, RepoName, WorkflowId},
+    state::{JobState, WorkflowState},
+    time::Timestamp,
+    trigger::TriggerKind,
+};
+use maud::{Markup, PreEscaped, html};
+use store::{
+    Reader,
+    runs::{ConfigTexts, Job, JobType, Workflow},
+};
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/pipelines/gh/{org}/{repo}/{number}", show)
+        .get("/pipelines/gh/{org}/{repo}/{number}/config", show_config)
+        .get("/pipelines/{id}", by_id)
+        .get("/workflows/{id}", by_workflow)
+}
+
+/// Everything on the page.
+#[derive(Debug)]
+pub(super) struct View {
+    row: Row,
+    config: Option<ConfigTexts>,
+    cursor: Cursor,
+}
+
+async fn show(
+    Viewer(user): Viewer,
+    state: State,
+    theme: Theme,
+    Path((org, repo, number)): Path<(String, String, u64)>,
+) -> Result<Markup, Failure> {
+    let view = load(&state, &user, &org, &repo, number).await?;
+    let frame = framed(&view, &user, theme, &state);
+    Ok(frame::page(&frame, &body(&view, &user, state.now())))
+}
+
+async fn show_config(
+    Viewer(user): Viewer,
+    state: State,
+    theme: Theme,
+    Path((org, repo, number)): Path<(String, String, u64)>,
+) -> Result<Markup, Failure> {
+    let view = load(&state, &user, &org, &repo, number).await?;
+    let frame = Frame { live: None, ..framed(&view, &user, theme, &state) };
+    Ok(frame::page(&frame, &config_body(&view)))
+}
+
+async fn load(
+    state: &State,
+    user: &User,
+    org: &str,
+    repo: &str,
+    number: u64,
+) -> Result<View, Failure> {
+    let name: RepoName =
+        format!("{org}/{repo}").parse().map_err(|_| Failure::missing("Project"))?;
+    let view = state.store.read(move |reader| read(reader, &name, PipelineNumber(number))).await?;
+    user.reach(view.row.pipeline.project)?;
+    Ok(view)
+}
+
+fn framed<'a>(view: &View, user: &'a User, theme: Theme, state: &'a State) -> Frame<'a> {
+    Frame {
+        user,
+        theme,
+        config: &state.config,
+        here: Here::Pipelines,
+        title: format!("{} #{}", view.row.repo, view.row.pipeline.number),
+        look: Some(view.row.look),
+        live: Some(Live { cursor: view.cursor, project: Some(view.row.pipeline.project) }),
+    }
+}
+
+fn read(reader: &Reader<'_>, name: &RepoName, number: PipelineNumber) -> Result<View, Failure> {
+    let project = reader.project_by_repo(name)?.ok_or_else(|| Failure::missing("Project"))?;
+    let pipeline = reader.pipeline_by_number(project.id, number)?;
+    let pipeline = pipeline.ok_or_else(|| Failure::missing("Pipeline"))?;
+    let config = reader.pipeline_config(pipeline.id)?;
+    let row = pipelines::read_row(reader, project.repo, pipeline)?;
+    Ok(View { row, config, cursor: reader.event_last()? })
+}
+
+async fn by_id(_: Viewer, state: State, Path(id): Path<PipelineId>) -> Result<Redirect, Failure> {
+    let to = state.store.read(move |reader| address_of(reader, id)).await?;
+    Ok(Redirect::to(&to))
+}
+
+async fn by_workflow(
+    _: Viewer,
+    state: State,
+    Path(id): Path<WorkflowId>,
+) -> Result<Redirect, Failure> {
+    let to = state.store.read(move |reader| workflow_address(reader, id)).await?;
+    Ok(Redirect::to(&to))
+}
+
+fn address_of(reader: &Reader<'_>, id: PipelineId) -> Result<String, Failure> {
+    let pipeline = reader.pipeline_get(id)?.ok_or_else(|| Failure::missing("Pipeline"))?;
+    let project =
+        reader.project_get(pipeline.project)?.ok_or_else(|| Failure::missing("Project"))?;
+    Ok(links::pipeline(&project.repo, pipeline.number))
+}
+
+/// Where a workflow is shown.
+pub(super) fn workflow_address(reader: &Reader<'_>, id: WorkflowId) -> Result<String, Failure> {
+    let workflow = reader.workflow_get(id)?.ok_or_else(|| Failure::missing("Workflow"))?;
+    Ok(format!("{}#w-{id}", address_of(reader, workflow.pipeline)?))
+}
+
+fn body(view: &View, user: &User, now: Timestamp) -> Markup {
+    let pipeline = &view.row.pipeline;
+    let source = view.config.as_ref().and_then(|config| config.source.as_deref());
+    html! {
+        (top(view, now))
+        @if !pipeline.errors.is_empty() { (config_error::list(&pipeline.errors, source)) }
+        @for (workflow, jobs) in view.row.workflows.iter().rev() {
+            (workflow_section(view, workflow, jobs, user, now))
+        }
+        @if pipeline.errors.is_empty() && view.row.workflows.is_empty() {
+            section.empty {
+                h2 { "Nothing to run" }
+                p { "No workflow of this configuration matches this trigger: all were left out by their filters or conditions." }
+            }
+        }
+    }
+}
+
+fn top(view: &View, now: Timestamp) -> Markup {
+    let (row, pipeline) = (&view.row, &view.row.pipeline);
+    html! {
+        (trail(&row.repo, pipeline.number, None))
+        div.head {
+            h1 { (pipelines::subject(pipeline)) }
+            (row.look.badge(row.word))
+        }
+        p.meta {
+            (pipelines::reference(pipeline))
+            span.actor { (pipeline.actor) } " "
+            span { (triggered(pipeline.kind)) " " (moment::ago(pipeline.created_at, now)) }
+            a href=(format!("{}/config", links::pipeline(&row.repo, pipeline.number))) { "Configuration" }
+        }
+        @if !pipeline.vcs.body.trim().is_empty() {
+            details.message { summary { "Commit message" } pre { (pipeline.vcs.body.trim()) } }
+        }
+    }
+}
+
+/// Where one is: project › pipeline › more.
+pub(super) fn trail(repo: &RepoName, number: PipelineNumber, more: Option<&Markup>) -> Markup {
+    html! {
+        nav.trail aria-label="Breadcrumb" {
+            a href=(links::project(repo)) { (repo) }
+            span aria-hidden="true" { "/" }
+            a href=(links::pipeline(repo, number)) { "#" (number) }
+            @if let Some(more) = more { span aria-hidden="true" { "/" } (more) }
+        }
+    }
+}
+
+const fn triggered(kind: TriggerKind) -> &'static str {
+    match kind {
+        TriggerKind::Webhook => "pushed",
+        TriggerKind::Api => "triggered by API",
+        TriggerKind::Explicit => "triggered by hand",
+        TriggerKind::ScheduledPipeline => "triggered by schedule",
+    }
+}
+
+fn workflow_section(
+    view: &View,
+    workflow: &Workflow,
+    jobs: &[Job],
+    user: &User,
+    now: Timestamp,
+) -> Markup {
+    let to = workflow.stopped_at.unwrap_or(now);
+    let scale = Scale { from: workflow.created_at, to };
+    html! {
+        section.workflow id=(format!("w-{}", workflow.id)) aria-labelledby=(format!("h-{}", workflow.id)) {
+            header.section-head {
+                h2 id=(format!("h-{}", workflow.id)) { (workflow.name) }
+                (workflow.state.look().badge(workflow.state.word()))
+                @if workflow.reruns > 0 { span.pill { "Rerun " (workflow.reruns) " by " (workflow.started_by) } }
+                @if let Some(by) = &workflow.canceled_by { span.pill { "Canceled by " (by) } }
+                span.took { (moment::took(Some(workflow.created_at), workflow.stopped_at, now)) }
+                @if user.may(Role::Member) { (workflow_actions(workflow)) }
+            }
+            @if jobs.len() > 1 { (graph::draw(&workflow.name, &nodes(&view.row.repo, jobs, now))) }
+            ol.jobs {
+                @for job in jobs { (job_line(&view.row.repo, job, jobs, scale, user, now)) }
+            }
+        }
+    }
+}
+
+fn workflow_actions(workflow: &Workflow) -> Markup {
+    let id = workflow.id;
+    html! {
+        div.actions {
+            @if !workflow.state.is_terminal() {
+                (button(&format!("/workflows/{id}/cancel"), "Cancel", "danger"))
+            } @else {
+                @if matches!(workflow.state, WorkflowState::Failed | WorkflowState::Canceled | WorkflowState::Error | WorkflowState::Unauthorized) {
+                    (button(&format!("/workflows/{id}/rerun?from=failed"), "Rerun from failed", "primary"))
+                }
+                (button(&format!("/workflows/{id}/rerun"), "Rerun", ""))
+            }
+        }
+    }
+}
+
+/// A deed as a form of one button; works without a script.
+pub(super) fn button(address: &str, label: &str, class: &str) -> Markup {
+    html! {
+        form method="post" action=(address) { button type="submit" class=(class) { (label) } }
+    }
+}
+
+fn nodes(repo: &RepoName, jobs: &[Job], now: Timestamp) -> Vec<graph::Node> {
+    let place = |id: JobId| jobs.iter().position(|job| job.id == id);
+    jobs.iter()
+        .map(|job| graph::Node {
+            name: job.name.clone(),
+            look: job.state.look(),
+            word: job.state.word(),
+            note: note(job, now),
+            link: job.number.map(|number| links::job(repo, number)),
+            requires: job.requires.iter().filter_map(|edge| place(edge.on)).collect(),
+        })
+        .collect()
+}
+
+fn note(job: &Job, now: Timestamp) -> String {
+    let ran = job.started_at.map(|from| job.stopped_at.unwrap_or(now).since(from));
+    ran.map(moment::span).unwrap_or_default()
+}
+
+fn job_line(
+    repo: &RepoName,
+    job: &Job,
+    jobs: &[Job],
+    scale: Scale,
+    user: &User,
+    now: Timestamp,
+) -> Markup {
+    html! {
+        li.job id=(format!("j-{}", job.id)) {
+            (job.state.look().icon(job.state.word()))
+            span.job-name {
+                @match job.number {
+                    Some(number) => a href=(links::job(repo, number)) { (job.name) },
+                    None => (job.name),
+                }
+                @if job.parallelism > 1 { span.pill { "×" (job.parallelism) } }
+                @if job.origin.is_some() { span.pill { "kept" } }
+            }
+            span.job-note { (job_note(job, jobs)) }
+            (timeline::bar(job, scale, now))
+            span.took { (moment::took(job.started_at, job.stopped_at, now)) }
+            @if job.kind == JobType::Approval && job.state == JobState::OnHold && user.may(Role::Member) {
+                (button(&format!("/jobs/{}/approve", job.id), "Approve", "primary"))
+            }
+        }
+    }
+}
+
+/// What a person wants to know of a job beside its state.
+fn job_note(job: &Job, jobs: &[Job]) -> Markup {
+    let waits: Vec<&str> = job
+        .requires
+        .iter()
+        .filter_map(|edge| jobs.iter().find(|other| other.id == edge.on))
+        .filter(|other| !other.state.is_terminal())
+        .map(|other| other.name.as_str())
+        .collect();
+    html! {
+        @match (job.kind, job.state) {
+            (_, JobState::Blocked) => { "waits for " (waits.join(", ")) },
+            (JobType::Approval, JobState::Success) => { "approved by " (job.decided_by.as_deref().unwrap_or("somebody")) },
+            (_, JobState::Canceled) => @if let Some(by) = &job.decided_by { "canceled by " (by) },
+            (_, JobState::Success) => {},
+            (_, state) => @if let Some(message) = &job.message { (message) } @else if state != JobState::Failed { (state.word()) },
+        }
+    }
+}
+
+fn config_body(view: &View) -> Markup {
+    let empty = ConfigTexts::default();
+    let texts = view.config.as_ref().unwrap_or(&empty);
+    let here = html! { span { "Configuration" } };
+    html! {
+        (trail(&view.row.repo, view.row.pipeline.number, Some(&here)))
+        h1 { "Configuration" }
+        @for (title, text) in [("As found at the commit", &texts.source), ("As processed", &texts.compiled)] {
+            section {
+                h2 { (title) }
+                @match text {
+                    Some(text) => pre.source tabindex="0" {
+                        @for line in text.lines() { span.line { (line) (PreEscaped("\n")) } }
+                    },
+                    None => p.faint { "There is none." },
+                }
+            }
+        }
+    }
+}
