@@ -35,7 +35,7 @@ pub(crate) struct Core {
     pub(crate) config: Config,
     pub(crate) board: Board,
     pub(crate) runners: BTreeMap<RunnerId, Serves>,
-    live: BTreeMap<WorkflowId, supersede::Live>,
+    pub(crate) live: BTreeMap<WorkflowId, supersede::Live>,
     ids: Ids,
 }
 
@@ -88,6 +88,9 @@ impl Turn<'_, '_, '_> {
             Command::Trigger(intake) => self.trigger(intake).map(Answer::Triggered),
             Command::Register(register) => self.register(register).map(Answer::Registered),
             Command::Report(report) => self.report(report).map(Answer::Verdict),
+            Command::ReportWith(report, tails) => {
+                self.report_with(report, tails).map(Answer::Verdict)
+            }
             Command::Lost(task, fence) => self.lost(*task, *fence).map(|()| Answer::Done),
             Command::Undelivered(task, fence) => {
                 self.undelivered(*task, *fence).map(|()| Answer::Done)

@@ -49,7 +49,7 @@ impl Logs {
     }
 
     /// Seals the output of tasks that are over without having said so.
-    async fn sweep(&self) -> Result<(), ReportError> {
+    pub(super) async fn sweep(&self) -> Result<(), ReportError> {
         for task in self.tasks_over().await? {
             let tails = self.finish_task(task).await?;
             let save =
