@@ -65,7 +65,9 @@ impl Template {
                 parts.push(Part::Literal(rest[..start].into()));
             }
             let inner = &rest[start + 2..];
-            let end = inner.find("}}").ok_or_else(|| TemplateError(format!("`{{{{` without `}}}}` in `{}`", clip(text))))?;
+            let end = inner.find("}}").ok_or_else(|| {
+                TemplateError(format!("`{{{{` without `}}}}` in `{}`", clip(text)))
+            })?;
             parts.push(part(inner[..end].trim())?);
             rest = &inner[end + 2..];
         }
@@ -102,7 +104,8 @@ fn part(text: &str) -> Result<Part, TemplateError> {
     let text = text.strip_prefix('-').unwrap_or(text);
     let text = text.strip_suffix('-').unwrap_or(text).trim();
     if let Some(name) = text.strip_prefix(".Environment.") {
-        let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let is_name =
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         return is_name.then(|| Part::Environment(name.into())).ok_or_else(|| unknown(text));
     }
     match text {
@@ -167,7 +170,8 @@ mod tests {
     }
 
     fn check(template: &str, expected: Result<&str, &str>) {
-        let found = Template::parse(template).map_err(|e| e.to_string()).and_then(|t| t.evaluate(&Machine));
+        let found =
+            Template::parse(template).map_err(|e| e.to_string()).and_then(|t| t.evaluate(&Machine));
         assert_eq!(found.as_deref().map_err(String::as_str), expected, "{template}");
     }
 

@@ -9,5 +9,3 @@ pub(crate) mod job;
 mod reader;
 mod run;
 mod step;
-
-pub(crate) use environment::go_number;

@@ -8,7 +8,10 @@ use crate::{
     compiled::{Compiled, CompiledJob, CompiledWorkflow},
     definition,
     diagnostic::{Code, Diagnostic, nearest},
-    expand::{Context, workflow::{CallKind, Workflow}},
+    expand::{
+        Context,
+        workflow::{CallKind, Workflow},
+    },
     library::Library,
     parameter::{self, Owner},
     processed,
@@ -25,6 +28,9 @@ use std::sync::Arc;
 const PARAMETERS_MAX: usize = 100;
 const PARAMETER_NAME_MAX: usize = 128;
 const PARAMETER_VALUE_MAX: usize = 512;
+
+/// Where findings about the file as a whole point to.
+const START: Span = Span { source: SourceId(0), line: 1, column: 1 };
 
 /// What compiling gave: the configuration unless there was an error, and everything worth telling.
 #[derive(Debug)]
@@ -53,7 +59,8 @@ pub fn compile(text: &str, request: &Request) -> Compilation {
     let mut report = Report::default();
     let file = if request.file.is_empty() { ".circleci/config.yml" } else { &request.file };
     let source = report.sources.add(file, text.into());
-    let config = load_root(text, source, &mut report).and_then(|root| stages(&root, request, &mut report));
+    let config =
+        load_root(text, source, &mut report).and_then(|root| stages(&root, request, &mut report));
     let (diagnostics, sources) = report.finish();
     let config = config.filter(|_| !diagnostics.iter().any(Diagnostic::is_error));
     let config = config.map(|config| Compiled { files: sources.names(), ..config });
@@ -61,9 +68,13 @@ pub fn compile(text: &str, request: &Request) -> Compilation {
 }
 
 pub(crate) fn load_root(text: &str, source: SourceId, report: &mut Report) -> Option<Arc<Map>> {
-    let start = Span { source, line: 0, column: 0 };
+    let start = Span { source, line: 1, column: 1 };
     if text.len() > CONFIG_MAX {
-        report.error(Code::Limit, start, format!("the configuration is larger than {} MB", CONFIG_MAX >> 20));
+        report.error(
+            Code::Limit,
+            start,
+            format!("the configuration is larger than {} MB", CONFIG_MAX >> 20),
+        );
         return None;
     }
     let loaded = match load::load(text, source) {
@@ -77,17 +88,32 @@ pub(crate) fn load_root(text: &str, source: SourceId, report: &mut Report) -> Op
         }
     };
     for (key, at) in loaded.duplicates {
-        report.warn(Code::DuplicateKey, at, format!("the key `{key}` stands twice in this map; the last one counts"), "remove one of them");
+        report.warn(
+            Code::DuplicateKey,
+            at,
+            format!("the key `{key}` stands twice in this map; the last one counts"),
+            "remove one of them",
+        );
     }
     match loaded.root.value {
         Value::Map(map) => Some(map),
         Value::Null => {
-            report.error_with(Code::Syntax, start, "the configuration is empty", "start with `version: 2.1`");
+            report.error_with(
+                Code::Syntax,
+                start,
+                "the configuration is empty",
+                "start with `version: 2.1`",
+            );
             None
         }
         _ => {
             let message = format!("expected type: Mapping, found: {}", loaded.root.schema_name());
-            report.error_with(Code::WrongType, loaded.root.at, message, "a configuration is a map that starts with `version: 2.1`");
+            report.error_with(
+                Code::WrongType,
+                loaded.root.at,
+                message,
+                "a configuration is a map that starts with `version: 2.1`",
+            );
             None
         }
     }
@@ -96,21 +122,33 @@ pub(crate) fn load_root(text: &str, source: SourceId, report: &mut Report) -> Op
 fn stages(root: &Map, request: &Request, report: &mut Report) -> Option<Compiled> {
     let is_2_1 = version(root, report)?;
     let declared = declared_parameters(root, request, is_2_1, report);
-    let scope = Scope { pipeline: &request.values, declared: Some(&declared), parameters: None, matrix: None };
+    let scope = Scope {
+        pipeline: &request.values,
+        declared: Some(&declared),
+        parameters: None,
+        matrix: None,
+    };
     let library = Library::build(root, request, &scope, report);
-    definition::check(root, &library, is_2_1, report);
     let setup = setup(root, is_2_1, request, report);
     let mut context = Context::new(&library, &request.values, &declared, is_2_1, report);
     let (workflows, version_place) = workflows(root, &mut context);
     let mut assembly = Assembly { jobs: IndexMap::new(), report: context.report };
-    let workflows: Vec<CompiledWorkflow> = workflows.into_iter().map(|w| assembly.workflow(w)).collect();
+    let workflows: Vec<CompiledWorkflow> =
+        workflows.into_iter().map(|w| assembly.workflow(w)).collect();
     let jobs = assembly.jobs;
+    definition::check(root, &library, is_2_1, report);
     if setup && workflows.len() > 1 {
-        report.error_with(Code::Setup, NOWHERE, format!("a setup configuration has exactly one workflow, found {}", workflows.len()), "keep one workflow; put the others into the configuration that continues it");
+        report.error_with(
+            Code::Setup,
+            START,
+            format!("a setup configuration has exactly one workflow, found {}", workflows.len()),
+            "keep one workflow; put the others into the configuration that continues it",
+        );
     }
-    let compiled = Compiled { setup, jobs, workflows, header: header(&library), version_place, files: vec![] };
+    let compiled =
+        Compiled { setup, jobs, workflows, header: header(&library), version_place, files: vec![] };
     if report.errors() == 0 && processed::text(&compiled).len() > CONFIG_MAX {
-        report.error_with(Code::Limit, NOWHERE, format!("A compiled config YAML must be at most {}MB", CONFIG_MAX >> 20), "Your compiled config is too large to be processed: split it with dynamic configuration");
+        report.error_with(Code::Limit, START, format!("A compiled config YAML must be at most {}MB", CONFIG_MAX >> 20), "Your compiled config is too large to be processed: split it with dynamic configuration");
     }
     Some(compiled)
 }
@@ -118,9 +156,11 @@ fn stages(root: &Map, request: &Request, report: &mut Report) -> Option<Compiled
 /// True for 2.1, false for 2 and 2.0.
 fn version(root: &Map, report: &mut Report) -> Option<bool> {
     let Some(node) = root.get("version") else {
-        let hint = root.keys().find(|key| nearest(key, ["version"]).is_some())
-            .map_or_else(|| "start the file with `version: 2.1`".to_owned(), |near| format!("`{near}` should be `version`"));
-        report.error_with(Code::Version, NOWHERE, "required key [version] not found", hint);
+        let hint = root.keys().find(|key| nearest(key, ["version"]).is_some()).map_or_else(
+            || "start the file with `version: 2.1`".to_owned(),
+            |near| format!("`{near}` should be `version`"),
+        );
+        report.error_with(Code::Version, START, "required key [version] not found", hint);
         return None;
     };
     match node.scalar_text().as_deref() {
@@ -135,7 +175,12 @@ fn version(root: &Map, report: &mut Report) -> Option<bool> {
 }
 
 /// Pipeline parameters with the values of this trigger.
-fn declared_parameters(root: &Map, request: &Request, is_2_1: bool, report: &mut Report) -> Arguments {
+fn declared_parameters(
+    root: &Map,
+    request: &Request,
+    is_2_1: bool,
+    report: &mut Report,
+) -> Arguments {
     let node = root.get("parameters").filter(|_| is_2_1);
     let declared = parameter::declare(node, Owner::Pipeline, report);
     check_given(&request.parameters, report);
@@ -150,17 +195,25 @@ fn declared_parameters(root: &Map, request: &Request, is_2_1: bool, report: &mut
 fn check_given(given: &IndexMap<String, ParameterValue>, report: &mut Report) {
     let limit = |what: String| (Code::PipelineParameter, NOWHERE, what);
     if given.len() > PARAMETERS_MAX {
-        let (code, at, text) = limit(format!("{} pipeline parameters given, at most {PARAMETERS_MAX} are allowed", given.len()));
+        let (code, at, text) = limit(format!(
+            "{} pipeline parameters given, at most {PARAMETERS_MAX} are allowed",
+            given.len()
+        ));
         report.error(code, at, text);
     }
     for (name, value) in given {
         let shown: String = name.chars().take(40).collect();
         if name.chars().count() > PARAMETER_NAME_MAX {
-            let (code, at, text) = limit(format!("pipeline parameter {shown}…: the name is longer than {PARAMETER_NAME_MAX} characters"));
+            let (code, at, text) = limit(format!(
+                "pipeline parameter {shown}…: the name is longer than {PARAMETER_NAME_MAX} characters"
+            ));
             report.error(code, at, text);
         }
-        if matches!(value, ParameterValue::String(text) if text.chars().count() > PARAMETER_VALUE_MAX) {
-            let (code, at, text) = limit(format!("pipeline parameter {shown}: the value is longer than {PARAMETER_VALUE_MAX} characters"));
+        if matches!(value, ParameterValue::String(text) if text.chars().count() > PARAMETER_VALUE_MAX)
+        {
+            let (code, at, text) = limit(format!(
+                "pipeline parameter {shown}: the value is longer than {PARAMETER_VALUE_MAX} characters"
+            ));
             report.error(code, at, text);
         }
     }
@@ -172,15 +225,30 @@ fn setup(root: &Map, is_2_1: bool, request: &Request, report: &mut Report) -> bo
         Value::Bool(on) => on,
         Value::Null => false,
         _ => {
-            report.error_with(Code::WrongType, entry.value.at, format!("expected type: Boolean, found: {}", entry.value.schema_name()), "write `setup: true`");
+            report.error_with(
+                Code::WrongType,
+                entry.value.at,
+                format!("expected type: Boolean, found: {}", entry.value.schema_name()),
+                "write `setup: true`",
+            );
             return false;
         }
     };
     if setup && !is_2_1 {
-        report.error_with(Code::Setup, entry.key_at, "`setup` needs version 2.1", "write `version: 2.1`");
+        report.error_with(
+            Code::Setup,
+            entry.key_at,
+            "`setup` needs version 2.1",
+            "write `version: 2.1`",
+        );
     }
     if setup && request.continuation {
-        report.error_with(Code::Setup, entry.key_at, "a setup configuration cannot continue a setup pipeline", "remove `setup: true` from the continuation configuration");
+        report.error_with(
+            Code::Setup,
+            entry.key_at,
+            "a setup configuration cannot continue a setup pipeline",
+            "remove `setup: true` from the continuation configuration",
+        );
     }
     setup
 }
@@ -188,11 +256,16 @@ fn setup(root: &Map, is_2_1: bool, request: &Request, report: &mut Report) -> bo
 /// All workflows whose conditions hold, and where `version` stood among them.
 fn workflows(root: &Map, context: &mut Context<'_>) -> (Vec<Workflow>, Option<usize>) {
     let Some(node) = root.get("workflows").filter(|node| !node.is_null()) else {
-        return (implicit(context), None);
+        return (implicit(context), Some(0));
     };
     let Some(map) = node.as_map() else {
         let message = format!("expected type: Mapping, found: {}", node.schema_name());
-        context.report.error_with(Code::WrongType, node.at, message, "write `workflows:` with one name per workflow");
+        context.report.error_with(
+            Code::WrongType,
+            node.at,
+            message,
+            "write `workflows:` with one name per workflow",
+        );
         return (vec![], None);
     };
     let mut found = vec![];
@@ -202,7 +275,12 @@ fn workflows(root: &Map, context: &mut Context<'_>) -> (Vec<Workflow>, Option<us
         if &*entry.key == "version" {
             version_place = Some(found.len());
             if !matches!(entry.value.scalar_text().as_deref(), Some("2" | "2.0" | "2.1")) {
-                context.report.error_with(Code::Version, entry.value.at, "workflows.version is not 2", "write `version: 2`, or remove the line");
+                context.report.error_with(
+                    Code::Version,
+                    entry.value.at,
+                    "workflows.version is not 2",
+                    "write `version: 2`, or remove the line",
+                );
             }
             continue;
         }
@@ -211,9 +289,14 @@ fn workflows(root: &Map, context: &mut Context<'_>) -> (Vec<Workflow>, Option<us
     }
     if seen == 0 {
         if version_place.is_some() {
-            return (implicit(context), None);
+            return (implicit(context), Some(0));
         }
-        context.report.error_with(Code::MissingKey, node.at, "`workflows` names no workflow", "add one: `main: {jobs: [build]}`");
+        context.report.error_with(
+            Code::MissingKey,
+            node.at,
+            "`workflows` names no workflow",
+            "add one: `main: {jobs: [build]}`",
+        );
     }
     (found, version_place)
 }
@@ -224,7 +307,7 @@ fn implicit(context: &mut Context<'_>) -> Vec<Workflow> {
     let Some(build) = build else {
         context.report.error_with(
             Code::UnknownName,
-            NOWHERE,
+            START,
             "Cannot find a job named `build` to run in the `jobs:` section of your configuration file. If you expected a workflow to run, check your config contains a top-level key called 'workflows:'",
             "add a job `build`, or `workflows:`",
         );
@@ -237,7 +320,8 @@ fn implicit(context: &mut Context<'_>) -> Vec<Workflow> {
 }
 
 fn header(library: &Library) -> Vec<String> {
-    let resolved = library.resolved.iter().map(|(from, to)| format!("Orb '{from}' resolved to '{to}'"));
+    let resolved =
+        library.resolved.iter().map(|(from, to)| format!("Orb '{from}' resolved to '{to}'"));
     let hidden = library.main().into_iter().flat_map(definition::hidden_built_ins).map(|name| {
         format!("WARNING: Command '{name}' in commands.{name} may override built-in CircleCI command '{name}'")
     });
@@ -257,7 +341,9 @@ impl Assembly<'_> {
         let mut keys = vec![];
         for call in &mut workflow.calls {
             let key = match (call.kind, call.job.take()) {
-                (CallKind::Build, Some(node)) => self.job(&call.name, &call.reference, call.at, &node),
+                (CallKind::Build, Some(node)) => {
+                    self.job(&call.name, &call.reference, call.at, &node)
+                }
                 _ => None,
             };
             keys.push(key);

@@ -30,9 +30,19 @@ pub(crate) fn holds(node: &Node, place: Place, scope: &Scope<'_>, report: &mut R
     statement(node, place, scope, report, 0)
 }
 
-fn statement(node: &Node, place: Place, scope: &Scope<'_>, report: &mut Report, depth: usize) -> bool {
+fn statement(
+    node: &Node,
+    place: Place,
+    scope: &Scope<'_>,
+    report: &mut Report,
+    depth: usize,
+) -> bool {
     if depth > DEPTH_MAX {
-        report.error(Code::Logic, node.at, format!("logic statements nested more than {DEPTH_MAX} deep"));
+        report.error(
+            Code::Logic,
+            node.at,
+            format!("logic statements nested more than {DEPTH_MAX} deep"),
+        );
         return false;
     }
     match &node.value {
@@ -46,7 +56,9 @@ fn statement(node: &Node, place: Place, scope: &Scope<'_>, report: &mut Report, 
             );
             false
         }
-        Value::Text(text) if place == Place::Workflow && depth == 0 && !template::is_template(&text.text) => {
+        Value::Text(text)
+            if place == Place::Workflow && depth == 0 && !template::is_template(&text.text) =>
+        {
             bare(node, &text.text, scope, report)
         }
         _ => truthy(&template::fill(node, scope, report)),
@@ -95,9 +107,15 @@ fn logic(
                 "equal" => equal(&items, scope, report),
                 // Every part is checked, even when the first decides, so that no mistake hides.
                 _ => {
-                    let results: Vec<bool> =
-                        items.iter().map(|item| statement(item, place, scope, report, depth + 1)).collect();
-                    if key == "and" { results.iter().all(|r| *r) } else { results.iter().any(|r| *r) }
+                    let results: Vec<bool> = items
+                        .iter()
+                        .map(|item| statement(item, place, scope, report, depth + 1))
+                        .collect();
+                    if key == "and" {
+                        results.iter().all(|r| *r)
+                    } else {
+                        results.iter().any(|r| *r)
+                    }
                 }
             }
         }
@@ -106,16 +124,27 @@ fn logic(
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("known statements: {}", STATEMENTS.join(", ")),
             };
-            report.error_with(Code::Logic, entry.key_at, format!("unknown logic statement `{key}`"), hint);
+            report.error_with(
+                Code::Logic,
+                entry.key_at,
+                format!("unknown logic statement `{key}`"),
+                hint,
+            );
             false
         }
     }
 }
 
 fn arguments(value: &Node, key: &str, scope: &Scope<'_>, report: &mut Report) -> Option<Vec<Node>> {
-    let whole = if value.as_list().is_some() { value.clone() } else { template::fill(value, scope, report) };
+    let whole = if value.as_list().is_some() {
+        value.clone()
+    } else {
+        template::fill(value, scope, report)
+    };
     match whole.as_list() {
-        Some([]) => report.error(Code::Logic, value.at, format!("`{key}` needs at least one argument")),
+        Some([]) => {
+            report.error(Code::Logic, value.at, format!("`{key}` needs at least one argument"))
+        }
         Some(items) => return Some(items.to_vec()),
         None => report.error_with(
             Code::Logic,
@@ -149,14 +178,25 @@ fn matches(value: &Node, scope: &Scope<'_>, report: &mut Report) -> bool {
         );
         return false;
     };
-    if let Some(other) = value.as_map().and_then(|map| map.entries.iter().find(|e| !["pattern", "value"].contains(&&*e.key))) {
-        report.error(Code::Logic, other.key_at, format!("extraneous key [{}] is not permitted", other.key));
+    if let Some(other) = value
+        .as_map()
+        .and_then(|map| map.entries.iter().find(|e| !["pattern", "value"].contains(&&*e.key)))
+    {
+        report.error(
+            Code::Logic,
+            other.key_at,
+            format!("extraneous key [{}] is not permitted", other.key),
+        );
         return false;
     }
     let filled = template::fill(pattern, scope, report);
     let text = template::fill(text, scope, report);
     let (Some(source), Some(text)) = (filled.as_text(), text.scalar_text()) else {
-        report.error(Code::Logic, value.at, "`matches` takes a string for `pattern` and for `value`");
+        report.error(
+            Code::Logic,
+            value.at,
+            "`matches` takes a string for `pattern` and for `value`",
+        );
         return false;
     };
     match Pattern::new(source) {

@@ -41,7 +41,8 @@ pub struct CronError {
     reason: String,
 }
 
-const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 struct Field {
@@ -68,7 +69,10 @@ impl Cron {
         let error = |reason: String| CronError { text: text.chars().take(60).collect(), reason };
         let parts: Vec<&str> = text.split_whitespace().collect();
         if parts.len() != FIELDS.len() {
-            return Err(error(format!("expected 5 fields (minute hour day month weekday), found {}", parts.len())));
+            return Err(error(format!(
+                "expected 5 fields (minute hour day month weekday), found {}",
+                parts.len()
+            )));
         }
         let mut sets = [0; 5];
         for ((set, field), part) in sets.iter_mut().zip(&FIELDS).zip(&parts) {
@@ -77,7 +81,15 @@ impl Cron {
         let [minutes, hours, days, months, weekdays] = sets;
         // Sunday is 0 and 7.
         let weekdays = (weekdays | weekdays >> 7) & 0x7f;
-        Ok(Self { minutes, hours, days, months, weekdays, any_day: parts[2] == "*", any_weekday: parts[4] == "*" })
+        Ok(Self {
+            minutes,
+            hours,
+            days,
+            months,
+            weekdays,
+            any_day: parts[2] == "*",
+            any_weekday: parts[4] == "*",
+        })
     }
 
     /// Whether the schedule falls on that minute.
@@ -89,14 +101,20 @@ impl Cron {
             (false, false) => day || weekday,
             _ => day && weekday,
         };
-        has(self.minutes, at.minute) && has(self.hours, at.hour) && has(self.months, at.month) && on_day
+        has(self.minutes, at.minute)
+            && has(self.hours, at.hour)
+            && has(self.months, at.month)
+            && on_day
     }
 }
 
 impl Field {
     fn set(&self, text: &str) -> Result<u64, String> {
         if text.contains('/') {
-            return Err(format!("steps such as `*/20` are not supported; list the values of {}", self.name));
+            return Err(format!(
+                "steps such as `*/20` are not supported; list the values of {}",
+                self.name
+            ));
         }
         if text == "*" {
             return Ok((self.low..=self.high).fold(0, |set, value| set | 1 << value));
@@ -123,7 +141,9 @@ impl Field {
             .then(|| text.parse().ok())
             .flatten()
             .filter(|value| (self.low..=self.high).contains(value))
-            .ok_or_else(|| format!("`{text}` is not a {} ({} to {})", self.name, self.low, self.high))
+            .ok_or_else(|| {
+                format!("`{text}` is not a {} ({} to {})", self.name, self.low, self.high)
+            })
     }
 }
 
@@ -137,7 +157,11 @@ impl fmt::Display for Minute {
 mod tests {
     use super::*;
 
-    fn check(cron: &str, (minute, hour, day, month, weekday): (u32, u32, u32, u32, u32), expected: bool) {
+    fn check(
+        cron: &str,
+        (minute, hour, day, month, weekday): (u32, u32, u32, u32, u32),
+        expected: bool,
+    ) {
         let at = Minute { minute, hour, day, month, weekday };
         assert_eq!(Cron::parse(cron).unwrap().fires(at), expected, "{cron} at {at}");
     }
@@ -157,7 +181,13 @@ mod tests {
 
     #[test]
     fn what_is_no_schedule_is_refused_with_the_reason() {
-        for (cron, words) in [("* * * *", "5 fields"), ("*/5 * * * *", "steps"), ("60 * * * *", "not a minute"), ("0 0 * * fri-mon", "ends before"), ("", "5 fields")] {
+        for (cron, words) in [
+            ("* * * *", "5 fields"),
+            ("*/5 * * * *", "steps"),
+            ("60 * * * *", "not a minute"),
+            ("0 0 * * fri-mon", "ends before"),
+            ("", "5 fields"),
+        ] {
             assert!(Cron::parse(cron).unwrap_err().to_string().contains(words), "{cron}");
         }
     }

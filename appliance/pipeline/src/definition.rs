@@ -3,45 +3,125 @@
 //! Why: expansion sees only what is called; a misspelt key in an unused job should be told, too.
 //! An unused job that is null is let through, as on the original.
 
+mod body;
+
 use crate::{
-    diagnostic::{Code, nearest},
+    diagnostic::{Code, Severity, nearest},
     library::{Element, Library, Namespace},
+    parameter,
     report::Report,
     syntax::{Map, Node},
 };
 
 /// Top-level keys with a meaning; all others are ignored (they hold YAML anchors).
 const TOP: [&str; 11] = [
-    "version", "setup", "orbs", "parameters", "executors", "commands", "jobs", "job-groups", "workflows",
-    "experimental", "build_agent",
+    "version",
+    "setup",
+    "orbs",
+    "parameters",
+    "executors",
+    "commands",
+    "jobs",
+    "job-groups",
+    "workflows",
+    "experimental",
+    "build_agent",
 ];
 
 const JOB: [&str; 18] = [
-    "docker", "machine", "macos", "executor", "steps", "environment", "working_directory", "shell", "parallelism",
-    "resource_class", "retention", "circleci_ip_ranges", "branches", "type", "plan_name", "description",
-    "parameters", "max_time",
+    "docker",
+    "machine",
+    "macos",
+    "executor",
+    "steps",
+    "environment",
+    "working_directory",
+    "shell",
+    "parallelism",
+    "resource_class",
+    "retention",
+    "circleci_ip_ranges",
+    "branches",
+    "type",
+    "plan_name",
+    "description",
+    "parameters",
+    "max_time",
 ];
 
 const COMMAND: [&str; 3] = ["description", "parameters", "steps"];
 
 const EXECUTOR: [&str; 9] = [
-    "docker", "machine", "macos", "environment", "working_directory", "shell", "resource_class", "description",
+    "docker",
+    "machine",
+    "macos",
+    "environment",
+    "working_directory",
+    "shell",
+    "resource_class",
+    "description",
     "parameters",
 ];
 
 /// Built-in steps that the configuration's own commands hide.
 pub(crate) fn hidden_built_ins(main: &Namespace) -> impl Iterator<Item = &str> {
     const STEPS: [&str; 12] = [
-        "run", "checkout", "setup_remote_docker", "save_cache", "restore_cache", "persist_to_workspace",
-        "attach_workspace", "store_artifacts", "store_test_results", "add_ssh_keys", "deploy", "when",
+        "run",
+        "checkout",
+        "setup_remote_docker",
+        "save_cache",
+        "restore_cache",
+        "persist_to_workspace",
+        "attach_workspace",
+        "store_artifacts",
+        "store_test_results",
+        "add_ssh_keys",
+        "deploy",
+        "when",
     ];
     main.commands.keys().map(|name| &**name).filter(|name| STEPS.contains(name))
 }
 
-/// Checks all elements of the configuration.
+/// Checks all elements of the configuration. It runs last, so that a finding that a call reached
+/// is told with its chain.
 pub(crate) fn check(root: &Map, library: &Library, is_2_1: bool, report: &mut Report) {
     top_level(root, report);
     let Some(main) = library.main() else { return };
+    elements(main, is_2_1, report);
+    if is_2_1 {
+        body::check(main, library, Severity::Warning, report);
+    }
+}
+
+/// Checks all elements of an orb.
+pub(crate) fn check_orb(root: &Map, library: &Library, report: &mut Report) {
+    const KEYS: [&str; 9] = [
+        "version",
+        "description",
+        "display",
+        "orbs",
+        "jobs",
+        "commands",
+        "executors",
+        "examples",
+        "parameters",
+    ];
+    for entry in root.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
+        let message = format!("extraneous key [{}] is not permitted", entry.key);
+        report.error_with(
+            Code::UnexpectedKey,
+            entry.key_at,
+            message,
+            format!("an orb holds: {}", KEYS.join(", ")),
+        );
+    }
+    if let Some(main) = library.main() {
+        elements(main, true, report);
+        body::check(main, library, Severity::Error, report);
+    }
+}
+
+fn elements(main: &Namespace, is_2_1: bool, report: &mut Report) {
     for (name, job) in &main.jobs {
         element(name, job, "job", &JOB, is_2_1, report);
     }
@@ -51,7 +131,12 @@ pub(crate) fn check(root: &Map, library: &Library, is_2_1: bool, report: &mut Re
     for (name, command) in &main.commands {
         element(name, command, "command", &COMMAND, is_2_1, report);
         if command.node.as_map().is_some_and(|map| map.get("steps").is_none()) {
-            report.error_with(Code::MissingKey, command.at, "required key [steps] not found", format!("add `steps:` to command `{name}`"));
+            report.error_with(
+                Code::MissingKey,
+                command.at,
+                "required key [steps] not found",
+                format!("add `steps:` to command `{name}`"),
+            );
         }
     }
     for (name, executor) in &main.executors {
@@ -59,8 +144,15 @@ pub(crate) fn check(root: &Map, library: &Library, is_2_1: bool, report: &mut Re
     }
     for name in hidden_built_ins(main) {
         if let Some(command) = main.commands.get(name) {
-            let message = format!("Command '{name}' in commands.{name} may override built-in CircleCI command '{name}'");
-            report.warn(Code::Override, command.at, message, "rename the command unless this is meant");
+            let message = format!(
+                "Command '{name}' in commands.{name} may override built-in CircleCI command '{name}'"
+            );
+            report.warn(
+                Code::Override,
+                command.at,
+                message,
+                "rename the command unless this is meant",
+            );
         }
     }
 }
@@ -69,21 +161,39 @@ pub(crate) fn check(root: &Map, library: &Library, is_2_1: bool, report: &mut Re
 fn top_level(root: &Map, report: &mut Report) {
     for entry in root.entries.iter().filter(|entry| !TOP.contains(&&*entry.key)) {
         if let Some(near) = nearest(&entry.key, TOP).filter(|near| root.get(near).is_none()) {
-            report.warn(Code::UnexpectedKey, entry.key_at, format!("the top-level key `{}` is not known and ignored", entry.key), format!("did you mean `{near}`?"));
+            report.warn(
+                Code::UnexpectedKey,
+                entry.key_at,
+                format!("the top-level key `{}` is not known and ignored", entry.key),
+                format!("did you mean `{near}`?"),
+            );
         }
     }
 }
 
-fn element(name: &str, element: &Element, kind: &str, known: &[&str], is_2_1: bool, report: &mut Report) {
+fn element(
+    name: &str,
+    element: &Element,
+    kind: &str,
+    known: &[&str],
+    is_2_1: bool,
+    report: &mut Report,
+) {
     if element.node.is_null() && kind == "job" {
         return;
     }
     let Some(map) = element.node.as_map() else {
         let message = format!("expected type: Mapping, found: {}", element.node.schema_name());
-        report.error_with(Code::WrongType, element.at, message, format!("give {kind} `{name}` its keys on lines of their own, indented below"));
+        report.error_with(
+            Code::WrongType,
+            element.at,
+            message,
+            format!("give {kind} `{name}` its keys on lines of their own, indented below"),
+        );
         return;
     };
     check_name(name, element, kind, report);
+    parameter::described(map, report);
     for entry in map.entries.iter().filter(|entry| !known.contains(&&*entry.key)) {
         let hint = nearest(&entry.key, known.iter().copied()).map_or_else(
             || format!("a {kind} holds: {}", known.join(", ")),
@@ -93,7 +203,12 @@ fn element(name: &str, element: &Element, kind: &str, known: &[&str], is_2_1: bo
         report.error_with(Code::UnexpectedKey, entry.key_at, message, hint);
     }
     if let (Some(entry), false) = (map.entry("parameters"), is_2_1) {
-        report.error_with(Code::Version, entry.key_at, "parameters need version 2.1", "write `version: 2.1`");
+        report.error_with(
+            Code::Version,
+            entry.key_at,
+            "parameters need version 2.1",
+            "write `version: 2.1`",
+        );
     }
     executors(map, kind, element, report);
 }
@@ -107,20 +222,46 @@ fn executors(map: &Map, kind: &str, element: &Element, report: &mut Report) {
     let is_build = map.get("type").and_then(Node::as_text).is_none_or(|kind| kind == "build");
     let found: Vec<&str> = keys.iter().copied().filter(|key| map.get(key).is_some()).collect();
     if found.len() != 1 && is_build {
-        let message = format!("{} subschemas matched instead of one: {}", found.len(), match found.as_slice() {
-            [] => format!("required key [{}] not found", keys.join("], [")),
-            several => several.join(", "),
-        });
+        let message = format!(
+            "{} subschemas matched instead of one: {}",
+            found.len(),
+            match found.as_slice() {
+                [] => format!("required key [{}] not found", keys.join("], [")),
+                several => several.join(", "),
+            }
+        );
         report.error_with(Code::MissingKey, element.at, message, "say where it runs with exactly one of them, for example `docker: [{image: cimg/base:stable}]`");
     }
+    let inner = map
+        .get("machine")
+        .and_then(Node::as_map)
+        .and_then(|machine| machine.entry("resource_class"));
+    if let (Some(inner), Some(_)) = (inner, map.get("resource_class")) {
+        report.error_with(
+            Code::Value,
+            inner.key_at,
+            "resource_class stands here and beside `machine`",
+            "keep one of them",
+        );
+    }
     if kind == "job" && is_build && map.get("steps").is_none() {
-        report.error_with(Code::MissingKey, element.at, "required key [steps] not found", "add `steps:`");
+        report.error_with(
+            Code::MissingKey,
+            element.at,
+            "required key [steps] not found",
+            "add `steps:`",
+        );
     }
 }
 
 /// Names start with a letter; the original also takes capitals and dots in practice.
 fn check_name(name: &str, element: &Element, kind: &str, report: &mut Report) {
     if name.trim().is_empty() || name.contains(['\n', '<', '>']) {
-        report.error_with(Code::Name, element.at, format!("'{name}' cannot name a {kind}"), "use letters, digits, `_` and `-`");
+        report.error_with(
+            Code::Name,
+            element.at,
+            format!("'{name}' cannot name a {kind}"),
+            "use letters, digits, `_` and `-`",
+        );
     }
 }

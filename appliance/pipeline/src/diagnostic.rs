@@ -176,7 +176,8 @@ impl Diagnostic {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        let mut out = format!("{}: {severity}[{}]: {}\n", self.place(), self.code.as_str(), self.message);
+        let mut out =
+            format!("{}: {severity}[{}]: {}\n", self.place(), self.code.as_str(), self.message);
         if self.line > 0 {
             self.render_line(&mut out);
         }
@@ -201,7 +202,8 @@ impl Diagnostic {
             .take(before)
             .map(|c| if c == '\t' { '\t' } else { ' ' })
             .collect();
-        let _ = writeln!(out, " {gutter} |\n {number} | {}\n {gutter} | {padding}^", self.source_line);
+        let _ =
+            writeln!(out, " {gutter} |\n {number} | {}\n {gutter} | {padding}^", self.source_line);
     }
 }
 

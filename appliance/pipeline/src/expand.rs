@@ -12,6 +12,8 @@ pub(crate) mod requires;
 mod steps;
 pub(crate) mod workflow;
 
+pub(crate) use steps::BUILT_IN;
+
 use crate::{
     diagnostic::Code,
     library::Library,
@@ -50,7 +52,12 @@ impl<'a> Context<'a> {
 
     /// The scope of a place outside of all elements.
     pub(crate) fn top(&self) -> Scope<'a> {
-        Scope { pipeline: self.values, declared: Some(self.declared), parameters: None, matrix: None }
+        Scope {
+            pipeline: self.values,
+            declared: Some(self.declared),
+            parameters: None,
+            matrix: None,
+        }
     }
 
     /// The scope inside an element written in `source`.
@@ -74,7 +81,12 @@ impl<'a> Context<'a> {
     fn spend(&mut self, at: Span) -> bool {
         if self.steps_left == 0 {
             let message = format!("more than {STEPS_MAX} steps in all jobs together");
-            self.report.error_with(Code::Limit, at, message, "commands that call commands multiply; split the configuration");
+            self.report.error_with(
+                Code::Limit,
+                at,
+                message,
+                "commands that call commands multiply; split the configuration",
+            );
             return false;
         }
         self.steps_left -= 1;

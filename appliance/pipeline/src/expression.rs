@@ -18,6 +18,14 @@ pub(crate) enum ExpressionError {
     /// Text that is no expression.
     #[error("{0}")]
     Syntax(String),
+    /// A `<<` that starts no expression.
+    #[error("Unclosed '<<' tag in string: \"{tag}\" ({reason})")]
+    Unclosed {
+        /// From the `<<` on, cut.
+        tag: String,
+        /// What was expected.
+        reason: String,
+    },
     /// A name that is not in scope.
     #[error("Arguments referenced without declared parameters: {0}")]
     Unknown(String),

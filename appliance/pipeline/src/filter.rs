@@ -20,7 +20,10 @@ pub(crate) enum Filters {
     /// By the kind of reference.
     #[default]
     None,
-    References { branches: Option<Rule>, tags: Option<Rule> },
+    References {
+        branches: Option<Rule>,
+        tags: Option<Rule>,
+    },
     /// Decided already.
     Decided(bool),
 }
@@ -77,7 +80,8 @@ pub(crate) fn read(node: &Node, scope: &Scope<'_>, report: &mut Report) -> Filte
     match &node.value {
         Value::Map(map) => {
             check_keys(map, &["branches", "tags"], report);
-            let mut part = |key: &str| map.get(key).filter(|n| !n.is_null()).and_then(|n| rule(n, report));
+            let mut part =
+                |key: &str| map.get(key).filter(|n| !n.is_null()).and_then(|n| rule(n, report));
             Filters::References { branches: part("branches"), tags: part("tags") }
         }
         Value::Text(text) if !template::is_template(&text.text) => {
@@ -86,7 +90,12 @@ pub(crate) fn read(node: &Node, scope: &Scope<'_>, report: &mut Report) -> Filte
         Value::Bool(runs) => Filters::Decided(*runs),
         _ => {
             let message = format!("expected type: Mapping, found: {}", node.schema_name());
-            report.error_with(Code::Filter, node.at, message, "write `filters: {branches: {only: main}}`, or an expression");
+            report.error_with(
+                Code::Filter,
+                node.at,
+                message,
+                "write `filters: {branches: {only: main}}`, or an expression",
+            );
             Filters::None
         }
     }
@@ -96,7 +105,12 @@ pub(crate) fn read(node: &Node, scope: &Scope<'_>, report: &mut Report) -> Filte
 pub(crate) fn rule(node: &Node, report: &mut Report) -> Option<Rule> {
     let Some(map) = node.as_map() else {
         let message = format!("expected type: Mapping, found: {}", node.schema_name());
-        report.error_with(Code::Filter, node.at, message, "write `only:` or `ignore:` with a name, a /pattern/ or a list");
+        report.error_with(
+            Code::Filter,
+            node.at,
+            message,
+            "write `only:` or `ignore:` with a name, a /pattern/ or a list",
+        );
         return None;
     };
     check_keys(map, &["only", "ignore"], report);
@@ -107,9 +121,16 @@ pub(crate) fn rule(node: &Node, report: &mut Report) -> Option<Rule> {
 
 fn check_keys(map: &Map, known: &[&str], report: &mut Report) {
     for entry in map.entries.iter().filter(|entry| !known.contains(&&*entry.key)) {
-        let hint = nearest(&entry.key, known.iter().copied())
-            .map_or_else(|| format!("permitted keys: {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
-        report.error_with(Code::Filter, entry.key_at, format!("extraneous key [{}] is not permitted", entry.key), hint);
+        let hint = nearest(&entry.key, known.iter().copied()).map_or_else(
+            || format!("permitted keys: {}", known.join(", ")),
+            |near| format!("did you mean `{near}`?"),
+        );
+        report.error_with(
+            Code::Filter,
+            entry.key_at,
+            format!("extraneous key [{}] is not permitted", entry.key),
+            hint,
+        );
     }
 }
 
@@ -124,7 +145,8 @@ fn name(item: &Node, report: &mut Report) -> Option<Name> {
         report.error_with(Code::Filter, item.at, message, "give a name or a /pattern/");
         return None;
     };
-    let inner = text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')).filter(|_| text.len() > 1);
+    let inner =
+        text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')).filter(|_| text.len() > 1);
     let Some(pattern) = inner else { return Some(Name::Literal(text)) };
     match Pattern::new(pattern) {
         Ok(pattern) => Some(Name::Pattern(Box::new(pattern))),
@@ -145,7 +167,8 @@ mod tests {
         let values = crate::Values::local();
         let scope = Scope { pipeline: &values, declared: None, parameters: None, matrix: None };
         let mut report = Report::default();
-        let filters_read = if node.is_null() { Filters::None } else { read(&node, &scope, &mut report) };
+        let filters_read =
+            if node.is_null() { Filters::None } else { read(&node, &scope, &mut report) };
         assert_eq!(report.errors(), 0, "{filters}");
         assert_eq!(filters_read.admits(branch, tag), expected, "{filters} on {branch:?} {tag:?}");
     }

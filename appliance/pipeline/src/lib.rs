@@ -13,29 +13,45 @@ mod check;
 mod compile;
 mod compiled;
 mod condition;
+mod continuation;
 pub mod cron;
 mod definition;
 mod diagnostic;
+pub mod endpoints;
 mod expand;
+mod explain;
 mod expression;
 mod filter;
+pub mod glob;
+pub mod graph;
 mod library;
+mod orb;
 mod orbs;
+pub mod pack;
 mod parameter;
 mod plan;
 mod processed;
 mod report;
 mod request;
+mod schema;
 mod scope;
+pub mod split;
 mod syntax;
 mod template;
 mod trigger;
 
 pub use compile::{Compilation, compile};
 pub use compiled::Compiled;
+pub use continuation::{
+    CONTINUATION_LIFE, ContinuationError, DeclaredParameter, continue_parameters,
+    declared_parameters,
+};
 pub use diagnostic::{Code, Diagnostic, Frame, Severity};
+pub use explain::{Explanation, Origin, explain};
+pub use orb::{orb_references, validate_orb};
 pub use orbs::{FoundOrb, OrbReferenceError, OrbVersion, Orbs};
 pub use plan::{PlanValues, Scheduled, plan, schedules};
 pub use processed::process;
 pub use request::{Request, Values};
+pub use schema::json_schema;
 pub use trigger::{PipelineError, Planned, Rejected, plan_trigger};

@@ -4,7 +4,7 @@
 //! namespace of the text it was written in, which every node knows; `orb/name` goes one step on.
 
 use crate::{
-    diagnostic::{Code, nearest},
+    diagnostic::{Code, Severity, nearest},
     orbs::split_reference,
     parameter::{Declarations, Owner, declare},
     report::Report,
@@ -76,7 +76,12 @@ impl Kind {
 
 impl Library {
     /// Reads the elements of a configuration and of all orbs that it names.
-    pub(crate) fn build(root: &Map, request: &Request, scope: &Scope<'_>, report: &mut Report) -> Self {
+    pub(crate) fn build(
+        root: &Map,
+        request: &Request,
+        scope: &Scope<'_>,
+        report: &mut Report,
+    ) -> Self {
         let mut builder = Builder { library: Self::default(), request, loaded: HashMap::new() };
         builder.space(root, SourceId(0), Some(scope), 0, report);
         builder.library
@@ -118,7 +123,26 @@ impl Library {
     }
 
     /// Notes that a name means nothing, with the nearest that does.
-    pub(crate) fn unknown(&self, kind: Kind, name: &str, at: Span, also: &[&str], report: &mut Report) {
+    pub(crate) fn unknown(
+        &self,
+        kind: Kind,
+        name: &str,
+        at: Span,
+        also: &[&str],
+        report: &mut Report,
+    ) {
+        self.unknown_as(Severity::Error, kind, name, at, also, report);
+    }
+
+    pub(crate) fn unknown_as(
+        &self,
+        severity: Severity,
+        kind: Kind,
+        name: &str,
+        at: Span,
+        also: &[&str],
+        report: &mut Report,
+    ) {
         if self.is_lost(name, at.source) {
             return;
         }
@@ -126,14 +150,18 @@ impl Library {
         let known = names.iter().map(String::as_str).chain(also.iter().copied());
         let hint = match (nearest(name, known), name.split_once('/')) {
             (Some(near), _) => format!("did you mean `{near}`?"),
-            (None, Some((orb, _))) if !self.spaces.get(&at.source).is_some_and(|s| s.orbs.contains_key(orb)) => {
+            (None, Some((orb, _)))
+                if !self.spaces.get(&at.source).is_some_and(|s| s.orbs.contains_key(orb)) =>
+            {
                 format!("`{orb}` is not declared under `orbs`")
             }
             (None, _) if names.is_empty() => format!("define it under `{}s`", kind.name()),
-            (None, _) => format!("define it under `{}s`; known: {}", kind.name(), shortened(&names)),
+            (None, _) => {
+                format!("define it under `{}s`; known: {}", kind.name(), shortened(&names))
+            }
         };
         let message = format!("Cannot find a definition for {} named {name}", kind.name());
-        report.error_with(Code::UnknownName, at, message, hint);
+        report.add(severity, Code::UnknownName, at, message, Some(hint));
     }
 }
 
@@ -151,7 +179,14 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn space(&mut self, root: &Map, source: SourceId, scope: Option<&Scope<'_>>, depth: usize, report: &mut Report) {
+    fn space(
+        &mut self,
+        root: &Map,
+        source: SourceId,
+        scope: Option<&Scope<'_>>,
+        depth: usize,
+        report: &mut Report,
+    ) {
         let mut space = Namespace {
             jobs: elements(root.get("jobs"), Owner::Job, report),
             commands: elements(root.get("commands"), Owner::Command, report),
@@ -159,7 +194,8 @@ impl Builder<'_> {
             ..Namespace::default()
         };
         if let Some(groups) = root.get("job-groups").and_then(Node::as_map) {
-            space.groups = groups.entries.iter().map(|e| (e.key.clone(), e.value.clone())).collect();
+            space.groups =
+                groups.entries.iter().map(|e| (e.key.clone(), e.value.clone())).collect();
         }
         if let Some(orbs) = root.get("orbs").filter(|orbs| !orbs.is_null()) {
             space.orbs = self.orbs(orbs, scope, depth, report);
@@ -167,7 +203,13 @@ impl Builder<'_> {
         self.library.spaces.insert(source, space);
     }
 
-    fn orbs(&mut self, node: &Node, scope: Option<&Scope<'_>>, depth: usize, report: &mut Report) -> HashMap<Arc<str>, SourceId> {
+    fn orbs(
+        &mut self,
+        node: &Node,
+        scope: Option<&Scope<'_>>,
+        depth: usize,
+        report: &mut Report,
+    ) -> HashMap<Arc<str>, SourceId> {
         let Some(map) = node.as_map() else {
             report.error_with(
                 Code::WrongType,
@@ -180,7 +222,11 @@ impl Builder<'_> {
         let mut found = HashMap::new();
         for entry in &map.entries {
             if depth >= ORB_DEPTH_MAX {
-                report.error(Code::Limit, entry.key_at, format!("orbs nested more than {ORB_DEPTH_MAX} deep"));
+                report.error(
+                    Code::Limit,
+                    entry.key_at,
+                    format!("orbs nested more than {ORB_DEPTH_MAX} deep"),
+                );
                 break;
             }
             if self.loaded.len() >= ORBS_MAX {
@@ -194,7 +240,14 @@ impl Builder<'_> {
     }
 
     /// One entry of `orbs:`; the id of a namespace that stays absent when it cannot be loaded.
-    fn orb(&mut self, name: &str, node: &Node, scope: Option<&Scope<'_>>, depth: usize, report: &mut Report) -> SourceId {
+    fn orb(
+        &mut self,
+        name: &str,
+        node: &Node,
+        scope: Option<&Scope<'_>>,
+        depth: usize,
+        report: &mut Report,
+    ) -> SourceId {
         match &node.value {
             Value::Map(_) => {
                 let file = report.sources.name(node.at.source).to_owned();
@@ -210,7 +263,9 @@ impl Builder<'_> {
             }
             Value::Text(text) => {
                 let filled = match scope {
-                    Some(scope) if template::is_template(&text.text) => template::fill(node, scope, report),
+                    Some(scope) if template::is_template(&text.text) => {
+                        template::fill(node, scope, report)
+                    }
                     _ => node.clone(),
                 };
                 let reference = filled.scalar_text().unwrap_or_default();
@@ -228,7 +283,13 @@ impl Builder<'_> {
         }
     }
 
-    fn referenced(&mut self, reference: &str, at: Span, depth: usize, report: &mut Report) -> SourceId {
+    fn referenced(
+        &mut self,
+        reference: &str,
+        at: Span,
+        depth: usize,
+        report: &mut Report,
+    ) -> SourceId {
         let is_address = reference.starts_with("https://");
         if !is_address && split_reference(reference).is_none() {
             report.error_with(
@@ -248,7 +309,9 @@ impl Builder<'_> {
             } else {
                 self.import_hint(reference)
             };
-            let message = format!("Cannot find {reference} in the orb registry. Check that the namespace, orb name and version are correct.");
+            let message = format!(
+                "Cannot find {reference} in the orb registry. Check that the namespace, orb name and version are correct."
+            );
             report.error_with(Code::Orb, at, message, hint);
             return id;
         };
@@ -263,7 +326,11 @@ impl Builder<'_> {
         match load::load(&found.text, id) {
             Ok(loaded) => match loaded.root.as_map() {
                 Some(map) => self.space(map, id, None, depth + 1, report),
-                None => report.error(Code::Orb, at, format!("the source of orb {} is not a map", found.resolved)),
+                None => report.error(
+                    Code::Orb,
+                    at,
+                    format!("the source of orb {} is not a map", found.resolved),
+                ),
             },
             Err(error) => report.error(Code::Syntax, error.at, error.message),
         }
@@ -272,7 +339,8 @@ impl Builder<'_> {
 
     fn import_hint(&self, reference: &str) -> String {
         let name = reference.split('@').next().unwrap_or_default();
-        let versions: Vec<String> = self.request.orbs.versions(name).map(ToString::to_string).collect();
+        let versions: Vec<String> =
+            self.request.orbs.versions(name).map(ToString::to_string).collect();
         let known = match (versions.is_empty(), nearest(name, self.request.orbs.names())) {
             (false, _) => format!("the local store holds {name} in {}; ", shortened(&versions)),
             (true, Some(near)) => format!("did you mean `{near}`? "),
@@ -287,26 +355,46 @@ fn elements(node: Option<&Node>, owner: Owner, report: &mut Report) -> IndexMap<
     let mut found = IndexMap::new();
     let Some(node) = node.filter(|node| !node.is_null()) else { return found };
     let Some(map) = node.as_map() else {
-        report.error(Code::WrongType, node.at, format!("expected type: Mapping, found: {}", node.schema_name()));
+        report.error(
+            Code::WrongType,
+            node.at,
+            format!("expected type: Mapping, found: {}", node.schema_name()),
+        );
         return found;
     };
     for entry in &map.entries {
         let parameters = entry.value.as_map().and_then(|map| map.get("parameters"));
         let declared = declare(parameters, owner, report);
-        found.insert(entry.key.clone(), Element { node: entry.value.clone(), at: entry.key_at, declared });
+        found.insert(
+            entry.key.clone(),
+            Element { node: entry.value.clone(), at: entry.key_at, declared },
+        );
     }
     found
 }
 
 fn check_orb_keys(map: &Map, report: &mut Report) {
     const KEYS: [&str; 9] = [
-        "version", "description", "display", "orbs", "jobs", "commands", "executors", "examples", "parameters",
+        "version",
+        "description",
+        "display",
+        "orbs",
+        "jobs",
+        "commands",
+        "executors",
+        "examples",
+        "parameters",
     ];
     for entry in map.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
         let hint = nearest(&entry.key, KEYS).map_or_else(
             || format!("an inline orb holds: {}", KEYS.join(", ")),
             |near| format!("did you mean `{near}`?"),
         );
-        report.error_with(Code::UnexpectedKey, entry.key_at, format!("extraneous key [{}] is not permitted", entry.key), hint);
+        report.error_with(
+            Code::UnexpectedKey,
+            entry.key_at,
+            format!("extraneous key [{}] is not permitted", entry.key),
+            hint,
+        );
     }
 }

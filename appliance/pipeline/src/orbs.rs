@@ -16,7 +16,9 @@ pub enum OrbVersion {
 
 /// A text that is not a reference to one version of an orb.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` does not name one version of an orb: expected NAMESPACE/ORB@1.2.3 or NAMESPACE/ORB@dev:LABEL")]
+#[error(
+    "`{0}` does not name one version of an orb: expected NAMESPACE/ORB@1.2.3 or NAMESPACE/ORB@dev:LABEL"
+)]
 pub struct OrbReferenceError(String);
 
 /// Orb sources by name and version, and by address.
@@ -92,7 +94,11 @@ impl Orbs {
     ///
     /// # Errors
     /// The reference is partial or not a reference.
-    pub fn add(&mut self, reference: &str, text: impl Into<Arc<str>>) -> Result<(), OrbReferenceError> {
+    pub fn add(
+        &mut self,
+        reference: &str,
+        text: impl Into<Arc<str>>,
+    ) -> Result<(), OrbReferenceError> {
         let error = || OrbReferenceError(reference.chars().take(120).collect());
         let (name, version) = split_reference(reference).ok_or_else(error)?;
         let version = OrbVersion::parse(version).ok_or_else(error)?;
@@ -129,7 +135,8 @@ impl Orbs {
                     || numbers(wanted).is_some_and(|n| [*major, *minor, *patch].starts_with(&n))
             }
         };
-        let (version, text) = self.registry.get(name)?.iter().rev().find(|(version, _)| fits(version))?;
+        let (version, text) =
+            self.registry.get(name)?.iter().rev().find(|(version, _)| fits(version))?;
         Some(FoundOrb { resolved: format!("{name}@{version}"), text: text.clone() })
     }
 }

@@ -29,7 +29,6 @@ pub(crate) enum Type {
 pub(crate) struct Declaration {
     pub kind: Type,
     pub default: Option<Node>,
-    pub at: Span,
 }
 
 /// Declared parameters in written order.
@@ -46,7 +45,15 @@ pub(crate) enum Owner {
 
 /// Keys of an invocation that a job's parameter may not be named like.
 const RESERVED: [&str; 10] = [
-    "name", "requires", "context", "type", "filters", "matrix", "pre-steps", "post-steps", "serial-group",
+    "name",
+    "requires",
+    "context",
+    "type",
+    "filters",
+    "matrix",
+    "pre-steps",
+    "post-steps",
+    "serial-group",
     "override-with",
 ];
 
@@ -164,10 +171,16 @@ fn declaration(name: &str, node: &Node, owner: Owner, report: &mut Report) -> Op
             || format!("permitted keys: {}", KEYS.join(", ")),
             |near| format!("did you mean `{near}`?"),
         );
-        report.error_with(Code::UnexpectedKey, entry.key_at, format!("extraneous key [{}] is not permitted", entry.key), hint);
+        report.error_with(
+            Code::UnexpectedKey,
+            entry.key_at,
+            format!("extraneous key [{}] is not permitted", entry.key),
+            hint,
+        );
     }
     let kind = read_type(name, map, node.at, owner, report)?;
-    let default = default_value(name, &kind, map, report);
+    let mut default = default_value(name, &kind, map, report);
+    described(map, report);
     if owner == Owner::Pipeline && map.get("default").is_none_or(Node::is_null) {
         report.error_with(
             Code::Parameter,
@@ -175,8 +188,23 @@ fn declaration(name: &str, node: &Node, owner: Owner, report: &mut Report) -> Op
             format!("Parameter error: pipeline parameter '{name}' has no default"),
             "a pipeline started by a push gives no parameters, so each needs a `default`",
         );
+        // Told once: a missing argument would only repeat it.
+        default = Some(Node::null(node.at));
     }
-    Some(Declaration { kind, default, at: node.at })
+    Some(Declaration { kind, default })
+}
+
+/// A description is a text.
+pub(crate) fn described(map: &Map, report: &mut Report) {
+    let description = map.get("description").filter(|node| node.scalar_text().is_none());
+    if let Some(node) = description {
+        report.error_with(
+            Code::WrongType,
+            node.at,
+            format!("expected type: String, found: {}", node.schema_name()),
+            "quote a text that holds `: ` or starts with `{` or `[`",
+        );
+    }
 }
 
 fn default_value(name: &str, kind: &Type, map: &Map, report: &mut Report) -> Option<Node> {
@@ -207,7 +235,9 @@ fn default_value(name: &str, kind: &Type, map: &Map, report: &mut Report) -> Opt
 
 fn default_hint(kind: &Type, written: &Node) -> String {
     match (kind, &written.value) {
-        (Type::String, Value::Bool(_) | Value::Int(_) | Value::Float(_)) => "quote it to make it a string".into(),
+        (Type::String, Value::Bool(_) | Value::Int(_) | Value::Float(_)) => {
+            "quote it to make it a string".into()
+        }
         (Type::Boolean | Type::Integer, Value::Text(_)) => "write it without quotes".into(),
         (Type::Enum(members), _) => format!("use one of: {}", members.join(", ")),
         _ => "change the default or the type".into(),
@@ -215,9 +245,15 @@ fn default_hint(kind: &Type, written: &Node) -> String {
 }
 
 fn read_type(name: &str, map: &Map, at: Span, owner: Owner, report: &mut Report) -> Option<Type> {
-    const NAMES: [&str; 7] = ["string", "boolean", "integer", "enum", "executor", "steps", "env_var_name"];
+    const NAMES: [&str; 7] =
+        ["string", "boolean", "integer", "enum", "executor", "steps", "env_var_name"];
     let Some(node) = map.get("type") else {
-        report.error_with(Code::MissingKey, at, "required key [type] not found", format!("add `type: string` to parameter `{name}`"));
+        report.error_with(
+            Code::MissingKey,
+            at,
+            "required key [type] not found",
+            format!("add `type: string` to parameter `{name}`"),
+        );
         return None;
     };
     let kind = match node.as_text() {
@@ -225,25 +261,41 @@ fn read_type(name: &str, map: &Map, at: Span, owner: Owner, report: &mut Report)
         Some("boolean") => Type::Boolean,
         Some("integer") => Type::Integer,
         Some("enum") => Type::Enum(members(map, at, report)),
-        Some("executor") if matches!(owner, Owner::Job | Owner::Command | Owner::Executor) => Type::Executor,
+        Some("executor") if matches!(owner, Owner::Job | Owner::Command | Owner::Executor) => {
+            Type::Executor
+        }
         Some("steps") if matches!(owner, Owner::Job | Owner::Command) => Type::Steps,
         Some("env_var_name") if owner != Owner::Pipeline => Type::EnvVarName,
         other => {
             let found = other.unwrap_or(node.type_name());
             let hint = nearest(found, NAMES).filter(|near| *near != found).map_or_else(
-                || if owner == Owner::Pipeline {
-                    "pipeline parameters are string, boolean, integer or enum".into()
-                } else {
-                    format!("known types: {}", NAMES.join(", "))
+                || {
+                    if owner == Owner::Pipeline {
+                        "pipeline parameters are string, boolean, integer or enum".into()
+                    } else {
+                        format!("known types: {}", NAMES.join(", "))
+                    }
                 },
                 |near| format!("did you mean `{near}`?"),
             );
-            report.error_with(Code::Parameter, node.at, format!("Parameter error: '{found}' is not a type of parameter '{name}'"), hint);
+            report.error_with(
+                Code::Parameter,
+                node.at,
+                format!("Parameter error: '{found}' is not a type of parameter '{name}'"),
+                hint,
+            );
             return None;
         }
     };
     if let (Some(extra), false) = (map.entry("enum"), matches!(kind, Type::Enum(_))) {
-        report.error_with(Code::Parameter, extra.key_at, format!("Parameter error: parameter '{name}' has an `enum` list and is not of type enum"), "write `type: enum`");
+        report.error_with(
+            Code::Parameter,
+            extra.key_at,
+            format!(
+                "Parameter error: parameter '{name}' has an `enum` list and is not of type enum"
+            ),
+            "write `type: enum`",
+        );
     }
     Some(kind)
 }
@@ -252,24 +304,43 @@ fn members(map: &Map, at: Span, report: &mut Report) -> Vec<String> {
     let list = map.get("enum").and_then(Node::as_list).unwrap_or_default();
     let members: Vec<String> = list.iter().filter_map(Node::scalar_text).collect();
     if members.is_empty() {
-        report.error_with(Code::Parameter, at, "Parameter error: type enum needs a list `enum` of its values", "add `enum: [a, b]`");
+        report.error_with(
+            Code::Parameter,
+            at,
+            "Parameter error: type enum needs a list `enum` of its values",
+            "add `enum: [a, b]`",
+        );
     }
     members
 }
 
 /// Binds arguments to declarations. Extra, missing and mistyped ones are noted; what is missing
 /// or wrong is bound nevertheless (to null or as given), so that one mistake is told once.
-pub(crate) fn bind(declared: &Declarations, given: &[(Arc<str>, Span, Node)], call: Span, report: &mut Report) -> Arguments {
-    let unexpected: Vec<_> = given.iter().filter(|(name, ..)| !declared.contains_key(name)).collect();
+pub(crate) fn bind(
+    declared: &Declarations,
+    given: &[(Arc<str>, Span, Node)],
+    call: Span,
+    report: &mut Report,
+) -> Arguments {
+    let unexpected: Vec<_> =
+        given.iter().filter(|(name, ..)| !declared.contains_key(name)).collect();
     for (name, at, _) in &unexpected {
         let hint = nearest(name, declared.keys().map(|key| &**key)).map_or_else(
             || match declared.len() {
                 0 => "it takes no parameters".into(),
-                _ => format!("declared parameters: {}", declared.keys().map(|k| &**k).collect::<Vec<_>>().join(", ")),
+                _ => format!(
+                    "declared parameters: {}",
+                    declared.keys().map(|k| &**k).collect::<Vec<_>>().join(", ")
+                ),
             },
             |near| format!("did you mean `{near}`?"),
         );
-        report.error_with(Code::UnexpectedArgument, *at, format!("Unexpected argument(s): {name}"), hint);
+        report.error_with(
+            Code::UnexpectedArgument,
+            *at,
+            format!("Unexpected argument(s): {name}"),
+            hint,
+        );
     }
     let mut bound = Arguments::with_capacity(declared.len());
     let mut missing = vec![];
@@ -289,7 +360,12 @@ pub(crate) fn bind(declared: &Declarations, given: &[(Arc<str>, Span, Node)], ca
     }
     if !missing.is_empty() {
         let message = format!("Missing required argument(s): {}", missing.join(", "));
-        report.error_with(Code::MissingArgument, call, message, format!("give `{}`, or declare a default", missing.join("`, `")));
+        report.error_with(
+            Code::MissingArgument,
+            call,
+            message,
+            format!("give `{}`, or declare a default", missing.join("`, `")),
+        );
     }
     bound
 }
@@ -300,7 +376,10 @@ fn accept(name: &str, declaration: &Declaration, value: &Node, report: &mut Repo
         report.error_with(
             Code::ArgumentType,
             value.at,
-            format!("Type error for argument {name}: {reason}, actual value: \"{shown}\" (type {})", value.type_name()),
+            format!(
+                "Type error for argument {name}: {reason}, actual value: \"{shown}\" (type {})",
+                value.type_name()
+            ),
             default_hint(&declaration.kind, value),
         );
         value.clone()

@@ -5,8 +5,8 @@
 
 use crate::{
     compiled::{Compiled, CompiledWorkflow},
-    expand::workflow::{CallKind, Schedule},
     cron::Cron,
+    expand::workflow::{CallKind, Schedule},
 };
 use base::{
     plan::{JobKind, Plan, PlannedJob, Requirement, WorkflowPlan},
@@ -91,7 +91,9 @@ fn planned(compiled: &Compiled, source: &CompiledWorkflow, values: &PlanValues) 
     let is_kept: HashMap<&str, bool> =
         workflow.calls.iter().zip(&kept).map(|(call, kept)| (call.name.as_str(), *kept)).collect();
     let mut jobs = vec![];
-    for ((call, key), _) in workflow.calls.iter().zip(&source.keys).zip(&kept).filter(|(_, kept)| **kept) {
+    for ((call, key), _) in
+        workflow.calls.iter().zip(&source.keys).zip(&kept).filter(|(_, kept)| **kept)
+    {
         let kind = match (call.kind, key.as_ref().and_then(|key| compiled.jobs.get(key))) {
             (CallKind::Build, Some(job)) => JobKind::Build { spec: job.spec.clone() },
             (CallKind::Approval, _) => JobKind::Approval,
@@ -117,9 +119,12 @@ fn planned(compiled: &Compiled, source: &CompiledWorkflow, values: &PlanValues) 
 /// Which calls stay. Requirements are looked at before those who require them.
 fn kept(source: &CompiledWorkflow, values: &PlanValues) -> Vec<bool> {
     let calls = &source.workflow.calls;
-    let index: HashMap<&str, usize> = calls.iter().enumerate().map(|(i, call)| (call.name.as_str(), i)).collect();
-    let mut kept: Vec<bool> =
-        calls.iter().map(|call| call.filters.admits(values.branch.as_deref(), values.tag.as_deref())).collect();
+    let index: HashMap<&str, usize> =
+        calls.iter().enumerate().map(|(i, call)| (call.name.as_str(), i)).collect();
+    let mut kept: Vec<bool> = calls
+        .iter()
+        .map(|call| call.filters.admits(values.branch.as_deref(), values.tag.as_deref()))
+        .collect();
     let mut dependants: Vec<Vec<usize>> = vec![vec![]; calls.len()];
     let mut waiting: Vec<usize> = vec![0; calls.len()];
     for (i, call) in calls.iter().enumerate() {

@@ -32,7 +32,8 @@ pub(crate) struct Sources {
 impl Sources {
     /// Adds a text; texts beyond 65,535 share the last id, which only costs them their line.
     pub(crate) fn add(&mut self, name: &str, text: Arc<str>) -> SourceId {
-        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect();
+        let starts =
+            std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect();
         self.list.push(Source { name: name.into(), text, starts });
         SourceId(u16::try_from(self.list.len() - 1).unwrap_or(u16::MAX))
     }
@@ -49,13 +50,32 @@ impl Sources {
         self.list.get(usize::from(source.0)).map_or_else(|| "".into(), |source| source.text.clone())
     }
 
+    /// Where `needle` stands at or after `at`, within a scalar of that many lines; else `at`.
+    pub(crate) fn locate(&self, at: Span, needle: &str, lines: usize) -> Span {
+        // The opening line of a block scalar holds no text, and folding can join lines.
+        let last = usize::try_from(at.line).unwrap_or(usize::MAX).saturating_add(lines + 1);
+        for (number, line) in (at.line..).zip(usize::try_from(at.line).unwrap_or(usize::MAX)..=last) {
+            let text = self.raw_line(at.source, line).unwrap_or_default();
+            let skip = if number == at.line { at.column.saturating_sub(1) } else { 0 };
+            let skip = usize::try_from(skip).unwrap_or(0);
+            let start = text.char_indices().nth(skip).map_or(text.len(), |(index, _)| index);
+            if let Some(found) = text[start..].find(needle) {
+                let column = text[..start + found].chars().count() + 1;
+                let column = u32::try_from(column).unwrap_or(u32::MAX);
+                return Span { line: number, column, ..at };
+            }
+        }
+        at
+    }
+
+    fn raw_line(&self, source: SourceId, line: usize) -> Option<&str> {
+        let source = self.list.get(usize::from(source.0))?;
+        source.text.get(*source.starts.get(line.checked_sub(1)?)?..)?.lines().next()
+    }
+
     pub(crate) fn line(&self, at: Span) -> String {
-        let line = || {
-            let source = self.list.get(usize::from(at.source.0))?;
-            let index = usize::try_from(at.line).ok()?.checked_sub(1)?;
-            source.text.get(*source.starts.get(index)?..)?.lines().next()
-        };
-        let text = line().unwrap_or_default();
+        let line = usize::try_from(at.line).unwrap_or(usize::MAX);
+        let text = self.raw_line(at.source, line).unwrap_or_default();
         let column = usize::try_from(at.column).unwrap_or(0);
         if text.len() <= LINE_MAX || column > LINE_MAX {
             return text.chars().take(LINE_MAX.max(column + 20)).collect();
@@ -166,8 +186,12 @@ impl Report {
     /// All findings: errors first, each kind in the order of the file.
     pub(crate) fn finish(mut self) -> (Vec<Diagnostic>, Sources) {
         self.list.sort_by(|a, b| {
-            (a.severity, a.file != self.sources.name(SourceId(0)), a.line, a.column)
-                .cmp(&(b.severity, b.file != self.sources.name(SourceId(0)), b.line, b.column))
+            (a.severity, a.file != self.sources.name(SourceId(0)), a.line, a.column).cmp(&(
+                b.severity,
+                b.file != self.sources.name(SourceId(0)),
+                b.line,
+                b.column,
+            ))
         });
         if self.dropped > 0 {
             self.list.push(Diagnostic {

@@ -179,7 +179,8 @@ impl Values {
         if let Some(value) = self.known.get(name) {
             return Some(parameter_node(value));
         }
-        let is_known = NAMES.contains(&name) || FAMILIES.iter().any(|family| name.starts_with(family));
+        let is_known =
+            NAMES.contains(&name) || FAMILIES.iter().any(|family| name.starts_with(family));
         is_known.then(|| value_node(Value::Null))
     }
 
@@ -193,6 +194,8 @@ pub(crate) fn parameter_node(value: &ParameterValue) -> Node {
     value_node(match value {
         ParameterValue::Boolean(on) => Value::Bool(*on),
         ParameterValue::Integer(number) => Value::Int(*number),
-        ParameterValue::String(text) => Value::Text(Text { text: text.as_str().into(), plain: false }),
+        ParameterValue::String(text) => {
+            Value::Text(Text { text: text.as_str().into(), plain: false })
+        }
     })
 }

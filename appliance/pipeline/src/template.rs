@@ -48,9 +48,15 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// Pieces up to the end of the text, or to the closing tag of `section`.
-    fn pieces(&mut self, depth: usize, section: Option<&str>) -> Result<(Vec<Piece>, ()), ExpressionError> {
+    fn pieces(
+        &mut self,
+        depth: usize,
+        section: Option<&str>,
+    ) -> Result<(Vec<Piece>, ()), ExpressionError> {
         if depth > DEPTH_MAX {
-            return Err(ExpressionError::Syntax(format!("sections nested more than {DEPTH_MAX} deep")));
+            return Err(ExpressionError::Syntax(format!(
+                "sections nested more than {DEPTH_MAX} deep"
+            )));
         }
         let mut list = vec![];
         let mut literal = String::new();
@@ -71,12 +77,16 @@ impl Reader<'_> {
                 Tag::Piece(piece) => list.push(piece),
                 Tag::Close(name) if section == Some(name.as_str()) => return Ok((list, ())),
                 Tag::Close(name) => {
-                    return Err(ExpressionError::Syntax(format!("`<</ {name} >>` closes a section that is not open")));
+                    return Err(ExpressionError::Syntax(format!(
+                        "`<</ {name} >>` closes a section that is not open"
+                    )));
                 }
             }
         }
         if let Some(section) = section {
-            return Err(ExpressionError::Syntax(format!("the section of `{section}` is not closed: `<</ {section} >>` is missing")));
+            return Err(ExpressionError::Syntax(format!(
+                "the section of `{section}` is not closed: `<</ {section} >>` is missing"
+            )));
         }
         literal.push_str(&self.text[self.next..]);
         self.next = self.text.len();
@@ -94,7 +104,8 @@ impl Reader<'_> {
             _ => (b' ', 0),
         };
         let start = self.next + skip;
-        let (expr, length) = parse_embedded(&self.text[start..], self.at).map_err(|error| self.explain(error))?;
+        let (expr, length) =
+            parse_embedded(&self.text[start..], self.at).map_err(|error| self.explain(error))?;
         let name = self.text[start..start + length - 2].trim().to_owned();
         self.next = start + length;
         Ok(match kind {
@@ -111,8 +122,8 @@ impl Reader<'_> {
     fn explain(&self, error: ExpressionError) -> ExpressionError {
         match error {
             ExpressionError::Syntax(reason) => {
-                let rest: String = self.text[self.next..].chars().take_while(|c| *c != '\n').take(24).collect();
-                ExpressionError::Syntax(format!("Unclosed '<<' tag in string: \"<<{rest}\" ({reason})"))
+                let rest = self.text[self.next..].chars().take_while(|c| *c != '\n').take(24);
+                ExpressionError::Unclosed { tag: format!("<<{}", rest.collect::<String>()), reason }
             }
             other => other,
         }
@@ -132,15 +143,20 @@ pub(crate) fn fill(node: &Node, scope: &Scope<'_>, report: &mut Report) -> Node 
 /// `None` when nothing had to be filled in.
 fn changed(node: &Node, scope: &Scope<'_>, report: &mut Report) -> Option<Node> {
     match &node.value {
-        Value::Text(text) if is_template(&text.text) => Some(fill_text(node, &text.text, scope, report)),
+        Value::Text(text) if is_template(&text.text) => {
+            Some(fill_text(node, &text.text, scope, report))
+        }
         Value::List(items) => {
             let filled = changed_items(items, |item| changed(item, scope, report))?;
             Some(Node::list(filled, node.at))
         }
         Value::Map(map) => {
             let filled = changed_items(&map.entries, |entry| {
-                changed(&entry.value, scope, report)
-                    .map(|value| Entry { key: entry.key.clone(), key_at: entry.key_at, value })
+                changed(&entry.value, scope, report).map(|value| Entry {
+                    key: entry.key.clone(),
+                    key_at: entry.key_at,
+                    value,
+                })
             })?;
             Some(Node::new(Value::Map(Arc::new(Map { entries: filled })), node.at))
         }
@@ -177,7 +193,8 @@ fn fill_text(node: &Node, text: &str, scope: &Scope<'_>, report: &mut Report) ->
     });
     result.unwrap_or_else(|error| {
         tell(&error, text, node.at, scope, report);
-        Node::null(node.at)
+        // Something harmless, so that one mistake is told once.
+        Node::text("unknown", node.at)
     })
 }
 
@@ -193,7 +210,10 @@ fn render(pieces: &[Piece], scope: &Scope<'_>, out: &mut String) -> Result<(), E
             Piece::Value(expr) => {
                 let value = evaluate(expr, scope)?;
                 let text = value.scalar_text().ok_or_else(|| {
-                    ExpressionError::Operands(format!("a {} cannot stand inside a text", value.type_name()))
+                    ExpressionError::Operands(format!(
+                        "a {} cannot stand inside a text",
+                        value.type_name()
+                    ))
                 })?;
                 out.push_str(&text);
             }
@@ -204,15 +224,23 @@ fn render(pieces: &[Piece], scope: &Scope<'_>, out: &mut String) -> Result<(), E
             }
         }
         if out.len() > TEXT_MAX {
-            return Err(ExpressionError::Operands(format!("the text grows beyond {TEXT_MAX} bytes")));
+            return Err(ExpressionError::Operands(format!(
+                "the text grows beyond {TEXT_MAX} bytes"
+            )));
         }
     }
     Ok(())
 }
 
 /// Notes an expression's error with what probably was meant.
-pub(crate) fn tell(error: &ExpressionError, text: &str, at: Span, scope: &Scope<'_>, report: &mut Report) {
-    let at = within(text, at, error);
+pub(crate) fn tell(
+    error: &ExpressionError,
+    text: &str,
+    at: Span,
+    scope: &Scope<'_>,
+    report: &mut Report,
+) {
+    let at = within(text, at, error, report);
     match error {
         ExpressionError::Unknown(name) => {
             let names = scope.names();
@@ -228,26 +256,26 @@ pub(crate) fn tell(error: &ExpressionError, text: &str, at: Span, scope: &Scope<
             };
             report.error_with(Code::UnknownReference, at, error.to_string(), hint);
         }
-        ExpressionError::Syntax(_) if text.contains("<<") => {
-            report.error_with(Code::Expression, at, error.to_string(), "write `\\<<` for a literal `<<`, for example in a here-document: `cat \\<<EOF`");
+        ExpressionError::Syntax(_) | ExpressionError::Unclosed { .. } if text.contains("<<") => {
+            report.error_with(
+                Code::Expression,
+                at,
+                error.to_string(),
+                "write `\\<<` for a literal `<<`, for example in a here-document: `cat \\<<EOF`",
+            );
         }
         _ => report.error(Code::Expression, at, error.to_string()),
     }
 }
 
-/// On a one-line scalar, the place of the expression itself.
-fn within(text: &str, at: Span, error: &ExpressionError) -> Span {
-    let wanted = match error {
-        ExpressionError::Unknown(name) => text.find(name.as_str()),
-        _ => None,
+/// The place of the expression itself, which may be lines below the scalar's start.
+pub(crate) fn within(text: &str, at: Span, error: &ExpressionError, report: &Report) -> Span {
+    let needle = match error {
+        ExpressionError::Unknown(name) => name,
+        ExpressionError::Unclosed { tag, .. } => tag,
+        _ => return at,
     };
-    match wanted {
-        Some(offset) if !text[..offset].contains('\n') && at.line > 0 => {
-            let shift = u32::try_from(text[..offset].chars().count()).unwrap_or(0);
-            Span { column: at.column.saturating_add(shift), ..at }
-        }
-        _ => at,
-    }
+    report.sources.locate(at, needle, text.lines().count())
 }
 
 #[cfg(test)]
@@ -266,7 +294,12 @@ mod tests {
         .into_iter()
         .collect();
         let pipeline = Values::local();
-        let scope = Scope { pipeline: &pipeline, declared: None, parameters: Some(&parameters), matrix: None };
+        let scope = Scope {
+            pipeline: &pipeline,
+            declared: None,
+            parameters: Some(&parameters),
+            matrix: None,
+        };
         let mut report = Report::default();
         let node = fill(&Node::text(text, at), &scope, &mut report);
         let (found, _) = report.finish();
@@ -306,9 +339,21 @@ mod tests {
 
     #[test]
     fn mistakes_are_told() {
-        check("<< parameters.q >>", "unknown-reference: Arguments referenced without declared parameters: parameters.q");
-        check("cat <<EOF", "expression: Unclosed '<<' tag in string: \"<<EOF\" (`<<` without its `>>`)");
-        check("<< parameters.p < 3 >>", "expression: `<` compares numbers only, not string with integer");
-        check("<<# parameters.p >>x", "expression: the section of `parameters.p` is not closed: `<</ parameters.p >>` is missing");
+        check(
+            "<< parameters.q >>",
+            "unknown-reference: Arguments referenced without declared parameters: parameters.q",
+        );
+        check(
+            "cat <<EOF",
+            "expression: Unclosed '<<' tag in string: \"<<EOF\" (`<<` without its `>>`)",
+        );
+        check(
+            "<< parameters.p < 3 >>",
+            "expression: `<` compares numbers only, not string with integer",
+        );
+        check(
+            "<<# parameters.p >>x",
+            "expression: the section of `parameters.p` is not closed: `<</ parameters.p >>` is missing",
+        );
     }
 }

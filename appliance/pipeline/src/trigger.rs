@@ -49,7 +49,10 @@ impl From<&Diagnostic> for PipelineError {
     fn from(diagnostic: &Diagnostic) -> Self {
         let kind = if diagnostic.code == Code::Fetch { "config-fetch" } else { "config" };
         let hint = diagnostic.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-        Self { kind: kind.into(), message: format!("{}: {}{hint}", diagnostic.place(), diagnostic.message) }
+        Self {
+            kind: kind.into(),
+            message: format!("{}: {}{hint}", diagnostic.place(), diagnostic.message),
+        }
     }
 }
 
@@ -83,7 +86,12 @@ pub fn plan_trigger(
             warnings: compilation.diagnostics,
         }),
         None => Err(Rejected {
-            errors: compilation.diagnostics.iter().filter(|d| d.is_error()).map(PipelineError::from).collect(),
+            errors: compilation
+                .diagnostics
+                .iter()
+                .filter(|d| d.is_error())
+                .map(PipelineError::from)
+                .collect(),
             diagnostics: compilation.diagnostics,
         }),
     }

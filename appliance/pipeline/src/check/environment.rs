@@ -44,13 +44,29 @@ fn collect(node: &Node, variables: &mut IndexMap<String, String>, report: &mut R
     }
 }
 
-fn put(name: &str, value: String, at: Span, variables: &mut IndexMap<String, String>, report: &mut Report) {
+fn put(
+    name: &str,
+    value: String,
+    at: Span,
+    variables: &mut IndexMap<String, String>,
+    report: &mut Report,
+) {
     if name.is_empty() || name.contains(['=', '\0']) {
-        report.error_with(Code::Name, at, format!("'{name}' cannot name an environment variable"), "use letters, digits and `_`");
+        report.error_with(
+            Code::Name,
+            at,
+            format!("'{name}' cannot name an environment variable"),
+            "use letters, digits and `_`",
+        );
         return;
     }
     if value.contains('\0') {
-        report.error_with(Code::Value, at, format!("the value of {name} holds a NUL character"), "remove it");
+        report.error_with(
+            Code::Value,
+            at,
+            format!("the value of {name} holds a NUL character"),
+            "remove it",
+        );
         return;
     }
     variables.insert(name.to_owned(), value);
@@ -82,7 +98,7 @@ fn value(name: &str, node: &Node, report: &mut Report) -> Option<String> {
 }
 
 /// A whole number as the original hands it to the shell: seven digits and more as `1.234567e+06`.
-pub(crate) fn go_number(number: i64) -> String {
+fn go_number(number: i64) -> String {
     const EXPONENT_FROM: u64 = 1_000_000;
     if number.unsigned_abs() < EXPONENT_FROM {
         return number.to_string();
@@ -104,13 +120,17 @@ mod tests {
         let node = load::load(yaml, SourceId(0)).unwrap().root;
         let mut report = Report::default();
         let found = read(Some(&node), &mut report);
-        let found: Vec<(&str, &str)> = found.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let found: Vec<(&str, &str)> =
+            found.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(found, expected, "{yaml}");
     }
 
     #[test]
     fn values_reach_the_shell_as_on_the_original() {
-        check("{A: true, B: no, C: 5, D: , E: 1.10}", &[("A", "1"), ("B", "0"), ("C", "5"), ("D", ""), ("E", "1.1")]);
+        check(
+            "{A: true, B: no, C: 5, D: , E: 1.10}",
+            &[("A", "1"), ("B", "0"), ("C", "5"), ("D", ""), ("E", "1.1")],
+        );
         check("A: 1234567", &[("A", "1.234567e+06")]);
         check("A: 999999", &[("A", "999999")]);
         check("A: '1234567'", &[("A", "1234567")]);

@@ -21,7 +21,8 @@ pub(super) struct Read {
 
 /// Reads the one executor of a job.
 pub(super) fn read(job: &Map, at: Span, report: &mut Report) -> Option<Read> {
-    let found: Vec<&str> = ["docker", "machine", "macos"].into_iter().filter(|key| job.get(key).is_some()).collect();
+    let found: Vec<&str> =
+        ["docker", "machine", "macos"].into_iter().filter(|key| job.get(key).is_some()).collect();
     let [kind] = found.as_slice() else {
         let (message, hint) = match found.as_slice() {
             [] => (
@@ -38,12 +39,19 @@ pub(super) fn read(job: &Map, at: Span, report: &mut Report) -> Option<Read> {
     };
     let node = job.get(kind)?;
     let mut read = match *kind {
-        "docker" => Read { executor: Executor::Docker { images: docker(node, report)? }, resource_class: None, shell: None },
+        "docker" => Read {
+            executor: Executor::Docker { images: docker(node, report)? },
+            resource_class: None,
+            shell: None,
+        },
         "machine" => machine(node, report)?,
         _ => macos(node, report)?,
     };
-    let class = job.get("resource_class").and_then(Node::scalar_text).or(read.resource_class.clone());
-    if let Some(class) = class.filter(|class| class.starts_with("windows.") || class.starts_with("macos.")) {
+    let class =
+        job.get("resource_class").and_then(Node::scalar_text).or(read.resource_class.clone());
+    if let Some(class) =
+        class.filter(|class| class.starts_with("windows.") || class.starts_with("macos."))
+    {
         read.executor = unsupported(node.at, &format!("the resource class `{class}`"), report);
     }
     Some(read)
@@ -60,10 +68,25 @@ fn docker(node: &Node, report: &mut Report) -> Option<Vec<DockerImage>> {
 
 fn image(node: &Node, report: &mut Report) -> Option<DockerImage> {
     let mut map = Reader::of(node, report)?;
-    map.only(&["image", "name", "entrypoint", "command", "user", "environment", "auth", "aws_auth", "gcp_auth"]);
+    map.only(&[
+        "image",
+        "name",
+        "entrypoint",
+        "command",
+        "user",
+        "environment",
+        "auth",
+        "aws_auth",
+        "gcp_auth",
+    ]);
     let image = map.required_text("image");
     if image.as_deref().is_some_and(|image| image.trim().is_empty()) {
-        map.report.error_with(Code::Value, map.at, "the image's name is empty", "give `image: name:tag`");
+        map.report.error_with(
+            Code::Value,
+            map.at,
+            "the image's name is empty",
+            "give `image: name:tag`",
+        );
     }
     for key in ["auth", "aws_auth", "gcp_auth"] {
         if let Some(auth) = map.get(key) {
@@ -89,7 +112,8 @@ fn image(node: &Node, report: &mut Report) -> Option<DockerImage> {
 }
 
 fn machine(node: &Node, report: &mut Report) -> Option<Read> {
-    let plain = |image| Read { executor: Executor::Machine { image }, resource_class: None, shell: None };
+    let plain =
+        |image| Read { executor: Executor::Machine { image }, resource_class: None, shell: None };
     match &node.value {
         Value::Bool(true) => return Some(plain(None)),
         Value::Text(text) => {
@@ -98,20 +122,32 @@ fn machine(node: &Node, report: &mut Report) -> Option<Read> {
         }
         Value::Map(_) => {}
         _ => {
-            report.error_with(Code::WrongType, node.at, format!("expected type: Mapping, found: {}", node.schema_name()), "write `machine: true` or `machine: {image: …}`");
+            report.error_with(
+                Code::WrongType,
+                node.at,
+                format!("expected type: Mapping, found: {}", node.schema_name()),
+                "write `machine: true` or `machine: {image: …}`",
+            );
             return None;
         }
     }
     let mut map = Reader::of(node, report)?;
     map.only(&["image", "docker_layer_caching", "enabled", "resource_class", "shell"]);
     if map.boolean("docker_layer_caching") {
-        map.report.warn(Code::NoEffect, map.at, "`docker_layer_caching` has no effect here", "keep layers with `save_cache`, or remove the key");
+        map.report.warn(
+            Code::NoEffect,
+            map.at,
+            "`docker_layer_caching` has no effect here",
+            "keep layers with `save_cache`, or remove the key",
+        );
     }
     map.boolean("enabled");
     let image = map.text("image");
     let (resource_class, shell) = (map.text("resource_class"), map.text("shell"));
     let executor = match image.as_deref() {
-        Some(name) if name.starts_with("windows") => unsupported(node.at, &format!("the Windows image `{name}`"), report),
+        Some(name) if name.starts_with("windows") => {
+            unsupported(node.at, &format!("the Windows image `{name}`"), report)
+        }
         _ => Executor::Machine { image },
     };
     Some(Read { executor, resource_class, shell })
@@ -127,7 +163,14 @@ fn macos(node: &Node, report: &mut Report) -> Option<Read> {
 }
 
 fn unsupported(at: Span, what: &str, report: &mut Report) -> Executor {
-    let message = format!("{what} cannot run on this appliance, which runs Linux jobs; use `docker` or `machine: true`");
-    report.warn(Code::Unsupported, at, format!("{what} cannot run on this appliance: the job will fail"), "use `docker` or `machine: true`, or filter the job out");
+    let message = format!(
+        "{what} cannot run on this appliance, which runs Linux jobs; use `docker` or `machine: true`"
+    );
+    report.warn(
+        Code::Unsupported,
+        at,
+        format!("{what} cannot run on this appliance: the job will fail"),
+        "use `docker` or `machine: true`, or filter the job out",
+    );
     Executor::Unsupported { message }
 }

@@ -5,12 +5,30 @@ use super::{
     reader::{Reader, wrong_type},
     step,
 };
-use crate::{diagnostic::Code, report::Report, syntax::{Node, Value}};
+use crate::{
+    diagnostic::Code,
+    report::Report,
+    syntax::{Node, Value},
+};
 use base::plan::JobSpec;
 
 const KEYS: [&str; 16] = [
-    "docker", "machine", "macos", "steps", "environment", "working_directory", "shell", "parallelism",
-    "resource_class", "retention", "circleci_ip_ranges", "branches", "type", "plan_name", "max_time", "key",
+    "docker",
+    "machine",
+    "macos",
+    "steps",
+    "environment",
+    "working_directory",
+    "shell",
+    "parallelism",
+    "resource_class",
+    "retention",
+    "circleci_ip_ranges",
+    "branches",
+    "type",
+    "plan_name",
+    "max_time",
+    "key",
 ];
 
 /// Default working directory; `~` is the user's home.
@@ -78,16 +96,29 @@ fn retention(map: &mut Reader<'_>) -> Option<u8> {
     inner.only(&["caches"]);
     let at = inner.get("caches").map_or(node.at, |node| node.at);
     let text = inner.text("caches")?;
-    let days = text.strip_suffix('d').filter(|digits| !digits.starts_with('0')).and_then(|d| d.parse::<u8>().ok());
+    let days = text
+        .strip_suffix('d')
+        .filter(|digits| !digits.starts_with('0'))
+        .and_then(|d| d.parse::<u8>().ok());
     let days = days.filter(|days| (1..=30).contains(days));
     if days.is_none() {
-        inner.report.error_with(Code::Value, at, "does not match pattern ^([1-9]|[12][0-9]|30)d$", "write 1d to 30d");
+        inner.report.error_with(
+            Code::Value,
+            at,
+            "does not match pattern ^([1-9]|[12][0-9]|30)d$",
+            "write 1d to 30d",
+        );
     }
     days
 }
 
 fn cloud_only(map: &mut Reader<'_>) {
     if map.boolean("circleci_ip_ranges") {
-        map.report.warn(Code::NoEffect, map.at, "`circleci_ip_ranges` has no effect here", "jobs leave through this appliance's own address; remove the key");
+        map.report.warn(
+            Code::NoEffect,
+            map.at,
+            "`circleci_ip_ranges` has no effect here",
+            "jobs leave through this appliance's own address; remove the key",
+        );
     }
 }

@@ -46,7 +46,12 @@ impl<'a> Reader<'a> {
     pub(super) fn require(&mut self, key: &str) -> Option<&'a Node> {
         let found = self.get(key);
         if found.is_none() {
-            self.report.error_with(Code::MissingKey, self.at, format!("required key [{key}] not found"), format!("add `{key}:`"));
+            self.report.error_with(
+                Code::MissingKey,
+                self.at,
+                format!("required key [{key}] not found"),
+                format!("add `{key}:`"),
+            );
         }
         found
     }

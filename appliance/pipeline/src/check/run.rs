@@ -4,7 +4,11 @@ use super::{
     environment,
     reader::{self, Reader},
 };
-use crate::{diagnostic::Code, report::Report, syntax::{Node, Span, Value}};
+use crate::{
+    diagnostic::Code,
+    report::Report,
+    syntax::{Node, Span, Value},
+};
 use base::{
     limits::NO_OUTPUT_TIMEOUT,
     plan::{RunCommand, When},
@@ -18,8 +22,16 @@ const RERUNS_MAX: i64 = 5;
 const RERUN_DELAY_MAX: Duration = Duration::from_secs(600);
 
 const KEYS: [&str; 10] = [
-    "command", "name", "shell", "environment", "background", "working_directory", "no_output_timeout", "when",
-    "max_auto_reruns", "auto_rerun_delay",
+    "command",
+    "name",
+    "shell",
+    "environment",
+    "background",
+    "working_directory",
+    "no_output_timeout",
+    "when",
+    "max_auto_reruns",
+    "auto_rerun_delay",
 ];
 
 /// A `run` step read: its name, when it runs and what.
@@ -32,7 +44,12 @@ pub(super) struct Run {
 /// Reads the map form; the short form was turned into it by the expansion.
 pub(super) fn read(node: &Node, at: Span, report: &mut Report) -> Option<Run> {
     if node.is_null() {
-        report.error_with(Code::MissingKey, at, "required key [command] not found", "write `- run: COMMAND`, or indent its keys by four spaces");
+        report.error_with(
+            Code::MissingKey,
+            at,
+            "required key [command] not found",
+            "write `- run: COMMAND`, or indent its keys by four spaces",
+        );
         return None;
     }
     let mut map = Reader::of(node, report)?;
@@ -43,7 +60,12 @@ pub(super) fn read(node: &Node, at: Span, report: &mut Report) -> Option<Run> {
     let max_auto_reruns = reruns(&mut map);
     let auto_rerun_delay = delay(&mut map, max_auto_reruns);
     if background && max_auto_reruns > 0 {
-        map.report.error_with(Code::Value, map.at, "a background step cannot have max_auto_reruns", "remove one of the two keys");
+        map.report.error_with(
+            Code::Value,
+            map.at,
+            "a background step cannot have max_auto_reruns",
+            "remove one of the two keys",
+        );
     }
     let no_output_timeout = timeout(&mut map);
     let when = when(&mut map);
@@ -74,7 +96,12 @@ pub(super) fn when(map: &mut Reader<'_>) -> When {
         Some("on_fail") => When::OnFail,
         Some("always") => When::Always,
         _ => {
-            map.report.error_with(Code::Value, node.at, "Input not a valid enum value", "`when` is on_success, on_fail or always");
+            map.report.error_with(
+                Code::Value,
+                node.at,
+                "Input not a valid enum value",
+                "`when` is on_success, on_fail or always",
+            );
             When::OnSuccess
         }
     }
@@ -85,7 +112,12 @@ fn reruns(map: &mut Reader<'_>) -> u8 {
         None => 0,
         Some((Value::Int(number @ 0..=RERUNS_MAX), _)) => u8::try_from(*number).unwrap_or(0),
         Some((_, node)) => {
-            map.report.error_with(Code::Value, node.at, "max_auto_reruns is not a number from 1 to 5", "write `max_auto_reruns: 3`");
+            map.report.error_with(
+                Code::Value,
+                node.at,
+                "max_auto_reruns is not a number from 1 to 5",
+                "write `max_auto_reruns: 3`",
+            );
             0
         }
     }
@@ -95,10 +127,20 @@ fn delay(map: &mut Reader<'_>, reruns: u8) -> Duration {
     let Some(node) = map.get("auto_rerun_delay") else { return Duration::ZERO };
     let delay = span(node, map.report);
     if delay > RERUN_DELAY_MAX {
-        map.report.error_with(Code::Value, node.at, "auto_rerun_delay is longer than 10m", "write at most `10m`");
+        map.report.error_with(
+            Code::Value,
+            node.at,
+            "auto_rerun_delay is longer than 10m",
+            "write at most `10m`",
+        );
     }
     if reruns == 0 {
-        map.report.error_with(Code::MissingKey, node.at, "auto_rerun_delay needs max_auto_reruns", "add `max_auto_reruns: 1`");
+        map.report.error_with(
+            Code::MissingKey,
+            node.at,
+            "auto_rerun_delay needs max_auto_reruns",
+            "add `max_auto_reruns: 1`",
+        );
     }
     delay.min(RERUN_DELAY_MAX)
 }
@@ -111,7 +153,12 @@ fn timeout(map: &mut Reader<'_>) -> Duration {
 fn span(node: &Node, report: &mut Report) -> Duration {
     let text = reader::text(node, report).unwrap_or_default();
     parse_span(&text).unwrap_or_else(|| {
-        report.error_with(Code::Value, node.at, format!("'{text}' is not a span of time"), "write a number and its unit: 30s, 20m, 1.5h");
+        report.error_with(
+            Code::Value,
+            node.at,
+            format!("'{text}' is not a span of time"),
+            "write a number and its unit: 30s, 20m, 1.5h",
+        );
         NO_OUTPUT_TIMEOUT
     })
 }

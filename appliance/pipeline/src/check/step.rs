@@ -1,9 +1,6 @@
 //! Built-in steps to actions.
 
-use super::{
-    reader::Reader,
-    run,
-};
+use super::{reader::Reader, run};
 use crate::{
     cache_key::Template,
     diagnostic::Code,
@@ -17,7 +14,8 @@ const KEY_MAX: usize = 900;
 
 /// Reads one processed step; `None` after an error.
 pub(super) fn read(node: &Node, report: &mut Report) -> Option<Step> {
-    let (name, at, value) = match (node.as_text(), node.as_map().map(|map| map.entries.as_slice())) {
+    let (name, at, value) = match (node.as_text(), node.as_map().map(|map| map.entries.as_slice()))
+    {
         (Some(name), _) => (name, node.at, Node::null(node.at)),
         (None, Some([entry])) => (&*entry.key, entry.key_at, entry.value.clone()),
         _ => return None,
@@ -30,17 +28,34 @@ pub(super) fn read(node: &Node, report: &mut Report) -> Option<Step> {
 
 fn action(name: &str, at: Span, value: &Node, report: &mut Report) -> Option<Step> {
     match name {
-        "run" => run::read(value, at, report)
-            .map(|run| Step { name: run.name, when: run.when, action: Action::Run(run.command) }),
+        "run" => run::read(value, at, report).map(|run| Step {
+            name: run.name,
+            when: run.when,
+            action: Action::Run(run.command),
+        }),
         "deploy" => {
-            report.warn(Code::Deprecated, at, "`deploy` is deprecated and runs like `run` here", "write `run:`");
-            run::read(value, at, report).map(|run| Step { name: run.name, when: run.when, action: Action::Run(run.command) })
+            report.warn(
+                Code::Deprecated,
+                at,
+                "`deploy` is deprecated and runs like `run` here",
+                "write `run:`",
+            );
+            run::read(value, at, report).map(|run| Step {
+                name: run.name,
+                when: run.when,
+                action: Action::Run(run.command),
+            })
         }
         "checkout" => checkout(at, value, report),
         "setup_remote_docker" => remote_docker(at, value, report),
         "add_ssh_keys" => ssh_keys(at, value, report),
         "install_signing_bundle" => {
-            report.warn(Code::Unsupported, at, "`install_signing_bundle` cannot run on this appliance: the job will fail", "sign on a macOS machine");
+            report.warn(
+                Code::Unsupported,
+                at,
+                "`install_signing_bundle` cannot run on this appliance: the job will fail",
+                "sign on a macOS machine",
+            );
             Some(step("Install signing bundle", When::OnSuccess, Action::Unsupported { message: "install_signing_bundle signs iOS applications on macOS; this appliance runs Linux jobs".into() }))
         }
         _ => keyed(name, at, value, report),
@@ -52,7 +67,12 @@ fn step(name: &str, when: When, action: Action) -> Step {
 }
 
 /// A map to read, an absent value counting as an empty one.
-fn reader<'a>(value: &'a Node, empty: &'a crate::syntax::Map, at: Span, report: &'a mut Report) -> Option<Reader<'a>> {
+fn reader<'a>(
+    value: &'a Node,
+    empty: &'a crate::syntax::Map,
+    at: Span,
+    report: &'a mut Report,
+) -> Option<Reader<'a>> {
     if value.is_null() {
         return Some(Reader { map: empty, at, report });
     }
@@ -68,11 +88,17 @@ fn keyed(name: &str, at: Span, value: &Node, report: &mut Report) -> Option<Step
         "persist_to_workspace" => {
             map.only(&["root", "paths", "name", "when"]);
             let (root, paths) = (map.required_text("root"), required_texts(&mut map, "paths"));
-            ("Persisting to workspace", root.zip(paths).map(|(root, paths)| Action::PersistToWorkspace { root, paths }))
+            (
+                "Persisting to workspace",
+                root.zip(paths).map(|(root, paths)| Action::PersistToWorkspace { root, paths }),
+            )
         }
         "attach_workspace" => {
             map.only(&["at", "name", "when"]);
-            ("Attaching workspace", map.required_text("at").map(|at| Action::AttachWorkspace { at }))
+            (
+                "Attaching workspace",
+                map.required_text("at").map(|at| Action::AttachWorkspace { at }),
+            )
         }
         "store_artifacts" => {
             map.only(&["path", "destination", "name", "when", "prefix"]);
@@ -81,13 +107,20 @@ fn keyed(name: &str, at: Span, value: &Node, report: &mut Report) -> Option<Step
         }
         "store_test_results" => {
             map.only(&["path", "name", "when"]);
-            ("Uploading test results", map.required_text("path").map(|path| Action::StoreTestResults { path }))
+            (
+                "Uploading test results",
+                map.required_text("path").map(|path| Action::StoreTestResults { path }),
+            )
         }
         _ => return None,
     };
     let when = match action {
         // Results and artifacts are wanted most after a failure.
-        Some(Action::StoreArtifacts { .. } | Action::StoreTestResults { .. }) if map.get("when").is_none() => When::Always,
+        Some(Action::StoreArtifacts { .. } | Action::StoreTestResults { .. })
+            if map.get("when").is_none() =>
+        {
+            When::Always
+        }
         _ => run::when(&mut map),
     };
     let title = map.text("name").filter(|name| !name.is_empty()).unwrap_or_else(|| title.into());
@@ -107,11 +140,24 @@ fn save_cache(map: &mut Reader<'_>) -> Option<Action> {
 }
 
 fn restore_cache(map: &mut Reader<'_>) -> Option<Action> {
-    map.only(&["key", "keys", "name", "when", "cache_type"]);
+    map.only(&["key", "keys", "name", "when", "cache_type", "paths"]);
+    if let Some(paths) = map.get("paths") {
+        map.report.warn(
+            Code::NoEffect,
+            paths.at,
+            "`paths` of restore_cache has no effect: a cache knows its paths",
+            "remove the key",
+        );
+    }
     let mut keys: Vec<String> = map.text("key").into_iter().collect();
     keys.extend(map.texts("keys").unwrap_or_default());
     if keys.is_empty() {
-        map.report.error_with(Code::MissingKey, map.at, "required key [key] or [keys] not found", "add `key:`, or `keys:` with a list");
+        map.report.error_with(
+            Code::MissingKey,
+            map.at,
+            "required key [key] or [keys] not found",
+            "add `key:`, or `keys:` with a list",
+        );
         return None;
     }
     let place = if map.get("key").is_some() { "key" } else { "keys" };
@@ -121,7 +167,12 @@ fn restore_cache(map: &mut Reader<'_>) -> Option<Action> {
 fn check_key(key: &str, map: &mut Reader<'_>, place: &str) -> bool {
     let at = map.get(place).map_or(map.at, |node| node.at);
     if key.len() > KEY_MAX {
-        map.report.error_with(Code::Limit, at, format!("a cache key is at most {KEY_MAX} characters long"), "shorten it, for example with a checksum");
+        map.report.error_with(
+            Code::Limit,
+            at,
+            format!("a cache key is at most {KEY_MAX} characters long"),
+            "shorten it, for example with a checksum",
+        );
         return false;
     }
     match Template::parse(key) {
@@ -138,12 +189,20 @@ fn checkout(at: Span, value: &Node, report: &mut Report) -> Option<Step> {
     let mut map = reader(value, &empty, at, report)?;
     map.only(&["path", "method", "depth", "name", "when"]);
     if let Some(method) = map.get("method") {
-        if !["blobless", "full", "shallow"].contains(&method.scalar_text().unwrap_or_default().as_str()) {
-            map.report.error_with(Code::Value, method.at, "Input not a valid enum value", "`method` is blobless, full or shallow");
+        if !["blobless", "full", "shallow"]
+            .contains(&method.scalar_text().unwrap_or_default().as_str())
+        {
+            map.report.error_with(
+                Code::Value,
+                method.at,
+                "Input not a valid enum value",
+                "`method` is blobless, full or shallow",
+            );
         }
     }
     let when = run::when(&mut map);
-    let title = map.text("name").filter(|name| !name.is_empty()).unwrap_or_else(|| "Checkout code".into());
+    let title =
+        map.text("name").filter(|name| !name.is_empty()).unwrap_or_else(|| "Checkout code".into());
     let path = map.text("path").unwrap_or_else(|| ".".into());
     Some(step(&title, when, Action::Checkout { path }))
 }
@@ -151,10 +210,22 @@ fn checkout(at: Span, value: &Node, report: &mut Report) -> Option<Step> {
 fn remote_docker(at: Span, value: &Node, report: &mut Report) -> Option<Step> {
     let empty = crate::syntax::Map::default();
     let mut map = reader(value, &empty, at, report)?;
-    map.only(&["version", "docker_layer_caching", "prefer_same_region", "name", "when", "reusable"]);
+    map.only(&[
+        "version",
+        "docker_layer_caching",
+        "prefer_same_region",
+        "name",
+        "when",
+        "reusable",
+    ]);
     map.boolean("docker_layer_caching");
     map.text("version");
-    map.report.warn(Code::Unsupported, at, "`setup_remote_docker` is not supported on this appliance: the job will fail at this step", "build images in a `machine: true` job with the tools of its root file system");
+    map.report.warn(
+        Code::Unsupported,
+        at,
+        "`setup_remote_docker` is not supported on this appliance: the job will fail at this step",
+        "build images in a `machine: true` job with the tools of its root file system",
+    );
     let message = "setup_remote_docker: this appliance has no remote Docker engine; build images in a `machine: true` job".into();
     Some(step("Setup a remote Docker engine", When::OnSuccess, Action::Unsupported { message }))
 }
@@ -165,11 +236,23 @@ fn ssh_keys(at: Span, value: &Node, report: &mut Report) -> Option<Step> {
     map.only(&["fingerprints", "name", "when"]);
     let fingerprints = map.texts("fingerprints").unwrap_or_default();
     let action = if fingerprints.is_empty() {
-        map.report.warn(Code::NoEffect, at, "`add_ssh_keys` adds nothing: this appliance keeps no SSH keys", "put the key into a context variable and write it to a file in a `run` step");
-        Action::Ignored { message: "add_ssh_keys: this appliance keeps no SSH keys; nothing was added".into() }
+        map.report.warn(
+            Code::NoEffect,
+            at,
+            "`add_ssh_keys` adds nothing: this appliance keeps no SSH keys",
+            "put the key into a context variable and write it to a file in a `run` step",
+        );
+        Action::Ignored {
+            message: "add_ssh_keys: this appliance keeps no SSH keys; nothing was added".into(),
+        }
     } else {
         map.report.warn(Code::Unsupported, at, "`add_ssh_keys` with fingerprints is not supported on this appliance: the job will fail at this step", "put the key into a context variable and write it to a file in a `run` step");
-        Action::Unsupported { message: format!("add_ssh_keys: this appliance keeps no SSH keys, so {} cannot be added; put the key into a context variable", fingerprints.join(", ")) }
+        Action::Unsupported {
+            message: format!(
+                "add_ssh_keys: this appliance keeps no SSH keys, so {} cannot be added; put the key into a context variable",
+                fingerprints.join(", ")
+            ),
+        }
     };
     Some(step("Installing additional SSH keys", When::OnSuccess, action))
 }

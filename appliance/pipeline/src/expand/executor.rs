@@ -18,7 +18,7 @@ impl Context<'_> {
         let library = self.library;
         let Some(element) = library.find(Kind::Executor, &name, at.source) else {
             library.unknown(Kind::Executor, &name, at, &[], self.report);
-            return None;
+            return Some(anything(at));
         };
         self.report.push("executor", &name, at);
         let arguments = parameter::bind(&element.declared, &given, at, self.report);
@@ -36,16 +36,28 @@ impl Context<'_> {
             Some(map) => self.check_executor_keys(map),
             None => {
                 let message = format!("expected type: Mapping, found: {}", filled.schema_name());
-                self.report.error_with(Code::WrongType, element.at, message, "an executor holds `docker:`, `machine:` or `macos:`");
+                self.report.error_with(
+                    Code::WrongType,
+                    element.at,
+                    message,
+                    "an executor holds `docker:`, `machine:` or `macos:`",
+                );
             }
         }
         self.report.pop();
-        map
+        Some(map.unwrap_or_else(|| anything(at)))
     }
 
     fn check_executor_keys(&mut self, map: &Map) {
         const KEYS: [&str; 8] = [
-            "docker", "machine", "macos", "environment", "working_directory", "shell", "resource_class", "type",
+            "docker",
+            "machine",
+            "macos",
+            "environment",
+            "working_directory",
+            "shell",
+            "resource_class",
+            "type",
         ];
         for entry in map.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
             let hint = crate::diagnostic::nearest(&entry.key, KEYS).map_or_else(
@@ -72,17 +84,31 @@ impl Context<'_> {
                     Some((text, name.value.at, given))
                 }
                 (None, [entry]) => {
-                    let given = entry.value.as_map().map(|map| &map.entries[..]).unwrap_or_default();
-                    let given = given.iter().map(|e| (e.key.clone(), e.key_at, e.value.clone())).collect();
+                    let given =
+                        entry.value.as_map().map(|map| &map.entries[..]).unwrap_or_default();
+                    let given =
+                        given.iter().map(|e| (e.key.clone(), e.key_at, e.value.clone())).collect();
                     Some((entry.key.to_string(), entry.key_at, given))
                 }
                 _ => {
-                    self.report.error_with(Code::MissingKey, reference.at, "required key [name] not found", "write `executor: {name: NAME, …}`");
+                    self.report.error_with(
+                        Code::MissingKey,
+                        reference.at,
+                        "required key [name] not found",
+                        "write `executor: {name: NAME, …}`",
+                    );
                     None
                 }
             },
-            // Null follows from an error that is told already.
-            Value::Null => None,
+            Value::Null => {
+                self.report.error_with(
+                    Code::MissingKey,
+                    reference.at,
+                    "executor is empty",
+                    "name an executor: `executor: NAME`",
+                );
+                None
+            }
             _ => {
                 let message = format!("expected type: String, found: {}", reference.schema_name());
                 self.report.error(Code::WrongType, reference.at, message);
@@ -90,4 +116,11 @@ impl Context<'_> {
             }
         }
     }
+}
+
+/// Stands in for an executor that could not be read, so that one mistake is told once.
+pub(super) fn anything(at: Span) -> Map {
+    let mut map = Map::default();
+    map.set("machine", Node::new(Value::Bool(true), at));
+    map
 }

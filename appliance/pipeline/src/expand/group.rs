@@ -34,11 +34,21 @@ impl Context<'_> {
         let mut shell = self.invocation_shell(&reference, at, &body, &top);
         let prefix = if shell.is_named { shell.name.clone() } else { reference.clone() };
         let mut inner = vec![];
-        for job in group.as_map().and_then(|map| map.get("jobs")).and_then(Node::as_list).unwrap_or_default() {
+        for job in group
+            .as_map()
+            .and_then(|map| map.get("jobs"))
+            .and_then(Node::as_list)
+            .unwrap_or_default()
+        {
             self.group_member(job, &mut inner);
         }
         if inner.is_empty() {
-            self.report.error_with(Code::MissingKey, group.at, "required key [jobs] not found", format!("list the jobs of group `{reference}` under `jobs:`"));
+            self.report.error_with(
+                Code::MissingKey,
+                group.at,
+                "required key [jobs] not found",
+                format!("list the jobs of group `{reference}` under `jobs:`"),
+            );
         }
         requires::number_duplicates(&mut inner);
         requires::resolve(&reference, &mut inner, self.report);
@@ -55,9 +65,16 @@ impl Context<'_> {
 
     fn group_member(&mut self, job: &Node, inner: &mut Vec<Call>) {
         let name = job.as_text().or_else(|| job.as_map()?.entries.first().map(|e| &*e.key));
-        let is_group = name.is_some_and(|name| self.library.main().is_some_and(|main| main.groups.contains_key(name)));
+        let is_group = name.is_some_and(|name| {
+            self.library.main().is_some_and(|main| main.groups.contains_key(name))
+        });
         if is_group {
-            self.report.error_with(Code::Recursion, job.at, "a job group cannot hold another job group", "list the inner group's jobs here");
+            self.report.error_with(
+                Code::Recursion,
+                job.at,
+                "a job group cannot hold another job group",
+                "list the inner group's jobs here",
+            );
             return;
         }
         self.invocation(job, inner);
@@ -67,7 +84,12 @@ impl Context<'_> {
         const KEYS: [&str; 4] = ["requires", "filters", "name", "serial-group"];
         for entry in body.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
             let message = format!("extraneous key [{}] is not permitted", entry.key);
-            self.report.error_with(Code::UnexpectedKey, entry.key_at, message, format!("a job group takes: {}", KEYS.join(", ")));
+            self.report.error_with(
+                Code::UnexpectedKey,
+                entry.key_at,
+                message,
+                format!("a job group takes: {}", KEYS.join(", ")),
+            );
         }
     }
 }
@@ -78,10 +100,13 @@ fn surround(shell: Call, mut inner: Vec<Call>, out: &mut Vec<Call>) {
     let at = shell.at;
     let start = format!("{prefix}/group-start");
     let locked = shell.serial_group.is_some();
-    let require = |name: &str, statuses: Vec<&'static str>| Require { name: name.into(), at, statuses };
+    let require =
+        |name: &str, statuses: Vec<&'static str>| Require { name: name.into(), at, statuses };
     let leaves: Vec<Require> = inner
         .iter()
-        .filter(|call| !inner.iter().any(|other| other.requires.iter().any(|r| r.name == call.name)))
+        .filter(|call| {
+            !inner.iter().any(|other| other.requires.iter().any(|r| r.name == call.name))
+        })
         .map(|call| require(&call.name, vec![]))
         .collect();
     for call in inner.iter_mut().filter(|call| call.requires.is_empty()) {

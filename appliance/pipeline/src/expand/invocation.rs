@@ -1,6 +1,11 @@
 //! One entry of a workflow's `jobs`: its own keys, its matrix copies and the job's arguments.
 
-use super::{Context, job::Around, matrix::{self, Matrix}, requires::{self, Require}};
+use super::{
+    Context,
+    job::Around,
+    matrix::{self, Matrix},
+    requires::{self, Require},
+};
 use crate::{
     diagnostic::{Code, nearest},
     filter::{self, Filters},
@@ -51,7 +56,15 @@ pub(crate) struct Call {
 
 /// Keys of an invocation; all others are arguments of the job.
 const KEYS: [&str; 10] = [
-    "requires", "name", "context", "type", "filters", "matrix", "pre-steps", "post-steps", "serial-group",
+    "requires",
+    "name",
+    "context",
+    "type",
+    "filters",
+    "matrix",
+    "pre-steps",
+    "post-steps",
+    "serial-group",
     "override-with",
 ];
 
@@ -75,10 +88,19 @@ impl Context<'_> {
         self.report.pop();
     }
 
-    fn copies(&mut self, reference: &str, at: Span, body: &Map, matrix: &Matrix, out: &mut Vec<Call>) {
+    fn copies(
+        &mut self,
+        reference: &str,
+        at: Span,
+        body: &Map,
+        matrix: &Matrix,
+        out: &mut Vec<Call>,
+    ) {
         for copy in &matrix.copies {
             let scope = Scope { matrix: Some(copy), ..self.top() };
-            let Some(mut call) = self.one(reference, at, body, &scope, Some(copy)) else { continue };
+            let Some(mut call) = self.one(reference, at, body, &scope, Some(copy)) else {
+                continue;
+            };
             call.alias = Some(matrix.alias.clone().unwrap_or_else(|| reference.to_owned()));
             call.is_copy = true;
             if !call.is_named {
@@ -97,45 +119,72 @@ impl Context<'_> {
                 let filled = self.fill(node, Some(&top));
                 Some((filled.scalar_text().unwrap_or_default(), node.at, Map::default()))
             }
-            Value::Map(map) => match map.entries.as_slice() {
-                [Entry { key, key_at, value }] => match &value.value {
-                    Value::Null => Some((key.to_string(), *key_at, Map::default())),
-                    Value::Map(body) => Some((key.to_string(), *key_at, (**body).clone())),
-                    _ => {
-                        let message = format!("expected type: Mapping, found: {}", value.schema_name());
-                        self.report.error_with(Code::WrongType, value.at, message, format!("give the keys of `{key}` on lines of their own, indented below it"));
+            Value::Map(map) => {
+                match map.entries.as_slice() {
+                    [Entry { key, key_at, value }] => match &value.value {
+                        Value::Null => Some((key.to_string(), *key_at, Map::default())),
+                        Value::Map(body) => Some((key.to_string(), *key_at, (**body).clone())),
+                        _ => {
+                            let message =
+                                format!("expected type: Mapping, found: {}", value.schema_name());
+                            self.report.error_with(Code::WrongType, value.at, message, format!("give the keys of `{key}` on lines of their own, indented below it"));
+                            None
+                        }
+                    },
+                    entries => {
+                        let keys: Vec<&str> = map.keys().collect();
+                        let hint = match entries.first() {
+                            Some(first) if first.value.is_null() => format!(
+                                "indent `{}` below `{}:` by two more spaces",
+                                keys[1..].join("`, `"),
+                                first.key
+                            ),
+                            _ => "start each job with its own `- `".into(),
+                        };
+                        let message = format!(
+                            "a job of a workflow has exactly one name, found {}: {}",
+                            keys.len(),
+                            keys.join(", ")
+                        );
+                        self.report.error_with(Code::UnexpectedKey, node.at, message, hint);
                         None
                     }
-                },
-                entries => {
-                    let keys: Vec<&str> = map.keys().collect();
-                    let hint = match entries.first() {
-                        Some(first) if first.value.is_null() => format!("indent `{}` below `{}:` by two more spaces", keys[1..].join("`, `"), first.key),
-                        _ => "start each job with its own `- `".into(),
-                    };
-                    let message = format!("a job of a workflow has exactly one name, found {}: {}", keys.len(), keys.join(", "));
-                    self.report.error_with(Code::UnexpectedKey, node.at, message, hint);
-                    None
                 }
-            },
+            }
             _ => {
-                self.report.error(Code::WrongType, node.at, format!("expected the name of a job, found {}", node.type_name()));
+                self.report.error(
+                    Code::WrongType,
+                    node.at,
+                    format!("expected the name of a job, found {}", node.type_name()),
+                );
                 None
             }
         }
     }
 
-    fn one(&mut self, reference: &str, at: Span, body: &Map, scope: &Scope<'_>, copy: Option<&Arguments>) -> Option<Call> {
+    fn one(
+        &mut self,
+        reference: &str,
+        at: Span,
+        body: &Map,
+        scope: &Scope<'_>,
+        copy: Option<&Arguments>,
+    ) -> Option<Call> {
         let filled = self.filled_body(body, scope);
         let library = self.library;
         let chosen = self.overridden(&filled, reference, at);
         let element = library.find(Kind::Job, &chosen, at.source);
         let kind = self.call_kind(&filled, element)?;
         let needs_job = matches!(kind, CallKind::Build);
+        if library.is_lost(&chosen, at.source) {
+            // Told already; the call stays, so that those who require it are not blamed.
+            return Some(self.plain_call(reference, at, &filled, kind));
+        }
         if element.is_none() && needs_job {
-            let groups: Vec<&str> = library.main().map(|m| m.groups.keys().map(|k| &**k).collect()).unwrap_or_default();
+            let groups: Vec<&str> =
+                library.main().map(|m| m.groups.keys().map(|k| &**k).collect()).unwrap_or_default();
             library.unknown(Kind::Job, &chosen, at, &groups, self.report);
-            return None;
+            return Some(self.plain_call(reference, at, &filled, kind));
         }
         let mut call = self.plain_call(reference, at, &filled, kind);
         let given = arguments(&filled, copy, at);
@@ -150,15 +199,29 @@ impl Context<'_> {
             }
         } else {
             for (name, at, _) in &given {
-                let hint = nearest(name, KEYS).map_or_else(|| format!("permitted keys: {}", KEYS.join(", ")), |near| format!("did you mean `{near}`?"));
-                self.report.error_with(Code::UnexpectedArgument, *at, format!("Unexpected argument(s): {name}"), hint);
+                let hint = nearest(name, KEYS).map_or_else(
+                    || format!("permitted keys: {}", KEYS.join(", ")),
+                    |near| format!("did you mean `{near}`?"),
+                );
+                self.report.error_with(
+                    Code::UnexpectedArgument,
+                    *at,
+                    format!("Unexpected argument(s): {name}"),
+                    hint,
+                );
             }
         }
         Some(call)
     }
 
     /// A group's call: the keys of an invocation without a job behind it.
-    pub(super) fn invocation_shell(&mut self, reference: &str, at: Span, body: &Map, scope: &Scope<'_>) -> Call {
+    pub(super) fn invocation_shell(
+        &mut self,
+        reference: &str,
+        at: Span,
+        body: &Map,
+        scope: &Scope<'_>,
+    ) -> Call {
         let filled = self.filled_body(body, scope);
         self.plain_call(reference, at, &filled, CallKind::NoOp)
     }
@@ -168,7 +231,11 @@ impl Context<'_> {
             .entries
             .iter()
             .filter(|entry| &*entry.key != "matrix")
-            .map(|entry| Entry { key: entry.key.clone(), key_at: entry.key_at, value: self.fill(&entry.value, Some(scope)) })
+            .map(|entry| Entry {
+                key: entry.key.clone(),
+                key_at: entry.key_at,
+                value: self.fill(&entry.value, Some(scope)),
+            })
             .collect();
         Map { entries }
     }
@@ -176,14 +243,18 @@ impl Context<'_> {
     /// `override-with` replaces the job by an orb's, if the orb has it.
     fn overridden(&mut self, body: &Map, reference: &str, at: Span) -> String {
         match body.get("override-with").and_then(Node::as_text) {
-            Some(other) if self.library.find(Kind::Job, other, at.source).is_some() => other.to_owned(),
+            Some(other) if self.library.find(Kind::Job, other, at.source).is_some() => {
+                other.to_owned()
+            }
             _ => reference.to_owned(),
         }
     }
 
     fn call_kind(&mut self, body: &Map, element: Option<&Element>) -> Option<CallKind> {
         let own = element.and_then(|element| element.node.as_map()).and_then(|map| map.get("type"));
-        let Some(node) = body.get("type").or(own).filter(|node| !node.is_null()) else { return Some(CallKind::Build) };
+        let Some(node) = body.get("type").or(own).filter(|node| !node.is_null()) else {
+            return Some(CallKind::Build);
+        };
         const TYPES: [&str; 6] = ["build", "approval", "no-op", "release", "lock", "unlock"];
         match node.as_text() {
             Some("build") => Some(CallKind::Build),
@@ -193,8 +264,10 @@ impl Context<'_> {
             Some("lock") => Some(CallKind::Lock),
             Some("unlock") => Some(CallKind::Unlock),
             other => {
-                let hint = nearest(other.unwrap_or_default(), TYPES)
-                    .map_or_else(|| format!("known types: {}", TYPES.join(", ")), |near| format!("did you mean `{near}`?"));
+                let hint = nearest(other.unwrap_or_default(), TYPES).map_or_else(
+                    || format!("known types: {}", TYPES.join(", ")),
+                    |near| format!("did you mean `{near}`?"),
+                );
                 self.report.error_with(Code::Value, node.at, "Input not a valid enum value", hint);
                 None
             }
@@ -203,13 +276,21 @@ impl Context<'_> {
 
     fn plain_call(&mut self, reference: &str, at: Span, body: &Map, kind: CallKind) -> Call {
         let name = body.get("name").filter(|node| !node.is_null());
-        if let Some(node) = name.filter(|node| node.scalar_text().is_none_or(|text| text.trim().is_empty())) {
-            self.report.error_with(Code::Value, node.at, format!("expected type: String, found: {}", node.schema_name()), "a job's name is a text that is not empty");
+        if let Some(node) =
+            name.filter(|node| node.scalar_text().is_none_or(|text| text.trim().is_empty()))
+        {
+            self.report.error_with(
+                Code::Value,
+                node.at,
+                format!("expected type: String, found: {}", node.schema_name()),
+                "a job's name is a text that is not empty",
+            );
         }
         let name = name.and_then(Node::scalar_text).filter(|text| !text.trim().is_empty());
         let written = body.get("filters").filter(|node| !node.is_null()).cloned();
         let top = self.top();
-        let filters = written.as_ref().map(|node| filter::read(node, &top, self.report)).unwrap_or_default();
+        let filters =
+            written.as_ref().map(|node| filter::read(node, &top, self.report)).unwrap_or_default();
         let (context, contexts) = self.contexts(body);
         Call {
             reference: reference.into(),
@@ -231,14 +312,21 @@ impl Context<'_> {
     }
 
     fn contexts(&mut self, body: &Map) -> (Option<Node>, Vec<String>) {
-        let Some(node) = body.get("context").filter(|node| !node.is_null()) else { return (None, vec![]) };
+        let Some(node) = body.get("context").filter(|node| !node.is_null()) else {
+            return (None, vec![]);
+        };
         let items = node.as_list().map_or_else(|| std::slice::from_ref(node), |items| items);
         let mut names: Vec<String> = vec![];
         for item in items {
             match &item.value {
                 Value::List(_) | Value::Map(_) => {
                     let message = format!("expected type: String, found: {}", item.schema_name());
-                    self.report.error_with(Code::WrongType, item.at, message, "`context` is a name or a list of names");
+                    self.report.error_with(
+                        Code::WrongType,
+                        item.at,
+                        message,
+                        "`context` is a name or a list of names",
+                    );
                 }
                 // An expression may leave out a context by giving an empty text.
                 _ => match item.scalar_text() {
@@ -261,7 +349,10 @@ impl Context<'_> {
             self.report.error_with(
                 Code::Value,
                 node.at,
-                format!("serial-group '{}' is not valid", text.chars().take(60).collect::<String>()),
+                format!(
+                    "serial-group '{}' is not valid",
+                    text.chars().take(60).collect::<String>()
+                ),
                 format!("use 1 to {SERIAL_GROUP_MAX} letters, digits, `.`, `_`, `/` and `-`"),
             );
         }
@@ -270,7 +361,11 @@ impl Context<'_> {
 }
 
 /// Arguments of the job: the keys that are not the invocation's, and the matrix copy's values.
-fn arguments(body: &Map, copy: Option<&Arguments>, at: Span) -> Vec<(std::sync::Arc<str>, Span, Node)> {
+fn arguments(
+    body: &Map,
+    copy: Option<&Arguments>,
+    at: Span,
+) -> Vec<(std::sync::Arc<str>, Span, Node)> {
     let mut given: Vec<_> = body
         .entries
         .iter()

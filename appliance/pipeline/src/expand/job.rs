@@ -4,7 +4,7 @@
 //! own key winning at the executor's place; the executor's `environment` joins the job's as a
 //! list; `resource_class` and `shell` written inside an executor's `machine` come last.
 
-use super::Context;
+use super::{Context, executor};
 use crate::{
     diagnostic::Code,
     library::Element,
@@ -21,10 +21,20 @@ pub(super) struct Around {
 
 impl Context<'_> {
     /// The processed job, or `None` when it is not a map.
-    pub(super) fn job(&mut self, element: &Element, arguments: &Arguments, around: &Around) -> Option<Node> {
+    pub(super) fn job(
+        &mut self,
+        element: &Element,
+        arguments: &Arguments,
+        around: &Around,
+    ) -> Option<Node> {
         let Some(body) = element.node.as_map() else {
             let message = format!("expected type: Mapping, found: {}", element.node.schema_name());
-            self.report.error_with(Code::WrongType, element.at, message, "give the job an executor and `steps`");
+            self.report.error_with(
+                Code::WrongType,
+                element.at,
+                message,
+                "give the job an executor and `steps`",
+            );
             return None;
         };
         let scope = self.inside(arguments, element.node.at.source);
@@ -32,7 +42,8 @@ impl Context<'_> {
         let mut inherited = Inherited::default();
         if let Some(reference) = body.get("executor") {
             let filled = self.fill(reference, Some(&scope));
-            let executor = self.executor(&filled).unwrap_or_default();
+            let executor =
+                self.executor(&filled).unwrap_or_else(|| executor::anything(reference.at));
             inherited = Inherited::take(executor, &mut job);
         }
         for entry in &body.entries {
@@ -102,7 +113,8 @@ impl Inherited {
         }
         let own_list = variables(own);
         let mut list = self.environment.take().map(|node| variables(&node)).unwrap_or_default();
-        let named = |node: &Node| node.as_map().and_then(|m| m.entries.first()).map(|e| e.key.clone());
+        let named =
+            |node: &Node| node.as_map().and_then(|m| m.entries.first()).map(|e| e.key.clone());
         list.retain(|node| !own_list.iter().any(|own| named(own) == named(node)));
         list.extend(own_list);
         Node::list(list, own.at)
@@ -130,10 +142,13 @@ fn variables(node: &Node) -> Vec<Node> {
             .iter()
             .map(|entry| Node::map(Map { entries: vec![entry.clone()] }, entry.key_at))
             .collect(),
-        Value::List(items) => items.iter().flat_map(|item| match item.as_map() {
-            Some(_) => variables(item),
-            None => vec![item.clone()],
-        }).collect(),
+        Value::List(items) => items
+            .iter()
+            .flat_map(|item| match item.as_map() {
+                Some(_) => variables(item),
+                None => vec![item.clone()],
+            })
+            .collect(),
         Value::Null => vec![],
         _ => vec![node.clone()],
     }

@@ -28,7 +28,12 @@ impl Context<'_> {
         let filled = self.fill(node, Some(scope));
         let Some(map) = filled.as_map() else {
             let message = format!("expected type: Mapping, found: {}", filled.schema_name());
-            self.report.error_with(Code::Matrix, node.at, message, "a matrix holds `parameters`, `exclude` and `alias`");
+            self.report.error_with(
+                Code::Matrix,
+                node.at,
+                message,
+                "a matrix holds `parameters`, `exclude` and `alias`",
+            );
             return None;
         };
         for entry in map.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
@@ -36,27 +41,64 @@ impl Context<'_> {
                 || format!("permitted keys: {}", KEYS.join(", ")),
                 |near| format!("did you mean `{near}`?"),
             );
-            self.report.error_with(Code::Matrix, entry.key_at, format!("extraneous key [{}] is not permitted", entry.key), hint);
+            self.report.error_with(
+                Code::Matrix,
+                entry.key_at,
+                format!("extraneous key [{}] is not permitted", entry.key),
+                hint,
+            );
         }
         let parameters = self.matrix_parameters(map, &filled)?;
         let excluded = self.matrix_excluded(map, &parameters);
-        let copies = product(&parameters).into_iter().filter(|copy| !excluded.iter().any(|out| equal(copy, out))).collect::<Vec<_>>();
+        let all = product(&parameters);
+        for out in excluded.iter().filter(|out| !all.iter().any(|copy| equal(copy, out))) {
+            let at = out.values().next().map_or(node.at, |value| value.at);
+            self.report.warn(
+                Code::Matrix,
+                at,
+                "this entry of `exclude` is no combination of the matrix",
+                "give values that are listed under `parameters`",
+            );
+        }
+        let copies = all
+            .into_iter()
+            .filter(|copy| !excluded.iter().any(|out| equal(copy, out)))
+            .collect::<Vec<_>>();
         if copies.is_empty() {
-            self.report.error_with(Code::Matrix, node.at, "the matrix leaves no job: all combinations are excluded", "remove an entry of `exclude`");
+            self.report.error_with(
+                Code::Matrix,
+                node.at,
+                "the matrix leaves no job: all combinations are excluded",
+                "remove an entry of `exclude`",
+            );
         }
         Some(Matrix { alias: map.get("alias").and_then(Node::scalar_text), copies })
     }
 
     fn matrix_parameters(&mut self, map: &Map, filled: &Node) -> Option<Vec<(String, Vec<Node>)>> {
-        let Some(parameters) = map.get("parameters").and_then(Node::as_map).filter(|p| !p.entries.is_empty()) else {
-            self.report.error_with(Code::Matrix, filled.at, "required key [parameters] not found", "list the values of at least one parameter under `parameters`");
+        let Some(parameters) =
+            map.get("parameters").and_then(Node::as_map).filter(|p| !p.entries.is_empty())
+        else {
+            self.report.error_with(
+                Code::Matrix,
+                filled.at,
+                "required key [parameters] not found",
+                "list the values of at least one parameter under `parameters`",
+            );
             return None;
         };
         let mut list = vec![];
         for entry in &parameters.entries {
             match &entry.value.value {
-                Value::List(values) if !values.is_empty() => list.push((entry.key.to_string(), values.to_vec())),
-                Value::List(_) => self.report.error_with(Code::Matrix, entry.value.at, format!("matrix parameter '{}' has no values", entry.key), "list at least one value"),
+                Value::List(values) if !values.is_empty() => {
+                    list.push((entry.key.to_string(), values.to_vec()))
+                }
+                Value::List(_) => self.report.error_with(
+                    Code::Matrix,
+                    entry.value.at,
+                    format!("matrix parameter '{}' has no values", entry.key),
+                    "list at least one value",
+                ),
                 _ => self.report.error_with(
                     Code::Matrix,
                     entry.value.at,
@@ -68,7 +110,12 @@ impl Context<'_> {
         list.sort_by(|a, b| a.0.cmp(&b.0));
         let copies = list.iter().fold(1_usize, |n, (_, values)| n.saturating_mul(values.len()));
         if copies > COPIES_MAX {
-            self.report.error_with(Code::Limit, filled.at, format!("the matrix makes {copies} jobs, at most {COPIES_MAX} are allowed"), "split it over several workflows");
+            self.report.error_with(
+                Code::Limit,
+                filled.at,
+                format!("the matrix makes {copies} jobs, at most {COPIES_MAX} are allowed"),
+                "split it over several workflows",
+            );
             return None;
         }
         (list.len() == parameters.entries.len()).then_some(list)
@@ -79,12 +126,15 @@ impl Context<'_> {
         for item in map.get("exclude").and_then(Node::as_list).unwrap_or_default() {
             let given = item.as_map();
             let is_whole = given.is_some_and(|given| {
-                given.entries.len() == parameters.len() && parameters.iter().all(|(name, _)| given.get(name).is_some())
+                given.entries.len() == parameters.len()
+                    && parameters.iter().all(|(name, _)| given.get(name).is_some())
             });
             match given.filter(|_| is_whole) {
-                Some(given) => excluded.push(given.entries.iter().map(|e| (e.key.clone(), e.value.clone())).collect()),
+                Some(given) => excluded
+                    .push(given.entries.iter().map(|e| (e.key.clone(), e.value.clone())).collect()),
                 None => {
-                    let names: Vec<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
+                    let names: Vec<&str> =
+                        parameters.iter().map(|(name, _)| name.as_str()).collect();
                     self.report.error_with(
                         Code::Matrix,
                         item.at,
@@ -94,8 +144,13 @@ impl Context<'_> {
                 }
             }
         }
-        if let Some(other) = map.get("exclude").filter(|node| node.as_list().is_none() && !node.is_null()) {
-            self.report.error(Code::Matrix, other.at, format!("expected type: JSONArray, found: {}", other.schema_name()));
+        if let Some(other) = map.get("exclude").filter(|node| node.as_list().is_none()) {
+            self.report.error_with(
+                Code::Matrix,
+                other.at,
+                format!("expected type: JSONArray, found: {}", other.schema_name()),
+                "list the combinations to leave out, each with all parameters, or remove `exclude`",
+            );
         }
         excluded
     }
@@ -123,5 +178,8 @@ fn equal(copy: &Arguments, other: &Arguments) -> bool {
 
 /// The part of a copy's name that tells it from the others.
 pub(super) fn suffix(copy: &Arguments) -> String {
-    copy.values().map(|value| value.scalar_text().unwrap_or_else(|| value.type_name().into())).collect::<Vec<_>>().join("-")
+    copy.values()
+        .map(|value| value.scalar_text().unwrap_or_else(|| value.type_name().into()))
+        .collect::<Vec<_>>()
+        .join("-")
 }

@@ -45,7 +45,9 @@ impl Require {
     pub(crate) fn states(&self) -> Vec<JobState> {
         let mut states: Vec<JobState> = STATUSES
             .iter()
-            .filter(|(name, _)| self.statuses.contains(name) || (self.statuses.is_empty() && *name == "success"))
+            .filter(|(name, _)| {
+                self.statuses.contains(name) || (self.statuses.is_empty() && *name == "success")
+            })
             .flat_map(|(_, states)| states.iter().copied())
             .collect();
         states.sort();
@@ -74,12 +76,20 @@ fn entry(item: &Node, report: &mut Report) -> Vec<Require> {
         Value::Map(map) => map
             .entries
             .iter()
-            .map(|entry| Require { name: entry.key.to_string(), at: entry.key_at, statuses: statuses(&entry.value, report) })
+            .map(|entry| Require {
+                name: entry.key.to_string(),
+                at: entry.key_at,
+                statuses: statuses(&entry.value, report),
+            })
             .collect(),
         // A parameter that holds a list of names.
         Value::List(items) => items.iter().flat_map(|item| entry(item, report)).collect(),
         Value::Null => vec![],
-        _ => vec![Require { name: item.scalar_text().unwrap_or_default(), at: item.at, statuses: vec![] }],
+        _ => vec![Require {
+            name: item.scalar_text().unwrap_or_default(),
+            at: item.at,
+            statuses: vec![],
+        }],
     }
 }
 
@@ -92,8 +102,16 @@ fn statuses(node: &Node, report: &mut Report) -> Vec<&'static str> {
             Some((name, _)) => found.push(*name),
             None => {
                 let names = STATUSES.map(|(name, _)| name);
-                let hint = nearest(text, names).map_or_else(|| format!("known statuses: {}", names.join(", ")), |near| format!("did you mean `{near}`?"));
-                report.error_with(Code::Requires, item.at, format!("'{text}' is not a status that can be required"), hint);
+                let hint = nearest(text, names).map_or_else(
+                    || format!("known statuses: {}", names.join(", ")),
+                    |near| format!("did you mean `{near}`?"),
+                );
+                report.error_with(
+                    Code::Requires,
+                    item.at,
+                    format!("'{text}' is not a status that can be required"),
+                    hint,
+                );
             }
         }
     }
@@ -130,12 +148,16 @@ pub(super) fn resolve(workflow: &str, calls: &mut [Call], report: &mut Report) {
     for (index, call) in calls.iter_mut().enumerate() {
         let mut resolved: Vec<Require> = vec![];
         for require in std::mem::take(&mut call.requires) {
-            let targets: Vec<usize> = match (by_name.get(&require.name), by_alias.get(&require.name)) {
-                (Some(target), _) => vec![*target],
-                (None, Some(list)) => list.iter().copied().filter(|target| *target != index).collect(),
-                (None, None) => vec![],
-            };
-            let is_ambiguous = targets.len() > 1 && targets.iter().any(|target| !is_matrix[*target]);
+            let targets: Vec<usize> =
+                match (by_name.get(&require.name), by_alias.get(&require.name)) {
+                    (Some(target), _) => vec![*target],
+                    (None, Some(list)) => {
+                        list.iter().copied().filter(|target| *target != index).collect()
+                    }
+                    (None, None) => vec![],
+                };
+            let is_ambiguous =
+                targets.len() > 1 && targets.iter().any(|target| !is_matrix[*target]);
             if targets.is_empty() || is_ambiguous {
                 unresolved(workflow, &call.name, &require, targets.len(), &names, report);
                 continue;
@@ -150,7 +172,14 @@ pub(super) fn resolve(workflow: &str, calls: &mut [Call], report: &mut Report) {
     }
 }
 
-fn unresolved(workflow: &str, job: &str, require: &Require, found: usize, names: &[String], report: &mut Report) {
+fn unresolved(
+    workflow: &str,
+    job: &str,
+    require: &Require,
+    found: usize,
+    names: &[String],
+    report: &mut Report,
+) {
     let message = format!(
         "Job '{job}' requires '{}', which is the name of {found} other jobs in workflow '{workflow}'",
         require.name
@@ -166,10 +195,13 @@ fn unresolved(workflow: &str, job: &str, require: &Require, found: usize, names:
 
 /// Notes a cycle, naming the jobs on it.
 pub(super) fn check_cycles(workflow: &str, calls: &[Call], report: &mut Report) {
-    let index: HashMap<&str, usize> = calls.iter().enumerate().map(|(i, call)| (call.name.as_str(), i)).collect();
+    let index: HashMap<&str, usize> =
+        calls.iter().enumerate().map(|(i, call)| (call.name.as_str(), i)).collect();
     let edges: Vec<Vec<usize>> = calls
         .iter()
-        .map(|call| call.requires.iter().filter_map(|r| index.get(r.name.as_str()).copied()).collect())
+        .map(|call| {
+            call.requires.iter().filter_map(|r| index.get(r.name.as_str()).copied()).collect()
+        })
         .collect();
     let Some(cycle) = find_cycle(&edges) else { return };
     let mut names: Vec<&str> = cycle.iter().map(|i| calls[*i].name.as_str()).collect();
@@ -179,7 +211,10 @@ pub(super) fn check_cycles(workflow: &str, calls: &[Call], report: &mut Report) 
     report.error_with(
         Code::Requires,
         at,
-        format!("the jobs of workflow '{workflow}' require each other in a cycle: {}", names.join(" → ")),
+        format!(
+            "the jobs of workflow '{workflow}' require each other in a cycle: {}",
+            names.join(" → ")
+        ),
         "remove one of these requirements",
     );
 }

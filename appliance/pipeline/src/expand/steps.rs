@@ -16,10 +16,19 @@ use crate::{
 };
 
 /// Steps that need no definition.
-pub(crate) const BUILT_IN: [&str; 13] = [
-    "run", "checkout", "setup_remote_docker", "save_cache", "restore_cache", "persist_to_workspace",
-    "attach_workspace", "store_artifacts", "store_test_results", "add_ssh_keys", "deploy",
-    "install_signing_bundle", "cache",
+pub(crate) const BUILT_IN: [&str; 12] = [
+    "run",
+    "checkout",
+    "setup_remote_docker",
+    "save_cache",
+    "restore_cache",
+    "persist_to_workspace",
+    "attach_workspace",
+    "store_artifacts",
+    "store_test_results",
+    "add_ssh_keys",
+    "deploy",
+    "install_signing_bundle",
 ];
 
 /// Calls inside calls; deeper ones are a mistake, and every walk is recursive.
@@ -34,7 +43,9 @@ impl Context<'_> {
                     self.step(item, scope, out);
                 }
             }
-            Value::Text(text) if scope.is_some() && self.templates && template::is_template(&text.text) => {
+            Value::Text(text)
+                if scope.is_some() && self.templates && template::is_template(&text.text) =>
+            {
                 let filled = self.fill(node, scope);
                 if filled.is_null() {
                     return;
@@ -57,7 +68,9 @@ impl Context<'_> {
             return;
         }
         match &node.value {
-            Value::Text(text) if scope.is_some() && self.templates && template::is_template(&text.text) => {
+            Value::Text(text)
+                if scope.is_some() && self.templates && template::is_template(&text.text) =>
+            {
                 let filled = self.fill(node, scope);
                 match filled.value {
                     Value::Null => {}
@@ -83,27 +96,44 @@ impl Context<'_> {
             let keys: Vec<&str> = map.keys().collect();
             let hint = match map.entries.first() {
                 Some(first) if first.value.is_null() => {
-                    format!("indent `{}` below `{}:` by two more spaces", keys[1..].join("`, `"), first.key)
+                    format!(
+                        "indent `{}` below `{}:` by two more spaces",
+                        keys[1..].join("`, `"),
+                        first.key
+                    )
                 }
                 _ => "start each step with its own `- `".into(),
             };
-            let message = format!("a step has exactly one name, found {}: {}", keys.len(), keys.join(", "));
+            let message =
+                format!("a step has exactly one name, found {}: {}", keys.len(), keys.join(", "));
             self.report.error_with(Code::UnexpectedKey, node.at, message, hint);
             return;
         };
         match &*entry.key {
             "when" | "unless" => self.conditional(entry, scope, out),
+            "steps" if self.library.find(Kind::Command, "steps", entry.key_at.source).is_none() => {
+                self.steps(&entry.value, scope, out);
+            }
             name => self.call(name, entry.key_at, &entry.value, scope, out),
         }
     }
 
     fn conditional(&mut self, entry: &Entry, scope: Option<&Scope<'_>>, out: &mut Vec<Node>) {
-        let part = |key: &str| entry.value.as_map().and_then(|map| map.get(key));
+        let part = |key: &str| {
+            entry.value.as_map().and_then(|map| map.get(key)).filter(|node| !node.is_null())
+        };
         if let Some(map) = entry.value.as_map() {
             for other in map.entries.iter().filter(|e| !["condition", "steps"].contains(&&*e.key)) {
-                let hint = nearest(&other.key, ["condition", "steps"])
-                    .map_or_else(|| "permitted keys: condition, steps".into(), |near| format!("did you mean `{near}`?"));
-                self.report.error_with(Code::UnexpectedKey, other.key_at, format!("extraneous key [{}] is not permitted", other.key), hint);
+                let hint = nearest(&other.key, ["condition", "steps"]).map_or_else(
+                    || "permitted keys: condition, steps".into(),
+                    |near| format!("did you mean `{near}`?"),
+                );
+                self.report.error_with(
+                    Code::UnexpectedKey,
+                    other.key_at,
+                    format!("extraneous key [{}] is not permitted", other.key),
+                    hint,
+                );
             }
         }
         let (Some(condition), Some(steps)) = (part("condition"), part("steps")) else {
@@ -132,7 +162,14 @@ impl Context<'_> {
     }
 
     /// One named step: a custom command, or a built-in one.
-    fn call(&mut self, name: &str, at: Span, value: &Node, scope: Option<&Scope<'_>>, out: &mut Vec<Node>) {
+    fn call(
+        &mut self,
+        name: &str,
+        at: Span,
+        value: &Node,
+        scope: Option<&Scope<'_>>,
+        out: &mut Vec<Node>,
+    ) {
         let library = self.library;
         let is_built_in = BUILT_IN.contains(&name);
         let own = library
@@ -163,7 +200,12 @@ impl Context<'_> {
     ) {
         if self.report.calls("command", name) || self.report.depth() > DEPTH_MAX {
             let message = format!("command '{name}' calls itself");
-            self.report.error_with(Code::Recursion, at, message, "a command cannot call itself, directly or through others");
+            self.report.error_with(
+                Code::Recursion,
+                at,
+                message,
+                "a command cannot call itself, directly or through others",
+            );
             return;
         }
         let filled = self.fill(value, scope);
@@ -188,12 +230,17 @@ impl Context<'_> {
     fn given(&mut self, value: &Node) -> Option<Vec<(std::sync::Arc<str>, Span, Node)>> {
         match &value.value {
             Value::Null => Some(vec![]),
-            Value::Map(map) => {
-                Some(map.entries.iter().map(|e| (e.key.clone(), e.key_at, e.value.clone())).collect())
-            }
+            Value::Map(map) => Some(
+                map.entries.iter().map(|e| (e.key.clone(), e.key_at, e.value.clone())).collect(),
+            ),
             _ => {
                 let message = format!("expected type: Mapping, found: {}", value.schema_name());
-                self.report.error_with(Code::WrongType, value.at, message, "give arguments as `name: value` lines below the call");
+                self.report.error_with(
+                    Code::WrongType,
+                    value.at,
+                    message,
+                    "give arguments as `name: value` lines below the call",
+                );
                 None
             }
         }

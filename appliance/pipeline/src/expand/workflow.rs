@@ -44,7 +44,12 @@ impl Context<'_> {
     fn workflow_body(&mut self, name: &str, at: Span, node: &Node) -> Option<Workflow> {
         let Some(map) = node.as_map() else {
             let message = format!("expected type: Mapping, found: {}", node.schema_name());
-            self.report.error_with(Code::WrongType, if node.is_null() { at } else { node.at }, message, "a workflow holds `jobs:`");
+            self.report.error_with(
+                Code::WrongType,
+                if node.is_null() { at } else { node.at },
+                message,
+                "a workflow holds `jobs:`",
+            );
             return None;
         };
         self.check_workflow_keys(map);
@@ -59,11 +64,19 @@ impl Context<'_> {
         let triggers = map.get("triggers").filter(|node| !node.is_null()).cloned();
         let schedules = triggers.as_ref().map(|node| self.schedules(node)).unwrap_or_default();
         let max_auto_reruns = self.max_auto_reruns(map);
-        holds.then_some(Workflow { name: name.into(), at, calls, triggers, schedules, max_auto_reruns })
+        holds.then_some(Workflow {
+            name: name.into(),
+            at,
+            calls,
+            triggers,
+            schedules,
+            max_auto_reruns,
+        })
     }
 
     fn check_workflow_keys(&mut self, map: &Map) {
-        const KEYS: [&str; 6] = ["jobs", "when", "unless", "triggers", "max_auto_reruns", "description"];
+        const KEYS: [&str; 6] =
+            ["jobs", "when", "unless", "triggers", "max_auto_reruns", "description"];
         for entry in map.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
             let hint = nearest(&entry.key, KEYS).map_or_else(
                 || format!("permitted keys: {}", KEYS.join(", ")),
@@ -76,17 +89,29 @@ impl Context<'_> {
 
     fn workflow_condition(&mut self, map: &Map) -> bool {
         let top = self.top();
-        let mut part = |key: &str| map.get(key).map(|node| condition::holds(node, Place::Workflow, &top, self.report));
+        let mut part = |key: &str| {
+            map.get(key).map(|node| condition::holds(node, Place::Workflow, &top, self.report))
+        };
         let (when, unless) = (part("when"), part("unless"));
         if let (Some(_), Some(entry)) = (when, map.entry("unless")) {
-            self.report.error_with(Code::Logic, entry.key_at, "a workflow has `when` or `unless`, not both", "combine them: `when: {and: [a, {not: b}]}`");
+            self.report.error_with(
+                Code::Logic,
+                entry.key_at,
+                "a workflow has `when` or `unless`, not both",
+                "combine them: `when: {and: [a, {not: b}]}`",
+            );
         }
         when.unwrap_or(true) && !unless.unwrap_or(false)
     }
 
     fn workflow_jobs(&mut self, map: &Map, at: Span) -> Vec<Node> {
         let Some(jobs) = map.get("jobs") else {
-            self.report.error_with(Code::MissingKey, at, "required key [jobs] not found", "list the workflow's jobs under `jobs:`");
+            self.report.error_with(
+                Code::MissingKey,
+                at,
+                "required key [jobs] not found",
+                "list the workflow's jobs under `jobs:`",
+            );
             return vec![];
         };
         match &jobs.value {
@@ -106,12 +131,19 @@ impl Context<'_> {
     }
 
     fn max_auto_reruns(&mut self, map: &Map) -> u8 {
-        let Some(node) = map.get("max_auto_reruns").filter(|node| !node.is_null()) else { return 0 };
+        let Some(node) = map.get("max_auto_reruns").filter(|node| !node.is_null()) else {
+            return 0;
+        };
         let top = self.top();
         match self.fill(node, Some(&top)).value {
             Value::Int(number @ 0..=AUTO_RERUNS_MAX) => u8::try_from(number).unwrap_or(0),
             _ => {
-                self.report.error_with(Code::Value, node.at, "max_auto_reruns is not a number from 1 to 5", "write `max_auto_reruns: 3`");
+                self.report.error_with(
+                    Code::Value,
+                    node.at,
+                    "max_auto_reruns is not a number from 1 to 5",
+                    "write `max_auto_reruns: 3`",
+                );
                 0
             }
         }
@@ -120,17 +152,35 @@ impl Context<'_> {
     fn schedules(&mut self, node: &Node) -> Vec<Schedule> {
         let mut found = vec![];
         for item in node.as_list().unwrap_or_default() {
-            let Some(schedule) = item.as_map().and_then(|map| map.get("schedule")).and_then(Node::as_map) else {
-                self.report.error_with(Code::MissingKey, item.at, "required key [schedule] not found", "write `- schedule: {cron: \"0 3 * * *\", filters: {branches: {only: main}}}`");
+            let Some(schedule) =
+                item.as_map().and_then(|map| map.get("schedule")).and_then(Node::as_map)
+            else {
+                self.report.error_with(
+                    Code::MissingKey,
+                    item.at,
+                    "required key [schedule] not found",
+                    "write `- schedule: {cron: \"0 3 * * *\", filters: {branches: {only: main}}}`",
+                );
                 continue;
             };
-            let filters = schedule.get("filters").and_then(Node::as_map).and_then(|map| map.get("branches"));
+            let filters =
+                schedule.get("filters").and_then(Node::as_map).and_then(|map| map.get("branches"));
             if filters.is_none() {
-                self.report.error_with(Code::MissingKey, item.at, "required key [filters] not found", "a schedule names its branches: `filters: {branches: {only: main}}`");
+                self.report.error_with(
+                    Code::MissingKey,
+                    item.at,
+                    "required key [filters] not found",
+                    "a schedule names its branches: `filters: {branches: {only: main}}`",
+                );
             }
             let branches = filters.and_then(|node| filter::rule(node, self.report));
             let Some(cron) = schedule.get("cron") else {
-                self.report.error_with(Code::MissingKey, item.at, "required key [cron] not found", "add `cron: \"0 3 * * *\"` (UTC)");
+                self.report.error_with(
+                    Code::MissingKey,
+                    item.at,
+                    "required key [cron] not found",
+                    "add `cron: \"0 3 * * *\"` (UTC)",
+                );
                 continue;
             };
             match Cron::parse(&cron.scalar_text().unwrap_or_default()) {
@@ -139,7 +189,11 @@ impl Context<'_> {
             }
         }
         if node.as_list().is_none() {
-            self.report.error(Code::WrongType, node.at, format!("expected type: JSONArray, found: {}", node.schema_name()));
+            self.report.error(
+                Code::WrongType,
+                node.at,
+                format!("expected type: JSONArray, found: {}", node.schema_name()),
+            );
         }
         found
     }

@@ -95,13 +95,17 @@ fn matches(left: &Node, right: &Expr, scope: &Scope<'_>) -> Result<bool, Express
         Value::Text(text) => &text.text,
         _ => return Err(operands("matches", "strings", left, left)),
     };
-    let pattern = Pattern::new(&pattern).map_err(|error| ExpressionError::Syntax(error.to_string()))?;
+    let pattern =
+        Pattern::new(&pattern).map_err(|error| ExpressionError::Syntax(error.to_string()))?;
     Ok(pattern.matches(text))
 }
 
 fn number(node: &Node) -> Option<f64> {
     match node.value {
-        #[expect(clippy::cast_precision_loss, reason = "comparisons are made on numbers of any size")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "comparisons are made on numbers of any size"
+        )]
         Value::Int(number) => Some(number as f64),
         Value::Float(number) => Some(number),
         _ => None,

@@ -86,7 +86,8 @@ fn quoted(rest: &str, quote: char) -> Result<(String, usize), ExpressionError> {
 }
 
 fn number(rest: &str) -> Result<(Token, usize), ExpressionError> {
-    let digits = rest[1..].find(|c: char| !c.is_ascii_digit() && c != '.').map_or(rest.len(), |n| n + 1);
+    let digits =
+        rest[1..].find(|c: char| !c.is_ascii_digit() && c != '.').map_or(rest.len(), |n| n + 1);
     let text = &rest[..digits];
     let token = text
         .parse()

@@ -50,7 +50,9 @@ impl Parser {
         let expr = self.or()?;
         match self.peek() {
             Token::End => Ok(expr),
-            token => Err(ExpressionError::Syntax(format!("unexpected {} in an expression", name(token)))),
+            token => {
+                Err(ExpressionError::Syntax(format!("unexpected {} in an expression", name(token))))
+            }
         }
     }
 
@@ -107,7 +109,9 @@ impl Parser {
     fn deeper(&mut self) -> Result<(), ExpressionError> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
-            return Err(ExpressionError::Syntax(format!("nested more than {DEPTH_MAX} levels deep")));
+            return Err(ExpressionError::Syntax(format!(
+                "nested more than {DEPTH_MAX} levels deep"
+            )));
         }
         Ok(())
     }
@@ -137,7 +141,10 @@ impl Parser {
         let inner = self.or()?;
         self.depth -= 1;
         if *self.peek() != Token::Close {
-            return Err(ExpressionError::Syntax(format!("expected `)`, found {}", name(self.peek()))));
+            return Err(ExpressionError::Syntax(format!(
+                "expected `)`, found {}",
+                name(self.peek())
+            )));
         }
         self.next += 1;
         Ok(inner)

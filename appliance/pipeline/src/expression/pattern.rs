@@ -32,7 +32,8 @@ pub(crate) struct Pattern {
 impl Pattern {
     /// Compiles a pattern given without its slashes.
     pub(crate) fn new(pattern: &str) -> Result<Self, PatternError> {
-        let error = |reason: String| PatternError { pattern: pattern.chars().take(80).collect(), reason };
+        let error =
+            |reason: String| PatternError { pattern: pattern.chars().take(80).collect(), reason };
         if pattern.len() > LENGTH_MAX {
             return Err(error(format!("longer than {LENGTH_MAX} characters")));
         }
@@ -137,7 +138,10 @@ fn translate(pattern: &str) -> Result<String, String> {
                 out.push(c);
             }
             '*' | '+' | '?' | '}' if !in_class && chars.peek() == Some(&'+') => {
-                return Err("possessive quantifiers (`++`, `*+`) are not supported here; drop the last `+`".into());
+                return Err(
+                    "possessive quantifiers (`++`, `*+`) are not supported here; drop the last `+`"
+                        .into(),
+                );
             }
             _ => out.push(c),
         }
@@ -176,7 +180,9 @@ fn escape(chars: &mut Chars<'_>, out: &mut String) -> Result<(), String> {
         Some('e') => out.push_str(r"\x1B"),
         Some('Q') => quotation(chars, out),
         Some(digit @ '1'..='9') => {
-            return Err(format!("the back reference \\{digit} is not supported here, because it can take exponential time"));
+            return Err(format!(
+                "the back reference \\{digit} is not supported here, because it can take exponential time"
+            ));
         }
         Some('k') => return Err("named back references are not supported here".into()),
         Some('G') => return Err("`\\G` is not supported here".into()),
@@ -203,8 +209,8 @@ fn quotation(chars: &mut Chars<'_>, out: &mut String) {
 /// `\p{Alpha}` and its like; others pass through as Unicode classes.
 fn posix(class: char, chars: &mut Chars<'_>, out: &mut String) {
     const NAMES: [&str; 12] = [
-        "Lower", "Upper", "Alpha", "Digit", "Alnum", "Punct", "Graph", "Print", "Blank", "Cntrl", "Space",
-        "XDigit",
+        "Lower", "Upper", "Alpha", "Digit", "Alnum", "Punct", "Graph", "Print", "Blank", "Cntrl",
+        "Space", "XDigit",
     ];
     let rest: String = chars.clone().take_while(|c| *c != '}').collect();
     let name = rest.strip_prefix('{').unwrap_or_default();

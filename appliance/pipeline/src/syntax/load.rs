@@ -33,9 +33,43 @@ pub(crate) struct Loaded {
     pub duplicates: Vec<(String, Span)>,
 }
 
+/// Quoted texts whose continuation lines are indented too little; each is repaired once.
+const REPAIRS_MAX: usize = 50;
+
 /// Reads one YAML document.
 pub(crate) fn load(text: &str, source: SourceId) -> Result<Loaded, LoadError> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut text = Cow::from(text.strip_prefix('\u{feff}').unwrap_or(text));
+    for _ in 0..REPAIRS_MAX {
+        match load_strictly(&text, source) {
+            Err(error) if error.message.contains("indentation in quoted scalar") => {
+                text = Cow::from(indented(&text, error.at).ok_or(error)?);
+            }
+            other => return other,
+        }
+    }
+    load_strictly(&text, source)
+}
+
+/// The text with the continuation lines of the quoted scalar at `at` indented further. The
+/// original reads them wherever they start; their leading blanks mean nothing.
+fn indented(text: &str, at: Span) -> Option<String> {
+    let line = usize::try_from(at.line).ok()?.checked_sub(1)?;
+    let start: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
+    let column = usize::try_from(at.column).ok()?.checked_sub(1)?;
+    let from = start + text[start..].char_indices().nth(column)?.0;
+    let quote = text[from..].chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    let mut escaped = false;
+    let length = text[from + 1..].find(|c| {
+        let ends = c == quote && !escaped;
+        escaped = quote == '"' && c == '\\' && !escaped;
+        ends
+    })?;
+    let (inner, rest) = text[from..].split_at(length + 1);
+    let blanks = " ".repeat(column + 1);
+    Some(format!("{}{}{rest}", &text[..from], inner.replace('\n', &format!("\n{blanks}"))))
+}
+
+fn load_strictly(text: &str, source: SourceId) -> Result<Loaded, LoadError> {
     let mut loader = Loader::new(source);
     let mut parser = Parser::new_from_str(text);
     while let Some(next) = parser.next_event() {
@@ -45,13 +79,27 @@ pub(crate) fn load(text: &str, source: SourceId) -> Result<Loaded, LoadError> {
         }
     }
     let start = Span { source, line: 1, column: 1 };
-    Ok(Loaded { root: loader.root.unwrap_or_else(|| Node::null(start)), duplicates: loader.duplicates })
+    Ok(Loaded {
+        root: loader.root.unwrap_or_else(|| Node::null(start)),
+        duplicates: loader.duplicates,
+    })
 }
 
 /// An open list or map.
 enum Frame {
-    List { items: Vec<Node>, at: Span, anchor: usize, size: u64 },
-    Map { pairs: Vec<(Arc<str>, bool, Span, Node)>, key: Option<Key>, at: Span, anchor: usize, size: u64 },
+    List {
+        items: Vec<Node>,
+        at: Span,
+        anchor: usize,
+        size: u64,
+    },
+    Map {
+        pairs: Vec<(Arc<str>, bool, Span, Node)>,
+        key: Option<Key>,
+        at: Span,
+        anchor: usize,
+        size: u64,
+    },
 }
 
 struct Key {
@@ -71,7 +119,14 @@ struct Loader {
 
 impl Loader {
     fn new(source: SourceId) -> Self {
-        Self { source, stack: vec![], anchors: HashMap::new(), root: None, duplicates: vec![], total: 0 }
+        Self {
+            source,
+            stack: vec![],
+            anchors: HashMap::new(),
+            root: None,
+            duplicates: vec![],
+            total: 0,
+        }
     }
 
     fn span(&self, at: YamlSpan) -> Span {

@@ -13,7 +13,9 @@ pub(super) struct Duplicate {
 }
 
 /// Builds a map from its written pairs. `Err` is a merge of something that is not a map.
-pub(super) fn build(pairs: Vec<(Arc<str>, bool, Span, Node)>) -> Result<(Map, Vec<Duplicate>), Span> {
+pub(super) fn build(
+    pairs: Vec<(Arc<str>, bool, Span, Node)>,
+) -> Result<(Map, Vec<Duplicate>), Span> {
     let mut map = Builder::default();
     for (key, is_merge, key_at, value) in pairs {
         if !is_merge {

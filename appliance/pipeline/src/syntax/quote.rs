@@ -2,8 +2,8 @@
 //! plain where it can be read back, `|` for several lines, single quotes, and double quotes when
 //! nothing else keeps the text (blanks at line ends, tabs, control characters).
 
-use super::scalar;
 use super::node::Value;
+use super::scalar;
 
 /// The ways to write a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,20 +50,28 @@ pub(super) fn style(text: &str, is_key: bool) -> Style {
 }
 
 fn analyse(text: &str) -> Traits {
-    let mut traits = Traits { indicator: text.starts_with("---") || text.starts_with("..."), ..Traits::default() };
+    let mut traits = Traits {
+        indicator: text.starts_with("---") || text.starts_with("..."),
+        ..Traits::default()
+    };
     let (mut after_space, mut after_break, mut after_blank) = (false, false, true);
     let mut chars = text.chars().peekable();
     let mut is_first = true;
     while let Some(c) = chars.next() {
-        let before_blank = chars.peek().is_none_or(|next| matches!(next, ' ' | '\t' | '\n' | '\r' | '\0'));
+        let before_blank =
+            chars.peek().is_none_or(|next| matches!(next, ' ' | '\t' | '\n' | '\r' | '\0'));
         traits.indicator |= match c {
             '#' => is_first || after_blank,
-            ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`' => is_first,
+            ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@'
+            | '`' => is_first,
             '?' | '-' => is_first && before_blank,
             ':' => before_blank,
             _ => false,
         };
-        let printable = c == '\n' || (' '..='~').contains(&c) || c == '\u{85}' || (c >= '\u{a0}' && c != '\u{feff}');
+        let printable = c == '\n'
+            || (' '..='~').contains(&c)
+            || c == '\u{85}'
+            || (c >= '\u{a0}' && c != '\u{feff}');
         traits.special |= !printable;
         match c {
             ' ' => {
@@ -102,7 +110,9 @@ fn is_typed(text: &str) -> bool {
 /// Octal, binary, sexagesimal and exponent forms that we ourselves read as text.
 fn is_number_1_1(text: &str) -> bool {
     let digits = text.trim_start_matches(['+', '-']);
-    let all = |text: &str, test: fn(&u8) -> bool| !text.is_empty() && text.bytes().all(|b| b == b'_' || test(&b));
+    let all = |text: &str, test: fn(&u8) -> bool| {
+        !text.is_empty() && text.bytes().all(|b| b == b'_' || test(&b))
+    };
     if let Some(binary) = digits.strip_prefix("0b") {
         return all(binary, |b| matches!(b, b'0' | b'1'));
     }
@@ -126,7 +136,9 @@ fn is_number_1_1(text: &str) -> bool {
 fn is_timestamp(text: &str) -> bool {
     let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     shape == "0000-00-00"
-        || (shape.starts_with("0000-0") && shape.contains(':') && shape.chars().all(|c| "0-:. TtZz+".contains(c)))
+        || (shape.starts_with("0000-0")
+            && shape.contains(':')
+            && shape.chars().all(|c| "0-:. TtZz+".contains(c)))
 }
 
 /// A text in double quotes.

@@ -57,7 +57,9 @@ fn float(text: &str) -> Option<Value> {
     }
     let shaped = digits.bytes().any(|b| b.is_ascii_digit())
         && digits.contains('.')
-        && digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'))
+        && digits
+            .bytes()
+            .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'))
         && text.len() - digits.len() <= 1;
     if !shaped {
         return None;

@@ -1,0 +1,90 @@
+//! An orb's own source: whether it is valid, and which other orbs it or a configuration needs.
+
+use crate::{
+    compile::load_root,
+    definition,
+    diagnostic::Diagnostic,
+    library::Library,
+    orbs::Orbs,
+    report::Report,
+    request::Request,
+    scope::{Arguments, Scope},
+    syntax::{Node, SourceId, load},
+};
+
+/// Checks an orb's packed source: elements, parameters, expressions, nested orbs.
+#[must_use]
+pub fn validate_orb(text: &str, file: &str, orbs: &Orbs) -> Vec<Diagnostic> {
+    let mut report = Report::default();
+    let source = report.sources.add(file, text.into());
+    if let Some(root) = load_root(text, source, &mut report) {
+        let request = Request { orbs: orbs.clone(), ..Request::default() };
+        let none = Arguments::new();
+        let scope = Scope {
+            pipeline: &request.values,
+            declared: Some(&none),
+            parameters: None,
+            matrix: None,
+        };
+        let library = Library::build(&root, &request, &scope, &mut report);
+        definition::check_orb(&root, &library, &mut report);
+    }
+    report.finish().0
+}
+
+/// References (`ns/name@1`, addresses) that stand in the `orbs:` of a text, inline orbs included,
+/// for a shell that loads only what is needed. References with expressions come as written.
+#[must_use]
+pub fn orb_references(text: &str) -> Vec<String> {
+    let mut found = vec![];
+    if let Ok(loaded) = load::load(text, SourceId(0)) {
+        collect(&loaded.root, &mut found);
+    }
+    found
+}
+
+fn collect(root: &Node, found: &mut Vec<String>) {
+    let orbs = root.as_map().and_then(|map| map.get("orbs")).and_then(Node::as_map);
+    for entry in orbs.into_iter().flat_map(|orbs| &orbs.entries) {
+        match entry.value.as_text() {
+            Some(reference) if !found.iter().any(|known| known == reference) => {
+                found.push(reference.to_owned())
+            }
+            Some(_) => {}
+            None => collect(&entry.value, found),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_found_in_nested_inline_orbs() {
+        let text = "orbs:\n  a: x/a@1\n  b:\n    orbs: {c: x/c@2, d: x/a@1}\n";
+        assert_eq!(orb_references(text), ["x/a@1", "x/c@2"]);
+    }
+
+    fn check(text: &str, expected: &[&str]) {
+        let found = validate_orb(text, "orb.yml", &Orbs::default());
+        let codes: Vec<&str> =
+            found.iter().filter(|d| d.is_error()).map(|d| d.code.as_str()).collect();
+        assert_eq!(codes, expected, "{text}\n{found:#?}");
+    }
+
+    #[test]
+    fn an_orb_is_checked_without_being_called() {
+        check(
+            "version: 2.1\ncommands: {c: {parameters: {p: {type: string}}, steps: [run: 'echo << parameters.p >>']}}",
+            &[],
+        );
+        check(
+            "version: 2.1\ncommands: {c: {steps: [run: 'echo << parameters.p >>']}}",
+            &["unknown-reference"],
+        );
+        check("version: 2.1\ncommands: {c: {steps: [nothing]}}", &["unknown-name"]);
+        check("version: 2.1\ncommands: {c: {stepz: []}}", &["missing-key", "unexpected-key"]);
+        check("version: 2.1\njobs: {j: {executor: e, steps: [checkout]}}", &["unknown-name"]);
+    }
+}

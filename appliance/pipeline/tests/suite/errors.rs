@@ -1,0 +1,377 @@
+//! What is refused, where and in which words.
+
+use base::trigger::ParameterValue;
+use pipeline::{Request, Values, compile};
+
+fn request() -> Request {
+    Request { values: Values::local(), ..Request::default() }
+}
+
+/// All errors as `line:column code message`.
+fn errors(text: &str, request: &Request) -> Vec<String> {
+    let compilation = compile(text, request);
+    assert_eq!(compilation.config.is_some(), compilation.errors().count() == 0);
+    compilation
+        .errors()
+        .map(|e| format!("{}:{} {} {}", e.line, e.column, e.code.as_str(), e.message))
+        .collect()
+}
+
+fn check(text: &str, expected: &[&str]) {
+    assert_eq!(errors(&format!("version: 2.1\n{text}"), &request()), expected, "{text}");
+}
+
+const REST: &str = "workflows: {w: {jobs: [j]}}\n";
+
+/// A job `j` from line 2 on, called by a workflow.
+fn job(text: &str, expected: &[&str]) {
+    check(&format!("jobs:\n  j:\n    machine: true\n{text}{REST}"), expected);
+}
+
+#[test]
+fn the_originals_words_are_used_where_known() {
+    check(
+        "jobs: {j: {parameters: {foo: {type: string}}, machine: true, steps: [checkout]}}\nworkflows: {w: {jobs: [j]}}\n",
+        &["3:24 missing-argument Missing required argument(s): foo"],
+    );
+    check(
+        "jobs: {j: {machine: true, steps: [checkout]}}\nworkflows: {w: {jobs: [j: {x: 1}]}}\n",
+        &["3:28 unexpected-argument Unexpected argument(s): x"],
+    );
+    check(
+        "jobs: {j: {parameters: {foo: {type: string, default: false}}, machine: true, steps: [checkout]}}\nworkflows: {w: {jobs: [j]}}\n",
+        &[
+            "2:54 parameter Parameter error: default value of parameter 'foo' is 'false' (type boolean): expected type string",
+        ],
+    );
+    check(
+        "jobs: {j: {machine: true, steps: [checkout]}}\nworkflows: {w: {jobs: [k]}}\n",
+        &["3:24 unknown-name Cannot find a definition for job named k"],
+    );
+    job(
+        "    steps: [chekout]\n",
+        &["5:13 unknown-name Cannot find a definition for command named chekout"],
+    );
+    check(
+        "jobs: {j: {executor: e, steps: [checkout]}}\nworkflows: {w: {jobs: [j]}}\n",
+        &["2:22 unknown-name Cannot find a definition for executor named e"],
+    );
+    job(
+        "    steps: [run: 'echo << parameters.message >>']\n",
+        &[
+            "5:27 unknown-reference Arguments referenced without declared parameters: parameters.message",
+        ],
+    );
+    check(
+        "orbs: {o: ns/orb@1}\njobs: {j: {machine: true, steps: [o/x]}}\nworkflows: {w: {jobs: [j]}}\n",
+        &[
+            "2:11 orb Cannot find ns/orb@1 in the orb registry. Check that the namespace, orb name and version are correct.",
+        ],
+    );
+    check(
+        "jobs: {test: {machine: true, steps: [checkout]}, bug: {machine: true, steps: [checkout]}}\nworkflows: {infra: {jobs: [test, test, bug: {requires: [test]}]}}\n",
+        &[
+            "3:56 requires Job 'bug' requires 'test', which is the name of 2 other jobs in workflow 'infra'",
+        ],
+    );
+    check(
+        "jobs: {j: {parameters: {n: {type: integer}}, machine: true, steps: [checkout]}}\nworkflows: {w: {jobs: [j: {n: \"1\"}]}}\n",
+        &[
+            "3:31 argument-type Type error for argument n: expected type: integer, actual value: \"1\" (type string)",
+        ],
+    );
+    check(
+        "jobs: {j: {retention: {caches: 40d}, machine: true, steps: [checkout]}}\nworkflows: {w: {jobs: [j]}}\n",
+        &["2:32 invalid-value does not match pattern ^([1-9]|[12][0-9]|30)d$"],
+    );
+}
+
+#[test]
+fn all_errors_come_in_one_run() {
+    check(
+        "jobs:\n  a:\n    steps: [run]\n  j:\n    machine: yes please\n    stepz: []\nworkflows: {w: {jobs: [j, b]}}\n",
+        &[
+            "3:3 missing-key 0 subschemas matched instead of one: required key [docker], [machine], [macos], [executor] not found",
+            "5:3 missing-key required key [steps] not found",
+            "7:5 unexpected-key extraneous key [stepz] is not permitted",
+            "8:27 unknown-name Cannot find a definition for job named b",
+        ],
+    );
+}
+
+#[test]
+fn steps_are_checked() {
+    job(
+        "    steps: [run: {cmd: x}]\n",
+        &[
+            "5:18 missing-key required key [command] not found",
+            "5:19 unexpected-key extraneous key [cmd] is not permitted",
+        ],
+    );
+    job(
+        "    steps:\n    - run:\n      command: x\n",
+        &["6:7 unexpected-key a step has exactly one name, found 2: run, command"],
+    );
+    job(
+        "    steps: [run: {command: x, when: sometimes}]\n",
+        &["5:37 invalid-value Input not a valid enum value"],
+    );
+    job(
+        "    steps: [run: {command: x, background: true, max_auto_reruns: 2}]\n",
+        &["5:18 invalid-value a background step cannot have max_auto_reruns"],
+    );
+    job(
+        "    steps: [run: {command: x, no_output_timeout: soon}]\n",
+        &["5:50 invalid-value 'soon' is not a span of time"],
+    );
+    job(
+        "    steps: [save_cache: {key: 'a {{ .Brnch }}', paths: [x]}]\n",
+        &["5:31 invalid-value cache key template: `{{ .Brnch }}` is not known"],
+    );
+    job(
+        "    steps: [restore_cache: {}]\n",
+        &["5:28 missing-key required key [key] or [keys] not found"],
+    );
+    job(
+        "    steps: [persist_to_workspace: {root: x}]\n",
+        &["5:35 missing-key required key [paths] not found"],
+    );
+    job(
+        "    steps: [when: {condition: [a], steps: [checkout]}]\n",
+        &["5:31 logic-statement expected a logic statement, found a list"],
+    );
+    job(
+        "    steps: [when: {condition: true}]\n",
+        &["5:13 missing-key required key [steps] not found"],
+    );
+    job(
+        "    steps: checkout please\n",
+        &["5:12 unknown-name Cannot find a definition for command named checkout please"],
+    );
+    job("    steps: 5\n", &["5:12 wrong-type expected type: JSONArray, found: Integer"]);
+}
+
+#[test]
+fn jobs_and_executors_are_checked() {
+    job(
+        "    parallelism: two\n    steps: [checkout]\n",
+        &["5:18 invalid-value parallelism is not a whole number from 1 to 1024"],
+    );
+    job(
+        "    environment: [a]\n    steps: [checkout]\n",
+        &["5:19 wrong-type 'a' is not a variable"],
+    );
+    job(
+        "    environment: {A: {b: c}}\n    steps: [checkout]\n",
+        &["5:22 wrong-type expected type: String, found: Mapping"],
+    );
+    job(
+        "    docker: [{image: x}]\n    steps: [checkout]\n",
+        &["3:3 missing-key 2 subschemas matched instead of one: docker, machine"],
+    );
+    check(
+        "jobs: {j: {docker: [], steps: [checkout]}}\nworkflows: {w: {jobs: [j]}}\n",
+        &["2:20 wrong-type expected type: JSONArray, found: JSONArray"],
+    );
+    check(
+        "jobs: {j: {docker: [{imag: x}], steps: [checkout]}}\nworkflows: {w: {jobs: [j]}}\n",
+        &[
+            "2:21 missing-key required key [image] not found",
+            "2:22 unexpected-key extraneous key [imag] is not permitted",
+        ],
+    );
+    check(
+        "executors: {e: {machine: {image: a, resource_class: small}, resource_class: large}}\njobs: {j: {executor: e, steps: [checkout]}}\nworkflows: {w: {jobs: [j]}}\n",
+        &["2:37 invalid-value resource_class stands here and beside `machine`"],
+    );
+}
+
+#[test]
+fn recursion_and_cycles_are_found() {
+    check(
+        "commands: {a: {steps: [b]}, b: {steps: [a]}}\njobs: {j: {machine: true, steps: [a]}}\nworkflows: {w: {jobs: [j]}}\n",
+        &["2:41 recursion command 'a' calls itself"],
+    );
+    check(
+        "jobs: {j: {machine: true, steps: [checkout]}}\nworkflows: {w: {jobs: [j: {name: a, requires: [b]}, j: {name: b, requires: [a]}]}}\n",
+        &["3:48 requires the jobs of workflow 'w' require each other in a cycle: a → b → a"],
+    );
+    check(
+        "jobs: {j: {machine: true, steps: [checkout]}}\nworkflows: {w: {jobs: [j: {requires: [j]}]}}\n",
+        &["3:39 requires the jobs of workflow 'w' require each other in a cycle: j → j"],
+    );
+}
+
+#[test]
+fn workflows_are_checked() {
+    let wf = |workflow: &str, expected: &[&str]| {
+        check(
+            &format!(
+                "jobs: {{j: {{machine: true, steps: [checkout]}}}}\nworkflows: {{w: {workflow}}}\n"
+            ),
+            expected,
+        )
+    };
+    wf("{}", &["3:13 missing-key required key [jobs] not found"]);
+    wf("{jobs: []}", &["3:23 wrong-type expected type: JSONArray, found: JSONArray"]);
+    wf(
+        "{jobs: [j], when: true, unless: false}",
+        &["3:40 logic-statement a workflow has `when` or `unless`, not both"],
+    );
+    wf(
+        "{jobs: [j: {filters: {branch: {only: x}}}]}",
+        &["3:38 filter extraneous key [branch] is not permitted"],
+    );
+    wf(
+        "{jobs: [j: {filters: {branches: {only: '/(/'}}}]}",
+        &["3:55 pattern pattern /(/: unclosed group"],
+    );
+    wf("{jobs: [j: {type: aproval}]}", &["3:34 invalid-value Input not a valid enum value"]);
+    wf(
+        "{jobs: [j: {serial-group: 'a b'}]}",
+        &["3:42 invalid-value serial-group 'a b' is not valid"],
+    );
+    wf(
+        "{jobs: [j: {requires: [k]}]}",
+        &["3:39 requires Job 'j' requires 'k', which is the name of 0 other jobs in workflow 'w'"],
+    );
+    wf(
+        "{jobs: [j: {requires: [{j: [sucess]}]}]}",
+        &[
+            "3:40 requires the jobs of workflow 'w' require each other in a cycle: j → j",
+            "3:44 requires 'sucess' is not a status that can be required",
+        ],
+    );
+    wf(
+        "{jobs: [j: {matrix: {parameters: {}}}]}",
+        &["3:36 matrix required key [parameters] not found"],
+    );
+    wf(
+        "{jobs: [j: {matrix: {parameters: {p: [1]}}}]}",
+        &["3:54 unexpected-argument Unexpected argument(s): p"],
+    );
+    wf(
+        "{jobs: [j], when: 'pipeline.git.branch ='}",
+        &["3:34 expression unexpected `=` in an expression"],
+    );
+    wf(
+        "{jobs: [j], when: pipeline.git.brunch}",
+        &[
+            "3:34 unknown-reference Arguments referenced without declared parameters: pipeline.git.brunch",
+        ],
+    );
+    wf(
+        "{jobs: [j], triggers: [schedule: {cron: '*/5 * * * *', filters: {branches: {only: main}}}]}",
+        &[
+            "3:56 invalid-value cron '*/5 * * * *': steps such as `*/20` are not supported; list the values of minute",
+        ],
+    );
+}
+
+#[test]
+fn yaml_and_limits() {
+    assert_eq!(errors("", &request()), ["1:1 yaml-syntax the configuration is empty"]);
+    assert_eq!(errors("a", &request()), ["1:1 wrong-type expected type: Mapping, found: String"]);
+    assert_eq!(errors("jobs: {}", &request()), ["1:1 version required key [version] not found"]);
+    assert_eq!(errors("version: 3\n", &request()), ["1:10 version version 3 is not known"]);
+    assert!(errors("version: 2.1\njobs:\n\tbuild: x\n", &request())[0].starts_with("3:"));
+    let deep = format!("version: 2.1\na: {}{}", "[".repeat(120), "]".repeat(120));
+    assert_eq!(errors(&deep, &request()), ["2:103 yaml-syntax nested more than 100 levels deep"]);
+    let deep = format!("version: 2.1\na: {}{}", "[".repeat(5000), "]".repeat(5000));
+    assert_eq!(
+        errors(&deep, &request()),
+        ["2:259 yaml-syntax error parsing YAML: recursion limit exceeded"]
+    );
+    let mut bomb = "version: 2.1\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
+        bomb.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
+    }
+    assert!(
+        errors(&bomb, &request())[0]
+            .contains("more than 1000000 values with all aliases written out")
+    );
+}
+
+#[test]
+fn commands_that_multiply_are_bounded() {
+    let mut text = "version: 2.1\ncommands:\n  c0: {steps: [checkout]}\n".to_owned();
+    for level in 1..9 {
+        let calls = vec![format!("c{}", level - 1); 10].join(", ");
+        text.push_str(&format!("  c{level}: {{steps: [{calls}]}}\n"));
+    }
+    text.push_str("jobs: {build: {machine: true, steps: [c8]}}\n");
+    assert!(errors(&text, &request()).iter().any(|error| error.contains("more than 200000 steps")));
+}
+
+#[test]
+fn pipeline_parameters_are_checked() {
+    let text = "version: 2.1\nparameters: {n: {type: integer, default: 1}, e: {type: enum, enum: [a, b], default: a}}\njobs: {build: {machine: true, steps: [checkout]}}\n";
+    let with = |name: &str, value: ParameterValue| {
+        let mut request = request();
+        request.parameters.insert(name.into(), value);
+        errors(text, &request)
+    };
+    assert!(with("n", ParameterValue::Integer(4)).is_empty());
+    assert!(with("e", ParameterValue::String("b".into())).is_empty());
+    assert_eq!(
+        with("n", ParameterValue::String("4".into())),
+        [
+            "0:0 argument-type Type error for argument n: expected type: integer, actual value: \"4\" (type string)"
+        ]
+    );
+    assert_eq!(
+        with("e", ParameterValue::String("c".into())),
+        [
+            "0:0 argument-type Type error for argument e: expected one of: a, b, actual value: \"c\" (type string)"
+        ]
+    );
+    assert_eq!(
+        with("x", ParameterValue::Boolean(true)),
+        ["0:0 unexpected-argument Unexpected argument(s): x"]
+    );
+    check(
+        "parameters: {p: {type: string}}\njobs: {build: {machine: true, steps: [checkout]}}\n",
+        &["2:17 parameter Parameter error: pipeline parameter 'p' has no default"],
+    );
+    check(
+        "orbs: {o: {commands: {c: {steps: [run: << pipeline.parameters.p >>]}}}}\nparameters: {p: {type: string, default: x}}\njobs: {build: {machine: true, steps: [o/c]}}\n",
+        &[
+            "2:43 unknown-reference Arguments referenced without declared parameters: pipeline.parameters.p",
+        ],
+    );
+}
+
+#[test]
+fn mistakes_inside_scripts_point_at_their_own_line() {
+    job("    steps:\n    - run: |\n        first\n        echo << parameters.q >>\n", &["8:17 unknown-reference Arguments referenced without declared parameters: parameters.q"]);
+    job("    steps:\n    - run: |\n        first\n        cat <<EOF\n        EOF\n", &["8:13 expression Unclosed '<<' tag in string: \"<<EOF\" (`<<` without its `>>`)"]);
+}
+
+#[test]
+fn setup_rules() {
+    check(
+        "setup: true\njobs: {j: {machine: true, steps: [checkout]}}\nworkflows: {a: {jobs: [j]}, b: {jobs: [j]}}\n",
+        &["1:1 setup a setup configuration has exactly one workflow, found 2"],
+    );
+    let continued = Request { continuation: true, ..request() };
+    let text = "version: 2.1\nsetup: true\njobs: {j: {machine: true, steps: [checkout]}}\nworkflows: {a: {jobs: [j]}}\n";
+    assert_eq!(
+        errors(text, &continued),
+        ["2:1 setup a setup configuration cannot continue a setup pipeline"]
+    );
+}
+
+#[test]
+fn an_error_tells_the_calls_that_led_to_it_and_a_remedy() {
+    let text = "version: 2.1\ncommands:\n  build:\n    steps:\n      - run: {comand: make}\njobs:\n  j:\n    machine: true\n    steps:\n      - build\nworkflows:\n  w:\n    jobs:\n      - j\n";
+    let compilation = compile(text, &request());
+    let shown: Vec<String> = compilation.errors().map(|error| error.render()).collect();
+    assert_eq!(
+        shown[1],
+        ".circleci/config.yml:5:15: error[unexpected-key]: extraneous key [comand] is not permitted\n   |\n 5 |       - run: {comand: make}\n   |               ^\n  called from step 'run' at .circleci/config.yml:5:9\n  called from job 'j' at .circleci/config.yml:14:9\n  called from workflow 'w' at .circleci/config.yml:12:3\n  help: did you mean `command`?\n"
+    );
+    let json = serde_json::to_value(compilation.errors().next().unwrap()).unwrap();
+    assert_eq!(json["code"], "missing-key");
+    assert_eq!(json["line"], 5);
+}
