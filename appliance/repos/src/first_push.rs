@@ -38,11 +38,17 @@ pub fn first_push(
     branch: &str,
 ) -> Result<FirstPush, Error> {
     let mut pack = Pack::default();
-    let tree = pack.tree(files.iter().map(|(path, content)| (path.as_str(), content.as_slice())).collect())?;
+    let tree = pack
+        .tree(files.iter().map(|(path, content)| (path.as_str(), content.as_slice())).collect())?;
     let Message { author, seconds, text } = message;
-    let commit = format!("tree {tree}\nauthor {author} {seconds} +0000\ncommitter {author} {seconds} +0000\n\n{text}\n");
+    let commit = format!(
+        "tree {tree}\nauthor {author} {seconds} +0000\ncommitter {author} {seconds} +0000\n\n{text}\n"
+    );
     let id = pack.add(Kind::Commit, commit.as_bytes())?;
-    let command = format!("{} {id} refs/heads/{branch}\0 report-status agent=appliance\n", ObjectId::null(HashKind::Sha1));
+    let command = format!(
+        "{} {id} refs/heads/{branch}\0 report-status agent=appliance\n",
+        ObjectId::null(HashKind::Sha1)
+    );
     let mut request = format!("{:04x}{command}0000", command.len() + 4).into_bytes();
     request.extend(pack.finish()?);
     Ok(FirstPush { revision: id.to_string(), request })
@@ -65,7 +71,10 @@ impl Pack {
             match path.split_once('/') {
                 Some((folder, rest)) => folders.entry(folder).or_default().push((rest, content)),
                 None => {
-                    entries.insert(path.to_owned(), ("100644", path, self.add(Kind::Blob, content)?));
+                    entries.insert(
+                        path.to_owned(),
+                        (mode(content), path, self.add(Kind::Blob, content)?),
+                    );
                 }
             }
         }
@@ -107,6 +116,11 @@ impl Pack {
     }
 }
 
+/// A script is executable.
+fn mode(content: &[u8]) -> &'static str {
+    if content.starts_with(b"#!") { "100755" } else { "100644" }
+}
+
 /// Three bits of kind and four of size, then seven bits of size at a time, lowest first.
 fn entry_header(kind: u8, size: usize) -> Vec<u8> {
     let mut rest = size >> 4;
@@ -141,9 +155,13 @@ mod tests {
 
     #[test]
     fn the_commit_depends_on_its_input_alone() {
-        let files = BTreeMap::from([("a/b.txt".to_owned(), b"x".to_vec()), ("c".to_owned(), Vec::new())]);
+        let files =
+            BTreeMap::from([("a/b.txt".to_owned(), b"x".to_vec()), ("c".to_owned(), Vec::new())]);
         let message = Message { author: "A <a@example.org>", seconds: 1, text: "first" };
-        let (one, two) = (first_push(&files, message, "main").unwrap(), first_push(&files, message, "main").unwrap());
+        let (one, two) = (
+            first_push(&files, message, "main").unwrap(),
+            first_push(&files, message, "main").unwrap(),
+        );
         assert_eq!(one.revision, two.revision);
         assert_eq!(one.request, two.request);
     }

@@ -82,12 +82,12 @@ where
     B::Error: Into<BoxError>,
 {
     let version = version(headers);
-    let mut from = match request_body(&repository, Service::UploadPack, headers, body) {
+    let from = match request_body(&repository, Service::UploadPack, headers, body) {
         Ok(from) => from,
         Err(response) => return *response,
     };
     answer(&repository.clone(), "application/x-git-upload-pack-result", move |mut to| {
-        let result = upload::serve(&repository, version, &mut from, &mut to);
+        let result = upload::serve(&repository, version, &mut from.open(), &mut to);
         to.finish()?;
         result
     })
@@ -107,14 +107,20 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let mut from = match request_body(&repository, Service::ReceivePack, headers, body) {
+    let from = match request_body(&repository, Service::ReceivePack, headers, body) {
         Ok(from) => from,
         Err(response) => return *response,
     };
     answer(&repository.clone(), "application/x-git-receive-pack-result", move |mut to| {
         let waiter = Blocking(Handle::current());
-        let result =
-            receive::serve(&repository, policy, watcher.as_ref(), &waiter, &mut from, &mut to);
+        let result = receive::serve(
+            &repository,
+            policy,
+            watcher.as_ref(),
+            &waiter,
+            &mut from.open(),
+            &mut to,
+        );
         to.finish()?;
         result?;
         crate::upkeep::after_push(&repository);
@@ -136,13 +142,30 @@ fn version(headers: &HeaderMap) -> Version {
     Version::from_header(header.unwrap_or_default())
 }
 
-/// The body as a blocking reader, decompressed.
+/// A request's body that is not read yet.
+struct RequestBody {
+    reader: BodyReader,
+    is_gzip: bool,
+}
+
+impl RequestBody {
+    /// A reader of what the client meant. To be called on a blocking thread: it reads ahead.
+    fn open(self) -> Box<dyn Read> {
+        if self.is_gzip {
+            Box::new(flate2::read::MultiGzDecoder::new(self.reader))
+        } else {
+            Box::new(self.reader)
+        }
+    }
+}
+
+/// The body as the headers describe it.
 fn request_body<B>(
     repository: &Repository,
     service: Service,
     headers: &HeaderMap,
     body: B,
-) -> Result<Box<dyn Read + Send>, Box<Response<Body>>>
+) -> Result<RequestBody, Box<Response<Body>>>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -155,8 +178,8 @@ where
     }
     let reader = BodyReader::new(body, Handle::current(), repository.limits().idle);
     match headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
-        None | Some(b"identity") => Ok(Box::new(reader)),
-        Some(b"gzip" | b"x-gzip") => Ok(Box::new(flate2::read::MultiGzDecoder::new(reader))),
+        None | Some(b"identity") => Ok(RequestBody { reader, is_gzip: false }),
+        Some(b"gzip" | b"x-gzip") => Ok(RequestBody { reader, is_gzip: true }),
         Some(_) => {
             let why = "only gzip is understood as content encoding";
             Err(Box::new(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, why)))

@@ -12,6 +12,7 @@ mod commit;
 mod durable;
 mod error;
 mod failure;
+mod first_push;
 pub mod http;
 mod limits;
 mod objects;
@@ -27,6 +28,7 @@ mod upload;
 
 pub use commit::{Commit, skips_ci};
 pub use error::{Cause, Error};
+pub use first_push::{FirstPush, Message, first_push};
 pub use limits::Limits;
 pub use receive::{Push, PushPolicy, PushWatcher, RefUpdate, Watching};
 pub use repository::{NamedRevision, Repository, Rev};

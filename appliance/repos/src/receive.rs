@@ -12,7 +12,7 @@ mod report;
 
 use crate::{
     failure::Failure,
-    pack::receive::Quarantine,
+    pack::receive::{Quarantine, drain},
     pktline,
     refs::{RefEntry, RefTable},
     repository::Repository,
@@ -152,6 +152,12 @@ fn receive(
     commands: &Commands,
     from: &mut dyn Read,
 ) -> Result<(Quarantine, u32), Failure> {
+    if commands.is_too_long {
+        drain(from);
+        let max = repository.limits().updates;
+        let why = format!("one push changes at most {max} references; push in smaller parts");
+        return Err(Failure::Refused(why));
+    }
     let mut quarantine = Quarantine::new(repository)?;
     let has_pack = commands.commands.iter().any(|command| command.new.is_some());
     let count = if has_pack { quarantine.receive(repository, from)? } else { 0 };

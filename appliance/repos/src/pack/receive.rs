@@ -20,6 +20,7 @@ use crate::{
 use gix_hash::Kind as HashKind;
 use gix_pack::{Bundle, bundle::write::Options};
 use gix_utils::progress::Discard;
+pub(crate) use limited::drain;
 use limited::{Limited, Problem};
 use std::{
     fs,

@@ -39,6 +39,8 @@ pub(super) struct Commands {
     pub(super) commands: Vec<Command>,
     pub(super) capabilities: Capabilities,
     pub(super) options: Vec<String>,
+    /// There were more commands than are allowed; the push is to be refused.
+    pub(super) is_too_long: bool,
 }
 
 impl Capabilities {
@@ -87,10 +89,12 @@ pub(super) fn read(from: &mut impl Read, max: usize) -> Result<Option<Commands>,
         if line.starts_with("shallow ") {
             continue;
         }
-        if all.commands.len() == max {
-            return Err(Failure::Refused(format!("one push changes at most {max} references")));
+        if all.commands.len() < max {
+            all.commands.push(parse_command(line)?);
+        } else {
+            // Read on, so that the client gets its report.
+            all.is_too_long = true;
         }
-        all.commands.push(parse_command(line)?);
     }
     if all.capabilities.push_options && !all.commands.is_empty() {
         all.options = read_options(from)?;
@@ -130,8 +134,10 @@ mod tests {
     }
 
     fn check(lines: &[&str], expected: Result<usize, ()>) {
-        let result = read(&mut &*wire(lines), 2);
-        let found = result.map(|all| all.map_or(0, |all| all.commands.len())).map_err(drop);
+        let result = read(&mut &*wire(lines), 2).map(Option::unwrap_or_default);
+        let found = result
+            .map_err(drop)
+            .and_then(|all| if all.is_too_long { Err(()) } else { Ok(all.commands.len()) });
         assert_eq!(found, expected, "{lines:?}");
     }
 

@@ -15,8 +15,6 @@ const LINES_MAX: usize = 1_000_000;
 #[derive(Debug, Default)]
 pub(super) struct Fetch {
     pub(super) wants: Vec<ObjectId>,
-    /// Wanted by name, with the object that the name stands for now.
-    pub(super) wanted_refs: Vec<(String, ObjectId)>,
     pub(super) haves: Vec<ObjectId>,
     /// Where the client's history ends.
     pub(super) client_shallow: HashSet<ObjectId>,
@@ -90,16 +88,6 @@ impl Fetch {
             return Err(Failure::Refused(format!("upload-pack: not our ref {id}")));
         }
         self.wants.push(id);
-        Ok(())
-    }
-
-    pub(super) fn want_ref(&mut self, session: &Session, name: &str) -> Result<(), Failure> {
-        let entry = session
-            .table
-            .get(name)
-            .ok_or_else(|| Failure::Refused(format!("unknown ref {}", brief(name))))?;
-        self.wants.push(entry.target);
-        self.wanted_refs.push((name.to_owned(), entry.target));
         Ok(())
     }
 

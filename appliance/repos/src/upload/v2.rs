@@ -21,7 +21,7 @@ pub(super) fn advertise(to: &mut impl Write) -> std::io::Result<()> {
         "version 2",
         AGENT,
         "ls-refs=unborn",
-        "fetch=shallow wait-for-done filter ref-in-want",
+        "fetch=shallow wait-for-done filter",
         "server-option",
         "object-format=sha1",
     ] {
@@ -99,9 +99,6 @@ pub(super) fn serve(
 }
 
 fn read_argument(session: &Session, fetch: &mut Fetch, line: &str) -> Result<(), Failure> {
-    if let Some(name) = line.strip_prefix("want-ref ") {
-        return fetch.want_ref(session, name);
-    }
     if !fetch.read(session, line)? {
         fetch.switch(line);
     }
@@ -146,13 +143,6 @@ fn write_sections(fetch: &Fetch, boundary: &Boundary, to: &mut impl Write) -> Re
     if fetch.depth != Depth::Unchanged {
         pktline::write(to, b"shallow-info\n")?;
         write_boundary(boundary, to)?;
-        pktline::delimiter(to)?;
-    }
-    if !fetch.wanted_refs.is_empty() {
-        pktline::write(to, b"wanted-refs\n")?;
-        for (name, id) in &fetch.wanted_refs {
-            pktline::write(to, format!("{id} {name}\n").as_bytes())?;
-        }
         pktline::delimiter(to)?;
     }
     Ok(())

