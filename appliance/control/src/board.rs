@@ -322,6 +322,12 @@ impl Board {
         self.waiting.values().flat_map(BTreeMap::values)
     }
 
+    /// Who has which serial group.
+    #[must_use]
+    pub fn serial(&self) -> &BTreeMap<SerialGroup, JobId> {
+        &self.serial
+    }
+
     /// How many tasks wait.
     #[must_use]
     pub fn waiting_len(&self) -> usize {

@@ -25,3 +25,6 @@ pub use config::Config;
 pub use engine::Engine;
 pub use error::Error;
 pub use handle::{Handle, RunnerStatus, Status};
+
+#[cfg(test)]
+mod simulation;

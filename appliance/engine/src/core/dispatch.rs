@@ -114,7 +114,7 @@ impl Turn<'_, '_, '_> {
     fn refuse(&mut self, mut job: Job, why: &Error) -> Result<Option<Assignment>, Error> {
         tracing::warn!(job.id = %job.id, error = %why, "a job cannot be handed out");
         job.message = Some(format!("{why}: put it right, then rerun the workflow"));
-        self.withdraw(&job);
+        self.withdraw(&job)?;
         let state = match why {
             Error::Missing(_) => JobState::Unauthorized,
             _ => JobState::InfrastructureFail,

@@ -173,10 +173,25 @@ impl Turn<'_, '_, '_> {
     }
 
     /// Takes all nodes of a job that wait off the board.
-    pub(super) fn withdraw(&mut self, job: &Job) {
-        for task in self.core.board.waiting_of(job.project, job.id) {
-            self.core.board.withdraw(job.project, task);
+    pub(super) fn withdraw(&mut self, job: &Job) -> Result<(), Error> {
+        for id in self.core.board.waiting_of(job.project, job.id) {
+            self.core.board.withdraw(job.project, id);
+            if let Some(task) = self.txn.task_get(id)? {
+                self.close_unreceived(task)?;
+            }
         }
+        Ok(())
+    }
+
+    /// Ends a task that was leased but never received: each lease told is followed by an end told.
+    pub(super) fn close_unreceived(&mut self, mut task: Task) -> Result<(), Error> {
+        let job = task.job();
+        let outcome = TaskOutcome::Canceled;
+        (task.outcome, task.stopped_at) = (Some(outcome), Some(self.now));
+        self.txn.task_save(&task)?;
+        let project = self.txn.job_get(job)?.map(|job| job.project);
+        let event = Event::TaskEnded { task: task.id, job, attempt: task.attempt, outcome };
+        self.txn.event_append(self.now, project, &event).map(drop)
     }
 
     /// Gives the workflow the state that follows from its jobs; at its end, frees what it had.

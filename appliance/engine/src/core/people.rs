@@ -40,7 +40,7 @@ impl Turn<'_, '_, '_> {
             if state == JobState::Canceled {
                 job.decided_by = Some(by.to_owned());
             }
-            self.withdraw(job);
+            self.withdraw(job)?;
             self.enter(job, state)?;
         }
         for job in jobs.iter_mut().filter(|job| job.state == JobState::Running) {
@@ -58,7 +58,7 @@ impl Turn<'_, '_, '_> {
             return Ok(self.stop_running(&mut job, by)?);
         }
         job.decided_by = Some(by.to_owned());
-        self.withdraw(&job);
+        self.withdraw(&job)?;
         self.enter(&mut job, JobState::Canceled)?;
         Ok(self.advance(job.workflow())?)
     }
@@ -69,7 +69,7 @@ impl Turn<'_, '_, '_> {
             job.decided_by = Some(by.to_owned());
             self.txn.job_save(job)?;
         }
-        self.withdraw(job);
+        self.withdraw(job)?;
         self.stop_leases(job);
         Ok(())
     }
