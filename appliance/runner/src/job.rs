@@ -325,8 +325,9 @@ impl<C: ControlPlane> Job<C> {
     }
 }
 
-/// The time of this machine's clock.
+/// The time of this machine's clock, in whole milliseconds as on the wire: a report read back
+/// from the journal must equal the one that was sent.
 pub(crate) fn now() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX / 1000).saturating_mul(1000))
 }

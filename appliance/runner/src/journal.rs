@@ -135,7 +135,7 @@ mod tests {
         let path = folder.path().join("journal");
         let (mut journal, empty) = Journal::open(&path).unwrap();
         assert_eq!(empty, Memory::default());
-        let started = Progress::Started { at: Timestamp(5) };
+        let started = Progress::Started { at: Timestamp(5000) };
         journal.append(&Entry::Report(started.clone())).unwrap();
         let first = fs::read(&path).unwrap().len();
         journal.append(&Entry::OutputTaken(2, 100)).unwrap();

@@ -110,6 +110,10 @@ impl Stream {
     }
 
     fn pass(&mut self, compiled: &Compiled, bytes: &[u8], decided: usize, out: &mut Vec<u8>) {
+        if decided == 0 {
+            self.held = bytes.to_vec();
+            return;
+        }
         let told = std::mem::take(&mut self.covered);
         let mut at = 0;
         for (start, end) in compiled.spans(bytes, told) {
@@ -186,6 +190,7 @@ mod tests {
         check(&["abcd", "abcdef"], &["abcd", "e."], "****e.");
         check(&["abcd", "cdef"], &["abcd", "ef."], "****.");
         check(&["abcd"], &["abcdabcd"], "********");
+        check(&["aaaa", "bbaa"], &["b", "b", "a", "a", "a"], "****a");
     }
 
     #[test]

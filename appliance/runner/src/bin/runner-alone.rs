@@ -1,15 +1,53 @@
-//! The multi-call shell of the runner alone, as the whole binary has it: agent by name, then
-//! `supervise FOLDER`.
+//! The runner without the house around it, for this room's tests and measurements: agent by name,
+//! `supervise FOLDER`, and `run SOCKET DATA SLOTS`.
 
+use runner::{Config, HostConfig, SiteNetwork};
 use std::{ffi::OsString, path::Path, process::ExitCode};
+
+/// The code for a command line that cannot be understood.
+const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     if args.first().is_some_and(|name| runner::agent::is_called(name)) {
         return runner::agent::main(args);
     }
-    match args.get(1).and_then(|word| word.to_str()) {
-        Some("supervise") if args.len() == 3 => runner::supervisor::main(Path::new(&args[2])),
-        _ => ExitCode::from(64),
+    let words: Vec<&str> = args.iter().skip(1).filter_map(|arg| arg.to_str()).collect();
+    match words.as_slice() {
+        ["supervise", folder] => runner::supervisor::main(Path::new(folder)),
+        ["run", socket, data, slots] => match slots.parse() {
+            Ok(slots) => run(socket, data, slots),
+            Err(_) => ExitCode::from(USAGE),
+        },
+        _ => ExitCode::from(USAGE),
+    }
+}
+
+fn run(socket: &str, data: &str, slots: u32) -> ExitCode {
+    let Ok(executable) = std::env::current_exe() else { return ExitCode::FAILURE };
+    let config = Config {
+        name: "alone".into(),
+        socket: socket.into(),
+        slots,
+        resource_classes: Vec::new(),
+        serves_plain_classes: true,
+        host: HostConfig {
+            version: env!("CARGO_PKG_VERSION").into(),
+            data: data.into(),
+            supervise: vec![executable.clone().into(), "supervise".into()],
+            executable,
+            machine_root: None,
+            masks: Vec::new(),
+            disk: None,
+            first_id: 200_000,
+            network: SiteNetwork::default(),
+        },
+    };
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return ExitCode::FAILURE;
+    };
+    match runtime.block_on(runner::run(config, std::future::pending())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
 }
