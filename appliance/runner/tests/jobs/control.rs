@@ -1,0 +1,382 @@
+//! A control side in memory that speaks the runner protocol, and keeps it strictly.
+
+use base::{
+    ids::{Fence, RunnerId, TaskId},
+    plan::Step,
+    protocol::{
+        Assignment, CacheHit, Claimed, Heartbeat, Presigned, Progress, Refusal, Registered, Report,
+        StoreConfirm, StoreRequest, StoreTarget, Verdict, Verdicts, WorkspaceLayer,
+    },
+    secret::Secret,
+    state::{StepState, TaskOutcome},
+};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+use tokio::{net::UnixListener, sync::watch};
+use uuid::Uuid;
+
+/// What is known of one task.
+#[derive(Default, Clone)]
+pub struct Task {
+    pub fence: Option<Fence>,
+    pub progress: Vec<Progress>,
+    pub output: BTreeMap<u32, Vec<u8>>,
+    pub verdict: Option<Verdict>,
+    pub first_output: Option<Instant>,
+}
+
+impl Task {
+    pub fn outcome(&self) -> Option<TaskOutcome> {
+        self.progress.iter().find_map(|progress| match progress {
+            Progress::Ended { outcome, .. } => Some(*outcome),
+            _ => None,
+        })
+    }
+
+    pub fn message(&self) -> String {
+        let found = self.progress.iter().find_map(|progress| match progress {
+            Progress::Ended { message, .. } => message.clone(),
+            _ => None,
+        });
+        found.unwrap_or_default()
+    }
+
+    /// Names and ends of the steps, in the order they began.
+    pub fn steps(&self) -> Vec<(String, Option<StepState>)> {
+        let started = self.progress.iter().filter_map(|progress| match progress {
+            Progress::StepStarted { step, name, .. } => Some((*step, name.clone())),
+            _ => None,
+        });
+        started.map(|(number, name)| (name, self.end_of(number))).collect()
+    }
+
+    fn end_of(&self, number: u32) -> Option<StepState> {
+        self.progress.iter().find_map(|progress| match progress {
+            Progress::StepEnded { step, state, .. } if *step == number => Some(*state),
+            _ => None,
+        })
+    }
+
+    pub fn text(&self, step: u32) -> String {
+        String::from_utf8_lossy(self.output.get(&step).map_or(&[], Vec::as_slice)).into_owned()
+    }
+
+    /// The output of the step of this name.
+    pub fn text_of(&self, name: &str) -> String {
+        let at = self.steps().iter().position(|step| step.0 == name);
+        self.text(u32::try_from(at.unwrap_or_else(|| panic!("no step {name}: {:?}", self.steps()))).unwrap())
+    }
+}
+
+#[derive(Default)]
+pub struct State {
+    pub queue: VecDeque<Assignment>,
+    pub tasks: HashMap<TaskId, Task>,
+    pub objects: HashMap<String, Bytes>,
+    pub caches: Vec<(String, String, u64)>,
+    pub layers: Vec<(String, String, Vec<String>)>,
+    pub checkout: Vec<u8>,
+    /// Every request is answered with 503.
+    pub down: bool,
+}
+
+/// The control side and where it listens.
+pub struct Control {
+    pub socket: PathBuf,
+    pub state: Arc<Mutex<State>>,
+    changed: watch::Sender<()>,
+}
+
+impl Control {
+    pub fn listen(folder: &Path) -> Arc<Self> {
+        let socket = folder.join("control.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let control = Arc::new(Self { socket, state: Arc::default(), changed: watch::Sender::new(()) });
+        let serving = control.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let control = serving.clone();
+                tokio::spawn(async move {
+                    let service = service_fn(|request| answer(control.clone(), request));
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
+                });
+            }
+        });
+        control
+    }
+
+    pub fn assign(&self, assignment: Assignment) -> TaskId {
+        let task = assignment.task;
+        let mut state = self.state.lock().unwrap();
+        state.tasks.insert(task, Task { fence: Some(assignment.fence), ..Task::default() });
+        state.queue.push_back(assignment);
+        drop(state);
+        self.changed.send_replace(());
+        task
+    }
+
+    pub fn task(&self, task: TaskId) -> Task {
+        self.state.lock().unwrap().tasks[&task].clone()
+    }
+
+    /// Waits until the task satisfies `done`; fails the test after `limit`.
+    pub async fn until(&self, task: TaskId, limit: Duration, done: impl Fn(&Task) -> bool) -> Task {
+        let mut changes = self.changed.subscribe();
+        let wait = async {
+            loop {
+                changes.borrow_and_update();
+                let now = self.task(task);
+                if done(&now) {
+                    return now;
+                }
+                changes.changed().await.unwrap();
+            }
+        };
+        match tokio::time::timeout(limit, wait).await {
+            Ok(task) => task,
+            Err(_) => {
+                let now = self.task(task);
+                panic!("not within {limit:?}: {:#?}\noutput {:?}", now.progress, now.output.keys().map(|step| now.text(*step)).collect::<Vec<_>>())
+            }
+        }
+    }
+
+    pub async fn finished(&self, task: TaskId) -> Task {
+        self.until(task, Duration::from_secs(30), |task| task.outcome().is_some()).await
+    }
+}
+
+type Answer = Result<Vec<u8>, (StatusCode, Vec<u8>)>;
+
+async fn answer(control: Arc<Control>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let path = head.uri.path().to_owned();
+    let query: HashMap<String, String> = head
+        .uri
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let answer = if control.state.lock().unwrap().down {
+        Err((StatusCode::SERVICE_UNAVAILABLE, b"down".to_vec()))
+    } else if path == "/runner/v1/claim" {
+        Ok(claim(&control, &body).await)
+    } else {
+        carry_out(&control, head.method.as_str(), &path, &query, &body)
+    };
+    control.changed.send_replace(());
+    let (status, content) = match answer {
+        Ok(content) => (StatusCode::OK, content),
+        Err(refused) => refused,
+    };
+    Ok(Response::builder().status(status).body(Full::new(content.into())).unwrap())
+}
+
+async fn claim(control: &Control, body: &[u8]) -> Vec<u8> {
+    let claim: base::protocol::Claim = serde_json::from_slice(body).unwrap();
+    assert!(claim.free_slots > 0, "a runner without slots asked for work");
+    let mut changes = control.changed.subscribe();
+    let deadline = tokio::time::Instant::now() + claim.wait;
+    loop {
+        changes.borrow_and_update();
+        let assignments: Vec<Assignment> = {
+            let mut state = control.state.lock().unwrap();
+            let count = state.queue.len().min(claim.free_slots as usize);
+            state.queue.drain(..count).collect()
+        };
+        if !assignments.is_empty() {
+            return json(&Claimed { assignments });
+        }
+        if tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
+            return json(&Claimed::default());
+        }
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap()
+}
+
+fn refuse(refusal: &Refusal) -> (StatusCode, Vec<u8>) {
+    (StatusCode::CONFLICT, json(refusal))
+}
+
+fn carry_out(control: &Control, method: &str, path: &str, query: &HashMap<String, String>, body: &Bytes) -> Answer {
+    let mut state = control.state.lock().unwrap();
+    let state = &mut *state;
+    if let Some(key) = path.strip_prefix("/objects/") {
+        return object(state, method, key, body);
+    }
+    match path {
+        "/runner/v1/register" => return Ok(json(&Registered { runner: RunnerId(Uuid::nil()) })),
+        "/runner/v1/heartbeat" => return Ok(heartbeat(state, body)),
+        "/runner/v1/report" => return report(state, body),
+        _ => {}
+    }
+    let task = query.get("task").map(String::as_str).or_else(|| path.split('/').nth(4));
+    let task: TaskId = task.unwrap().parse().unwrap();
+    let fence = Fence(query["fence"].parse().unwrap());
+    if state.tasks[&task].fence != Some(fence) {
+        return Err(refuse(&Refusal::Fenced));
+    }
+    match path.rsplit('/').next().unwrap() {
+        "output" => output(state.tasks.get_mut(&task).unwrap(), query, body),
+        "store" => Ok(json(&store(state, &serde_json::from_slice(body).unwrap()))),
+        "confirm" => Ok(confirm(state, serde_json::from_slice(body).unwrap())),
+        "cache" => Ok(json(&cache(state, body))),
+        "workspace" => Ok(json(&workspace(state))),
+        "checkout" => Ok(state.checkout.clone()),
+        "image" => Err((StatusCode::NOT_FOUND, br#"{"message":"image not here: appliance registry import it"}"#.to_vec())),
+        other => panic!("{other}"),
+    }
+}
+
+fn heartbeat(state: &State, body: &[u8]) -> Vec<u8> {
+    let heartbeat: Heartbeat = serde_json::from_slice(body).unwrap();
+    let verdict = |held: &base::protocol::Held| {
+        let known = state.tasks.get(&held.task).filter(|task| task.fence == Some(held.fence));
+        (held.task, known.map_or(Verdict::Lost, |task| task.verdict.unwrap_or(Verdict::Keep)))
+    };
+    json(&Verdicts { verdicts: heartbeat.held.iter().map(verdict).collect() })
+}
+
+fn report(state: &mut State, body: &[u8]) -> Answer {
+    let report: Report = serde_json::from_slice(body).unwrap();
+    let task = state.tasks.get_mut(&report.task).unwrap();
+    if task.fence != Some(report.fence) {
+        return Err(refuse(&Refusal::Fenced));
+    }
+    let expected = task.progress.len() as u64;
+    if report.first > expected {
+        return Err(refuse(&Refusal::Gap { expected }));
+    }
+    for (number, progress) in (report.first..).zip(report.progress) {
+        if number < expected {
+            assert_eq!(task.progress[usize::try_from(number).unwrap()], progress, "a number names one report for ever");
+            continue;
+        }
+        if let Progress::StepEnded { step, output_bytes, .. } = &progress {
+            let length = task.output.get(step).map_or(0, |output| output.len() as u64);
+            assert_eq!(length, *output_bytes, "output comes before the end of its step");
+        }
+        assert!(task.outcome().is_none(), "nothing follows the end");
+        task.progress.push(progress);
+    }
+    Ok(Vec::new())
+}
+
+fn output(task: &mut Task, query: &HashMap<String, String>, body: &[u8]) -> Answer {
+    let (step, offset): (u32, usize) = (query["step"].parse().unwrap(), query["offset"].parse().unwrap());
+    assert!(body.len() <= base::limits::OUTPUT_FRAME_MAX && !body.is_empty());
+    task.first_output.get_or_insert_with(Instant::now);
+    let output = task.output.entry(step).or_default();
+    if offset > output.len() {
+        return Err(refuse(&Refusal::Gap { expected: output.len() as u64 }));
+    }
+    let known = output.len() - offset;
+    if known < body.len() {
+        assert_eq!(&output[offset..], &body[..known], "an offset holds one byte for ever");
+        output.extend_from_slice(&body[known..]);
+    }
+    Ok(Vec::new())
+}
+
+fn object(state: &mut State, method: &str, key: &str, body: &Bytes) -> Answer {
+    if method == "PUT" {
+        state.objects.insert(key.to_owned(), body.clone());
+        return Ok(Vec::new());
+    }
+    state.objects.get(key).map(|bytes| bytes.to_vec()).ok_or((StatusCode::NOT_FOUND, Vec::new()))
+}
+
+fn presigned(key: &str) -> Presigned {
+    Presigned { url: Secret::new(format!("/objects/{key}")) }
+}
+
+fn store(state: &State, request: &StoreRequest) -> StoreTarget {
+    if let StoreRequest::Cache { key } = request
+        && state.caches.iter().any(|cache| cache.0 == *key)
+    {
+        return StoreTarget::Exists;
+    }
+    let key = Uuid::new_v4().to_string();
+    StoreTarget::Put { to: presigned(&key), key }
+}
+
+fn confirm(state: &mut State, confirm: StoreConfirm) -> Vec<u8> {
+    assert_eq!(state.objects[&confirm.key].len() as u64, confirm.size);
+    match confirm.request {
+        StoreRequest::Cache { key } => state.caches.push((key, confirm.key, confirm.size)),
+        StoreRequest::Workspace => {
+            let job = format!("job-{}", state.layers.len());
+            state.layers.push((job, confirm.key, confirm.paths));
+        }
+        StoreRequest::Artifact { .. } => {}
+    }
+    Vec::new()
+}
+
+fn cache(state: &State, body: &[u8]) -> Option<CacheHit> {
+    let question: serde_json::Value = serde_json::from_slice(body).unwrap();
+    let keys = question["keys"].as_array().unwrap().iter().map(|key| key.as_str().unwrap());
+    let hit = keys.flat_map(|key| state.caches.iter().rev().find(|cache| cache.0.starts_with(key))).next()?;
+    let build = base::ids::JobNumber(43);
+    Some(CacheHit { key: hit.0.clone(), build, size: hit.2, from: presigned(&hit.1) })
+}
+
+fn workspace(state: &State) -> Vec<WorkspaceLayer> {
+    let layer = |(job, key, paths): &(String, String, Vec<String>)| WorkspaceLayer {
+        job_name: job.clone(),
+        paths: paths.clone(),
+        generation: 0,
+        from: presigned(key),
+    };
+    state.layers.iter().map(layer).collect()
+}
+
+/// A step that runs `command`.
+pub fn run(command: &str) -> Step {
+    Step { name: command.into(), when: base::plan::When::OnSuccess, action: base::plan::Action::Run(command_of(command)) }
+}
+
+pub fn command_of(command: &str) -> base::plan::RunCommand {
+    serde_json::from_value(serde_json::json!({ "command": command, "no_output_timeout_ms": 600_000 })).unwrap()
+}
+
+/// An assignment of these steps.
+pub fn assignment(steps: &[Step]) -> Assignment {
+    let id = || Uuid::new_v4().to_string();
+    serde_json::from_value(serde_json::json!({
+        "task": id(), "fence": 7, "attempt": 1, "node_index": 0, "node_total": 2,
+        "job": id(), "job_name": "build", "job_number": 12, "workflow": id(), "workspace": id(),
+        "pipeline": id(), "pipeline_number": 3, "project": id(), "repo": "acme/relay",
+        "vcs": {
+            "repository_url": "https://appliance.test/git/acme/relay",
+            "revision": "0123456789abcdef0123456789abcdef01234567",
+            "branch": "main", "tag": null, "default_branch": "main", "base_revision": null,
+            "subject": "Close the breaker", "body": "", "author": "Ada <ada@acme.test>",
+        },
+        "actor": "ada", "build_url": "https://appliance.test/acme/relay/12",
+        "spec": {
+            "executor": { "kind": "machine" }, "parallelism": 2,
+            "working_directory": "~/project", "steps": steps,
+        },
+        "secrets": [{ "name": "TOKEN", "value": "hunter2hunter2" }],
+        "network": { "reach": "off" }, "runtime_max_ms": 60_000,
+    }))
+    .unwrap()
+}
