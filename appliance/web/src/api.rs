@@ -5,8 +5,10 @@
 //! pure functions in [`shapes`]; a page token is the last item's own number or id, so that pages
 //! stay right while new items arrive.
 
+mod accounts;
 mod compile;
 mod contexts;
+mod events;
 mod jobs;
 mod me;
 mod pipelines;
@@ -15,7 +17,11 @@ mod shapes;
 mod v1;
 mod workflows;
 
-use crate::{State, access::Routes, error::Failure};
+use crate::{
+    State,
+    access::{Routes, User},
+    error::Failure,
+};
 use axum::Json;
 use base::ids::RepoName;
 use http::StatusCode;
@@ -26,13 +32,15 @@ use store::{projects::Project, runs::Artifact};
 const PAGE: u32 = 20;
 
 pub(crate) fn routes() -> Routes {
-    me::routes()
+    accounts::routes()
+        .merge(me::routes())
         .merge(projects::routes())
         .merge(contexts::routes())
         .merge(pipelines::routes())
         .merge(workflows::routes())
         .merge(jobs::routes())
         .merge(compile::routes())
+        .merge(events::routes())
         .merge(v1::routes())
 }
 
@@ -43,17 +51,24 @@ pub(crate) fn artifact_path(row: &Artifact) -> String {
 }
 
 /// Slashes stay, so that relative links within an HTML report work.
-const ARTIFACT_NAME: &percent_encoding::AsciiSet =
-    &percent_encoding::NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b'~');
+const ARTIFACT_NAME: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'.')
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'~');
 
 /// The three parts of a project slug in a path.
 type Slug = (String, String, String);
 
-/// The project of a slug such as `gh/acme/relay`.
-async fn project(state: &State, (_, org, name): Slug) -> Result<Project, Failure> {
-    let repo: RepoName = format!("{org}/{name}").parse().map_err(|_| Failure::missing("Project"))?;
+/// The project of a slug such as `gh/acme/relay`, if the caller's token reaches it.
+async fn project(state: &State, user: &User, (_, org, name): Slug) -> Result<Project, Failure> {
+    let repo: RepoName =
+        format!("{org}/{name}").parse().map_err(|_| Failure::missing("Project"))?;
     let found = state.store.read(move |reader| reader.project_by_repo(&repo)).await?;
-    found.ok_or_else(|| Failure::missing("Project"))
+    let found = found.ok_or_else(|| Failure::missing("Project"))?;
+    user.reach(found.id)?;
+    Ok(found)
 }
 
 /// An identifier in a path; a malformed one names nothing.

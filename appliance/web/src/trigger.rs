@@ -56,7 +56,12 @@ pub async fn resolve(state: &State, wish: Wish) -> Result<Trigger, Failure> {
         .map_err(Failure::inside)?
 }
 
-fn resolve_blocking(repos: &repos::Repos, base_url: &str, wish: Wish, now: Timestamp) -> Result<Trigger, Failure> {
+fn resolve_blocking(
+    repos: &repos::Repos,
+    base_url: &str,
+    wish: Wish,
+    now: Timestamp,
+) -> Result<Trigger, Failure> {
     let repository = repos.get(&wish.repo).map_err(unknown)?;
     let default_branch = repository.default_branch().map_err(unknown)?;
     let (branch, tag) = match wish.place {
@@ -120,7 +125,9 @@ fn config_text(repository: &Repository, revision: &str) -> Result<ConfigText, Fa
 
 fn unknown(error: repos::Error) -> Failure {
     match error {
-        repos::Error::NoRepository(_) | repos::Error::Unknown { .. } => Failure::Missing(error.to_string()),
+        repos::Error::NoRepository(_) | repos::Error::Unknown { .. } => {
+            Failure::Missing(error.to_string())
+        }
         other => Failure::inside(other),
     }
 }

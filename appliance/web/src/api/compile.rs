@@ -32,7 +32,11 @@ struct Options {
     pipeline_values: Option<IndexMap<String, ParameterValue>>,
 }
 
-async fn compile(_: Viewer, state: State, Json(wanted): Json<Wanted>) -> Result<Json<Value>, Failure> {
+async fn compile(
+    _: Viewer,
+    state: State,
+    Json(wanted): Json<Wanted>,
+) -> Result<Json<Value>, Failure> {
     let _ = state;
     // A large configuration takes a hundred milliseconds of computing.
     tokio::task::spawn_blocking(move || Json(answer(wanted))).await.map_err(Failure::inside)
@@ -46,8 +50,12 @@ fn answer(wanted: Wanted) -> Value {
     let parameters = wanted.options.pipeline_parameters.unwrap_or_default();
     let request = Request { values, parameters, ..Request::default() };
     let done = pipeline::compile(&wanted.config_yaml, &request);
-    let errors: Vec<Value> =
-        done.diagnostics.iter().filter(|d| d.is_error()).map(|d| json!({ "message": d.original_text() })).collect();
+    let errors: Vec<Value> = done
+        .diagnostics
+        .iter()
+        .filter(|d| d.is_error())
+        .map(|d| json!({ "message": d.original_text() }))
+        .collect();
     json!({
         "valid": done.config.is_some(),
         "source-yaml": wanted.config_yaml,

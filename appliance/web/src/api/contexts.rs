@@ -1,6 +1,10 @@
 //! Contexts and their variables, whose values never leave.
 
-use super::{message, projects::{audit, check_name}, shapes};
+use super::{
+    message,
+    projects::{audit, check_name},
+    shapes,
+};
 use crate::{
     State,
     access::{Member, Routes, Viewer},
@@ -10,7 +14,10 @@ use axum::{
     Json,
     extract::{Path, Query},
 };
-use base::{ids::{ContextId, OrgId}, secret::Secret};
+use base::{
+    ids::{ContextId, OrgId},
+    secret::Secret,
+};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -54,7 +61,9 @@ async fn owner(state: &State, owner: Owner) -> Result<Org, Failure> {
             let name = slug.rsplit('/').next().unwrap_or_default().to_owned();
             state.store.read(move |reader| reader.org_by_name(&name)).await?
         }
-        (None, None) => return Err(Failure::Invalid("name the owner: owner-id or owner-slug".into())),
+        (None, None) => {
+            return Err(Failure::Invalid("name the owner: owner-id or owner-slug".into()));
+        }
     };
     found.ok_or_else(|| Failure::missing("Organization"))
 }
@@ -69,7 +78,11 @@ async fn list(_: Viewer, state: State, Query(query): Query<Owner>) -> Result<Jso
     Ok(Json(shapes::page(all.iter().map(shape).collect(), None)))
 }
 
-async fn create(Member(user): Member, state: State, Json(new): Json<NewContext>) -> Result<Json<Value>, Failure> {
+async fn create(
+    Member(user): Member,
+    state: State,
+    Json(new): Json<NewContext>,
+) -> Result<Json<Value>, Failure> {
     let org = owner(&state, new.owner).await?.id;
     if new.name.trim().is_empty() || new.name.len() > 200 {
         return Err(Failure::Invalid("a context's name has 1 to 200 characters".into()));
@@ -95,7 +108,11 @@ async fn get(_: Viewer, state: State, Path(id): Path<String>) -> Result<Json<Val
     Ok(Json(shape(&find(&state, &id).await?)))
 }
 
-async fn remove(Member(user): Member, state: State, Path(id): Path<String>) -> Result<(StatusCode, Json<Value>), Failure> {
+async fn remove(
+    Member(user): Member,
+    state: State,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
     let context = find(&state, &id).await?;
     let (now, deed) = (state.now(), audit(&user, "context.remove", &context.name));
     state
@@ -108,7 +125,11 @@ async fn remove(Member(user): Member, state: State, Path(id): Path<String>) -> R
     Ok(message(StatusCode::OK, "Context deleted."))
 }
 
-async fn variables(_: Viewer, state: State, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
+async fn variables(
+    _: Viewer,
+    state: State,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Failure> {
     let id = find(&state, &id).await?.id;
     let all = state.store.read(move |reader| reader.context_variable_list(id)).await?;
     let items = all.iter().map(|variable| {
@@ -136,7 +157,8 @@ async fn set(
 ) -> Result<Json<Value>, Failure> {
     let context = find(&state, &id).await?;
     check_name(&name)?;
-    let (now, deed) = (state.now(), audit(&user, "context.variable.set", &format!("{} {name}", context.name)));
+    let (now, deed) =
+        (state.now(), audit(&user, "context.variable.set", &format!("{} {name}", context.name)));
     let (id, variable) = (context.id, name.clone());
     let created = state
         .store
@@ -145,7 +167,9 @@ async fn set(
             txn.context_variable_set(id, &variable, &new.value, now)
         })
         .await?;
-    Ok(Json(json!({ "variable": name, "created_at": created, "updated_at": now, "context_id": id })))
+    Ok(Json(
+        json!({ "variable": name, "created_at": created, "updated_at": now, "context_id": id }),
+    ))
 }
 
 async fn unset(
@@ -154,7 +178,8 @@ async fn unset(
     Path((id, name)): Path<(String, String)>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let context = find(&state, &id).await?;
-    let (now, deed) = (state.now(), audit(&user, "context.variable.remove", &format!("{} {name}", context.name)));
+    let (now, deed) =
+        (state.now(), audit(&user, "context.variable.remove", &format!("{} {name}", context.name)));
     let removed = state
         .store
         .write(move |txn| {
@@ -162,5 +187,9 @@ async fn unset(
             txn.context_variable_remove(context.id, &name)
         })
         .await?;
-    if removed { Ok(message(StatusCode::OK, "Environment variable deleted.")) } else { Err(Failure::missing("Environment variable")) }
+    if removed {
+        Ok(message(StatusCode::OK, "Environment variable deleted."))
+    } else {
+        Err(Failure::missing("Environment variable"))
+    }
 }

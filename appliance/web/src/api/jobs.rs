@@ -3,7 +3,7 @@
 use super::{accepted, project, shapes};
 use crate::{
     State,
-    access::{Member, Routes, Viewer},
+    access::{Member, Routes, User, Viewer},
     error::Failure,
 };
 use axum::{Json, extract::Path};
@@ -23,21 +23,33 @@ pub(super) fn routes() -> Routes {
 /// Project slug and job number in a path.
 pub(super) type Numbered = (String, String, String, u64);
 
-pub(super) async fn find(state: &State, (vcs, org, repo, number): Numbered) -> Result<(Job, Project), Failure> {
-    let project = project(state, (vcs, org, repo)).await?;
+pub(super) async fn find(
+    state: &State,
+    user: &User,
+    (vcs, org, repo, number): Numbered,
+) -> Result<(Job, Project), Failure> {
+    let project = project(state, user, (vcs, org, repo)).await?;
     let id = project.id;
     let found = state.store.read(move |reader| reader.job_by_number(id, JobNumber(number))).await?;
     found.map(|job| (job, project)).ok_or_else(|| Failure::missing("Job"))
 }
 
-async fn get(_: Viewer, state: State, Path(path): Path<Numbered>) -> Result<Json<Value>, Failure> {
-    let (job, project) = find(&state, path).await?;
+async fn get(
+    Viewer(user): Viewer,
+    state: State,
+    Path(path): Path<Numbered>,
+) -> Result<Json<Value>, Failure> {
+    let (job, project) = find(&state, &user, path).await?;
     let (id, source, workflow) = (job.id, job.source(), job.workflow());
     let (workflow, tasks, spec) = state
         .store
         .read(move |reader| {
             let workflow = reader.workflow_get(workflow)?;
-            Ok::<_, store::Error>((workflow, reader.task_list_newest(source)?, reader.job_spec(id)?))
+            Ok::<_, store::Error>((
+                workflow,
+                reader.task_list_newest(source)?,
+                reader.job_spec(id)?,
+            ))
         })
         .await?;
     let around = shapes::Around {
@@ -53,21 +65,33 @@ async fn get(_: Viewer, state: State, Path(path): Path<Numbered>) -> Result<Json
     Ok(Json(shapes::job(&job, &around)))
 }
 
-async fn cancel(Member(user): Member, state: State, Path(path): Path<Numbered>) -> Result<(StatusCode, Json<Value>), Failure> {
-    let (job, _) = find(&state, path).await?;
+async fn cancel(
+    Member(user): Member,
+    state: State,
+    Path(path): Path<Numbered>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    let (job, _) = find(&state, &user, path).await?;
     state.engine.cancel_job(job.id, &user.login).await?;
     Ok(accepted())
 }
 
-async fn artifacts(_: Viewer, state: State, Path(path): Path<Numbered>) -> Result<Json<Value>, Failure> {
-    let (job, _) = find(&state, path).await?;
+async fn artifacts(
+    Viewer(user): Viewer,
+    state: State,
+    Path(path): Path<Numbered>,
+) -> Result<Json<Value>, Failure> {
+    let (job, _) = find(&state, &user, path).await?;
     let all = state.store.read(move |reader| reader.artifact_list(&job)).await?;
     let items = all.iter().map(|row| shapes::artifact(row, &state.config.base_url)).collect();
     Ok(Json(shapes::page(items, None)))
 }
 
-async fn tests(_: Viewer, state: State, Path(path): Path<Numbered>) -> Result<Json<Value>, Failure> {
-    let (job, _) = find(&state, path).await?;
+async fn tests(
+    Viewer(user): Viewer,
+    state: State,
+    Path(path): Path<Numbered>,
+) -> Result<Json<Value>, Failure> {
+    let (job, _) = find(&state, &user, path).await?;
     let all = state.store.read(move |reader| reader.test_list(&job)).await?;
     Ok(Json(shapes::page(all.iter().map(shapes::test).collect(), None)))
 }

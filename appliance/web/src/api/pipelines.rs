@@ -19,7 +19,11 @@ use http::StatusCode;
 use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::{Reader, projects::Project, runs::{Pipeline, PipelineFilter}};
+use store::{
+    Reader,
+    projects::Project,
+    runs::{Pipeline, PipelineFilter},
+};
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -43,37 +47,54 @@ pub(super) struct Wanted {
 }
 
 /// A pipeline and the project it belongs to.
-pub(super) fn with_project(reader: &Reader<'_>, id: PipelineId) -> Result<Option<(Pipeline, Project)>, store::Error> {
+pub(super) fn with_project(
+    reader: &Reader<'_>,
+    id: PipelineId,
+) -> Result<Option<(Pipeline, Project)>, store::Error> {
     let Some(pipeline) = reader.pipeline_get(id)? else { return Ok(None) };
     let project = reader.project_get(pipeline.project)?;
     Ok(project.map(|project| (pipeline, project)))
 }
 
-async fn find(state: &State, text: &str) -> Result<(Pipeline, Project), Failure> {
+async fn find(state: &State, user: &User, text: &str) -> Result<(Pipeline, Project), Failure> {
     let id: PipelineId = id(text, "Pipeline")?;
     let found = state.store.read(move |reader| with_project(reader, id)).await?;
-    found.ok_or_else(|| Failure::missing("Pipeline"))
+    let found = found.ok_or_else(|| Failure::missing("Pipeline"))?;
+    user.reach(found.1.id)?;
+    Ok(found)
 }
 
-async fn get(_: Viewer, state: State, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
-    let (pipeline, project) = find(&state, &id).await?;
+async fn get(
+    Viewer(user): Viewer,
+    state: State,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Failure> {
+    let (pipeline, project) = find(&state, &user, &id).await?;
     Ok(Json(shapes::pipeline(&pipeline, &project.repo.slug())))
 }
 
 async fn by_number(
-    _: Viewer,
+    Viewer(user): Viewer,
     state: State,
     Path((vcs, org, repo, number)): Path<(String, String, String, u64)>,
 ) -> Result<Json<Value>, Failure> {
-    let project = project(&state, (vcs, org, repo)).await?;
+    let project = project(&state, &user, (vcs, org, repo)).await?;
     let id = project.id;
-    let found = state.store.read(move |reader| reader.pipeline_by_number(id, PipelineNumber(number))).await?;
+    let found = state
+        .store
+        .read(move |reader| reader.pipeline_by_number(id, PipelineNumber(number)))
+        .await?;
     let pipeline = found.ok_or_else(|| Failure::missing("Pipeline"))?;
     Ok(Json(shapes::pipeline(&pipeline, &project.repo.slug())))
 }
 
-async fn list(_: Viewer, state: State, Path(slug): Path<Slug>, Query(wanted): Query<Wanted>) -> Result<Json<Value>, Failure> {
-    page_of(&state, slug, wanted, None).await
+async fn list(
+    Viewer(user): Viewer,
+    state: State,
+    Path(slug): Path<Slug>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<Value>, Failure> {
+    page_of(&state, &user, slug, wanted, false).await
 }
 
 async fn mine(
@@ -82,18 +103,28 @@ async fn mine(
     Path(slug): Path<Slug>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Value>, Failure> {
-    page_of(&state, slug, wanted, Some(user)).await
+    page_of(&state, &user, slug, wanted, true).await
 }
 
-async fn page_of(state: &State, slug: Slug, wanted: Wanted, user: Option<User>) -> Result<Json<Value>, Failure> {
-    let project = project(state, slug).await?;
+async fn page_of(
+    state: &State,
+    user: &User,
+    slug: Slug,
+    wanted: Wanted,
+    mine: bool,
+) -> Result<Json<Value>, Failure> {
+    let project = project(state, user, slug).await?;
+    let login = mine.then(|| user.login.clone());
     let (id, slug) = (project.id, project.repo.slug());
-    let before = wanted.page_token.map(|token| token.parse().map(PipelineNumber).map_err(|_| bad_token())).transpose()?;
+    let before = wanted
+        .page_token
+        .map(|token| token.parse().map(PipelineNumber).map_err(|_| bad_token()))
+        .transpose()?;
     let rows = state
         .store
         .read(move |reader| {
-            let actor = user.as_ref().map(|user| user.login.as_str());
-            let filter = PipelineFilter { branch: wanted.branch.as_deref(), actor };
+            let filter =
+                PipelineFilter { branch: wanted.branch.as_deref(), actor: login.as_deref() };
             reader.pipeline_list(id, filter, before, PAGE)
         })
         .await?;
@@ -101,20 +132,32 @@ async fn page_of(state: &State, slug: Slug, wanted: Wanted, user: Option<User>) 
     Ok(Json(shapes::page(rows.iter().map(|row| shapes::pipeline(row, &slug)).collect(), next)))
 }
 
-async fn list_all(Viewer(user): Viewer, state: State, Query(wanted): Query<Wanted>) -> Result<Json<Value>, Failure> {
-    let before = wanted.page_token.map(|token| token.parse().map_err(|_| bad_token())).transpose()?;
+async fn list_all(
+    Viewer(user): Viewer,
+    state: State,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<Value>, Failure> {
+    let before =
+        wanted.page_token.map(|token| token.parse().map_err(|_| bad_token())).transpose()?;
+    let login = wanted.mine.then(|| user.login.clone());
     let (rows, slugs) = state
         .store
         .read(move |reader| {
-            let actor = wanted.mine.then_some(user.login.as_str());
-            let rows = reader.pipeline_list_all(PipelineFilter { branch: None, actor }, before, PAGE)?;
-            let slug = |row: &Pipeline| reader.project_get(row.project).map(|found| found.map(|p| p.repo.slug()));
+            let rows = reader.pipeline_list_all(
+                PipelineFilter { branch: None, actor: login.as_deref() },
+                before,
+                PAGE,
+            )?;
+            let slug = |row: &Pipeline| {
+                reader.project_get(row.project).map(|found| found.map(|p| p.repo.slug()))
+            };
             let slugs: Vec<_> = rows.iter().map(slug).collect::<Result<_, store::Error>>()?;
             Ok::<_, store::Error>((rows, slugs))
         })
         .await?;
     let next = full(&rows).map(|last| last.id.to_string());
-    let items = rows.iter().zip(slugs).map(|(row, slug)| shapes::pipeline(row, &slug.unwrap_or_default()));
+    let within = rows.iter().zip(slugs).filter(|(row, _)| user.reach(row.project).is_ok());
+    let items = within.map(|(row, slug)| shapes::pipeline(row, &slug.unwrap_or_default()));
     Ok(Json(shapes::page(items.collect(), next)))
 }
 
@@ -124,11 +167,17 @@ fn full(rows: &[Pipeline]) -> Option<&Pipeline> {
 }
 
 fn bad_token() -> Failure {
-    Failure::Invalid("the page-token is not one of ours: take next_page_token of the page before".into())
+    Failure::Invalid(
+        "the page-token is not one of ours: take next_page_token of the page before".into(),
+    )
 }
 
-async fn config(_: Viewer, state: State, Path(text): Path<String>) -> Result<Json<Value>, Failure> {
-    let id: PipelineId = id(&text, "Pipeline")?;
+async fn config(
+    Viewer(user): Viewer,
+    state: State,
+    Path(text): Path<String>,
+) -> Result<Json<Value>, Failure> {
+    let id = find(&state, &user, &text).await?.0.id;
     let found = state.store.read(move |reader| reader.pipeline_config(id)).await?;
     let texts = found.ok_or_else(|| Failure::missing("Pipeline"))?;
     Ok(Json(json!({
@@ -139,11 +188,18 @@ async fn config(_: Viewer, state: State, Path(text): Path<String>) -> Result<Jso
     })))
 }
 
-async fn workflows(_: Viewer, state: State, Path(text): Path<String>) -> Result<Json<Value>, Failure> {
-    let (pipeline, project) = find(&state, &text).await?;
+async fn workflows(
+    Viewer(user): Viewer,
+    state: State,
+    Path(text): Path<String>,
+) -> Result<Json<Value>, Failure> {
+    let (pipeline, project) = find(&state, &user, &text).await?;
     let (id, slug) = (pipeline.id, project.repo.slug());
     let rows = state.store.read(move |reader| reader.workflow_list(id)).await?;
-    Ok(Json(shapes::page(rows.iter().map(|row| shapes::workflow(row, &pipeline, &slug)).collect(), None)))
+    Ok(Json(shapes::page(
+        rows.iter().map(|row| shapes::workflow(row, &pipeline, &slug)).collect(),
+        None,
+    )))
 }
 
 /// Body of a trigger.
@@ -161,9 +217,11 @@ async fn trigger(
     Path(slug): Path<Slug>,
     Json(request): Json<Request>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let project = project(&state, slug).await?;
+    let project = project(&state, &user, slug).await?;
     let place = match (request.branch, request.tag) {
-        (Some(_), Some(_)) => return Err(Failure::Invalid("name a branch or a tag, not both".into())),
+        (Some(_), Some(_)) => {
+            return Err(Failure::Invalid("name a branch or a tag, not both".into()));
+        }
         (Some(branch), None) => Place::Branch(branch),
         (None, Some(tag)) => Place::Tag(tag),
         (None, None) => Place::DefaultBranch,

@@ -22,8 +22,12 @@ pub(super) fn routes() -> Routes {
         .delete("/api/v2/project/{vcs}/{org}/{repo}/envvar/{name}", remove)
 }
 
-async fn show(_: Viewer, state: State, Path(slug): Path<Slug>) -> Result<Json<Value>, Failure> {
-    let project = project(&state, slug).await?;
+async fn show(
+    Viewer(user): Viewer,
+    state: State,
+    Path(slug): Path<Slug>,
+) -> Result<Json<Value>, Failure> {
+    let project = project(&state, &user, slug).await?;
     let url = format!("{}/git/{}.git", state.config.base_url, project.repo);
     Ok(Json(json!({
         "slug": project.repo.slug(),
@@ -44,8 +48,12 @@ fn shape(variable: &VariableInfo) -> Value {
     json!({ "name": variable.name, "value": variable.masked, "created-at": variable.created_at })
 }
 
-async fn list(_: Member, state: State, Path(slug): Path<Slug>) -> Result<Json<Value>, Failure> {
-    let id = project(&state, slug).await?.id;
+async fn list(
+    Member(user): Member,
+    state: State,
+    Path(slug): Path<Slug>,
+) -> Result<Json<Value>, Failure> {
+    let id = project(&state, &user, slug).await?.id;
     let all = state.store.read(move |reader| reader.project_variable_list(id)).await?;
     Ok(Json(shapes::page(all.iter().map(shape).collect(), None)))
 }
@@ -63,9 +71,13 @@ async fn set(
     Path(slug): Path<Slug>,
     Json(new): Json<NewVariable>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let project = project(&state, slug).await?;
+    let project = project(&state, &user, slug).await?;
     check_name(&new.name)?;
-    let (id, now, deed) = (project.id, state.now(), audit(&user, "project.variable.set", &format!("{} {}", project.repo, new.name)));
+    let (id, now, deed) = (
+        project.id,
+        state.now(),
+        audit(&user, "project.variable.set", &format!("{} {}", project.repo, new.name)),
+    );
     let name = new.name.clone();
     let listed = state
         .store
@@ -80,11 +92,11 @@ async fn set(
 }
 
 async fn get(
-    _: Member,
+    Member(user): Member,
     state: State,
     Path((vcs, org, repo, name)): Path<(String, String, String, String)>,
 ) -> Result<Json<Value>, Failure> {
-    let id = project(&state, (vcs, org, repo)).await?.id;
+    let id = project(&state, &user, (vcs, org, repo)).await?.id;
     let all = state.store.read(move |reader| reader.project_variable_list(id)).await?;
     let found = all.iter().find(|variable| variable.name == name);
     found.map(shape).map(Json).ok_or_else(|| Failure::missing("Environment variable"))
@@ -95,8 +107,12 @@ async fn remove(
     state: State,
     Path((vcs, org, repo, name)): Path<(String, String, String, String)>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let project = project(&state, (vcs, org, repo)).await?;
-    let (id, now, deed) = (project.id, state.now(), audit(&user, "project.variable.remove", &format!("{} {name}", project.repo)));
+    let project = project(&state, &user, (vcs, org, repo)).await?;
+    let (id, now, deed) = (
+        project.id,
+        state.now(),
+        audit(&user, "project.variable.remove", &format!("{} {name}", project.repo)),
+    );
     let removed = state
         .store
         .write(move |txn| {
@@ -104,7 +120,11 @@ async fn remove(
             txn.project_variable_remove(id, &name)
         })
         .await?;
-    if removed { Ok(message(StatusCode::OK, "Environment variable deleted.")) } else { Err(Failure::missing("Environment variable")) }
+    if removed {
+        Ok(message(StatusCode::OK, "Environment variable deleted."))
+    } else {
+        Err(Failure::missing("Environment variable"))
+    }
 }
 
 /// A variable's name must be one that a shell can hold (POSIX, XBD 8.1).
@@ -114,14 +134,16 @@ pub(super) fn check_name(name: &str) -> Result<(), Failure> {
     if start && rest && name.len() <= 300 {
         return Ok(());
     }
-    Err(Failure::Invalid(format!("`{name}` is not a variable name: expected letters, digits and `_`, not starting with a digit")))
+    Err(Failure::Invalid(format!(
+        "`{name}` is not a variable name: expected letters, digits and `_`, not starting with a digit"
+    )))
 }
 
 /// The record of a change made through the API.
 pub(super) fn audit(user: &User, action: &str, subject: &str) -> NewAudit {
     NewAudit {
         actor: user.login.clone(),
-        address: None,
+        address: Some(user.address.clone()),
         action: action.to_owned(),
         subject: subject.to_owned(),
         detail: None,

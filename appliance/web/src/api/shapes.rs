@@ -77,8 +77,11 @@ pub(super) fn workflow(row: &Workflow, of: &Pipeline, slug: &str) -> Value {
 /// One job of a workflow.
 pub(super) fn workflow_job(row: &Job, slug: &str) -> Value {
     let dependencies: Vec<JobId> = row.requires.iter().map(|requires| requires.on).collect();
-    let requires: Map<String, Value> =
-        row.requires.iter().map(|requires| (requires.on.to_string(), json!(requires.any_of))).collect();
+    let requires: Map<String, Value> = row
+        .requires
+        .iter()
+        .map(|requires| (requires.on.to_string(), json!(requires.any_of)))
+        .collect();
     let mut object = json!({
         "dependencies": dependencies,
         "requires": requires,
@@ -119,8 +122,11 @@ pub(super) fn job(row: &Job, around: &Around<'_>) -> Value {
         .iter()
         .map(|task| json!({ "index": task.node, "status": task.outcome.map_or("running", |o| o.as_str()) }))
         .collect();
-    let messages: Vec<Value> =
-        row.message.iter().map(|text| json!({ "type": "error", "message": text, "reason": "" })).collect();
+    let messages: Vec<Value> = row
+        .message
+        .iter()
+        .map(|text| json!({ "type": "error", "message": text, "reason": "" }))
+        .collect();
     let contexts: Vec<Value> = row.contexts.iter().map(|name| json!({ "name": name })).collect();
     json!({
         "web_url": format!("{}/jobs/{}", around.base_url, row.id),

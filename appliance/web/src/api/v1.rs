@@ -18,8 +18,12 @@ pub(super) fn routes() -> Routes {
     Routes::new().get("/api/v1.1/project/{vcs}/{org}/{repo}/{number}", get)
 }
 
-async fn get(_: Viewer, state: State, Path(path): Path<Numbered>) -> Result<Json<Value>, Failure> {
-    let (job, project) = find(&state, path).await?;
+async fn get(
+    Viewer(user): Viewer,
+    state: State,
+    Path(path): Path<Numbered>,
+) -> Result<Json<Value>, Failure> {
+    let (job, project) = find(&state, &user, path).await?;
     let source = job.source();
     let tasks = state
         .store
@@ -55,14 +59,17 @@ fn steps(tasks: &[(Task, Vec<Step>)], base_url: &str) -> Vec<Value> {
     (0..=last)
         .filter_map(|number| {
             let name = at(number).next()?.1.name.clone();
-            let actions: Vec<Value> = at(number).map(|(task, step)| action(task, step, base_url)).collect();
+            let actions: Vec<Value> =
+                at(number).map(|(task, step)| action(task, step, base_url)).collect();
             Some(json!({ "name": name, "actions": actions }))
         })
         .collect()
 }
 
 fn action(task: &Task, step: &Step, base_url: &str) -> Value {
-    let millis = step.stopped_at.map(|end| u64::try_from(end.since(step.started_at).as_millis()).unwrap_or(0));
+    let millis = step
+        .stopped_at
+        .map(|end| u64::try_from(end.since(step.started_at).as_millis()).unwrap_or(0));
     json!({
         "index": task.node,
         "step": step.step,

@@ -3,16 +3,19 @@
 use super::{accepted, id, pipelines::with_project, shapes};
 use crate::{
     State,
-    access::{Member, Routes, Viewer},
+    access::{Member, Routes, User, Viewer},
     error::Failure,
 };
 use axum::{Json, extract::Path};
 use base::ids::{JobId, WorkflowId};
-use engine::Rerun;
+use engine::RerunWanted;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::{projects::Project, runs::{Pipeline, Workflow}};
+use store::{
+    projects::Project,
+    runs::{Pipeline, Workflow},
+};
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -23,7 +26,11 @@ pub(super) fn routes() -> Routes {
         .post("/api/v2/workflow/{id}/approve/{request}", approve)
 }
 
-async fn find(state: &State, text: &str) -> Result<(Workflow, Pipeline, Project), Failure> {
+async fn find(
+    state: &State,
+    user: &User,
+    text: &str,
+) -> Result<(Workflow, Pipeline, Project), Failure> {
     let id: WorkflowId = id(text, "Workflow")?;
     let found = state
         .store
@@ -33,23 +40,37 @@ async fn find(state: &State, text: &str) -> Result<(Workflow, Pipeline, Project)
             Ok::<_, store::Error>(around.map(|(pipeline, project)| (workflow, pipeline, project)))
         })
         .await?;
-    found.ok_or_else(|| Failure::missing("Workflow"))
+    let found = found.ok_or_else(|| Failure::missing("Workflow"))?;
+    user.reach(found.2.id)?;
+    Ok(found)
 }
 
-async fn get(_: Viewer, state: State, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
-    let (workflow, pipeline, project) = find(&state, &id).await?;
+async fn get(
+    Viewer(user): Viewer,
+    state: State,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Failure> {
+    let (workflow, pipeline, project) = find(&state, &user, &id).await?;
     Ok(Json(shapes::workflow(&workflow, &pipeline, &project.repo.slug())))
 }
 
-async fn jobs(_: Viewer, state: State, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
-    let (workflow, _, project) = find(&state, &id).await?;
+async fn jobs(
+    Viewer(user): Viewer,
+    state: State,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Failure> {
+    let (workflow, _, project) = find(&state, &user, &id).await?;
     let rows = state.store.read(move |reader| reader.job_list(workflow.id)).await?;
     let slug = project.repo.slug();
     Ok(Json(shapes::page(rows.iter().map(|row| shapes::workflow_job(row, &slug)).collect(), None)))
 }
 
-async fn cancel(Member(user): Member, state: State, Path(id): Path<String>) -> Result<(StatusCode, Json<Value>), Failure> {
-    let (workflow, ..) = find(&state, &id).await?;
+async fn cancel(
+    Member(user): Member,
+    state: State,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    let (workflow, ..) = find(&state, &user, &id).await?;
     state.engine.cancel_workflow(workflow.id, &user.login).await?;
     Ok(accepted())
 }
@@ -70,11 +91,13 @@ async fn rerun(
     Path(id): Path<String>,
     body: Option<Json<Request>>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let (workflow, ..) = find(&state, &id).await?;
+    let (workflow, ..) = find(&state, &user, &id).await?;
     let request = body.map(|Json(request)| request).unwrap_or_default();
     let what = match request {
         Request { enable_ssh: true, .. } => {
-            return Err(Failure::Invalid("a rerun with SSH is not available here: leave enable_ssh out".into()));
+            return Err(Failure::Invalid(
+                "a rerun with SSH is not available here: leave enable_ssh out".into(),
+            ));
         }
         Request { from_failed: true, ref jobs, .. } if !jobs.is_empty() => {
             return Err(Failure::Invalid("name jobs or from_failed, not both".into()));
@@ -82,9 +105,9 @@ async fn rerun(
         Request { sparse_tree: true, ref jobs, .. } if jobs.is_empty() => {
             return Err(Failure::Invalid("sparse_tree needs jobs".into()));
         }
-        Request { from_failed: true, .. } => Rerun::FromFailed,
-        Request { jobs, .. } if jobs.is_empty() => Rerun::FromStart,
-        Request { jobs, .. } => Rerun::Jobs(jobs),
+        Request { from_failed: true, .. } => RerunWanted::FromFailed,
+        Request { jobs, .. } if jobs.is_empty() => RerunWanted::FromStart,
+        Request { jobs, .. } => RerunWanted::Jobs(jobs),
     };
     let new = state.engine.rerun(workflow.id, what, &user.login).await?;
     Ok((StatusCode::ACCEPTED, Json(json!({ "workflow_id": new }))))
@@ -95,7 +118,7 @@ async fn approve(
     state: State,
     Path((id, request)): Path<(String, String)>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let (workflow, ..) = find(&state, &id).await?;
+    let (workflow, ..) = find(&state, &user, &id).await?;
     let job: JobId = super::id(&request, "Approval request")?;
     let of = state.store.read(move |reader| reader.job_get(job)).await?;
     if of.is_none_or(|job| job.workflow() != workflow.id) {
