@@ -12,6 +12,7 @@ mod api;
 pub mod error;
 mod events;
 pub mod pages;
+mod runner_api;
 mod shell;
 mod state;
 pub mod trigger;
@@ -31,5 +32,5 @@ pub fn table() -> Vec<access::Entry> {
 }
 
 fn routes() -> access::Routes {
-    pages::routes().merge(events::routes()).merge(api::routes())
+    pages::routes().merge(events::routes()).merge(api::routes()).merge(runner_api::routes())
 }
