@@ -10,6 +10,7 @@ mod stream;
 pub use stream::Body;
 
 use crate::{
+    checkout::Checkout,
     error::Error,
     failure::Failure,
     receive::{self, PushPolicy, PushWatcher, Wait, Watching},
@@ -18,7 +19,11 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use std::{io::Read, sync::Arc, time::Duration};
+use std::{
+    io::Read,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use stream::{BodyReader, ChannelWriter};
 use tokio::{runtime::Handle, sync::OwnedSemaphorePermit, task::JoinError};
 
@@ -125,6 +130,16 @@ where
         result?;
         crate::upkeep::after_push(&repository);
         Ok(())
+    })
+    .await
+}
+
+/// The working copy of a commit as a tar archive; see [`Checkout`].
+pub async fn checkout(repository: Repository, checkout: Checkout) -> Response<Body> {
+    answer(&repository.clone(), "application/x-tar", move |mut to| {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        repository.write_checkout(&checkout, now.as_secs(), &mut to)?;
+        Ok(to.finish()?)
     })
     .await
 }
@@ -251,7 +266,9 @@ fn log(name: &base::ids::RepoName, failure: &Failure) {
 fn refusal(ended: Result<Result<(), Failure>, JoinError>) -> Option<Response<Body>> {
     let status = match &ended {
         Ok(Ok(())) => return None,
-        Ok(Err(Failure::Repository(Error::NoRepository(_)))) => StatusCode::NOT_FOUND,
+        Ok(Err(Failure::Repository(Error::NoRepository(_) | Error::Unknown { .. }))) => {
+            StatusCode::NOT_FOUND
+        }
         Ok(Err(Failure::Repository(error))) if error.is_disk_full() => {
             StatusCode::INSUFFICIENT_STORAGE
         }

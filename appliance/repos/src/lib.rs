@@ -8,6 +8,7 @@
 //! On failure: an [`Error`] names the repository and the remedy; a client is told in its own
 //! protocol.
 
+mod checkout;
 mod commit;
 mod durable;
 mod error;
@@ -26,6 +27,7 @@ mod shelf;
 mod upkeep;
 mod upload;
 
+pub use checkout::Checkout;
 pub use commit::{Commit, skips_ci};
 pub use error::{Cause, Error};
 pub use first_push::{FirstPush, Message, first_push};

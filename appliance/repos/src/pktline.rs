@@ -148,8 +148,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn check(wire: &[u8], expected: Option<Packet>) {
-        assert_eq!(read(&mut &*wire).unwrap(), expected);
+    fn check(wire: &[u8], expected: impl Into<Option<Packet>>) {
+        assert_eq!(read(&mut &*wire).unwrap(), expected.into());
     }
 
     #[test]

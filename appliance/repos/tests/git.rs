@@ -2,7 +2,10 @@
 //!
 //! Each test has its own server, directory and repository, and removes all of them.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+
 mod git {
+    mod checkout;
     pub(crate) mod client;
     mod crash;
     mod fetch;

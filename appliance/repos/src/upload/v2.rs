@@ -82,7 +82,10 @@ pub(super) fn serve(
         "ls-refs" => {
             let mut ask = LsRefs::default();
             if has_arguments {
-                arguments(from, |line| Ok(ask.read(line)))?;
+                arguments(from, |line| {
+                    ask.read(line);
+                    Ok(())
+                })?;
             }
             ask.answer(session, to)
         }
