@@ -11,6 +11,7 @@
 
 mod escape;
 mod line;
+pub(crate) mod palette;
 mod style;
 
 pub use style::Style;

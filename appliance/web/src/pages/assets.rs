@@ -5,6 +5,7 @@
 
 use crate::{
     access::{Public, Routes},
+    ansi::palette,
     error::Failure,
 };
 use axum::{
@@ -24,28 +25,21 @@ struct Asset {
     text: &'static str,
 }
 
-const ASSETS: [Asset; 4] = [
-    Asset {
-        name: "style.css",
-        kind: "text/css; charset=utf-8",
-        text: include_str!("../../assets/style.css"),
-    },
-    Asset {
-        name: "log.css",
-        kind: "text/css; charset=utf-8",
-        text: include_str!("../../assets/log.css"),
-    },
-    Asset {
-        name: "live.js",
-        kind: "text/javascript; charset=utf-8",
-        text: include_str!("../../assets/live.js"),
-    },
-    Asset {
-        name: "icons.svg",
-        kind: "image/svg+xml",
-        text: include_str!("../../assets/icons.svg"),
-    },
-];
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+static ASSETS: LazyLock<[Asset; 4]> = LazyLock::new(|| {
+    [
+        Asset { name: "style.css", kind: CSS, text: include_str!("../../assets/style.css") },
+        Asset { name: "ansi.css", kind: CSS, text: palette::css() },
+        Asset { name: "live.js", kind: SCRIPT, text: include_str!("../../assets/live.js") },
+        Asset {
+            name: "icons.svg",
+            kind: "image/svg+xml",
+            text: include_str!("../../assets/icons.svg"),
+        },
+    ]
+});
 
 /// One version for all: they change together.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -92,7 +86,7 @@ mod tests {
 
     #[test]
     fn nothing_is_loaded_from_elsewhere() {
-        for asset in &ASSETS {
+        for asset in ASSETS.iter() {
             let text = asset.text.replace("http://www.w3.org/2000/svg", "");
             assert!(!text.contains("http://") && !text.contains("https://"), "{}", asset.name);
         }

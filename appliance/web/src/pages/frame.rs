@@ -128,7 +128,7 @@ impl Live {
 pub(super) fn page(frame: &Frame<'_>, body: &Markup) -> Markup {
     let content = html! {
         body {
-            a.skip href="#main" { "Skip to content" }
+            a.skip-link href="#main" { "Skip to content" }
             (header(frame))
             (navigation(frame))
             main #main tabindex="-1" data-live=[frame.live.as_ref().map(Live::address)] { (body) }
@@ -209,6 +209,7 @@ fn document(title: &str, look: Option<Look>, theme: Theme, body: &Markup) -> Mar
                 title { @if let Some(look) = look { (look.sign()) " " } (title) " · appliance" }
                 link rel="icon" href=(favicon(look));
                 link rel="stylesheet" href=(assets::address("style.css"));
+                @if look.is_some() { link rel="stylesheet" href=(assets::address("ansi.css")); }
                 script type="module" src=(assets::address("live.js")) {}
             }
             (body)

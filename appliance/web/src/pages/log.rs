@@ -58,13 +58,14 @@ pub(super) async fn window(
 ) -> Result<Window, Failure> {
     let first = match line {
         Some(line) => line.saturating_sub(BEFORE),
-        None => {
-            // Asking for none tells how many there are.
-            let total = state.logs.read_lines(step.task, step.step, u64::MAX, 0).await?.total;
-            total.saturating_sub(WINDOW)
-        }
+        None => total(state, step.task, step.step).await?.saturating_sub(WINDOW),
     };
     read(state, step.task, step.step, first, WINDOW + BEFORE).await
+}
+
+/// How many line breaks there are so far; asking for no line tells.
+async fn total(state: &State, task: TaskId, step: u32) -> Result<u64, Failure> {
+    Ok(state.logs.read_lines(task, step, 0, 0).await?.total)
 }
 
 /// Lines `first` and following.
@@ -93,7 +94,8 @@ async fn reach(state: &State, user: &crate::access::User, task: TaskId) -> Resul
 
 #[derive(Debug, Deserialize)]
 struct Range {
-    first: u64,
+    /// From 0; the last `count` lines without it.
+    first: Option<u64>,
     count: u64,
 }
 
@@ -105,7 +107,15 @@ async fn lines(
     Query(range): Query<Range>,
 ) -> Result<Markup, Failure> {
     reach(&state, &user, task).await?;
-    let window = read(&state, task, step, range.first, range.count.min(LINES_MAX)).await?;
+    let count = range.count.min(LINES_MAX);
+    let window = match range.first {
+        Some(first) => read(&state, task, step, first, count).await?,
+        None => {
+            // One more than asked for: the line that has no end yet.
+            let first = total(&state, task, step).await?.saturating_sub(count);
+            read(&state, task, step, first, count + 1).await?
+        }
+    };
     Ok(items(step, &window))
 }
 

@@ -313,7 +313,7 @@ fn row_of(row: &Row, now: Timestamp) -> Markup {
     let pipeline = &row.pipeline;
     let (from, to) = row.took();
     html! {
-        li.run.(row.look.class()) {
+        li.row.(row.look.class()) {
             div.run-state { (row.look.badge(row.word)) }
             div.run-what {
                 a.run-title href=(links::pipeline(&row.repo, pipeline.number)) { (subject(pipeline)) }

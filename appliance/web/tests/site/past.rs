@@ -1,0 +1,387 @@
+//! Runs that are over, written through the store as the engine would have written them.
+
+use super::{Site, now, output, seconds};
+use base::{
+    ids::{Attempt, Fence, JobId, JobNumber, PipelineId, PipelineNumber, ProjectId, TaskId, WorkflowId},
+    plan::{DockerImage, Executor, JobSpec},
+    protocol::TestResult,
+    state::{JobState, PipelineState, StepState, TaskOutcome, WorkflowState},
+    time::Timestamp,
+    trigger::{TriggerKind, Vcs},
+};
+use indexmap::IndexMap;
+use store::runs::{
+    ConfigTexts, Job, JobType, Pipeline, PipelineError, Requires, Step, Task, Workflow, family,
+};
+use uuid::{Builder, Uuid};
+
+/// One job: name, what it requires, its end, when it began and how long it took.
+pub struct Spec {
+    pub name: &'static str,
+    pub requires: &'static [usize],
+    pub state: JobState,
+    pub begin: u64,
+    pub took: u64,
+    pub parallelism: u32,
+}
+
+/// A job that ended well.
+pub const fn good(name: &'static str, requires: &'static [usize], begin: u64, took: u64) -> Spec {
+    Spec { name, requires, state: JobState::Success, begin, took, parallelism: 1 }
+}
+
+/// The same with another end.
+pub const fn ended(spec: Spec, state: JobState) -> Spec {
+    Spec { state, ..spec }
+}
+
+/// One run.
+pub struct Run<'a> {
+    pub project: ProjectId,
+    pub number: u64,
+    pub first_job: u64,
+    pub ago: u64,
+    pub branch: &'a str,
+    pub subject: &'a str,
+    pub actor: &'a str,
+    pub workflow: &'a str,
+    pub state: WorkflowState,
+    pub jobs: Vec<Spec>,
+    pub errors: Vec<&'a str>,
+    pub config: &'a str,
+}
+
+/// Unique within the process, in the order of their times.
+fn id_at(at: Timestamp, salt: u64) -> Uuid {
+    let mut random = [0x5a; 10];
+    random[2..].copy_from_slice(&salt.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+    Builder::from_unix_timestamp_millis(u64::try_from(at.0 / 1000).unwrap(), &random).into_uuid()
+}
+
+fn revision(number: u64) -> String {
+    format!("{:016x}{:016x}{:08x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15), number ^ 0xfeed_beef_cafe, number)
+}
+
+fn pipeline(run: &Run<'_>, at: Timestamp, workflow: Option<WorkflowId>) -> Pipeline {
+    Pipeline {
+        id: PipelineId(id_at(at, run.number)),
+        project: run.project,
+        number: PipelineNumber(run.number),
+        state: if run.errors.is_empty() { PipelineState::Created } else { PipelineState::Errored },
+        kind: TriggerKind::Webhook,
+        actor: run.actor.into(),
+        received_at: at,
+        created_at: at,
+        updated_at: at,
+        vcs: Vcs {
+            repository_url: "https://ci.substation-7:8443/git/acme/relay-firmware".into(),
+            revision: revision(run.number),
+            branch: Some(run.branch.into()),
+            tag: None,
+            default_branch: "main".into(),
+            base_revision: None,
+            subject: run.subject.into(),
+            body: String::new(),
+            author: run.actor.into(),
+        },
+        parameters: IndexMap::new(),
+        errors: run
+            .errors
+            .iter()
+            .map(|message| PipelineError { kind: "config".into(), message: (*message).into() })
+            .collect(),
+        workflows: workflow.into_iter().collect(),
+    }
+}
+
+fn is_over(state: JobState) -> bool {
+    state.is_terminal()
+}
+
+fn job(run: &Run<'_>, at: Timestamp, workflow: WorkflowId, index: usize) -> Job {
+    let spec = &run.jobs[index];
+    let began = at.plus(seconds(spec.begin));
+    let has_run = !matches!(spec.state, JobState::Blocked | JobState::Queued | JobState::OnHold | JobState::NotRun);
+    let kind = if spec.name.starts_with("hold") { JobType::Approval } else { JobType::Build };
+    let place = |index: usize| family::job(workflow, u16::try_from(index + 1).unwrap());
+    Job {
+        id: place(index),
+        project: run.project,
+        number: (kind == JobType::Build).then_some(JobNumber(run.first_job + index as u64)),
+        name: spec.name.into(),
+        kind,
+        state: spec.state,
+        parallelism: spec.parallelism,
+        requires: spec
+            .requires
+            .iter()
+            .map(|on| Requires { on: place(*on), any_of: vec![JobState::Success] })
+            .collect(),
+        contexts: vec![],
+        serial_group: None,
+        created_at: at,
+        queued_at: (spec.state != JobState::Blocked).then(|| at.plus(seconds(spec.begin.saturating_sub(4)))),
+        started_at: has_run.then_some(began),
+        stopped_at: is_over(spec.state).then(|| began.plus(seconds(spec.took))),
+        origin: None,
+        decided_by: (kind == JobType::Approval && is_over(spec.state)).then(|| "mira".into()),
+        message: None,
+    }
+}
+
+fn job_spec() -> JobSpec {
+    let image = DockerImage {
+        image: "cimg/rust:1.95".into(),
+        name: None,
+        entrypoint: None,
+        command: None,
+        user: None,
+        environment: IndexMap::new(),
+    };
+    JobSpec {
+        executor: Executor::Docker { images: vec![image] },
+        resource_class: Some("medium".into()),
+        parallelism: 1,
+        environment: IndexMap::new(),
+        working_directory: "~/project".into(),
+        shell: None,
+        steps: vec![],
+        cache_retention_days: None,
+    }
+}
+
+impl Site {
+    /// Writes a run; returns its jobs.
+    pub async fn past(&self, run: Run<'_>) -> Vec<JobId> {
+        let at = Timestamp(now().0 - i64::try_from(run.ago).unwrap() * 1_000_000);
+        let id = family::workflow(id_at(at, run.number + 7));
+        let workflow = (!run.jobs.is_empty()).then_some(id);
+        let pipeline = pipeline(&run, at, workflow);
+        let jobs: Vec<Job> = (0..run.jobs.len()).map(|index| job(&run, at, id, index)).collect();
+        let stopped_at = jobs.iter().map(|job| job.stopped_at).max().flatten();
+        let row = Workflow {
+            id,
+            pipeline: pipeline.id,
+            project: run.project,
+            name: run.workflow.into(),
+            state: run.state,
+            created_at: at,
+            stopped_at: stopped_at.filter(|_| run.state.is_terminal()),
+            started_by: run.actor.into(),
+            canceled_by: None,
+            workspace: id,
+            rerun_of: None,
+            reruns: 0,
+            auto_rerun: 0,
+            max_auto_reruns: 0,
+        };
+        let texts = ConfigTexts { source: Some(run.config.into()), compiled: None };
+        let ids = jobs.iter().map(|job| job.id).collect();
+        self.store
+            .write(move |txn| {
+                txn.pipeline_insert(&pipeline, &texts)?;
+                if workflow.is_some() {
+                    txn.workflow_insert(&row)?;
+                }
+                jobs.iter().try_for_each(|job| txn.job_insert(job, Some(&job_spec())))
+            })
+            .await
+            .unwrap();
+        ids
+    }
+
+    /// Gives a job a task with these steps: name, seconds, state, output.
+    pub async fn steps(&self, id: JobId, steps: &[(&str, u64, StepState, &str)]) -> TaskId {
+        let task = family::task(id, 1);
+        let job = self.store.read(move |reader| reader.job_get(id)).await.unwrap().unwrap();
+        let mut at = job.started_at.unwrap();
+        let mut rows = Vec::new();
+        for (index, (name, took, state, text)) in steps.iter().enumerate() {
+            let over = *state != StepState::Running;
+            let step = u32::try_from(index).unwrap();
+            self.logs.append(task, step, 0, text.as_bytes()).await.unwrap();
+            rows.push(Step {
+                task,
+                step,
+                name: (*name).into(),
+                background: false,
+                state: *state,
+                exit_code: match state {
+                    StepState::Failed => Some(100),
+                    StepState::Running => None,
+                    _ => Some(0),
+                },
+                started_at: at,
+                stopped_at: over.then(|| at.plus(seconds(*took))),
+                output_bytes: if over { text.len() as u64 } else { 0 },
+            });
+            at = at.plus(seconds(*took));
+        }
+        let failed = job.state == JobState::Failed;
+        let row = Task {
+            id: task,
+            node: 0,
+            attempt: Attempt(1),
+            runner: None,
+            fence: Fence(1),
+            next_report: 0,
+            leased_at: job.started_at.unwrap(),
+            started_at: job.started_at,
+            stopped_at: job.stopped_at,
+            outcome: job.stopped_at.map(|_| if failed { TaskOutcome::Failed } else { TaskOutcome::Success }),
+            message: None,
+            peak_memory: Some(1_243_611_136),
+        };
+        let mut tails = Vec::new();
+        for step in &rows {
+            if step.stopped_at.is_some() {
+                tails.push(self.logs.finish(task, step.step, step.output_bytes).await.unwrap());
+            }
+        }
+        let ended: Vec<u32> = rows.iter().filter(|s| s.stopped_at.is_some()).map(|s| s.step).collect();
+        self.store
+            .write(move |txn| {
+                txn.task_save(&row)?;
+                rows.iter().try_for_each(|step| txn.step_save(step))?;
+                tails.iter().try_for_each(|tail| tail.save(txn))
+            })
+            .await
+            .unwrap();
+        for step in ended {
+            self.logs.settle(task, step).await;
+        }
+        task
+    }
+
+    /// Keeps an artifact.
+    pub async fn artifact(&self, task: TaskId, path: &str, bytes: Vec<u8>) {
+        let key = format!("{task}/{path}");
+        let size = bytes.len() as u64;
+        self.objects.put("artifacts", &key, bytes).await.unwrap();
+        let path = path.to_owned();
+        self.store.write(move |txn| txn.artifact_save(task, &path, &key, size)).await.unwrap();
+    }
+
+    /// Keeps test results: name, class, result, milliseconds, message.
+    pub async fn results(&self, task: TaskId, results: &[(&str, &str, &str, u64, &str)]) {
+        let tests: Vec<TestResult> = results
+            .iter()
+            .map(|(name, classname, result, run_time_ms, message)| TestResult {
+                classname: (*classname).into(),
+                name: (*name).into(),
+                file: Some("modbus/src/frame.rs".into()),
+                result: (*result).into(),
+                message: (*message).into(),
+                run_time_ms: *run_time_ms,
+                source: "target/nextest/ci/junit.xml".into(),
+            })
+            .collect();
+        self.store.write(move |txn| txn.tests_save(task, 0, &tests)).await.unwrap();
+    }
+}
+
+/// A configuration whose twelfth line is wrong.
+pub const WRONG_CONFIG: &str = "version: 2.1
+jobs:
+  build:
+    docker:
+      - image: cimg/rust:1.95
+    steps:
+      - checkout
+      - run: cargo build --release
+workflows:
+  release:
+    jobs:
+      - biuld:
+          filters:
+            tags:
+              only: /^v.*/
+";
+
+/// What a typical site looks like: two projects and some days of work.
+pub async fn populate(site: &Site) -> (TaskId, ProjectId) {
+    use JobState::{Blocked, Canceled, Failed, NotRun, OnHold, Queued, Running, Success};
+    let firmware = site.project("acme/relay-firmware").await;
+    let console = site.project("acme/operator-console").await;
+    let run = |project, number, first_job, ago, branch, subject, actor, workflow, state, jobs| Run {
+        project, number, first_job, ago, branch, subject, actor, workflow, state, jobs,
+        errors: vec![], config: "version: 2.1\n",
+    };
+    let firmware_jobs = |unit, arm, later: JobState, deploy| {
+        vec![
+            good("lint", &[], 3, 31),
+            Spec { parallelism: 3, ..ended(good("unit-tests", &[], 4, 74), unit) },
+            ended(good("build-arm64", &[0], 38, 96), arm),
+            ended(good("build-x86_64", &[0], 39, 71), arm),
+            ended(good("integration", &[1, 2, 3], 138, 122), later),
+            ended(good("docs", &[0], 40, 18), Success),
+            ended(good("hold-for-approval", &[4, 5], 262, 40), deploy),
+            ended(good("flash-testbench", &[6], 304, 66), if deploy == Success { Success } else if deploy == NotRun { NotRun } else { Blocked }),
+        ]
+    };
+    let subjects = [
+        ("main", "Bump the GOOSE retransmission bound to 2 s", "jonas"),
+        ("main", "Merge branch 'breaker-failure-50bf'", "mira"),
+        ("feature/breaker-failure-50bf", "Trip the upstream breaker when ours fails to open", "mira"),
+        ("main", "Read calibration constants from the sealed page", "anneke"),
+        ("fix/dst-clock", "Keep the sequence-of-events clock in UTC over daylight saving", "jonas"),
+        ("main", "Update the toolchain to 1.95", "renovate"),
+    ];
+    for (index, (branch, subject, actor)) in subjects.into_iter().enumerate() {
+        let number = 112 + index as u64;
+        let ago = 9 * 3600 * (6 - index as u64) + 7000;
+        let (state, jobs) = match index {
+            2 => (WorkflowState::Canceled, firmware_jobs(Success, Canceled, NotRun, NotRun)),
+            4 => (WorkflowState::Failed, firmware_jobs(Success, Success, Failed, NotRun)),
+            _ => (WorkflowState::Success, firmware_jobs(Success, Success, Success, Success)),
+        };
+        site.past(run(firmware, number, 100 + 8 * index as u64, ago, branch, subject, actor, "build-test-deploy", state, jobs)).await;
+    }
+    let console_jobs = |end| vec![good("npm-ci", &[], 2, 22), good("eslint", &[0], 25, 12), ended(good("playwright", &[0], 26, 88), end), ended(good("bundle", &[1, 2], 116, 19), if end == Success { Success } else { NotRun })];
+    site.past(run(console, 41, 60, 9000, "main", "Show feeder load as a sparkline", "anneke", "verify", WorkflowState::Success, console_jobs(Success))).await;
+    site.past(run(console, 42, 64, 5400, "alarm-list", "Sort alarms by priority, then by time", "jonas", "verify", WorkflowState::Failed, console_jobs(Failed))).await;
+    site.past(Run {
+        errors: vec![
+            ".circleci/config.yml:12:9: Cannot find a definition for job named biuld (did you mean `build`?)",
+            ".circleci/config.yml:11:5: the workflow `release` runs no job that is defined",
+        ],
+        config: WRONG_CONFIG,
+        ..run(console, 43, 70, 4100, "release-job", "Release on version tags", "anneke", "release", WorkflowState::Error, vec![])
+    }).await;
+    let hold = firmware_jobs(Success, Success, Success, OnHold);
+    site.past(run(firmware, 118, 200, 2500, "main", "Merge branch 'modbus-tcp-keepalive'", "mira", "build-test-deploy", WorkflowState::OnHold, hold)).await;
+    let failed = firmware_jobs(Failed, Success, NotRun, NotRun);
+    let jobs = site.past(run(firmware, 119, 220, 1300, "fix/short-crc", "Reject Modbus frames that are shorter than their CRC", "jonas", "build-test-deploy", WorkflowState::Failed, failed)).await;
+    let task = site.steps(jobs[1], &[
+        ("Spin up environment", 1, StepState::Success, output::SPIN_UP),
+        ("Checkout code", 2, StepState::Success, output::CHECKOUT),
+        ("Restoring cache", 3, StepState::Success, output::CACHE),
+        ("cargo nextest run --profile ci --workspace --locked", 64, StepState::Failed, output::TESTS_FAIL),
+        ("Saving cache", 0, StepState::Skipped, ""),
+        ("Uploading test results", 1, StepState::Success, "Read 9 files, 214 tests\n"),
+        ("Uploading artifacts", 2, StepState::Success, "Stored 6 files, 1.9 MiB\n"),
+    ]).await;
+    for (path, size) in [("coverage/index.html", 48_231), ("coverage/style.css", 4_120), ("coverage/core/breaker.rs.html", 91_034), ("junit/core.xml", 18_230), ("junit/modbus.xml", 7_421), ("relay-core-2.4.0.crate", 1_803_211)] {
+        site.artifact(task, path, vec![b'x'; size]).await;
+    }
+    site.results(task, &[
+        ("rejects_short_crc", "relay-modbus::frame", "failure", 182, "assertion `left == right` failed: a frame of 3 bytes has no CRC\n  left: Ok(Frame { unit: 17, function: ReadHolding, data: [] })\n right: Err(Truncated { wanted: 4, got: 3 })"),
+        ("opens_on_overcurrent", "relay-core::breaker", "success", 4, ""),
+        ("recloses_after_dead_time", "relay-core::breaker", "success", 6, ""),
+        ("inverse_time_matches_c37_112", "relay-core::curve", "success", 11, ""),
+        ("retransmits_with_backoff", "relay-iec61850::goose", "success", 22, ""),
+        ("survives_a_full_flash_page", "relay-core::journal", "success", 1840, ""),
+        ("hardware_watchdog_resets", "relay-core::watchdog", "skipped", 0, ""),
+    ]).await;
+    let mut live = firmware_jobs(Running, Running, Blocked, Blocked);
+    live[0] = good("lint", &[], 3, 31);
+    live[3] = ended(good("build-x86_64", &[0], 39, 0), Queued);
+    live[5] = ended(good("docs", &[0], 40, 0), Queued);
+    let jobs = site.past(run(firmware, 120, 240, 71, "fix/short-crc", "Test frames of every length from 0 to 256", "jonas", "build-test-deploy", WorkflowState::Running, live)).await;
+    let task = site.steps(jobs[1], &[
+        ("Spin up environment", 1, StepState::Success, output::SPIN_UP),
+        ("Checkout code", 2, StepState::Success, output::CHECKOUT),
+        ("cargo nextest run --profile ci --workspace --locked", 60, StepState::Running, "\x1b[1m\x1b[32m   Compiling\x1b[0m relay-core v2.4.0 (/root/project/core)\n"),
+    ]).await;
+    (task, firmware)
+}

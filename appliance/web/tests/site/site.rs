@@ -1,0 +1,108 @@
+//! A whole site behind the faces: real store, engine, logs and objects in a temporary folder.
+//!
+//! Why a past: pages are judged with runs that took minutes and ended days ago, and no test waits
+//! that long. [`past`] writes such runs through the store; everything else goes through the engine.
+
+#![allow(dead_code, reason = "each test and example uses its part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a fixture stops at the first surprise")]
+
+pub mod output;
+pub mod past;
+
+use base::{
+    ids::{ProjectId, RepoName, UserId},
+    secret::Secret,
+    time::Timestamp,
+};
+use engine::{Engine, Handle, logs::Logs};
+use objects::Objects;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use store::{
+    SiteKey, Store,
+    access::{NewToken, NewUser, Role, Scope, TokenKind},
+    live::MemoryLive,
+    projects::Settings,
+};
+use tempfile::TempDir;
+use web::access::{password, token};
+
+/// Now, as the faces see it.
+pub fn now() -> Timestamp {
+    Timestamp(0).plus(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap())
+}
+
+/// A running site.
+pub struct Site {
+    pub dir: TempDir,
+    pub store: Store,
+    pub engine: Handle,
+    pub logs: Logs,
+    pub objects: Objects,
+    pub router: axum::Router,
+}
+
+impl Site {
+    /// Opens a site that answers as `base_url`.
+    pub async fn open(base_url: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = store::Config::new(dir.path().join("store"));
+        let store = Store::open(&config, SiteKey::new([7; 32])).unwrap();
+        let objects = objects::Config::new(dir.path().join("objects"));
+        let objects = Objects::open(objects, store.clone()).await.unwrap();
+        let logs = Logs::new(store.clone(), objects.clone(), Arc::new(MemoryLive::default()));
+        let engine = Engine::start(engine::Config::for_cores(2, base_url), store.clone()).await.unwrap();
+        let repos = repos::Repos::open(dir.path().join("repos"), repos::Limits::default()).unwrap();
+        let state = web::State::new(web::Rooms {
+            config: web::Config::new(base_url),
+            store: store.clone(),
+            engine: engine.clone(),
+            logs: logs.clone(),
+            objects: objects.clone(),
+            repos,
+        });
+        Self { dir, store, engine, logs, objects, router: web::router(state) }
+    }
+
+    /// Makes an account.
+    pub async fn account(&self, login: &str, role: Role, word: &str, one_time: bool) -> UserId {
+        let new = NewUser {
+            login: login.into(),
+            name: String::new(),
+            role,
+            password: Some(password::hash(&Secret::new(word))),
+            one_time,
+        };
+        self.store.write(move |txn| txn.user_create(&new, now())).await.unwrap().id
+    }
+
+    /// Makes a token of an account.
+    pub async fn token(&self, user: UserId, kind: TokenKind, role: Role) -> String {
+        let (secret, hash) = token::new_token().unwrap();
+        let scope = Scope { kind, role, projects: None };
+        let new = NewToken { hash, user, label: "test".into(), scope, expires_at: None };
+        self.store.write(move |txn| txn.token_create(&new, now())).await.unwrap();
+        secret.expose().to_owned()
+    }
+
+    /// Makes a project.
+    pub async fn project(&self, name: &str) -> ProjectId {
+        let repo: RepoName = name.parse().unwrap();
+        let make = move |txn: &mut store::Txn<'_>| txn.project_ensure(&repo, &Settings::default(), now());
+        self.store.write(make).await.unwrap().0.id
+    }
+
+    /// The faces as a network caller reaches them.
+    pub fn faces(&self) -> axum::Router {
+        let peer = web::Peer::Network(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        self.router.clone().layer(axum::Extension(peer))
+    }
+}
+
+/// Seconds as a span.
+pub fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
