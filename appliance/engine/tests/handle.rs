@@ -1,0 +1,328 @@
+//! The engine as others hold it: from trigger to assignment to result, over a real store.
+
+use base::{
+    ids::{JobId, ProjectId, PushId, RunnerId},
+    protocol::{Assignment, Claim, Heartbeat, Held, Progress, Refusal, Register, Report, Verdict},
+    state::{JobState, PipelineState, TaskOutcome, WorkflowState},
+    time::Timestamp,
+    trigger::{ConfigText, Trigger, TriggerKind, Vcs},
+};
+use engine::{Config, Engine, Error, Handle, RerunWanted};
+use std::time::{Duration, Instant};
+use store::{
+    SiteKey, Store,
+    projects::{Push, Settings},
+};
+
+const ONE_JOB: &str = "version: 2.1
+jobs:
+  hello:
+    machine: true
+    steps:
+      - run: echo hello
+workflows:
+  main:
+    jobs: [hello]
+";
+
+const APPROVED: &str = "version: 2.1
+jobs:
+  build: &job
+    machine: true
+    steps: [{run: make}]
+  deploy: *job
+workflows:
+  main:
+    jobs:
+      - build
+      - hold: {type: approval, requires: [build]}
+      - deploy: {requires: [hold], context: site}
+";
+
+struct House {
+    dir: tempfile::TempDir,
+    store: Store,
+    engine: Handle,
+    project: ProjectId,
+}
+
+fn open(dir: &tempfile::TempDir) -> Store {
+    Store::open(&store::Config::new(dir.path().join("store")), SiteKey::new([7; 32])).unwrap()
+}
+
+fn now() -> Timestamp {
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap();
+    Timestamp(i64::try_from(since.as_micros()).unwrap())
+}
+
+impl House {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir);
+        let make = |txn: &mut store::Txn<'_>| {
+            let repo = "acme/relay".parse().unwrap();
+            Ok::<_, store::Error>(txn.project_ensure(&repo, &Settings::default(), now())?.0.id)
+        };
+        let project = store.write(make).await.unwrap();
+        let engine = start(&store).await;
+        Self { dir, store, engine, project }
+    }
+
+    /// The service stops without a word, and starts again.
+    async fn restart(self) -> Self {
+        self.engine.drain().await;
+        let Self { dir, store, project, .. } = self;
+        let reopen = move || {
+            store.close().unwrap();
+            let store = open(&dir);
+            (dir, store)
+        };
+        let (dir, store) = tokio::task::spawn_blocking(reopen).await.unwrap();
+        let engine = start(&store).await;
+        Self { dir, store, engine, project }
+    }
+
+    fn trigger(&self, config: &str) -> Trigger {
+        Trigger {
+            project: self.project,
+            kind: TriggerKind::Api,
+            actor: "ann".into(),
+            received_at: now(),
+            vcs: Vcs {
+                repository_url: "https://site/git/acme/relay".into(),
+                revision: "0".repeat(40),
+                branch: Some("main".into()),
+                tag: None,
+                default_branch: "main".into(),
+                base_revision: None,
+                subject: "Fix".into(),
+                body: String::new(),
+                author: "Ann".into(),
+            },
+            config: ConfigText::Found(config.into()),
+            parameters: indexmap::IndexMap::new(),
+            push: None,
+        }
+    }
+
+    async fn runner(&self) -> RunnerId {
+        let register = Register {
+            name: "local".into(),
+            hostname: "here".into(),
+            version: "1".into(),
+            slots: 2,
+            resource_classes: vec![],
+            serves_plain_classes: true,
+        };
+        self.engine.register(register).await.unwrap().runner
+    }
+
+    async fn claim(&self, runner: RunnerId) -> Vec<Assignment> {
+        let claim = Claim { runner, free_slots: 2, wait: Duration::from_secs(5) };
+        self.engine.claim(claim).await.unwrap().assignments
+    }
+
+    async fn end(&self, task: &Assignment, outcome: TaskOutcome) -> Result<Verdict, Error> {
+        let ended = Progress::Ended { outcome, message: None, peak_memory: None, at: now() };
+        let report = Report { task: task.task, fence: task.fence, first: 0, progress: vec![ended] };
+        self.engine.report(report).await
+    }
+
+    async fn workflow(&self) -> store::runs::Workflow {
+        let read = |reader: &store::Reader<'_>| {
+            let newest = reader.pipeline_list_all(Default::default(), None, 1)?.pop().unwrap();
+            Ok::<_, store::Error>(reader.workflow_list(newest.id)?.pop().unwrap())
+        };
+        self.store.read(read).await.unwrap()
+    }
+
+    async fn job(&self, name: &'static str) -> store::runs::Job {
+        let id = self.workflow().await.id;
+        let read = move |reader: &store::Reader<'_>| {
+            let jobs = reader.job_list(id)?;
+            Ok::<_, store::Error>(jobs.into_iter().find(|job| job.name == name).unwrap())
+        };
+        self.store.read(read).await.unwrap()
+    }
+}
+
+async fn start(store: &Store) -> Handle {
+    Engine::start(Config::for_cores(2, "https://site"), store.clone()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_trigger_reaches_a_waiting_runner_and_its_result_ends_the_workflow() {
+    let house = House::new().await;
+    let runner = house.runner().await;
+    let (claimed, made) =
+        tokio::join!(house.claim(runner), house.engine.trigger(house.trigger(ONE_JOB)));
+    assert_eq!(made.unwrap().state, PipelineState::Created);
+    let [task] = claimed.as_slice() else { panic!("one assignment, got {}", claimed.len()) };
+    assert_eq!((task.job_name.as_str(), task.job_number.0), ("hello", 1));
+    assert_eq!(task.spec.steps.len(), 1);
+    house.end(task, TaskOutcome::Success).await.unwrap();
+    assert_eq!(house.workflow().await.state, WorkflowState::Success);
+    house.end(task, TaskOutcome::Success).await.expect("a repeated report is taken");
+}
+
+#[tokio::test]
+async fn an_unusable_configuration_is_a_pipeline_that_says_where() {
+    let house = House::new().await;
+    let made =
+        house.engine.trigger(house.trigger(&ONE_JOB.replace("run:", "runn:"))).await.unwrap();
+    assert_eq!(made.state, PipelineState::Errored);
+    let found = house.store.read(move |reader| reader.pipeline_get(made.pipeline)).await.unwrap();
+    let message = &found.unwrap().errors[0].message;
+    assert!(message.contains(".circleci/config.yml:6:"), "{message}");
+}
+
+#[tokio::test]
+async fn a_push_told_twice_makes_one_pipeline() {
+    let house = House::new().await;
+    let push = PushId(house.project.0);
+    let (project, at) = (house.project, now());
+    let note = Push { id: push, project, at, actor: "ann".into(), refs: vec![] };
+    house.store.write(move |txn| txn.push_note(&note)).await.unwrap();
+    let trigger = Trigger { push: Some(push), ..house.trigger(ONE_JOB) };
+    let first = house.engine.trigger(trigger.clone()).await.unwrap();
+    let second = house.engine.trigger(trigger).await.unwrap();
+    assert_eq!((second.pipeline, second.is_repeat), (first.pipeline, true));
+}
+
+#[tokio::test]
+async fn one_bad_request_does_not_spoil_those_beside_it() {
+    let house = House::new().await;
+    let unknown = PushId(JobId(house.project.0).0);
+    let bad = Trigger { push: Some(unknown), ..house.trigger(ONE_JOB) };
+    let good = house.trigger(ONE_JOB);
+    let (bad, one, two) = tokio::join!(
+        house.engine.trigger(bad),
+        house.engine.trigger(good.clone()),
+        house.engine.trigger(good),
+    );
+    assert!(bad.is_err(), "the push was never noted");
+    assert_ne!(one.unwrap().number, two.unwrap().number);
+}
+
+#[tokio::test]
+async fn approval_context_and_rerun_work_as_written() {
+    let house = House::new().await;
+    let runner = house.runner().await;
+    house.engine.trigger(house.trigger(APPROVED)).await.unwrap();
+    let build = house.claim(runner).await.remove(0);
+    house.end(&build, TaskOutcome::Success).await.unwrap();
+    assert_eq!(house.workflow().await.state, WorkflowState::OnHold);
+    let hold = house.job("hold").await.id;
+    house.engine.approve(hold, "bob").await.unwrap();
+    assert!(matches!(house.engine.approve(hold, "bob").await, Err(Error::Conflict(_))));
+    let deploy = house.job("deploy").await;
+    assert_eq!(deploy.state, JobState::Unauthorized);
+    assert!(deploy.message.unwrap().contains("context `site` does not exist"));
+
+    let make = |txn: &mut store::Txn<'_>| {
+        let org = txn.org_by_name("acme")?.unwrap();
+        txn.context_create(org.id, "site", now())
+    };
+    house.store.write(make).await.unwrap();
+    let before = house.workflow().await;
+    assert_eq!(before.state, WorkflowState::Unauthorized);
+    house.engine.rerun(before.id, RerunWanted::FromFailed, "bob").await.unwrap();
+    let again = house.claim(runner).await.remove(0);
+    assert_eq!((again.job_name.as_str(), again.workspace), ("deploy", before.id));
+    house.end(&again, TaskOutcome::Success).await.unwrap();
+    assert_eq!(house.workflow().await.state, WorkflowState::Success);
+}
+
+#[tokio::test]
+async fn cancel_wakes_the_runner_and_its_heartbeat_says_so() {
+    let house = House::new().await;
+    let runner = house.runner().await;
+    house.engine.trigger(house.trigger(ONE_JOB)).await.unwrap();
+    let task = house.claim(runner).await.remove(0);
+    let id = house.workflow().await.id;
+    let began = Instant::now();
+    let (nothing, canceled) =
+        tokio::join!(house.claim(runner), house.engine.cancel_workflow(id, "bob"));
+    canceled.unwrap();
+    assert!(
+        nothing.is_empty() && began.elapsed() < Duration::from_secs(4),
+        "an early empty answer"
+    );
+    let held = vec![Held { task: task.task, fence: task.fence }];
+    let told = house.engine.heartbeat(Heartbeat { runner, held }).await.unwrap();
+    assert_eq!(told.verdicts, [(task.task, Verdict::Cancel)]);
+    house.end(&task, TaskOutcome::Canceled).await.unwrap();
+    assert_eq!(house.workflow().await.state, WorkflowState::Canceled);
+}
+
+#[tokio::test]
+async fn a_restart_loses_nothing_and_keeps_running_tasks_with_their_runner() {
+    let house = House::new().await;
+    let runner = house.runner().await;
+    house.engine.trigger(house.trigger(ONE_JOB)).await.unwrap();
+    let task = house.claim(runner).await.remove(0);
+    let waiting = house.engine.trigger(house.trigger(ONE_JOB)).await.unwrap();
+    let house = house.restart().await;
+    let held = vec![Held { task: task.task, fence: task.fence }];
+    let told = house.engine.heartbeat(Heartbeat { runner, held }).await.unwrap();
+    assert_eq!(told.verdicts, [(task.task, Verdict::Keep)]);
+    let next = house.claim(runner).await.remove(0);
+    assert_eq!(next.pipeline, waiting.pipeline);
+    house.end(&task, TaskOutcome::Success).await.unwrap();
+    house.end(&next, TaskOutcome::Success).await.unwrap();
+    assert_eq!(house.workflow().await.state, WorkflowState::Success);
+}
+
+#[tokio::test]
+async fn a_runner_that_comes_back_empty_handed_frees_its_tasks_at_once() {
+    let house = House::new().await;
+    let runner = house.runner().await;
+    house.engine.trigger(house.trigger(ONE_JOB)).await.unwrap();
+    let lost = house.claim(runner).await.remove(0);
+    assert_eq!(house.runner().await, runner, "the same name is the same runner");
+    house.engine.heartbeat(Heartbeat { runner, held: vec![] }).await.unwrap();
+    let again = house.claim(runner).await.remove(0);
+    assert_eq!((again.job, again.attempt.0), (lost.job, 2));
+    let late = house.end(&lost, TaskOutcome::Success).await;
+    assert!(matches!(late, Err(Error::Refused(Refusal::Fenced))), "{late:?}");
+}
+
+#[tokio::test]
+async fn a_claim_that_is_dropped_gives_its_work_back() {
+    let house = House::new().await;
+    let runner = house.runner().await;
+    for _ in 0..3 {
+        let claim = tokio::spawn({
+            let engine = house.engine.clone();
+            async move {
+                let wait = Duration::from_secs(5);
+                engine.claim(Claim { runner, free_slots: 2, wait }).await
+            }
+        });
+        tokio::task::yield_now().await;
+        claim.abort();
+    }
+    house.engine.trigger(house.trigger(ONE_JOB)).await.unwrap();
+    let task = house.claim(runner).await.remove(0);
+    assert_eq!(task.attempt.0, 1);
+}
+
+#[tokio::test]
+async fn an_unknown_runner_is_told_to_register() {
+    let house = House::new().await;
+    let runner = RunnerId(house.project.0);
+    let claim = Claim { runner, free_slots: 1, wait: Duration::from_secs(1) };
+    let refused = house.engine.claim(claim).await;
+    assert!(matches!(refused, Err(Error::Refused(Refusal::UnknownRunner))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn what_waits_says_why() {
+    let house = House::new().await;
+    house.engine.trigger(house.trigger(ONE_JOB)).await.unwrap();
+    let job = house.job("hello").await.id;
+    let held = house.engine.explain(job).await.unwrap().unwrap();
+    assert_eq!(held.to_string(), "held: no runner has registered");
+    let status = house.engine.status().await.unwrap();
+    assert_eq!((status.waiting, status.leased, status.slots), (1, 0, 3));
+}
