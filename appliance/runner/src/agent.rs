@@ -10,7 +10,6 @@ use std::{
     ffi::{OsStr, OsString},
     io::{self, Write},
     path::{Path, PathBuf},
-    process::ExitCode,
 };
 
 mod answers;
@@ -102,7 +101,7 @@ fn name_of(argv0: &OsStr) -> String {
 
 /// Runs the command that `args` name; the first is the program's own name.
 #[must_use]
-pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     let mut args = args.into_iter();
     let name = args.next().map(|argv0| name_of(&argv0)).unwrap_or_default();
     let args: Vec<String> = args.map(|arg| arg.to_string_lossy().into_owned()).collect();
@@ -112,12 +111,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             // With no standard error there is nobody left to tell.
             let _ = writeln!(io::stderr(), "{error}");
-            ExitCode::FAILURE
+            1
         }
     }
 }
 
-fn command(args: &[String]) -> Result<ExitCode, AgentError> {
+fn command(args: &[String]) -> Result<u8, AgentError> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["internal-run", script, shell @ ..] => return Err(launch::launch(script, shell)),
@@ -142,7 +141,7 @@ fn command(args: &[String]) -> Result<ExitCode, AgentError> {
             )));
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
 fn internal(json: &str) -> Result<(), AgentError> {

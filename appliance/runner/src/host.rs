@@ -5,10 +5,11 @@
 
 use crate::{config::HostConfig, resources::Machine};
 use base::units::Bytes;
+use sandbox::image::{ImageError, LayerLimits, LayerStore};
 use std::{
     collections::BTreeSet,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 /// Numbers that may be in use at one time: slots, and jobs whose sandboxes are being removed.
@@ -37,9 +38,19 @@ pub struct Host {
     pub(crate) groups: sandbox::cgroup::Base,
     pub(crate) machine: Machine,
     numbers: Mutex<BTreeSet<u32>>,
+    layers: OnceLock<LayerStore>,
 }
 
 impl Host {
+    /// The unpacked layers of images, opened when the first job asks.
+    pub(crate) fn layers(&self) -> Result<&LayerStore, ImageError> {
+        if let Some(store) = self.layers.get() {
+            return Ok(store);
+        }
+        let store = LayerStore::open(&self.config.data.join("layers"), LayerLimits::default())?;
+        Ok(self.layers.get_or_init(|| store))
+    }
+
     /// Looks at the machine and prepares it for jobs; safe to do again.
     pub fn prepare(config: HostConfig) -> Result<Arc<Self>, HostError> {
         let groups = sandbox::cgroup::Base::prepare("appliance-jobs").map_err(HostError::ControlGroups)?;
@@ -48,7 +59,7 @@ impl Host {
             .create(&jobs)
             .map_err(|source| HostError::Folder { path: jobs, source })?;
         let machine = measure();
-        Ok(Arc::new(Self { config, groups, machine, numbers: Mutex::default() }))
+        Ok(Arc::new(Self { config, groups, machine, numbers: Mutex::default(), layers: OnceLock::new() }))
     }
 
     /// Where the folders of jobs are.

@@ -32,3 +32,20 @@ mod walk;
 pub use config::{Config, HostConfig, SiteNetwork};
 pub use host::{Host, HostError};
 pub use runner::{RunError, run};
+
+use std::{ffi::OsString, path::Path};
+
+/// The word with which [`HostConfig::supervise`] calls this program.
+const SUPERVISE: &str = "supervise";
+
+/// What the program does when it was called as a job's agent or supervisor; the code to exit with.
+///
+/// To be called first of all, with the program's arguments: neither may have a second thread.
+#[must_use]
+pub fn before_threads(arguments: &[OsString]) -> Option<u8> {
+    match arguments {
+        [name, ..] if agent::is_called(name) => Some(agent::main(arguments.iter().cloned())),
+        [_, word, folder] if word == SUPERVISE => Some(supervisor::main(Path::new(folder))),
+        _ => None,
+    }
+}

@@ -57,7 +57,10 @@ impl Stands {
 /// A root file system and what comes with it.
 pub(crate) struct Prepared {
     pub(crate) root: Root,
-    pub(crate) user: User,
+    /// The account to look up in the root's own files.
+    pub(crate) account: String,
+    /// Home folder, where it is not that of the account.
+    pub(crate) home: Option<String>,
     pub(crate) image: Environment,
     /// Program and arguments that the image insists on running beside the steps.
     pub(crate) entry: Option<Vec<String>>,
@@ -76,6 +79,7 @@ impl<C: ControlPlane> Job<C> {
         let spec = self.sandbox_spec(&prepared, limits, network);
         let create = wire::Create {
             spec,
+            account: prepared.account.clone(),
             secrets: self.assignment.secrets.iter().map(|secret| secret.value.clone()).collect(),
             runtime_max: self.assignment.runtime_max,
         };
@@ -86,19 +90,23 @@ impl<C: ControlPlane> Job<C> {
         let state = self.supervised.until(|view| {
             (view.sandbox != wire::Sandbox::Absent).then(|| view.sandbox.clone())
         });
-        match state.await? {
+        let mut user = match state.await? {
+            wire::Sandbox::Unfit { message } => return Err(StepError::Failed(message)),
             wire::Sandbox::Failed { message } => return Err(StepError::Infrastructure(message)),
-            wire::Sandbox::Lost => return Err(StepError::Infrastructure("the sandbox was lost".into())),
-            wire::Sandbox::Stands { warnings } => {
+            wire::Sandbox::Lost | wire::Sandbox::Absent => {
+                return Err(StepError::Infrastructure("the sandbox was lost".into()));
+            }
+            wire::Sandbox::Stands { warnings, user } => {
                 for warning in warnings {
                     self.outbox.say(0, &format!("Warning: {warning}\n"));
                 }
+                user
             }
-            wire::Sandbox::Absent => {}
-        }
-        let home = &prepared.user.home;
+        };
+        user.home = prepared.home.unwrap_or(user.home);
+        let home = &user.home;
         let working_directory = crate::environment::resolve(&self.assignment.spec.working_directory, home, home);
-        self.stand(Stands { user: prepared.user, image: prepared.image, working_directory });
+        self.stand(Stands { user, image: prepared.image, working_directory });
         if let Some(entry) = prepared.entry {
             self.start_entry(entry).await?;
         }
@@ -122,8 +130,8 @@ impl<C: ControlPlane> Job<C> {
                 (Root::Host(HostRoot { masks }), "machine, on a copy of the host")
             }
         };
-        let user = User { uid: 0, gid: 0, groups: Vec::new(), home: HOME.into(), name: "root".into() };
-        Prepared { root, user, image: Environment::new(), entry: None, told: told.into() }
+        let (account, home) = (String::new(), Some(HOME.to_owned()));
+        Prepared { root, account, home, image: Environment::new(), entry: None, told: told.into() }
     }
 
     async fn image_root(&self, images: &[DockerImage]) -> Result<Prepared, StepError> {
@@ -141,7 +149,7 @@ impl<C: ControlPlane> Job<C> {
 
     fn sandbox_spec(&self, prepared: &Prepared, limits: Limits, network: Network) -> Spec {
         let config = &self.host.config;
-        let is_root = prepared.user.uid == 0;
+        let is_root = is_root(&prepared.account);
         Spec {
             id: sandbox_id(&self.assignment),
             root: prepared.root.clone(),
@@ -197,6 +205,10 @@ fn binds(executable: &std::path::Path, door: PathBuf, is_root: bool) -> Vec<Bind
         binds.push(bind(executable.to_owned(), "/usr/local/bin/sudo"));
     }
     binds
+}
+
+fn is_root(account: &str) -> bool {
+    matches!(account.split(':').next(), Some("" | "0" | "root"))
 }
 
 /// A valid host name that tells which job this is.

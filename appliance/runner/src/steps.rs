@@ -25,7 +25,7 @@ fn asking(asked: &Asked) -> Vec<String> {
 }
 
 /// Removes a file that may be there.
-fn discard(path: &Path) {
+pub(crate) fn discard(path: &Path) {
     if let Err(error) = fs::remove_file(path)
         && error.kind() != io::ErrorKind::NotFound
     {

@@ -16,7 +16,6 @@ use spool::Spool;
 use std::{
     os::{fd::AsFd, unix::net::UnixListener, unix::net::UnixStream},
     path::Path,
-    process::ExitCode,
     time::{Duration, Instant},
 };
 use wire::{Event, View};
@@ -53,14 +52,14 @@ struct BeginError {
 /// Supervises the job whose folder is `dir`; its first runner is connected to descriptor 0.
 /// To be called before the process has a second thread.
 #[must_use]
-pub fn main(dir: &Path) -> ExitCode {
+pub fn main(dir: &Path) -> u8 {
     // Fails for a leader of a process group, which then has a session of its own already.
     let _ = rustix::process::setsid();
     match Supervisor::begin(Folder::at(dir.to_owned())) {
         Ok(mut supervisor) => supervisor.serve(),
         Err(error) => {
             tracing::error!(error = %error, cause = %error.source, "the supervisor could not begin");
-            ExitCode::FAILURE
+            1
         }
     }
 }
@@ -118,7 +117,7 @@ impl Supervisor {
         })
     }
 
-    fn serve(&mut self) -> ExitCode {
+    fn serve(&mut self) -> u8 {
         while !self.finished {
             if let Err(error) = self.wait() {
                 tracing::error!(%error, "the supervisor cannot wait and gives up its job");
@@ -135,7 +134,7 @@ impl Supervisor {
             self.hear_sandbox();
         }
         self.destroy();
-        ExitCode::SUCCESS
+        0
     }
 
     /// Waits until something can be done.

@@ -7,7 +7,7 @@
 use super::AgentError;
 use std::{
     os::unix::process::CommandExt,
-    process::{Command, ExitCode},
+    process::Command,
 };
 
 /// Options with a value that mean nothing here.
@@ -22,12 +22,12 @@ struct Wish {
 }
 
 /// Becomes the command that `args` name.
-pub(super) fn run(args: &[String]) -> Result<ExitCode, AgentError> {
+pub(super) fn run(args: &[String]) -> Result<u8, AgentError> {
     let wish = read(args);
     let shell = || vec![std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".into())];
     let only_asks = wish.command.is_empty() && args.iter().any(|arg| ["-v", "-k", "-K", "-l", "-V"].contains(&arg.as_str()));
     if only_asks {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(0);
     }
     let words = if wish.command.is_empty() { shell() } else { wish.command };
     become_command(&words, wish.user.as_deref(), wish.variables)
@@ -38,7 +38,7 @@ fn become_command(
     words: &[String],
     user: Option<&str>,
     variables: Vec<(String, String)>,
-) -> Result<ExitCode, AgentError> {
+) -> Result<u8, AgentError> {
     let (program, args) = words.split_first().ok_or_else(|| AgentError::Refused("sudo needs a command".into()))?;
     let mut command = Command::new(program);
     command.args(args).envs(variables).env("SUDO_USER", "root");

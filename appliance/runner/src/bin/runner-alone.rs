@@ -2,19 +2,18 @@
 //! `supervise FOLDER`, and `run SOCKET DATA SLOTS`.
 
 use runner::{Config, HostConfig, SiteNetwork};
-use std::{ffi::OsString, path::Path, process::ExitCode};
+use std::{ffi::OsString, process::ExitCode};
 
 /// The code for a command line that cannot be understood.
 const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
-    if args.first().is_some_and(|name| runner::agent::is_called(name)) {
-        return runner::agent::main(args);
+    if let Some(code) = runner::before_threads(&args) {
+        return ExitCode::from(code);
     }
     let words: Vec<&str> = args.iter().skip(1).filter_map(|arg| arg.to_str()).collect();
     match words.as_slice() {
-        ["supervise", folder] => runner::supervisor::main(Path::new(folder)),
         ["run", socket, data, slots] => match slots.parse() {
             Ok(slots) => run(socket, data, slots),
             Err(_) => ExitCode::from(USAGE),

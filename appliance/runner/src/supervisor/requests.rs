@@ -46,13 +46,16 @@ impl Supervisor {
             return;
         }
         self.patterns = Patterns::new(create.secrets.iter().map(base::secret::Secret::expose));
-        let state = match sandbox::Sandbox::create(&create.spec) {
-            Ok(made) => {
+        let made = sandbox::Sandbox::create(&create.spec);
+        let made = made.and_then(|made| Ok((made.user(&create.account)?, made)));
+        let state = match made {
+            Ok((user, made)) => {
                 let warnings = made.warnings().to_vec();
                 self.sandbox = Some(made);
                 self.deadline = Some(Instant::now() + create.runtime_max);
-                wire::Sandbox::Stands { warnings }
+                wire::Sandbox::Stands { warnings, user }
             }
+            Err(error @ sandbox::Error::Invalid { .. }) => wire::Sandbox::Unfit { message: chain(&error) },
             Err(error) => wire::Sandbox::Failed { message: chain(&error) },
         };
         self.tell(Event::Sandbox(state));

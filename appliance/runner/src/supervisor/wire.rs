@@ -64,6 +64,8 @@ pub enum Request {
 pub struct Create {
     /// The sandbox.
     pub spec: sandbox::Spec,
+    /// The account to look up in the job's own files: `name`, `uid`, `name:group`; empty is root.
+    pub account: String,
     /// Values that no output may show.
     pub secrets: Vec<Secret>,
     /// All runs are killed after this long.
@@ -162,6 +164,13 @@ pub enum Sandbox {
     Stands {
         /// Bounds that this host cannot enforce.
         warnings: Vec<String>,
+        /// The account that was looked up.
+        user: sandbox::User,
+    },
+    /// Cannot be made of what the configuration asks for.
+    Unfit {
+        /// Why, and what would do.
+        message: String,
     },
     /// Could not be made.
     Failed {
@@ -215,7 +224,7 @@ mod tests {
         let run = RunId { step: 2, nth: 1 };
         let end = End { how: How::Code(0), oom_kills: 0, used: sandbox::Usage::default() };
         let events = [
-            Event::Sandbox(Sandbox::Stands { warnings: Vec::new() }),
+            Event::Sandbox(Sandbox::Stands { warnings: Vec::new(), user: sandbox::User::default() }),
             Event::Begun(run),
             Event::Grown(2, 17),
             Event::Ended(run, end),

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     fs,
     io::{self, Read, Write},
-    process::{Command, ExitCode, Stdio},
+    process::{Command, Stdio},
 };
 
 /// The longest list that is read.
@@ -35,14 +35,14 @@ struct Wish {
     list: Option<String>,
 }
 
-pub(super) fn print(args: &[&str]) -> Result<ExitCode, AgentError> {
+pub(super) fn print(args: &[&str]) -> Result<u8, AgentError> {
     let wish = read(args, |name| std::env::var(name).ok())?;
     let share = share(&wish)?;
     say(&share.iter().map(|name| format!("{name}\n")).collect::<String>())?;
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
-pub(super) fn run(args: &[&str]) -> Result<ExitCode, AgentError> {
+pub(super) fn run(args: &[&str]) -> Result<u8, AgentError> {
     let wish = read(args, |name| std::env::var(name).ok())?;
     let Some(command) = wish.command.clone() else {
         return Err(AgentError::Refused("`tests run` needs --command, for example --command=\"xargs pytest\"".into()));
@@ -50,14 +50,14 @@ pub(super) fn run(args: &[&str]) -> Result<ExitCode, AgentError> {
     let share = share(&wish)?;
     if share.is_empty() {
         tell("No tests for this node\n");
-        return Ok(ExitCode::SUCCESS);
+        return Ok(0);
     }
     feed(&command, &share)
 }
 
 /// Runs `command` with the names on its standard input.
 #[expect(clippy::disallowed_methods, reason = "the runner's agent runs the test command inside the job")]
-fn feed(command: &str, names: &[String]) -> Result<ExitCode, AgentError> {
+fn feed(command: &str, names: &[String]) -> Result<u8, AgentError> {
     let failed = || AgentError::failed(format!("run `{command}`"));
     let mut child = Command::new("/bin/sh").args(["-c", command]).stdin(Stdio::piped()).spawn().map_err(failed())?;
     if let Some(mut input) = child.stdin.take() {
@@ -65,7 +65,7 @@ fn feed(command: &str, names: &[String]) -> Result<ExitCode, AgentError> {
         let _ = input.write_all((names.join("\n") + "\n").as_bytes());
     }
     let status = child.wait().map_err(failed())?;
-    Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
 fn tell(text: &str) {
