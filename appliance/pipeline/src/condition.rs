@@ -4,7 +4,7 @@
 
 use crate::{
     diagnostic::{Code, nearest},
-    expression::{self, pattern::Pattern, truthy},
+    expression::{self, truthy},
     report::Report,
     scope::Scope,
     syntax::{Map, Node, Value},
@@ -199,7 +199,7 @@ fn matches(value: &Node, scope: &Scope<'_>, report: &mut Report) -> bool {
         );
         return false;
     };
-    match Pattern::new(source) {
+    match report.pattern(source) {
         Ok(pattern) => pattern.matches(&text),
         Err(error) => {
             report.error(Code::Pattern, pattern.at, error.to_string());

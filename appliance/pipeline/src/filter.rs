@@ -13,6 +13,7 @@ use crate::{
     syntax::{Map, Node, Value},
     template,
 };
+use std::sync::Arc;
 
 /// When a job runs.
 #[derive(Debug, Clone, Default)]
@@ -39,7 +40,7 @@ pub(crate) enum Rule {
 #[derive(Debug, Clone)]
 pub(crate) enum Name {
     Literal(String),
-    Pattern(Box<Pattern>),
+    Pattern(Arc<Pattern>),
 }
 
 impl Name {
@@ -135,7 +136,7 @@ fn check_keys(map: &Map, known: &[&str], report: &mut Report) {
 }
 
 fn names(node: &Node, report: &mut Report) -> Vec<Name> {
-    let items = node.as_list().map_or_else(|| std::slice::from_ref(node), |items| items);
+    let items = node.as_list().unwrap_or_else(|| std::slice::from_ref(node));
     items.iter().filter_map(|item| name(item, report)).collect()
 }
 
@@ -148,8 +149,8 @@ fn name(item: &Node, report: &mut Report) -> Option<Name> {
     let inner =
         text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')).filter(|_| text.len() > 1);
     let Some(pattern) = inner else { return Some(Name::Literal(text)) };
-    match Pattern::new(pattern) {
-        Ok(pattern) => Some(Name::Pattern(Box::new(pattern))),
+    match report.pattern(pattern) {
+        Ok(pattern) => Some(Name::Pattern(pattern)),
         Err(error) => {
             report.error(Code::Pattern, item.at, error.to_string());
             None

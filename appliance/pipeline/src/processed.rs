@@ -6,11 +6,14 @@
 
 use crate::{
     compiled::{Compiled, CompiledWorkflow},
-    expand::{requires::Require, workflow::CallKind},
+    expand::{
+        requires::Require,
+        workflow::{Call, CallKind},
+    },
     scope::NOWHERE,
     syntax::{Entry, Map, Node, Value, emit},
 };
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 /// The processed form as YAML.
 #[must_use]
@@ -59,7 +62,10 @@ fn body(compiled: &CompiledWorkflow) -> Node {
     if let Some(triggers) = &workflow.triggers {
         entries.push(entry("triggers", triggers.clone()));
     }
-    let jobs = (0..workflow.calls.len()).map(|index| invocation(compiled, index)).collect();
+    let keys = workflow.calls.iter().zip(&compiled.keys);
+    let shown: Shown<'_> =
+        keys.map(|(call, key)| (&*call.name, key.as_deref().unwrap_or(&call.name))).collect();
+    let jobs = workflow.calls.iter().map(|call| invocation(call, &shown)).collect();
     entries.push(entry("jobs", Node::list(jobs, NOWHERE)));
     if workflow.max_auto_reruns > 0 {
         entries.push(entry("max_auto_reruns", number(workflow.max_auto_reruns.into())));
@@ -67,13 +73,10 @@ fn body(compiled: &CompiledWorkflow) -> Node {
     map(entries)
 }
 
-/// The name that a call has in the processed form: its job's key, when that differs.
-fn shown<'a>(compiled: &'a CompiledWorkflow, index: usize) -> &'a str {
-    compiled.keys[index].as_deref().unwrap_or(&compiled.workflow.calls[index].name)
-}
+/// The names that calls have in the processed form: their jobs' keys, which can differ.
+type Shown<'a> = HashMap<&'a str, &'a str>;
 
-fn invocation(compiled: &CompiledWorkflow, index: usize) -> Node {
-    let call = &compiled.workflow.calls[index];
+fn invocation(call: &Call, shown: &Shown<'_>) -> Node {
     let mut keys = vec![];
     if let Some(filters) = &call.filters_written {
         keys.push(entry("filters", filters.clone()));
@@ -92,7 +95,7 @@ fn invocation(compiled: &CompiledWorkflow, index: usize) -> Node {
         (None, None) => {}
     }
     if !call.requires.is_empty() {
-        let list = call.requires.iter().map(|require| requirement(compiled, require)).collect();
+        let list = call.requires.iter().map(|require| requirement(require, shown)).collect();
         keys.push(entry("requires", Node::list(list, NOWHERE)));
     }
     if let Some(context) = &call.context {
@@ -101,13 +104,12 @@ fn invocation(compiled: &CompiledWorkflow, index: usize) -> Node {
     if let Some(group) = &call.serial_group {
         keys.push(entry("serial-group", Node::text(group, NOWHERE)));
     }
-    let name = shown(compiled, index);
+    let name = shown.get(&*call.name).copied().unwrap_or(&call.name);
     if keys.is_empty() { Node::text(name, NOWHERE) } else { map(vec![entry(name, map(keys))]) }
 }
 
-fn requirement(compiled: &CompiledWorkflow, require: &Require) -> Node {
-    let index = compiled.workflow.calls.iter().position(|call| call.name == require.name);
-    let name = index.map_or(require.name.as_str(), |index| shown(compiled, index));
+fn requirement(require: &Require, shown: &Shown<'_>) -> Node {
+    let name = shown.get(&*require.name).copied().unwrap_or(&require.name);
     match require.statuses.as_slice() {
         [] => Node::text(name, NOWHERE),
         statuses => {

@@ -6,9 +6,13 @@
 
 use crate::{
     diagnostic::{Code, Diagnostic, Frame, Severity},
+    expression::pattern::{Pattern, PatternError},
     syntax::{SourceId, Span},
 };
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// More findings than this help nobody; the count of the rest is told.
 const DIAGNOSTICS_MAX: usize = 200;
@@ -54,7 +58,8 @@ impl Sources {
     pub(crate) fn locate(&self, at: Span, needle: &str, lines: usize) -> Span {
         // The opening line of a block scalar holds no text, and folding can join lines.
         let last = usize::try_from(at.line).unwrap_or(usize::MAX).saturating_add(lines + 1);
-        for (number, line) in (at.line..).zip(usize::try_from(at.line).unwrap_or(usize::MAX)..=last) {
+        for (number, line) in (at.line..).zip(usize::try_from(at.line).unwrap_or(usize::MAX)..=last)
+        {
             let text = self.raw_line(at.source, line).unwrap_or_default();
             let skip = if number == at.line { at.column.saturating_sub(1) } else { 0 };
             let skip = usize::try_from(skip).unwrap_or(0);
@@ -93,6 +98,7 @@ pub(crate) struct Report {
     chain: Vec<(&'static str, Arc<str>, Span)>,
     errors: usize,
     dropped: usize,
+    patterns: HashMap<String, Result<Arc<Pattern>, PatternError>>,
 }
 
 impl Report {
@@ -160,7 +166,17 @@ impl Report {
         }
     }
 
-    /// Runs `body` inside a call, so that its findings name the call.
+    /// A compiled pattern. Compiling is dear, and the same filter stands on hundreds of jobs.
+    pub(crate) fn pattern(&mut self, text: &str) -> Result<Arc<Pattern>, PatternError> {
+        if let Some(known) = self.patterns.get(text) {
+            return known.clone();
+        }
+        let compiled = Pattern::new(text).map(Arc::new);
+        self.patterns.insert(text.to_owned(), compiled.clone());
+        compiled
+    }
+
+    /// Enters a call, so that findings name it, until [`Self::pop`].
     pub(crate) fn push(&mut self, kind: &'static str, name: &str, at: Span) {
         self.chain.push((kind, name.into(), at));
     }

@@ -89,15 +89,15 @@ fn image(node: &Node, report: &mut Report) -> Option<DockerImage> {
         );
     }
     for key in ["auth", "aws_auth", "gcp_auth"] {
-        if let Some(auth) = map.get(key) {
-            if Reader::of(auth, map.report).is_some() {
-                map.report.warn(
-                    Code::NoEffect,
-                    auth.at,
-                    format!("`{key}` has no effect: images come from the local store"),
-                    "import the image with `appliance registry import`, and the job needs no login",
-                );
-            }
+        if let Some(auth) = map.get(key)
+            && Reader::of(auth, map.report).is_some()
+        {
+            map.report.warn(
+                Code::NoEffect,
+                auth.at,
+                format!("`{key}` has no effect: images come from the local store"),
+                "import the image with `appliance registry import`, and the job needs no login",
+            );
         }
     }
     let environment = environment::read(map.get("environment"), map.report);

@@ -188,17 +188,15 @@ fn checkout(at: Span, value: &Node, report: &mut Report) -> Option<Step> {
     let empty = crate::syntax::Map::default();
     let mut map = reader(value, &empty, at, report)?;
     map.only(&["path", "method", "depth", "name", "when"]);
-    if let Some(method) = map.get("method") {
-        if !["blobless", "full", "shallow"]
-            .contains(&method.scalar_text().unwrap_or_default().as_str())
-        {
-            map.report.error_with(
-                Code::Value,
-                method.at,
-                "Input not a valid enum value",
-                "`method` is blobless, full or shallow",
-            );
-        }
+    if let Some(method) = map.get("method")
+        && !["blobless", "full", "shallow"].contains(&method.as_text().unwrap_or_default())
+    {
+        map.report.error_with(
+            Code::Value,
+            method.at,
+            "Input not a valid enum value",
+            "`method` is blobless, full or shallow",
+        );
     }
     let when = run::when(&mut map);
     let title =

@@ -315,7 +315,7 @@ impl Context<'_> {
         let Some(node) = body.get("context").filter(|node| !node.is_null()) else {
             return (None, vec![]);
         };
-        let items = node.as_list().map_or_else(|| std::slice::from_ref(node), |items| items);
+        let items = node.as_list().unwrap_or_else(|| std::slice::from_ref(node));
         let mut names: Vec<String> = vec![];
         for item in items {
             match &item.value {

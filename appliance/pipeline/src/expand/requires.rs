@@ -94,7 +94,7 @@ fn entry(item: &Node, report: &mut Report) -> Vec<Require> {
 }
 
 fn statuses(node: &Node, report: &mut Report) -> Vec<&'static str> {
-    let items = node.as_list().map_or_else(|| std::slice::from_ref(node), |items| items);
+    let items = node.as_list().unwrap_or_else(|| std::slice::from_ref(node));
     let mut found = vec![];
     for item in items {
         let text = item.as_text().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! One workflow: its condition, its jobs, its triggers.
 
-use super::{Context, invocation::Call, requires};
+use super::{Context, requires};
 use crate::{
     condition::{self, Place},
     cron::Cron,
@@ -9,7 +9,7 @@ use crate::{
     syntax::{Map, Node, Span, Value},
 };
 
-pub(crate) use super::invocation::CallKind;
+pub(crate) use super::invocation::{Call, CallKind};
 
 /// A workflow whose condition holds.
 #[derive(Debug)]

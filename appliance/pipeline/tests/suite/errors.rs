@@ -71,7 +71,7 @@ fn the_originals_words_are_used_where_known() {
     check(
         "jobs: {test: {machine: true, steps: [checkout]}, bug: {machine: true, steps: [checkout]}}\nworkflows: {infra: {jobs: [test, test, bug: {requires: [test]}]}}\n",
         &[
-            "3:56 requires Job 'bug' requires 'test', which is the name of 2 other jobs in workflow 'infra'",
+            "3:57 requires Job 'bug' requires 'test', which is the name of 2 other jobs in workflow 'infra'",
         ],
     );
     check(
@@ -344,8 +344,14 @@ fn pipeline_parameters_are_checked() {
 
 #[test]
 fn mistakes_inside_scripts_point_at_their_own_line() {
-    job("    steps:\n    - run: |\n        first\n        echo << parameters.q >>\n", &["8:17 unknown-reference Arguments referenced without declared parameters: parameters.q"]);
-    job("    steps:\n    - run: |\n        first\n        cat <<EOF\n        EOF\n", &["8:13 expression Unclosed '<<' tag in string: \"<<EOF\" (`<<` without its `>>`)"]);
+    job(
+        "    steps:\n    - run: |\n        first\n        echo << parameters.q >>\n",
+        &["8:17 unknown-reference Arguments referenced without declared parameters: parameters.q"],
+    );
+    job(
+        "    steps:\n    - run: |\n        first\n        cat <<EOF\n        EOF\n",
+        &["8:13 expression Unclosed '<<' tag in string: \"<<EOF\" (`<<` without its `>>`)"],
+    );
 }
 
 #[test]

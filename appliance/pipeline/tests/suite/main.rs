@@ -1,5 +1,8 @@
 //! Tests of the whole language through the public doors.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where its input is not as expected")]
+#![expect(clippy::print_stdout, reason = "counts are the point of the corpus and fuzz tests")]
+
 mod corpus;
 mod errors;
 mod fuzz;
