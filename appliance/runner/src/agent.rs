@@ -31,16 +31,9 @@ pub(crate) use answers::{bundle_of, keys_of, manifest_of, results_of};
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Asked {
     /// Print the keys that these templates stand for.
-    Keys {
-        templates: Vec<String>,
-        values: KeyValues,
-    },
+    Keys { templates: Vec<String>, values: KeyValues },
     /// Print a manifest and a compressed archive of these paths below `root`.
-    Pack {
-        root: String,
-        paths: Vec<String>,
-        globs: bool,
-    },
+    Pack { root: String, paths: Vec<String>, globs: bool },
     /// Unpack the compressed archive on standard input.
     Unpack {
         into: String,
@@ -129,7 +122,10 @@ fn command(args: &[String]) -> Result<u8, AgentError> {
             return Err(AgentError::Refused("OpenID Connect tokens are not supported yet: keep the credential in a context instead".into()));
         }
         ["run", "testsuite", ..] => {
-            return Err(AgentError::Refused("`run testsuite` needs a service that is not supported: use `circleci tests run`".into()));
+            return Err(AgentError::Refused(
+                "`run testsuite` needs a service that is not supported: use `circleci tests run`"
+                    .into(),
+            ));
         }
         ["version" | "--version", ..] => {
             say(concat!(env!("CARGO_PKG_VERSION"), " (appliance)\n"))?;
@@ -145,7 +141,8 @@ fn command(args: &[String]) -> Result<u8, AgentError> {
 }
 
 fn internal(json: &str) -> Result<(), AgentError> {
-    let asked = serde_json::from_str(json).map_err(|error| AgentError::Refused(error.to_string()))?;
+    let asked =
+        serde_json::from_str(json).map_err(|error| AgentError::Refused(error.to_string()))?;
     match asked {
         Asked::Keys { templates, values } => keys::print(&templates, &values),
         Asked::Pack { root, paths, globs } => archive::pack(Path::new(&root), &paths, globs),
@@ -159,5 +156,7 @@ fn internal(json: &str) -> Result<(), AgentError> {
 /// Writes to standard output.
 fn say(text: &str) -> Result<(), AgentError> {
     let mut out = io::stdout();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(AgentError::failed("write the answer"))
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(AgentError::failed("write the answer"))
 }

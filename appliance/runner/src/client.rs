@@ -123,22 +123,34 @@ impl Client {
     }
 
     async fn download(&self, attempt: &str, path: &str, into: &Path) -> Result<(), Trouble> {
-        let request = || Request::builder().uri(path).header(http::header::HOST, "appliance").body(body::empty());
+        let request = || {
+            Request::builder().uri(path).header(http::header::HOST, "appliance").body(body::empty())
+        };
         let talk = async {
-            let (response, connection) = self.pool.send(request).await.map_err(|source| link(attempt, source))?;
+            let (response, connection) =
+                self.pool.send(request).await.map_err(|source| link(attempt, source))?;
             if !response.status().is_success() {
                 let status = response.status();
                 let answer = collect(response).await.map_err(|source| link(attempt, source))?;
                 return verdict(attempt, status, answer).map(drop);
             }
-            body::save(response.into_body(), into).await.map_err(|error| error.told_as(attempt, into))?;
+            body::save(response.into_body(), into)
+                .await
+                .map_err(|error| error.told_as(attempt, into))?;
             self.pool.give_back(connection);
             Ok(())
         };
         tokio::time::timeout(OBJECT_WAIT, talk).await.map_err(|late| link(attempt, late))?
     }
 
-    async fn upload(&self, attempt: &str, path: &str, from: &Path, offset: u64, size: u64) -> Result<(), Trouble> {
+    async fn upload(
+        &self,
+        attempt: &str,
+        path: &str,
+        from: &Path,
+        offset: u64,
+        size: u64,
+    ) -> Result<(), Trouble> {
         let file = |source| Trouble::File { attempt: format!("read {}", from.display()), source };
         // Otherwise a missing file would look like a broken link, and be tried for ever.
         std::fs::File::open(from).map_err(file)?;
@@ -196,7 +208,8 @@ fn verdict(attempt: &str, status: StatusCode, answer: Bytes) -> Result<Bytes, Tr
 /// The `message` of a JSON error, or the text itself.
 fn message_of(answer: &[u8]) -> String {
     let json = serde_json::from_slice::<serde_json::Value>(answer).ok();
-    let told = json.as_ref().and_then(|json| json.get("message")).and_then(|message| message.as_str());
+    let told =
+        json.as_ref().and_then(|json| json.get("message")).and_then(|message| message.as_str());
     told.map_or_else(|| String::from_utf8_lossy(answer).chars().take(2000).collect(), str::to_owned)
 }
 
@@ -211,7 +224,9 @@ fn path_of<'a>(attempt: &str, presigned: &'a Presigned) -> Result<&'a str, Troub
         return Ok(url);
     }
     // The address carries a signature and is not shown.
-    let message = format!("could not {attempt}: objects elsewhere than on the control plane need a remote runner");
+    let message = format!(
+        "could not {attempt}: objects elsewhere than on the control plane need a remote runner"
+    );
     Err(Trouble::Rejected { message })
 }
 
@@ -221,19 +236,29 @@ impl ControlPlane for Client {
         self.post("report progress", &path, report, ANSWER_WAIT).await.map(drop)
     }
 
-    async fn output(&self, task: Held, step: u32, offset: u64, bytes: Bytes) -> Result<(), Trouble> {
+    async fn output(
+        &self,
+        task: Held,
+        step: u32,
+        offset: u64,
+        bytes: Bytes,
+    ) -> Result<(), Trouble> {
         let Held { task, fence } = task;
-        let path = format!("/runner/v1/output?task={task}&fence={fence}&step={step}&offset={offset}");
+        let path =
+            format!("/runner/v1/output?task={task}&fence={fence}&step={step}&offset={offset}");
         let media = "application/octet-stream";
         self.exchange("send output", Method::PUT, &path, media, bytes, ANSWER_WAIT).await.map(drop)
     }
 
     async fn store(&self, task: Held, request: &StoreRequest) -> Result<StoreTarget, Trouble> {
-        self.ask("ask for a place in the store", &of_task(task, "store"), request, ANSWER_WAIT).await
+        self.ask("ask for a place in the store", &of_task(task, "store"), request, ANSWER_WAIT)
+            .await
     }
 
     async fn confirm(&self, task: Held, confirm: &StoreConfirm) -> Result<(), Trouble> {
-        self.post("confirm a stored object", &of_task(task, "confirm"), confirm, ANSWER_WAIT).await.map(drop)
+        self.post("confirm a stored object", &of_task(task, "confirm"), confirm, ANSWER_WAIT)
+            .await
+            .map(drop)
     }
 
     async fn cache(&self, task: Held, keys: &[String]) -> Result<Option<CacheHit>, Trouble> {
@@ -259,7 +284,13 @@ impl ControlPlane for Client {
         self.download("fetch an object", path_of("fetch an object", from)?, into).await
     }
 
-    async fn put(&self, to: &Presigned, from: &Path, offset: u64, size: u64) -> Result<(), Trouble> {
+    async fn put(
+        &self,
+        to: &Presigned,
+        from: &Path,
+        offset: u64,
+        size: u64,
+    ) -> Result<(), Trouble> {
         self.upload("store an object", path_of("store an object", to)?, from, offset, size).await
     }
 }

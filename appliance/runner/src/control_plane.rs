@@ -101,7 +101,10 @@ pub trait ControlPlane: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<CacheHit>, Trouble>> + Send;
 
     /// The workspace layers of all jobs upstream.
-    fn workspace(&self, task: Held) -> impl Future<Output = Result<Vec<WorkspaceLayer>, Trouble>> + Send;
+    fn workspace(
+        &self,
+        task: Held,
+    ) -> impl Future<Output = Result<Vec<WorkspaceLayer>, Trouble>> + Send;
 
     /// An image of the local store.
     fn image(
@@ -111,10 +114,15 @@ pub trait ControlPlane: Send + Sync + 'static {
     ) -> impl Future<Output = Result<ImageSource, Trouble>> + Send;
 
     /// Writes the commit's files as a tar archive to `into`.
-    fn checkout(&self, task: Held, into: &Path) -> impl Future<Output = Result<(), Trouble>> + Send;
+    fn checkout(&self, task: Held, into: &Path)
+    -> impl Future<Output = Result<(), Trouble>> + Send;
 
     /// Fetches an object into the file `into`.
-    fn get(&self, from: &Presigned, into: &Path) -> impl Future<Output = Result<(), Trouble>> + Send;
+    fn get(
+        &self,
+        from: &Presigned,
+        into: &Path,
+    ) -> impl Future<Output = Result<(), Trouble>> + Send;
 
     /// Stores `size` bytes of the file `from`, beginning at `offset`.
     fn put(

@@ -76,7 +76,9 @@ pub(crate) fn of_job(job: &Assignment, image: &Environment, person: &Person) -> 
     env.insert("HOME".into(), person.home.clone());
     env.insert("USER".into(), person.user.clone());
     env.entry("LANG".into()).or_insert_with(|| "C.UTF-8".into());
-    env.extend(job.secrets.iter().map(|secret| (secret.name.clone(), secret.value.expose().to_owned())));
+    env.extend(
+        job.secrets.iter().map(|secret| (secret.name.clone(), secret.value.expose().to_owned())),
+    );
     env.extend(built_in(job));
     env.extend(job.spec.environment.clone());
     env
@@ -146,12 +148,19 @@ mod tests {
     #[test]
     fn the_job_overrides_what_is_built_in_and_that_overrides_secrets() {
         let mut job = examples::assignment();
-        let secret = |name: &str, value: &str| Variable { name: name.into(), value: Secret::new(value) };
-        job.secrets = vec![secret("A", "project"), secret("A", "context"), secret("CI", "no"), secret("B", "s")];
+        let secret =
+            |name: &str, value: &str| Variable { name: name.into(), value: Secret::new(value) };
+        job.secrets = vec![
+            secret("A", "project"),
+            secret("A", "context"),
+            secret("CI", "no"),
+            secret("B", "s"),
+        ];
         let spec = std::sync::Arc::make_mut(&mut job.spec);
         spec.environment = IndexMap::from([("B".into(), "job".into())]);
         let person = Person { user: "root".into(), home: "/root".into() };
-        let image = Environment::from([("PATH".into(), "/opt/bin".into()), ("HOME".into(), "/".into())]);
+        let image =
+            Environment::from([("PATH".into(), "/opt/bin".into()), ("HOME".into(), "/".into())]);
         let env = of_job(&job, &image, &person);
         let values = ["A", "CI", "B", "PATH", "HOME"].map(|name| env[name].as_str());
         assert_eq!(values, ["context", "true", "job", "/opt/bin", "/root"]);

@@ -126,7 +126,9 @@ impl Folder {
         let path = self.assignment_path();
         let failed = |source| FolderError { attempt: "read", path: path.clone(), source };
         match fs::read(&path) {
-            Ok(json) => serde_json::from_slice(&json).map(Some).map_err(|error| failed(error.into())),
+            Ok(json) => {
+                serde_json::from_slice(&json).map(Some).map_err(|error| failed(error.into()))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed(error)),
         }

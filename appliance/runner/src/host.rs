@@ -53,13 +53,20 @@ impl Host {
 
     /// Looks at the machine and prepares it for jobs; safe to do again.
     pub fn prepare(config: HostConfig) -> Result<Arc<Self>, HostError> {
-        let groups = sandbox::cgroup::Base::prepare("appliance-jobs").map_err(HostError::ControlGroups)?;
+        let groups =
+            sandbox::cgroup::Base::prepare("appliance-jobs").map_err(HostError::ControlGroups)?;
         let jobs = config.data.join("jobs");
         std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o700)
             .create(&jobs)
             .map_err(|source| HostError::Folder { path: jobs, source })?;
         let machine = measure();
-        Ok(Arc::new(Self { config, groups, machine, numbers: Mutex::default(), layers: OnceLock::new() }))
+        Ok(Arc::new(Self {
+            config,
+            groups,
+            machine,
+            numbers: Mutex::default(),
+            layers: OnceLock::new(),
+        }))
     }
 
     /// Where the folders of jobs are.
@@ -71,7 +78,8 @@ impl Host {
     /// A number that no living sandbox has; `wanted` if that is free.
     pub(crate) fn number(self: &Arc<Self>, wanted: Option<u32>) -> Option<Number> {
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = wanted.into_iter().chain(0..NUMBERS_MAX).find(|number| !numbers.contains(number))?;
+        let free =
+            wanted.into_iter().chain(0..NUMBERS_MAX).find(|number| !numbers.contains(number))?;
         numbers.insert(free);
         drop(numbers);
         Some(Number { host: self.clone(), number: free })

@@ -171,7 +171,8 @@ impl<C: ControlPlane> Job<C> {
     async fn relay(&self) -> Delivered {
         let mut changes = self.supervised.changes();
         loop {
-            let outputs: Vec<_> = changes.borrow_and_update().outputs.iter().map(|(s, l)| (*s, *l)).collect();
+            let outputs: Vec<_> =
+                changes.borrow_and_update().outputs.iter().map(|(s, l)| (*s, *l)).collect();
             for (step, length) in outputs {
                 if length > self.outbox.length(step) {
                     self.outbox.grown(step, length);
@@ -328,6 +329,7 @@ impl<C: ControlPlane> Job<C> {
 /// The time of this machine's clock, in whole milliseconds as on the wire: a report read back
 /// from the journal must equal the one that was sent.
 pub(crate) fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX / 1000).saturating_mul(1000))
 }

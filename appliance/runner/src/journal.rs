@@ -70,7 +70,8 @@ pub(crate) struct Journal {
 impl Journal {
     /// Opens the journal at `path`, new or not, and reads what it holds.
     pub(crate) fn open(path: &Path) -> Result<(Self, Memory), JournalError> {
-        let failed = |attempt| move |source| JournalError { attempt, path: path.to_owned(), source };
+        let failed =
+            |attempt| move |source| JournalError { attempt, path: path.to_owned(), source };
         let mut file = private(path).map_err(failed("open"))?;
         let (memory, torn) = read(path).map_err(failed("read"))?;
         if torn {
@@ -81,7 +82,8 @@ impl Journal {
 
     /// Adds an entry.
     pub(crate) fn append(&mut self, entry: &Entry) -> Result<(), JournalError> {
-        let failed = |source| JournalError { attempt: "append to", path: self.path.clone(), source };
+        let failed =
+            |source| JournalError { attempt: "append to", path: self.path.clone(), source };
         let mut line = serde_json::to_vec(entry).map_err(|error| failed(error.into()))?;
         line.push(b'\n');
         self.file.write_all(&line).map_err(failed)

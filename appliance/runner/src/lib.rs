@@ -19,6 +19,7 @@ pub mod folder;
 mod host;
 mod job;
 mod journal;
+pub mod local;
 mod mask;
 mod outbox;
 mod resources;

@@ -137,7 +137,9 @@ impl Compiled {
     fn spans(&self, bytes: &[u8], told: usize) -> Vec<(usize, usize)> {
         let mut spans = if told > 0 { vec![(0, told)] } else { Vec::new() };
         if self.finder.is_match(bytes) {
-            spans.extend(self.finder.find_overlapping_iter(bytes).map(|hit| (hit.start(), hit.end())));
+            spans.extend(
+                self.finder.find_overlapping_iter(bytes).map(|hit| (hit.start(), hit.end())),
+            );
             spans.sort_unstable();
         }
         spans.dedup_by(|next, run| {

@@ -54,10 +54,18 @@ struct Output {
 impl Outbox {
     /// The outbox of the task `held`, continuing where `memory` left off.
     #[must_use]
-    pub(crate) fn new(folder: Folder, held: Held, patterns: Patterns, journal: Journal, memory: &Memory) -> Self {
+    pub(crate) fn new(
+        folder: Folder,
+        held: Held,
+        patterns: Patterns,
+        journal: Journal,
+        memory: &Memory,
+    ) -> Self {
         let taken = usize::try_from(memory.reports_taken).unwrap_or(usize::MAX);
         let reports = memory.reports.iter().skip(taken).cloned().collect();
-        let outputs = step_numbers(&memory.reports).map(|step| (step, found(&folder, memory, step))).collect();
+        let outputs = step_numbers(&memory.reports)
+            .map(|step| (step, found(&folder, memory, step)))
+            .collect();
         let state = State { journal, reports, first: memory.reports_taken, outputs };
         Self { folder, held, patterns, state: Mutex::new(state), changed: watch::Sender::new(0) }
     }

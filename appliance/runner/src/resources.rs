@@ -66,7 +66,11 @@ const ARM: &[(&str, u32, u64)] =
     &[("arm.medium", 2, 8), ("arm.large", 4, 16), ("arm.xlarge", 8, 32), ("arm.2xlarge", 16, 64)];
 
 /// The limits of `class` for `executor` on `machine`.
-pub(crate) fn limits(executor: &Executor, class: Option<&str>, machine: Machine) -> Result<Limits, UnknownClass> {
+pub(crate) fn limits(
+    executor: &Executor,
+    class: Option<&str>,
+    machine: Machine,
+) -> Result<Limits, UnknownClass> {
     let (cpus, memory) = match class {
         // A runner class says where, not how much: the whole machine.
         Some(class) if class.contains('/') => (machine.cpus, machine.memory),
@@ -78,7 +82,8 @@ pub(crate) fn limits(executor: &Executor, class: Option<&str>, machine: Machine)
 }
 
 fn wanted(executor: &Executor, class: &str) -> Result<(u32, Bytes), UnknownClass> {
-    let plain = class.strip_suffix(".gen2").or_else(|| class.strip_suffix(".gen3")).unwrap_or(class);
+    let plain =
+        class.strip_suffix(".gen2").or_else(|| class.strip_suffix(".gen3")).unwrap_or(class);
     let find = |table: &[(&str, u32, u64)], unit: fn(u64) -> Bytes| {
         table.iter().find(|row| row.0 == plain).map(|row| (row.1, unit(row.2)))
     };

@@ -121,7 +121,9 @@ impl Runner {
                     self.prepare_spare();
                     self.drive(assignment, supervised, orders).await;
                 }
-                None => self.report_unstartable(&assignment, "no supervisor could be started").await,
+                None => {
+                    self.report_unstartable(&assignment, "no supervisor could be started").await
+                }
             }
             self.release(task);
             drop(slot);
@@ -129,7 +131,12 @@ impl Runner {
     }
 
     /// Drives a job to its end.
-    async fn drive(&self, assignment: Assignment, supervised: Supervised, orders: watch::Receiver<Order>) {
+    async fn drive(
+        &self,
+        assignment: Assignment,
+        supervised: Supervised,
+        orders: watch::Receiver<Order>,
+    ) {
         let task = assignment.task;
         match Job::take_up(self.host.clone(), self.client.clone(), assignment, supervised, orders) {
             Ok((job, memory)) => {
@@ -138,7 +145,9 @@ impl Runner {
                     tracing::info!(%task, "the task was lost; its job was killed");
                 }
             }
-            Err(error) => tracing::error!(%task, error = crate::supervisor::chain(&error), "a job was dropped"),
+            Err(error) => {
+                tracing::error!(%task, error = crate::supervisor::chain(&error), "a job was dropped")
+            }
         }
     }
 
@@ -166,7 +175,10 @@ impl Runner {
         match Supervised::start(&self.config.host.supervise, &self.host.jobs()) {
             Ok(supervised) => Some(supervised),
             Err(error) => {
-                tracing::error!(error = crate::supervisor::chain(&error), "no supervisor could be started");
+                tracing::error!(
+                    error = crate::supervisor::chain(&error),
+                    "no supervisor could be started"
+                );
                 None
             }
         }

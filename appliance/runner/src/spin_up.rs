@@ -75,7 +75,8 @@ impl<C: ControlPlane> Job<C> {
         let limits = resources::limits(&self.assignment.spec.executor, class, self.host.machine)
             .map_err(|error| StepError::Failed(error.to_string()))?;
         let prepared = self.prepare_root().await?;
-        let (network, note) = network(&self.assignment.network, &self.host.config.network, self.number.get());
+        let (network, note) =
+            network(&self.assignment.network, &self.host.config.network, self.number.get());
         let spec = self.sandbox_spec(&prepared, limits, network);
         let create = wire::Create {
             spec,
@@ -87,9 +88,9 @@ impl<C: ControlPlane> Job<C> {
         if self.outbox.length(0) == 0 {
             self.outbox.say(0, &self.about(&prepared.told, limits, &note));
         }
-        let state = self.supervised.until(|view| {
-            (view.sandbox != wire::Sandbox::Absent).then(|| view.sandbox.clone())
-        });
+        let state = self
+            .supervised
+            .until(|view| (view.sandbox != wire::Sandbox::Absent).then(|| view.sandbox.clone()));
         let mut user = match state.await? {
             wire::Sandbox::Unfit { message } => return Err(StepError::Failed(message)),
             wire::Sandbox::Failed { message } => return Err(StepError::Infrastructure(message)),
@@ -105,7 +106,8 @@ impl<C: ControlPlane> Job<C> {
         };
         user.home = prepared.home.unwrap_or(user.home);
         let home = &user.home;
-        let working_directory = crate::environment::resolve(&self.assignment.spec.working_directory, home, home);
+        let working_directory =
+            crate::environment::resolve(&self.assignment.spec.working_directory, home, home);
         self.stand(Stands { user, image: prepared.image, working_directory });
         if let Some(entry) = prepared.entry {
             self.start_entry(entry).await?;
@@ -124,7 +126,9 @@ impl<C: ControlPlane> Job<C> {
     fn machine_root(&self) -> Prepared {
         let config = &self.host.config;
         let (root, told) = match &config.machine_root {
-            Some(path) => (Root::Directory { path: path.clone() }, "machine, on its own root file system"),
+            Some(path) => {
+                (Root::Directory { path: path.clone() }, "machine, on its own root file system")
+            }
             None => {
                 let masks = config.masks.iter().cloned().chain([config.data.clone()]).collect();
                 (Root::Host(HostRoot { masks }), "machine, on a copy of the host")
@@ -175,8 +179,18 @@ impl<C: ControlPlane> Job<C> {
         let class = self.assignment.spec.resource_class.as_deref().unwrap_or("default");
         let uname = rustix::system::uname();
         let mut text = String::new();
-        let _ = writeln!(text, "Runner: {} ({})", uname.nodename().to_string_lossy(), self.host.config.version);
-        let _ = writeln!(text, "Kernel: {} {}", uname.release().to_string_lossy(), uname.machine().to_string_lossy());
+        let _ = writeln!(
+            text,
+            "Runner: {} ({})",
+            uname.nodename().to_string_lossy(),
+            self.host.config.version
+        );
+        let _ = writeln!(
+            text,
+            "Kernel: {} {}",
+            uname.release().to_string_lossy(),
+            uname.machine().to_string_lossy()
+        );
         let _ = writeln!(text, "Executor: {root}");
         let _ = writeln!(
             text,
@@ -194,7 +208,12 @@ pub(crate) fn sandbox_id(job: &Assignment) -> String {
 }
 
 fn binds(executable: &std::path::Path, door: PathBuf, is_root: bool) -> Vec<Bind> {
-    let bind = |source: PathBuf, target: &str| Bind { source, target: target.into(), read_only: true, map_ids: false };
+    let bind = |source: PathBuf, target: &str| Bind {
+        source,
+        target: target.into(),
+        read_only: true,
+        map_ids: false,
+    };
     let mut binds = vec![
         bind(door, DOOR),
         bind(executable.to_owned(), AGENT),
@@ -224,9 +243,16 @@ fn network(policy: &NetworkPolicy, site: &SiteNetwork, number: u32) -> (Network,
         NetworkPolicy::Full { allow } => allow.clone(),
     };
     let Some(gateway) = site.gateway else {
-        return (Network::Off, "off, because this runner has no network for jobs configured".into());
+        return (
+            Network::Off,
+            "off, because this runner has no network for jobs configured".into(),
+        );
     };
-    let told = if allow.is_empty() { "the appliance's services".into() } else { format!("the appliance's services and {}", allow.join(", ")) };
+    let told = if allow.is_empty() {
+        "the appliance's services".into()
+    } else {
+        format!("the appliance's services and {}", allow.join(", "))
+    };
     let bridge = Bridge {
         gateway,
         address: Ipv4Addr::from_bits(gateway.to_bits().saturating_add(1 + number)),
@@ -243,12 +269,22 @@ mod tests {
     use super::*;
 
     fn check(policy: &NetworkPolicy, gateway: Option<Ipv4Addr>, expected: Option<(&str, usize)>) {
-        let site = SiteNetwork { gateway, name_servers: vec![Ipv4Addr::new(9, 9, 9, 9)], ..SiteNetwork::default() };
+        let site = SiteNetwork {
+            gateway,
+            name_servers: vec![Ipv4Addr::new(9, 9, 9, 9)],
+            ..SiteNetwork::default()
+        };
         let found = match network(policy, &site, 4).0 {
             Network::Off => None,
-            Network::Bridge(bridge) => Some((bridge.address.to_string(), bridge.name_servers.len())),
+            Network::Bridge(bridge) => {
+                Some((bridge.address.to_string(), bridge.name_servers.len()))
+            }
         };
-        assert_eq!(found, expected.map(|(address, servers)| (address.to_owned(), servers)), "{policy:?}");
+        assert_eq!(
+            found,
+            expected.map(|(address, servers)| (address.to_owned(), servers)),
+            "{policy:?}"
+        );
     }
 
     #[test]

@@ -8,13 +8,7 @@ use crate::{
     folder::{Folder, FolderError, private},
     supervisor::wire::{Event, Request, View},
 };
-use std::{
-    ffi::OsString,
-    io,
-    os::fd::OwnedFd,
-    path::Path,
-    process::Stdio,
-};
+use std::{ffi::OsString, io, os::fd::OwnedFd, path::Path, process::Stdio};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{
@@ -106,7 +100,10 @@ impl Supervised {
     }
 
     /// Waits until `found` finds something in what is known.
-    pub(crate) async fn until<T>(&self, mut found: impl FnMut(&View) -> Option<T>) -> Result<T, Gone> {
+    pub(crate) async fn until<T>(
+        &self,
+        mut found: impl FnMut(&View) -> Option<T>,
+    ) -> Result<T, Gone> {
         let mut view = self.view.clone();
         loop {
             if let Some(value) = found(&view.borrow_and_update()) {
@@ -146,7 +143,9 @@ async fn listen(read: OwnedReadHalf, tell: watch::Sender<View>) {
     while let Ok(Some(line)) = lines.next_line().await {
         match serde_json::from_str::<Event>(&line) {
             Ok(event) => tell.send_modify(|view| view.learn(event)),
-            Err(error) => tracing::warn!(%error, "a supervisor of another build told something new"),
+            Err(error) => {
+                tracing::warn!(%error, "a supervisor of another build told something new")
+            }
         }
     }
 }

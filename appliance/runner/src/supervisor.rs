@@ -86,7 +86,8 @@ struct Supervisor {
 impl Supervisor {
     fn begin(folder: Folder) -> Result<Self, BeginError> {
         let failed = |attempt| move |source: std::io::Error| BeginError { attempt, source };
-        let first = runner_given_at_start().map_err(failed("take over the connection to the runner"))?;
+        let first =
+            runner_given_at_start().map_err(failed("take over the connection to the runner"))?;
         match std::fs::create_dir(folder.door()) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                 return Err(failed("make the folder shown to the job")(error));
@@ -142,10 +143,17 @@ impl Supervisor {
         use rustix::event::{PollFd, PollFlags, Timespec};
         let now = Instant::now();
         let mut fds = vec![PollFd::from_borrowed_fd(self.listener.as_fd(), PollFlags::IN)];
-        fds.extend(self.link.iter().map(|link| PollFd::from_borrowed_fd(link.fd(), link.interest())));
+        fds.extend(
+            self.link.iter().map(|link| PollFd::from_borrowed_fd(link.fd(), link.interest())),
+        );
         fds.extend(self.bell.fds().map(|(fd, interest)| PollFd::from_borrowed_fd(fd, interest)));
-        fds.extend(self.sandbox.iter().map(|sandbox| PollFd::from_borrowed_fd(sandbox.events_fd(), PollFlags::IN)));
-        let awake = self.spools().filter(|spool| spool.rests_until().is_none_or(|until| until <= now));
+        fds.extend(
+            self.sandbox
+                .iter()
+                .map(|sandbox| PollFd::from_borrowed_fd(sandbox.events_fd(), PollFlags::IN)),
+        );
+        let awake =
+            self.spools().filter(|spool| spool.rests_until().is_none_or(|until| until <= now));
         fds.extend(awake.map(|spool| PollFd::from_borrowed_fd(spool.fd(), PollFlags::IN)));
         let timeout = self.next_time(now).map(|at| at.saturating_duration_since(now));
         let timeout = timeout.map(|span| Timespec {
@@ -165,7 +173,8 @@ impl Supervisor {
     /// The next moment at which something is due without anything happening.
     fn next_time(&self, now: Instant) -> Option<Instant> {
         let rests = self.spools().filter_map(Spool::rests_until).filter(|until| *until > now);
-        let unused = (self.sandbox.is_none() && self.link.is_none()).then(|| self.begun + UNUSED_MAX);
+        let unused =
+            (self.sandbox.is_none() && self.link.is_none()).then(|| self.begun + UNUSED_MAX);
         let clocks = self.runs.iter().filter_map(Run::next_time).chain(self.deadline);
         let clocks = clocks.filter(|_| self.frozen_since.is_none());
         rests.chain(unused).chain(clocks).min()
@@ -203,7 +212,8 @@ impl Supervisor {
         for (step, length) in grown {
             self.tell(Event::Grown(step, length));
         }
-        self.leftovers.retain_mut(|spool| !matches!(spool.read(&mut self.buffer, now), spool::Read::Closed));
+        self.leftovers
+            .retain_mut(|spool| !matches!(spool.read(&mut self.buffer, now), spool::Read::Closed));
     }
 
     /// Learns an event and passes it on.

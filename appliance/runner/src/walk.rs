@@ -85,7 +85,10 @@ impl Walk {
             // Results are kept of failed jobs above all.
             When::OnSuccess => {
                 !self.failed
-                    || matches!(step.action, Action::StoreArtifacts { .. } | Action::StoreTestResults { .. })
+                    || matches!(
+                        step.action,
+                        Action::StoreArtifacts { .. } | Action::StoreTestResults { .. }
+                    )
             }
         }
     }
@@ -112,7 +115,11 @@ impl Walk {
 
     /// Walks again past everything that was reported. Returns the items that were begun and not
     /// ended; all but the last are in the background.
-    pub(crate) fn replay<'a>(&mut self, steps: &'a [Step], reported: &[Progress]) -> Vec<(u32, Item<'a>)> {
+    pub(crate) fn replay<'a>(
+        &mut self,
+        steps: &'a [Step],
+        reported: &[Progress],
+    ) -> Vec<(u32, Item<'a>)> {
         let mut open = Vec::new();
         for progress in reported {
             match progress {
@@ -148,7 +155,10 @@ mod tests {
     }
 
     fn check(steps: &[Step], failing: &[&str], expected: &[&str], outcome: TaskOutcome) {
-        assert_eq!(trace(steps, failing), (expected.iter().map(|s| (*s).to_owned()).collect(), outcome));
+        assert_eq!(
+            trace(steps, failing),
+            (expected.iter().map(|s| (*s).to_owned()).collect(), outcome)
+        );
     }
 
     fn artifacts() -> Step {
@@ -191,8 +201,14 @@ mod tests {
     fn what_fails_in_the_background_does_not_count() {
         let mut beside = command_of("server");
         beside.background = true;
-        let step = Step { name: "server".into(), when: When::OnSuccess, action: Action::Run(beside) };
-        check(&[step, run("a", When::OnSuccess)], &["server"], &["server", "a"], TaskOutcome::Success);
+        let step =
+            Step { name: "server".into(), when: When::OnSuccess, action: Action::Run(beside) };
+        check(
+            &[step, run("a", When::OnSuccess)],
+            &["server"],
+            &["server", "a"],
+            TaskOutcome::Success,
+        );
     }
 
     fn any_step() -> impl Strategy<Value = Step> {

@@ -100,10 +100,317 @@ async fn steps_run_in_order_and_tell_what_they_print() {
     assert_eq!(done.outcome(), Some(TaskOutcome::Failed), "{:#?}", done.progress);
     assert_eq!(done.text(2), "hello\n/home/circleci/project\nroot\n/home/circleci\n");
     assert_eq!(done.text(4), "hi build 2 token=****\n");
-    assert!(done.text_of("exit 3").contains("Exited with code exit status 3\n"), "{}", done.text_of("exit 3"));
+    assert!(
+        done.text_of("exit 3").contains("Exited with code exit status 3\n"),
+        "{}",
+        done.text_of("exit 3")
+    );
     assert_eq!(done.text_of("after"), "always\n");
     let names: Vec<_> = done.steps().into_iter().map(|step| step.0).collect();
     assert_eq!(names[..2], ["Spin up environment", "Preparing environment variables"]);
     assert!(!names.contains(&"echo never".to_owned()));
     assert!(done.text(1).contains("  TOKEN=**REDACTED**\n"), "{}", done.text(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_can_halt_itself_without_failing() {
+    let Some(bench) = Bench::start() else { return };
+    let done =
+        bench.finish(&[run("circleci-agent step halt; echo still here"), run("echo never")]).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::Success));
+    assert_eq!(done.steps().len(), 3, "{:?}", done.steps());
+    assert_eq!(done.text(2), "still here\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silence_background_reruns_and_signals_have_their_ends() {
+    let Some(bench) = Bench::start() else { return };
+    let step = |name: &str, when, change: fn(&mut base::plan::RunCommand), command: &str| {
+        let mut run = command_of(command);
+        change(&mut run);
+        named(name, when, Action::Run(run))
+    };
+    let done = bench
+        .finish(&[
+            step("server", When::OnSuccess, |run| run.background = true, "echo up; sleep 100"),
+            step(
+                "flaky",
+                When::OnSuccess,
+                |run| run.max_auto_reruns = 2,
+                "echo try; test -e /tmp/x || { touch /tmp/x; exit 1; }",
+            ),
+            step("pipe", When::OnSuccess, |_| (), "yes | head -n 1 || true"),
+            step(
+                "silent",
+                When::OnSuccess,
+                |run| run.no_output_timeout = Duration::from_millis(300),
+                "echo a; sleep 100",
+            ),
+            step("signal", When::Always, |_| (), "kill -9 $$"),
+            step(
+                "python",
+                When::Always,
+                |run| run.shell = Some("/bin/sh".into()),
+                "sudo echo $0; exit 0",
+            ),
+        ])
+        .await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::Failed));
+    assert_eq!(done.text_of("server"), "up\n");
+    assert!(
+        done.text_of("flaky").contains("Running the step again (try 2 of 3)"),
+        "{}",
+        done.text_of("flaky")
+    );
+    assert_eq!(done.text_of("pipe"), "y\n");
+    let silent = done.text_of("silent");
+    assert!(
+        silent.contains("Too long with no output (exceeded 300ms): context deadline exceeded\n"),
+        "{silent}"
+    );
+    assert!(
+        done.text_of("signal").contains("Exited with code exit status 137"),
+        "{}",
+        done.text_of("signal")
+    );
+    let states: Vec<_> = done.steps().into_iter().map(|step| step.1.unwrap()).collect();
+    use StepState::{Failed, Success, TimedOut};
+    assert_eq!(states, [Success, Success, Success, Success, Success, TimedOut, Failed, Success]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_comes_back() {
+    let Some(bench) = Bench::start() else { return };
+    bench.control.state.lock().unwrap().checkout = commit();
+    let paths = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>();
+    let save = Action::SaveCache {
+        key: "v1-{{ .Branch }}-{{ checksum \"Cargo.lock\" }}".into(),
+        paths: paths(&["deps", "~/.tool"]),
+    };
+    let first = bench
+        .finish(&[
+            named("Checkout code", When::OnSuccess, Action::Checkout { path: ".".into() }),
+            named("miss", When::OnSuccess, Action::RestoreCache { keys: paths(&["v1-main-", "v0"]) }),
+            run("cat Cargo.lock; mkdir -p deps ~/.tool out/deep; echo dep > deps/a; echo tool > ~/.tool/t; echo art > out/deep/x.txt"),
+            named("save", When::OnSuccess, save.clone()),
+            named("again", When::OnSuccess, save),
+            named("persist", When::OnSuccess, Action::PersistToWorkspace { root: "out".into(), paths: paths(&["*"]) }),
+            named("artifacts", When::OnSuccess, Action::StoreArtifacts { path: "out".into(), destination: Some("results".into()) }),
+            run("mkdir junit; echo '<testsuite><testcase name=\"a\" time=\"0.5\"/><testcase name=\"b\"><failure message=\"no\"/></testcase></testsuite>' > junit/r.xml"),
+            named("tests", When::OnSuccess, Action::StoreTestResults { path: "junit".into() }),
+            named("bad checkout", When::OnSuccess, Action::Checkout { path: "out".into() }),
+        ])
+        .await;
+    let told = format!("{:#?}", first.progress);
+    assert_eq!(
+        first.text_of("miss"),
+        "No cache is found for key: v1-main-\nNo cache is found for key: v0\n",
+        "{told}"
+    );
+    assert!(
+        first.text_of("save").contains("Stored Cache to v1-main-"),
+        "{}",
+        first.text_of("save")
+    );
+    assert!(
+        first
+            .text_of("again")
+            .contains("Skipping cache generation, cache already exists for key: v1-main-")
+    );
+    assert!(first.progress.iter().any(|p| matches!(p, Progress::Artifact { path, size: 4, .. } if path == "results/deep/x.txt")), "{told}");
+    assert!(
+        first.progress.iter().any(|p| matches!(p, Progress::Tests { tests } if tests.len() == 2)),
+        "{told}"
+    );
+    assert!(
+        first.text_of("bad checkout").contains("already exists and is not an empty directory"),
+        "{}",
+        first.text_of("bad checkout")
+    );
+
+    let second = bench
+        .finish(&[
+            named(
+                "restore",
+                When::OnSuccess,
+                Action::RestoreCache { keys: paths(&["v1-{{ .Branch }}-"]) },
+            ),
+            named("attach", When::OnSuccess, Action::AttachWorkspace { at: "/tmp/ws".into() }),
+            run("cat deps/a ~/.tool/t /tmp/ws/deep/x.txt"),
+        ])
+        .await;
+    assert_eq!(
+        second.outcome(),
+        Some(TaskOutcome::Success),
+        "{:#?} {}",
+        second.progress,
+        second.text(2)
+    );
+    assert!(second.text_of("restore").starts_with("Found a cache from build 43 at v1-main-"));
+    assert_eq!(second.text(4), "dep\ntool\nart\n");
+}
+
+/// A commit of one file, as an archive.
+fn commit() -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o644);
+    header.set_size(5);
+    archive.append_data(&mut header, "Cargo.lock", &b"lock\n"[..]).unwrap();
+    archive.into_inner().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_canceled_job_is_asked_and_then_ended() {
+    let Some(mut bench) = Bench::start() else { return };
+    let steps = [
+        run("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done"),
+        run("echo never"),
+    ];
+    let task = bench.control.assign(assignment(&steps));
+    bench.control.until(task, Duration::from_secs(20), |task| task.text(2).contains("up")).await;
+    bench.control.state.lock().unwrap().tasks.get_mut(&task).unwrap().verdict =
+        Some(Verdict::Cancel);
+    // The next runner asks at once.
+    bench.kill_runner();
+    bench.restart_runner();
+    let done = bench.control.finished(task).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::Canceled));
+    assert!(done.text(2).contains("bye"), "{}", done.text(2));
+    assert_eq!(done.steps().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restarted_runner_goes_on_where_the_job_stands() {
+    let Some(mut bench) = Bench::start() else { return };
+    let steps = [
+        run("for i in $(seq 1 40); do echo line $i; sleep 0.02; done"),
+        run("echo second >> /tmp/ran; cat /tmp/ran"),
+        run("for i in $(seq 1 20); do echo more $i; sleep 0.02; done"),
+    ];
+    let task = bench.control.assign(assignment(&steps));
+    for moment in 0..6 {
+        bench
+            .control
+            .until(task, Duration::from_secs(20), |task| {
+                task.outcome().is_some()
+                    || task.output.values().map(Vec::len).sum::<usize>() > 900 + moment * 40
+            })
+            .await;
+        bench.kill_runner();
+        bench.restart_runner();
+    }
+    let done = bench.control.finished(task).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::Success), "{:#?}", done.progress);
+    let expected: String = (1..=40).map(|i| format!("line {i}\n")).collect();
+    assert_eq!(done.text(2), expected);
+    assert_eq!(done.text(3), "second\n", "a step that ended is not run again");
+    until_no_jobs(&bench).await;
+}
+
+/// Waits until the folders of ended jobs are gone; the spare's stays.
+async fn until_no_jobs(bench: &Bench) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while bench.jobs().iter().any(|job| job.join("assignment.json").exists()) {
+        assert!(std::time::Instant::now() < deadline, "{:?}", bench.jobs());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_supervisor_is_an_infrastructure_failure() {
+    let Some(bench) = Bench::start() else { return };
+    let task = bench.control.assign(assignment(&[run("echo up; sleep 100")]));
+    bench.control.until(task, Duration::from_secs(20), |task| task.text(2).contains("up")).await;
+    let job = bench.jobs().into_iter().find(|job| job.join("assignment.json").exists()).unwrap();
+    kill_supervisor(&job);
+    let done = bench.control.finished(task).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::InfrastructureFail));
+    assert!(done.message().contains("supervisor"), "{}", done.message());
+    until_no_jobs(&bench).await;
+    let after = bench.finish(&[run("echo fine")]).await;
+    assert_eq!(after.outcome(), Some(TaskOutcome::Success));
+}
+
+/// Kills the process that serves the folder `job`.
+fn kill_supervisor(job: &Path) {
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let args = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let args = String::from_utf8_lossy(&args).into_owned();
+        if args.starts_with(RUNNER)
+            && args.contains("supervise")
+            && args.contains(job.to_str().unwrap())
+        {
+            let pid = rustix::process::Pid::from_raw(pid).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_link_stops_nothing() {
+    let Some(bench) = Bench::start() else { return };
+    let task = bench
+        .control
+        .assign(assignment(&[run("echo one; sleep 0.5; echo two"), run("echo three")]));
+    bench.control.until(task, Duration::from_secs(20), |task| task.text(2).contains("one")).await;
+    bench.control.state.lock().unwrap().down = true;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    bench.control.state.lock().unwrap().down = false;
+    let done = bench.control.finished(task).await;
+    assert_eq!((done.text(2), done.text(3)), ("one\ntwo\n".to_owned(), "three\n".to_owned()));
+    assert_eq!(done.outcome(), Some(TaskOutcome::Success));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fenced_job_is_killed_and_forgotten() {
+    let Some(bench) = Bench::start() else { return };
+    let task = bench.control.assign(assignment(&[run("while :; do echo x; sleep 0.05; done")]));
+    bench.control.until(task, Duration::from_secs(20), |task| task.text(2).contains('x')).await;
+    bench.control.state.lock().unwrap().tasks.get_mut(&task).unwrap().fence =
+        Some(base::ids::Fence(8));
+    until_no_jobs(&bench).await;
+    assert_eq!(bench.control.task(task).outcome(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn out_of_memory_is_told_as_such() {
+    let Some(bench) = Bench::start() else { return };
+    let mut job = assignment(&[run("x=$(head -c 3000000000 /dev/zero | tr '\\0' x); echo ${#x}")]);
+    Arc::make_mut(&mut job.spec).resource_class = Some("small".into());
+    let done = bench.control.finished(bench.control.assign(job)).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::Failed), "{:#?}", done.progress);
+    assert!(
+        done.message().contains("Out of memory") && done.message().contains("2 GiB"),
+        "{}",
+        done.message()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_that_is_not_here_fails_with_the_remedy() {
+    let Some(bench) = Bench::start() else { return };
+    let mut job = assignment(&[run("echo never")]);
+    let spec = Arc::make_mut(&mut job.spec);
+    spec.executor = serde_json::from_value(
+        serde_json::json!({ "kind": "docker", "images": [{ "image": "cimg/base" }] }),
+    )
+    .unwrap();
+    let done = bench.control.finished(bench.control.assign(job)).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::Failed));
+    assert!(done.message().contains("appliance registry import"), "{}", done.message());
+    assert_eq!(done.steps().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_output_arrives_whole() {
+    let Some(bench) = Bench::start() else { return };
+    let done = bench.finish(&[run("seq -f '%099.0f' 1 200000")]).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::Success));
+    let text = done.text(2);
+    assert_eq!(text.len(), 200_000 * 100);
+    assert!(text.ends_with("200000\n") && text.lines().count() == 200_000);
 }

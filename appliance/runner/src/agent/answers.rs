@@ -70,7 +70,10 @@ pub(crate) fn bundle_of(path: &Path) -> Result<Bundled, String> {
         return Err(nonsense());
     }
     if let Some((name, _)) = manifest.files.iter().find(|(name, _)| !is_harmless(name)) {
-        return Err(format!("`{}` cannot be the name of an artifact", name.chars().take(64).collect::<String>()));
+        return Err(format!(
+            "`{}` cannot be the name of an artifact",
+            name.chars().take(64).collect::<String>()
+        ));
     }
     Ok(Bundled { single: manifest.single, files: manifest.files, length })
 }
@@ -95,7 +98,8 @@ pub(crate) fn results_of(path: &Path) -> Result<Vec<TestResult>, String> {
 }
 
 fn nonsense() -> String {
-    "the job's agent gave an answer that cannot be read: something in the job stands in its place".into()
+    "the job's agent gave an answer that cannot be read: something in the job stands in its place"
+        .into()
 }
 
 fn whole<T: for<'de> Deserialize<'de>>(path: &Path, most: u64) -> Result<T, String> {
@@ -110,7 +114,9 @@ fn first_line<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<(T, u64, u64)
     let file = File::open(path).map_err(|error| error.to_string())?;
     let total = file.metadata().map_err(|error| error.to_string())?.len();
     let mut line = Vec::new();
-    BufReader::new(file.take(MANIFEST_MAX)).read_until(b'\n', &mut line).map_err(|error| error.to_string())?;
+    BufReader::new(file.take(MANIFEST_MAX))
+        .read_until(b'\n', &mut line)
+        .map_err(|error| error.to_string())?;
     let manifest = serde_json::from_slice(&line).map_err(|_| nonsense())?;
     Ok((manifest, line.len() as u64, total))
 }

@@ -39,8 +39,12 @@ pub(super) fn pack(root: &Path, paths: &[String], globs: bool) -> Result<(), Age
     if found.is_empty() {
         return Err(AgentError::Refused("none of the paths exists: nothing to archive".into()));
     }
-    let names: Vec<(PathBuf, PathBuf)> = found.into_iter().filter_map(|path| named(root, path)).collect();
-    let files = names.iter().filter(|(path, _)| !path.is_dir()).map(|(_, name)| name.to_string_lossy().into_owned());
+    let names: Vec<(PathBuf, PathBuf)> =
+        found.into_iter().filter_map(|path| named(root, path)).collect();
+    let files = names
+        .iter()
+        .filter(|(path, _)| !path.is_dir())
+        .map(|(_, name)| name.to_string_lossy().into_owned());
     let manifest = PackManifest { files: files.collect() };
     let mut out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
     print_manifest(&mut out, &manifest)?;
@@ -57,7 +61,9 @@ fn chosen(root: &Path, path: &str, globs: bool) -> Result<Vec<PathBuf>, AgentErr
     let matching = |file: &PathBuf| {
         // A folder that matches is meant with all that is in it.
         let name = file.strip_prefix(root).ok();
-        name.is_some_and(|name| name.ancestors().any(|part| !part.as_os_str().is_empty() && glob.is_match(part)))
+        name.is_some_and(|name| {
+            name.ancestors().any(|part| !part.as_os_str().is_empty() && glob.is_match(part))
+        })
     };
     Ok(walk::below(root)?.into_iter().filter(matching).collect())
 }
@@ -73,14 +79,18 @@ fn named(root: &Path, path: PathBuf) -> Option<(PathBuf, PathBuf)> {
     Some((path, name))
 }
 
-fn print_manifest(out: &mut impl Write, manifest: &impl serde::Serialize) -> Result<(), AgentError> {
+fn print_manifest(
+    out: &mut impl Write,
+    manifest: &impl serde::Serialize,
+) -> Result<(), AgentError> {
     let mut line = serde_json::to_vec(manifest).expect("a manifest is plain data");
     line.push(b'\n');
     out.write_all(&line).map_err(AgentError::failed("write the manifest"))
 }
 
 fn write_archive(out: &mut impl Write, names: &[(PathBuf, PathBuf)]) -> Result<(), AgentError> {
-    let compressor = zstd::stream::write::Encoder::new(out, LEVEL).map_err(AgentError::failed("compress"))?;
+    let compressor =
+        zstd::stream::write::Encoder::new(out, LEVEL).map_err(AgentError::failed("compress"))?;
     let mut archive = tar::Builder::new(compressor);
     archive.follow_symlinks(false);
     for (path, name) in names {
@@ -96,8 +106,11 @@ fn write_archive(out: &mut impl Write, names: &[(PathBuf, PathBuf)]) -> Result<(
 /// Unpacks the compressed archive on standard input.
 pub(super) fn unpack(into: &Path, what: &str) -> Result<(), AgentError> {
     let attempt = || format!("untar the {what}");
-    let plain = zstd::stream::read::Decoder::new(io::stdin().lock()).map_err(AgentError::failed(attempt()))?;
-    extract(plain, into).map_err(|source| AgentError::Refused(format!("Error untarring {what}: {}", causes(&source))))
+    let plain = zstd::stream::read::Decoder::new(io::stdin().lock())
+        .map_err(AgentError::failed(attempt()))?;
+    extract(plain, into).map_err(|source| {
+        AgentError::Refused(format!("Error untarring {what}: {}", causes(&source)))
+    })
 }
 
 /// Unpacks the plain archive of a commit on standard input.
@@ -110,7 +123,8 @@ pub(super) fn checkout(into: &Path) -> Result<(), AgentError> {
         )));
     }
     let plain = BufReader::with_capacity(BUFFER, io::stdin().lock());
-    extract(plain, into).map_err(|source| AgentError::Refused(format!("could not check out: {}", causes(&source))))
+    extract(plain, into)
+        .map_err(|source| AgentError::Refused(format!("could not check out: {}", causes(&source))))
 }
 
 fn extract(plain: impl Read, into: &Path) -> io::Result<()> {
@@ -137,15 +151,21 @@ pub(super) fn bundle(path: &Path) -> Result<(), AgentError> {
             files.push((file, name, meta.len()));
         }
     }
-    let manifest =
-        BundleManifest { single, files: files.iter().map(|(_, name, size)| (name.clone(), *size)).collect() };
+    let manifest = BundleManifest {
+        single,
+        files: files.iter().map(|(_, name, size)| (name.clone(), *size)).collect(),
+    };
     let mut out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
     print_manifest(&mut out, &manifest)?;
     for (file, _, size) in &files {
         let content = File::open(file).map_err(AgentError::at("open", file))?;
-        let copied = io::copy(&mut content.take(*size), &mut out).map_err(AgentError::at("read", file))?;
+        let copied =
+            io::copy(&mut content.take(*size), &mut out).map_err(AgentError::at("read", file))?;
         if copied < *size {
-            return Err(AgentError::Refused(format!("{} changed while it was read", file.display())));
+            return Err(AgentError::Refused(format!(
+                "{} changed while it was read",
+                file.display()
+            )));
         }
     }
     out.flush().map_err(AgentError::failed("write the files"))

@@ -67,7 +67,8 @@ struct Reading<'a> {
 
 /// Adds the results that `text` tells.
 fn read(text: &str, source: &str, results: &mut Vec<TestResult>) -> Result<(), String> {
-    let mut reading = Reading { source, results, suite_files: Vec::new(), case: None, listening: false };
+    let mut reading =
+        Reading { source, results, suite_files: Vec::new(), case: None, listening: false };
     let mut reader = Reader::from_str(text);
     reader.config_mut().check_end_names = false;
     loop {
@@ -134,7 +135,9 @@ impl Reading<'_> {
     }
 
     fn hears(&mut self, text: &str) {
-        if let Some(case) = self.case.as_mut().filter(|case| self.listening && case.message.len() < MESSAGE_MAX) {
+        if let Some(case) =
+            self.case.as_mut().filter(|case| self.listening && case.message.len() < MESSAGE_MAX)
+        {
             case.message.push_str(text);
             case.message = clipped(std::mem::take(&mut case.message));
         }
@@ -169,7 +172,9 @@ mod tests {
         read(text, "r.xml", &mut results).unwrap();
         let found: Vec<_> = results
             .iter()
-            .map(|test| (test.name.as_str(), test.result.as_str(), test.message.as_str(), test.run_time_ms))
+            .map(|test| {
+                (test.name.as_str(), test.result.as_str(), test.message.as_str(), test.run_time_ms)
+            })
             .collect();
         assert_eq!(found, expected, "{text}");
     }
@@ -206,7 +211,9 @@ mod tests {
 
     #[test]
     fn broken_text_is_an_error_and_never_a_panic() {
-        for text in ["<testsuite", "<a b=>", "]]>", "<!DOCTYPE x [<!ENTITY a 'b'>]><testcase name='&a;'/>"] {
+        for text in
+            ["<testsuite", "<a b=>", "]]>", "<!DOCTYPE x [<!ENTITY a 'b'>]><testcase name='&a;'/>"]
+        {
             let _ = read(text, "r.xml", &mut Vec::new());
         }
     }

@@ -21,7 +21,8 @@ pub(super) fn print(templates: &[String], values: &KeyValues) -> Result<(), Agen
     let inside = Inside(values);
     let mut keys = Vec::new();
     for text in templates {
-        let template = Template::parse(text).map_err(|error| AgentError::Refused(error.to_string()))?;
+        let template =
+            Template::parse(text).map_err(|error| AgentError::Refused(error.to_string()))?;
         keys.push(template.evaluate(&inside)?);
     }
     say(&serde_json::Value::from(keys).to_string())
@@ -49,8 +50,10 @@ impl Context for Inside<'_> {
 
 fn checksum(file: &str) -> Result<String, AgentError> {
     let home = std::env::var("HOME").unwrap_or_default();
-    let path = file.strip_prefix("~/").map_or_else(|| file.to_owned(), |rest| format!("{home}/{rest}"));
-    let digest = digest(Path::new(&path)).map_err(AgentError::at("take the checksum of", Path::new(&path)))?;
+    let path =
+        file.strip_prefix("~/").map_or_else(|| file.to_owned(), |rest| format!("{home}/{rest}"));
+    let digest = digest(Path::new(&path))
+        .map_err(AgentError::at("take the checksum of", Path::new(&path)))?;
     Ok(STANDARD.encode(digest).replace('/', "_"))
 }
 
@@ -69,7 +72,9 @@ fn digest(path: &Path) -> io::Result<Vec<u8>> {
 /// `arch1-linux-amd64-6_85`: a cache of compiled code does not fit every processor.
 fn arch(cpuinfo: &str) -> String {
     let field = |name: &str| {
-        let line = cpuinfo.lines().find(|line| line.split(':').next().is_some_and(|key| key.trim() == name))?;
+        let line = cpuinfo
+            .lines()
+            .find(|line| line.split(':').next().is_some_and(|key| key.trim() == name))?;
         line.split(':').nth(1).map(|value| value.trim().to_owned())
     };
     let machine = match std::env::consts::ARCH {
@@ -77,7 +82,8 @@ fn arch(cpuinfo: &str) -> String {
         "aarch64" => "arm64",
         other => other,
     };
-    let family = field("cpu family").or_else(|| field("CPU implementer")).unwrap_or_else(|| "0".into());
+    let family =
+        field("cpu family").or_else(|| field("CPU implementer")).unwrap_or_else(|| "0".into());
     let model = field("model").or_else(|| field("CPU part")).unwrap_or_else(|| "0".into());
     format!("arch1-linux-{machine}-{family}_{model}")
 }
@@ -91,7 +97,10 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "hello\n").unwrap();
         // `printf 'hello\n' | openssl dgst -sha256 -binary | base64 | tr / _`
-        assert_eq!(checksum(file.path().to_str().unwrap()).unwrap(), "WJG1tSLV3whtD_CxEPvZ0hu0_HFjrzTQgoai6Eb2vgM=");
+        assert_eq!(
+            checksum(file.path().to_str().unwrap()).unwrap(),
+            "WJG1tSLV3whtD_CxEPvZ0hu0_HFjrzTQgoai6Eb2vgM="
+        );
     }
 
     #[test]

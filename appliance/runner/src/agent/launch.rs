@@ -30,7 +30,8 @@ pub(super) fn launch(script: &str, shell: &[&str]) -> AgentError {
     let (program, args): (&str, &[&str]) = match shell {
         [program, args @ ..] => (program, args),
         [] => {
-            chosen = SHELLS.into_iter().find(|shell| Path::new(shell).exists()).unwrap_or(SHELLS[1]);
+            chosen =
+                SHELLS.into_iter().find(|shell| Path::new(shell).exists()).unwrap_or(SHELLS[1]);
             (chosen, &["-eo", "pipefail"])
         }
     };

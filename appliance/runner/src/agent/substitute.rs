@@ -13,7 +13,10 @@ pub(super) fn run(text: &[&str]) -> Result<(), AgentError> {
         return say(&format!("{}\n", substitute(&text.join(" "), variable)));
     }
     let mut input = String::new();
-    io::stdin().take(TEXT_MAX).read_to_string(&mut input).map_err(AgentError::failed("read the text"))?;
+    io::stdin()
+        .take(TEXT_MAX)
+        .read_to_string(&mut input)
+        .map_err(AgentError::failed("read the text"))?;
     say(&substitute(&input, variable))
 }
 

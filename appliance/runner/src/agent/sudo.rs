@@ -5,10 +5,7 @@
 //! Limits: it gains nothing. It can only give up rights, to the user named with `-u`.
 
 use super::AgentError;
-use std::{
-    os::unix::process::CommandExt,
-    process::Command,
-};
+use std::{os::unix::process::CommandExt, process::Command};
 
 /// Options with a value that mean nothing here.
 const WITH_VALUE: [&str; 6] = ["-p", "-C", "-h", "-r", "-t", "-T"];
@@ -25,7 +22,8 @@ struct Wish {
 pub(super) fn run(args: &[String]) -> Result<u8, AgentError> {
     let wish = read(args);
     let shell = || vec![std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".into())];
-    let only_asks = wish.command.is_empty() && args.iter().any(|arg| ["-v", "-k", "-K", "-l", "-V"].contains(&arg.as_str()));
+    let only_asks = wish.command.is_empty()
+        && args.iter().any(|arg| ["-v", "-k", "-K", "-l", "-V"].contains(&arg.as_str()));
     if only_asks {
         return Ok(0);
     }
@@ -39,12 +37,15 @@ fn become_command(
     user: Option<&str>,
     variables: Vec<(String, String)>,
 ) -> Result<u8, AgentError> {
-    let (program, args) = words.split_first().ok_or_else(|| AgentError::Refused("sudo needs a command".into()))?;
+    let (program, args) =
+        words.split_first().ok_or_else(|| AgentError::Refused("sudo needs a command".into()))?;
     let mut command = Command::new(program);
     command.args(args).envs(variables).env("SUDO_USER", "root");
     if let Some(name) = user.filter(|name| *name != "root" && *name != "#0") {
-        let passwd = std::fs::read_to_string("/etc/passwd").map_err(AgentError::failed("read /etc/passwd"))?;
-        let (uid, gid, home) = person(&passwd, name).ok_or_else(|| AgentError::Refused(format!("sudo: unknown user {name}")))?;
+        let passwd = std::fs::read_to_string("/etc/passwd")
+            .map_err(AgentError::failed("read /etc/passwd"))?;
+        let (uid, gid, home) = person(&passwd, name)
+            .ok_or_else(|| AgentError::Refused(format!("sudo: unknown user {name}")))?;
         command.uid(uid).gid(gid).env("HOME", home).env("USER", name).env("LOGNAME", name);
     }
     Err(AgentError::failed(format!("run `{program}`"))(command.exec()))

@@ -17,6 +17,8 @@ pub(super) fn run(args: &[&str]) -> Result<u8, AgentError> {
         }
         ["split", args @ ..] => split::print(args),
         ["run", args @ ..] => split::run(args),
-        _ => Err(AgentError::Refused("there are `tests glob`, `tests split` and `tests run`".into())),
+        _ => {
+            Err(AgentError::Refused("there are `tests glob`, `tests split` and `tests run`".into()))
+        }
     }
 }

@@ -53,7 +53,9 @@ impl Iterator for Pieces {
     fn next(&mut self) -> Option<Self::Item> {
         let file = match &mut self.file {
             Ok(file) => file,
-            Err(error) => return Some(Err(io::Error::new(error.kind(), "the file could not be opened"))),
+            Err(error) => {
+                return Some(Err(io::Error::new(error.kind(), "the file could not be opened")));
+            }
         };
         let mut piece = Vec::with_capacity(PIECE);
         match file.by_ref().take(PIECE as u64).read_to_end(&mut piece) {
@@ -76,8 +78,12 @@ impl SaveError {
     /// As the trouble of `attempt`, which was to fill `path`.
     pub(super) fn told_as(self, attempt: &str, path: &Path) -> Trouble {
         match self {
-            Self::Read(source) => Trouble::Link { attempt: attempt.to_owned(), source: source.into() },
-            Self::Write(source) => Trouble::File { attempt: format!("write {}", path.display()), source },
+            Self::Read(source) => {
+                Trouble::Link { attempt: attempt.to_owned(), source: source.into() }
+            }
+            Self::Write(source) => {
+                Trouble::File { attempt: format!("write {}", path.display()), source }
+            }
         }
     }
 }

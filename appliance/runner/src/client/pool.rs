@@ -24,10 +24,7 @@ const IDLE_MAX: usize = 8;
 pub(super) enum PoolError {
     /// Nobody listens.
     #[error("could not connect to {path}")]
-    Connect {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Connect { path: PathBuf, source: std::io::Error },
     /// The connection broke.
     #[error("the connection broke")]
     Talk(#[from] hyper::Error),

@@ -33,7 +33,11 @@ impl<C: ControlPlane> Job<C> {
         // A supervisor that is gone has stopped everything.
         let _ = self.stop_all(CANCEL_GRACE).await;
         self.state().cut = Some(outcome);
-        let state = if outcome == TaskOutcome::Canceled { StepState::Canceled } else { StepState::TimedOut };
+        let state = if outcome == TaskOutcome::Canceled {
+            StepState::Canceled
+        } else {
+            StepState::TimedOut
+        };
         StepEnd { state, exit_code: None }
     }
 
@@ -47,7 +51,11 @@ impl<C: ControlPlane> Job<C> {
 
     /// A step of our own that was begun by a runner before us is done again; what is left of it
     /// must not be in the way.
-    pub(super) async fn end_cut_short(&self, number: u32, item: &Item<'_>) -> Result<(), StepError> {
+    pub(super) async fn end_cut_short(
+        &self,
+        number: u32,
+        item: &Item<'_>,
+    ) -> Result<(), StepError> {
         if matches!(item, Item::Step(step) if matches!(step.action, base::plan::Action::Run(_))) {
             return Ok(());
         }

@@ -9,7 +9,10 @@ use crate::{
     supervised::Gone,
     supervisor::wire::{End, Exec, How, Request, RunId},
 };
-use base::{secret::Secret, state::{StepState, TaskOutcome}};
+use base::{
+    secret::Secret,
+    state::{StepState, TaskOutcome},
+};
 use std::{future::Future, path::PathBuf, time::Duration};
 
 /// A program of a step.
@@ -24,7 +27,12 @@ pub(crate) struct Program {
 
 impl<C: ControlPlane> Job<C> {
     /// Starts this program's agent inside the job, or what the agent is to run.
-    pub(crate) async fn start(&self, run: RunId, program: Program, stands: &Stands) -> Result<(), Gone> {
+    pub(crate) async fn start(
+        &self,
+        run: RunId,
+        program: Program,
+        stands: &Stands,
+    ) -> Result<(), Gone> {
         let env = program.env.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
         let exec = Exec {
             run,
@@ -44,7 +52,9 @@ impl<C: ControlPlane> Job<C> {
     pub(crate) async fn ended(&self, run: RunId) -> Result<End, Gone> {
         let (end, length) = self
             .supervised
-            .until(|view| view.runs.get(&run)?.clone().map(|end| (end, view.outputs.get(&run.step).copied())))
+            .until(|view| {
+                view.runs.get(&run)?.clone().map(|end| (end, view.outputs.get(&run.step).copied()))
+            })
             .await?;
         // The relay may be a moment behind.
         self.outbox.grown(run.step, length.unwrap_or(0));
@@ -66,7 +76,9 @@ impl<C: ControlPlane> Job<C> {
         stdout: Option<PathBuf>,
     ) -> Result<(), StepError> {
         let stands = self.stands()?;
-        let run = self.latest_run(step).map_or(RunId { step, nth: 0 }, |run| RunId { nth: run.nth + 1, ..run });
+        let run = self
+            .latest_run(step)
+            .map_or(RunId { step, nth: 0 }, |run| RunId { nth: run.nth + 1, ..run });
         let env = self.step_environment(&stands);
         let cwd = stands.working_directory.clone();
         self.start(run, Program { args, env, cwd, stdin, stdout, idle: None }, &stands).await?;
@@ -74,7 +86,9 @@ impl<C: ControlPlane> Job<C> {
         match end.how {
             How::Code(0) => Ok(()),
             _ => match self.judge(step, &end) {
-                StepEnd { state: StepState::TimedOut, .. } => Err(StepError::Failed("the job ran out of time".into())),
+                StepEnd { state: StepState::TimedOut, .. } => {
+                    Err(StepError::Failed("the job ran out of time".into()))
+                }
                 _ => Err(StepError::Failed("the step could not be done".into())),
             },
         }
@@ -108,14 +122,14 @@ impl<C: ControlPlane> Job<C> {
                 self.outbox.say(step, &format!("{message}\n"));
                 StepEnd { state: StepState::Failed, exit_code: None }
             }
-            How::Lost => {
-                self.break_off(step, "the job's sandbox was lost".into())
-            }
+            How::Lost => self.break_off(step, "the job's sandbox was lost".into()),
         }
     }
 
     fn tell_out_of_memory(&self, step: u32, end: &End) {
-        let figure = |bytes: Option<base::units::Bytes>| bytes.map_or_else(|| "unknown".to_owned(), |b| b.to_string());
+        let figure = |bytes: Option<base::units::Bytes>| {
+            bytes.map_or_else(|| "unknown".to_owned(), |b| b.to_string())
+        };
         let message = format!(
             "Out of memory: the kernel ended {} of the job's processes. The limit is {}, the peak was {}; use a larger resource_class or run less at one time",
             end.oom_kills,

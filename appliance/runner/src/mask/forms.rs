@@ -27,7 +27,9 @@ pub(super) fn of(value: &str) -> Vec<Vec<u8>> {
         return forms;
     }
     forms.push(value.as_bytes().to_vec());
-    forms.extend(value.lines().map(str::trim_end).filter(|l| is_secret(l)).map(|l| l.as_bytes().to_vec()));
+    forms.extend(
+        value.lines().map(str::trim_end).filter(|l| is_secret(l)).map(|l| l.as_bytes().to_vec()),
+    );
     forms.extend([json(value), shell(value)].map(String::into_bytes));
     let encoded = utf8_percent_encode(value, UNRESERVED).to_string();
     forms.push(encoded.replace("%20", "+").into_bytes());
@@ -37,7 +39,9 @@ pub(super) fn of(value: &str) -> Vec<Vec<u8>> {
         forms.push(engine.encode(value).into_bytes());
         forms.extend((0..3).map(|before| aligned(engine, value.as_bytes(), before)));
         if value.len() > BASE64_LINE {
-            forms.extend(value.as_bytes().chunks(BASE64_LINE).map(|line| engine.encode(line).into_bytes()));
+            forms.extend(
+                value.as_bytes().chunks(BASE64_LINE).map(|line| engine.encode(line).into_bytes()),
+            );
         }
     }
     forms.retain(|form| form.len() >= SHORTEST);
@@ -45,7 +49,8 @@ pub(super) fn of(value: &str) -> Vec<Vec<u8>> {
 }
 
 fn is_secret(value: &str) -> bool {
-    value.chars().count() >= SHORTEST && !["true", "True", "TRUE", "false", "False", "FALSE"].contains(&value)
+    value.chars().count() >= SHORTEST
+        && !["true", "True", "TRUE", "false", "False", "FALSE"].contains(&value)
 }
 
 fn json(value: &str) -> String {

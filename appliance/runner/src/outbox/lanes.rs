@@ -144,7 +144,11 @@ impl Outbox {
 
     fn output_due(&self) -> Option<(u32, Output)> {
         let state = self.state();
-        state.outputs.iter().find(|(_, output)| output.taken < output.length).map(|(step, output)| (*step, *output))
+        state
+            .outputs
+            .iter()
+            .find(|(_, output)| output.taken < output.length)
+            .map(|(step, output)| (*step, *output))
     }
 
     fn output_taken(&self, step: u32, offset: u64) {
@@ -203,7 +207,10 @@ impl Patience {
     /// Waits after a try that failed.
     pub(crate) async fn wait(&mut self, trouble: &Trouble) {
         if self.tries == 0 {
-            tracing::warn!(error = trouble.told(), "the control plane does not answer; going on without it");
+            tracing::warn!(
+                error = trouble.told(),
+                "the control plane does not answer; going on without it"
+            );
         }
         let wait = RETRY_FIRST.saturating_mul(1 << self.tries.min(16)).min(RETRY_LONGEST);
         self.tries += 1;

@@ -79,7 +79,10 @@ impl Runner {
         let is_scratch = |name: &str| folder.path().join(name) == folder.sandbox();
         let id_of = |name: &str| is_scratch(name).then(|| id.clone());
         if let Err(error) = sandbox::sweep(folder.path(), &self.host.groups, id_of) {
-            tracing::warn!(error = crate::supervisor::chain(&error), "a lost sandbox could not be removed");
+            tracing::warn!(
+                error = crate::supervisor::chain(&error),
+                "a lost sandbox could not be removed"
+            );
         }
         discard(&folder);
     }
@@ -94,7 +97,10 @@ impl Runner {
         };
         // If it does not arrive, the lease runs out.
         if let Err(trouble) = self.client.report(&report).await {
-            tracing::warn!(error = trouble.told(), "a job that could not be started could not be reported");
+            tracing::warn!(
+                error = trouble.told(),
+                "a job that could not be started could not be reported"
+            );
         }
     }
 }
@@ -111,7 +117,13 @@ fn end_open_steps(outbox: &Outbox, memory: &Memory) {
         {
             let output_bytes = outbox.length(*step);
             let (state, at) = (StepState::Canceled, now());
-            outbox.report(Progress::StepEnded { step: *step, state, exit_code: None, at, output_bytes });
+            outbox.report(Progress::StepEnded {
+                step: *step,
+                state,
+                exit_code: None,
+                at,
+                output_bytes,
+            });
         }
     }
     outbox.note(&Entry::Halted);

@@ -49,12 +49,20 @@ impl Runner {
     /// Renews leases for as long as the control plane knows the runner.
     pub(super) async fn keep_leases(&self, id: RunnerId) {
         loop {
-            let held: Vec<Held> =
-                self.held().iter().map(|(task, hold)| Held { task: *task, fence: hold.fence }).collect();
+            let held: Vec<Held> = self
+                .held()
+                .iter()
+                .map(|(task, hold)| Held { task: *task, fence: hold.fence })
+                .collect();
             match self.client.heartbeat(&Heartbeat { runner: id, held }).await {
-                Ok(verdicts) => verdicts.verdicts.into_iter().for_each(|(task, verdict)| self.obey(task, verdict)),
+                Ok(verdicts) => verdicts
+                    .verdicts
+                    .into_iter()
+                    .for_each(|(task, verdict)| self.obey(task, verdict)),
                 Err(Trouble::Refused(Refusal::UnknownRunner)) => return,
-                Err(trouble) => tracing::warn!(error = trouble.told(), "leases could not be renewed"),
+                Err(trouble) => {
+                    tracing::warn!(error = trouble.told(), "leases could not be renewed")
+                }
             }
             // Sooner only when somebody asks for it.
             let _ = timeout(HEARTBEAT, self.beat.notified()).await;

@@ -54,8 +54,10 @@ struct RootFs {
 impl<C: ControlPlane> Job<C> {
     /// The root of an image, its layers unpacked.
     pub(super) async fn unpack_image(&self, image: &DockerImage) -> Result<Prepared, StepError> {
-        let source = self.persist_in_asking(|| self.control.image(self.outbox.held(), &image.image)).await?;
-        let config = read(&source).map_err(|why| StepError::Failed(format!("image {}: {why}", image.image)))?;
+        let source =
+            self.persist_in_asking(|| self.control.image(self.outbox.held(), &image.image)).await?;
+        let config = read(&source)
+            .map_err(|why| StepError::Failed(format!("image {}: {why}", image.image)))?;
         let mut lowers = Vec::with_capacity(source.layers.len());
         for (layer, diff_id) in source.layers.iter().zip(&config.rootfs.diff_ids) {
             lowers.push(self.unpack_layer(layer, diff_id).await?);
@@ -73,7 +75,9 @@ impl<C: ControlPlane> Job<C> {
 
     async fn unpack_layer(&self, layer: &LayerSource, diff_id: &str) -> Result<PathBuf, StepError> {
         let broken = |error: sandbox::image::ImageError| StepError::Infrastructure(chain(&error));
-        if let Some(path) = self.host.layers().and_then(|store| store.layer(diff_id)).map_err(broken)? {
+        if let Some(path) =
+            self.host.layers().and_then(|store| store.layer(diff_id)).map_err(broken)?
+        {
             return Ok(path);
         }
         self.outbox.say(0, &format!("Unpacking layer {} ({})\n", layer.digest, Bytes(layer.size)));
@@ -81,11 +85,14 @@ impl<C: ControlPlane> Job<C> {
         self.persist_in_asking(|| self.control.get(&layer.from, &archive)).await?;
         let (host, diff_id, from) = (self.host.clone(), diff_id.to_owned(), archive.clone());
         let unpacking = tokio::task::spawn_blocking(move || {
-            let file = std::fs::File::open(&from).map_err(|error| StepError::Infrastructure(error.to_string()))?;
+            let file = std::fs::File::open(&from)
+                .map_err(|error| StepError::Infrastructure(error.to_string()))?;
             let unpacked = host.layers().and_then(|store| store.unpack(&diff_id, file));
             unpacked.map(|(path, _)| path).map_err(|error| StepError::Infrastructure(chain(&error)))
         });
-        let path = unpacking.await.map_err(|_| StepError::Infrastructure("unpacking a layer failed".into()))?;
+        let path = unpacking
+            .await
+            .map_err(|_| StepError::Infrastructure("unpacking a layer failed".into()))?;
         crate::steps::discard(&archive);
         path
     }
@@ -103,10 +110,13 @@ impl<C: ControlPlane> Job<C> {
 
 /// The configuration, when it fits the layers.
 fn read(source: &ImageSource) -> Result<ImageConfig, String> {
-    let config: ImageConfig = serde_json::from_str(&source.config).map_err(|error| error.to_string())?;
+    let config: ImageConfig =
+        serde_json::from_str(&source.config).map_err(|error| error.to_string())?;
     let (named, there) = (config.rootfs.diff_ids.len(), source.layers.len());
     if named != there {
-        return Err(format!("its configuration names {named} layers, its manifest {there}: import it again"));
+        return Err(format!(
+            "its configuration names {named} layers, its manifest {there}: import it again"
+        ));
     }
     Ok(config)
 }
@@ -118,11 +128,16 @@ fn environment(run: &RunConfig) -> Environment {
 
 /// What runs beside the steps: only what the job asks for, or the image insists on.
 fn entry(image: &DockerImage, run: &RunConfig) -> Option<Vec<String>> {
-    let insists = run.labels.as_ref().and_then(|labels| labels.get(PRESERVE)).is_some_and(|value| value == "true");
+    let insists = run
+        .labels
+        .as_ref()
+        .and_then(|labels| labels.get(PRESERVE))
+        .is_some_and(|value| value == "true");
     if !insists && image.entrypoint.is_none() {
         return None;
     }
-    let entrypoint = image.entrypoint.clone().or_else(|| run.entrypoint.clone()).unwrap_or_default();
+    let entrypoint =
+        image.entrypoint.clone().or_else(|| run.entrypoint.clone()).unwrap_or_default();
     // As with every runtime, an entry point of one's own leaves the image's command behind.
     let image_command = || if image.entrypoint.is_some() { None } else { run.cmd.clone() };
     let command = image.command.clone().or_else(image_command).unwrap_or_default();
@@ -163,10 +178,13 @@ mod tests {
 
     #[test]
     fn a_configuration_must_fit_its_layers() {
-        let config = r#"{"config":{"User":"app","Env":["A=b=c","bad"]},"rootfs":{"diff_ids":["sha256:1"]}}"#;
-        let mut source = ImageSource { digest: "d".into(), config: config.into(), layers: Vec::new() };
+        let config =
+            r#"{"config":{"User":"app","Env":["A=b=c","bad"]},"rootfs":{"diff_ids":["sha256:1"]}}"#;
+        let mut source =
+            ImageSource { digest: "d".into(), config: config.into(), layers: Vec::new() };
         assert!(read(&source).unwrap_err().contains("names 1 layers, its manifest 0"));
-        source.config = r#"{"config":{"User":"app","Env":["A=b=c","bad"]},"rootfs":{"diff_ids":[]}}"#.into();
+        source.config =
+            r#"{"config":{"User":"app","Env":["A=b=c","bad"]},"rootfs":{"diff_ids":[]}}"#.into();
         let run = read(&source).unwrap().config.unwrap();
         assert_eq!(environment(&run), Environment::from([("A".into(), "b=c".into())]));
         source.config = r#"{"config":null,"rootfs":{"diff_ids":[]}}"#.into();

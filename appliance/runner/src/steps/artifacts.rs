@@ -41,7 +41,13 @@ impl<C: ControlPlane> Job<C> {
         Ok(())
     }
 
-    async fn store_artifact(&self, path: &str, bundle: &std::path::Path, offset: u64, size: u64) -> Result<(), StepError> {
+    async fn store_artifact(
+        &self,
+        path: &str,
+        bundle: &std::path::Path,
+        offset: u64,
+        size: u64,
+    ) -> Result<(), StepError> {
         let held = self.outbox.held();
         let request = StoreRequest::Artifact { path: path.to_owned() };
         let target = self.persist_in_asking(|| self.control.store(held, &request)).await?;

@@ -22,19 +22,31 @@ const KEY_MAX: usize = 900;
 const KEYS_MAX: usize = 64;
 
 impl<C: ControlPlane> Job<C> {
-    pub(crate) async fn save_cache(&self, step: u32, key: &str, paths: &[String]) -> Result<(), StepError> {
+    pub(crate) async fn save_cache(
+        &self,
+        step: u32,
+        key: &str,
+        paths: &[String],
+    ) -> Result<(), StepError> {
         let key = self.evaluated(step, &[key.to_owned()]).await?.remove(0);
         let request = StoreRequest::Cache { key: key.clone() };
         let held = self.outbox.held();
         let target = self.persist_in_asking(|| self.control.store(held, &request)).await?;
         let StoreTarget::Put { .. } = target else {
-            self.outbox.say(step, &format!("Skipping cache generation, cache already exists for key: {key}\n"));
+            self.outbox.say(
+                step,
+                &format!("Skipping cache generation, cache already exists for key: {key}\n"),
+            );
             return Ok(());
         };
         self.outbox.say(step, "Creating cache archive...\n");
         let stands = self.stands()?;
         let absolute = |path: &String| resolve(path, &stands.user.home, &stands.working_directory);
-        let asked = Asked::Pack { root: "/".into(), paths: paths.iter().map(absolute).collect(), globs: false };
+        let asked = Asked::Pack {
+            root: "/".into(),
+            paths: paths.iter().map(absolute).collect(),
+            globs: false,
+        };
         let archive = self.supervised.folder().exchange(step);
         self.agent(step, asking(&asked), None, Some(archive.clone())).await?;
         let manifest = agent::manifest_of(&archive).map_err(StepError::Failed)?;
@@ -44,7 +56,8 @@ impl<C: ControlPlane> Job<C> {
         if let StoreTarget::Put { to, key: object } = target {
             let (offset, size) = (manifest.length, manifest.archive);
             self.persist_in_asking(|| self.control.put(&to, &archive, offset, size)).await?;
-            let confirm = StoreConfirm { request: request.clone(), key: object, size, paths: paths.to_vec() };
+            let confirm =
+                StoreConfirm { request: request.clone(), key: object, size, paths: paths.to_vec() };
             self.persist_in_asking(|| self.control.confirm(held, &confirm)).await?;
         }
         discard(&archive);
@@ -56,11 +69,20 @@ impl<C: ControlPlane> Job<C> {
         let keys = self.evaluated(step, keys).await?;
         let held = self.outbox.held();
         let Some(hit) = self.persist_in_asking(|| self.control.cache(held, &keys)).await? else {
-            let misses: String = keys.iter().map(|key| format!("No cache is found for key: {key}\n")).collect();
+            let misses: String =
+                keys.iter().map(|key| format!("No cache is found for key: {key}\n")).collect();
             self.outbox.say(step, &misses);
             return Ok(());
         };
-        self.outbox.say(step, &format!("Found a cache from build {} at {}\nSize: {}\n", hit.build, hit.key, Bytes(hit.size)));
+        self.outbox.say(
+            step,
+            &format!(
+                "Found a cache from build {} at {}\nSize: {}\n",
+                hit.build,
+                hit.key,
+                Bytes(hit.size)
+            ),
+        );
         self.outbox.say(step, "\nDownloading cache archive...\n");
         let archive = self.supervised.folder().exchange(step);
         self.persist_in_asking(|| self.control.get(&hit.from, &archive)).await?;
@@ -74,7 +96,9 @@ impl<C: ControlPlane> Job<C> {
     /// The keys that these templates stand for here; checksums are taken inside.
     async fn evaluated(&self, step: u32, templates: &[String]) -> Result<Vec<String>, StepError> {
         if templates.is_empty() || templates.len() > KEYS_MAX {
-            return Err(StepError::Failed(format!("a cache step needs between 1 and {KEYS_MAX} keys")));
+            return Err(StepError::Failed(format!(
+                "a cache step needs between 1 and {KEYS_MAX} keys"
+            )));
         }
         let keys = if templates.iter().any(|template| template.contains("{{")) {
             self.evaluated_inside(step, templates).await?
@@ -84,13 +108,19 @@ impl<C: ControlPlane> Job<C> {
         match keys.iter().find(|key| key.chars().count() > KEY_MAX) {
             Some(long) => {
                 let shown: String = long.chars().take(64).collect();
-                Err(StepError::Failed(format!("the cache key `{shown}…` is longer than {KEY_MAX} characters")))
+                Err(StepError::Failed(format!(
+                    "the cache key `{shown}…` is longer than {KEY_MAX} characters"
+                )))
             }
             None => Ok(keys),
         }
     }
 
-    async fn evaluated_inside(&self, step: u32, templates: &[String]) -> Result<Vec<String>, StepError> {
+    async fn evaluated_inside(
+        &self,
+        step: u32,
+        templates: &[String],
+    ) -> Result<Vec<String>, StepError> {
         let asked = Asked::Keys {
             templates: templates.to_vec(),
             values: KeyValues {

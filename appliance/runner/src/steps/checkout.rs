@@ -14,15 +14,21 @@ impl<C: ControlPlane> Job<C> {
         let archive = self.supervised.folder().exchange(step);
         let vcs = &self.assignment.vcs;
         let place = vcs.branch.as_ref().map(|branch| format!(" (branch {branch})"));
-        let place = place.or_else(|| vcs.tag.as_ref().map(|tag| format!(" (tag {tag})"))).unwrap_or_default();
-        self.outbox.say(step, &format!("Checking out {}{place} of {}\n", vcs.revision, vcs.repository_url));
+        let place = place
+            .or_else(|| vcs.tag.as_ref().map(|tag| format!(" (tag {tag})")))
+            .unwrap_or_default();
+        self.outbox.say(
+            step,
+            &format!("Checking out {}{place} of {}\n", vcs.revision, vcs.repository_url),
+        );
         self.persist_in_asking(|| self.control.checkout(self.outbox.held(), &archive)).await?;
         let into = resolve(path, &stands.user.home, &stands.working_directory);
         let asked = Asked::Checkout { into };
         self.agent(step, asking(&asked), Some(archive.clone()), None).await?;
         discard(&archive);
         if !vcs.subject.is_empty() {
-            self.outbox.say(step, &format!("HEAD is now at {} {}\n", short(&vcs.revision), vcs.subject));
+            self.outbox
+                .say(step, &format!("HEAD is now at {} {}\n", short(&vcs.revision), vcs.subject));
         }
         Ok(())
     }

@@ -21,7 +21,10 @@ impl<C: ControlPlane> Job<C> {
         self.agent(step, asking(&Asked::Results { path }), None, Some(answer.clone())).await?;
         let tests = agent::results_of(&answer).map_err(StepError::Failed)?;
         discard(&answer);
-        let failed = tests.iter().filter(|test| ["failure", "error"].contains(&test.result.as_str())).count();
+        let failed = tests
+            .iter()
+            .filter(|test| ["failure", "error"].contains(&test.result.as_str()))
+            .count();
         self.outbox.say(step, &format!("{} tests, {failed} failed\n", tests.len()));
         for part in tests.chunks(RESULTS_AT_ONCE) {
             self.outbox.report(Progress::Tests { tests: part.to_vec() });

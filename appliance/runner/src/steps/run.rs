@@ -9,10 +9,7 @@ use crate::{
     spin_up::{DOOR, Stands},
     supervisor::wire::{How, RunId},
 };
-use base::{
-    plan::RunCommand,
-    state::StepState,
-};
+use base::{plan::RunCommand, state::StepState};
 use std::{fmt::Write as _, fs, io::Write as _, os::unix::fs::OpenOptionsExt, time::Duration};
 
 impl<C: ControlPlane> Job<C> {
@@ -35,7 +32,12 @@ impl<C: ControlPlane> Job<C> {
             let end = self.ended(run).await?;
             if end.how == How::Idle {
                 let span = go_duration(command.no_output_timeout);
-                self.outbox.say(step, &format!("\nToo long with no output (exceeded {span}): context deadline exceeded\n"));
+                self.outbox.say(
+                    step,
+                    &format!(
+                        "\nToo long with no output (exceeded {span}): context deadline exceeded\n"
+                    ),
+                );
             }
             let judged = self.judge(step, &end);
             let again = matches!(judged.state, StepState::Failed | StepState::TimedOut)
@@ -59,18 +61,29 @@ impl<C: ControlPlane> Job<C> {
         self.outbox.say(run.step, &format!("{text}\n\n"));
     }
 
-    async fn start_command(&self, run: RunId, command: &RunCommand, stands: &Stands) -> Result<RunId, StepError> {
+    async fn start_command(
+        &self,
+        run: RunId,
+        command: &RunCommand,
+        stands: &Stands,
+    ) -> Result<RunId, StepError> {
         let script = self.write_script(run.step, &command.command)?;
         let shell = command.shell.as_deref().or(self.assignment.spec.shell.as_deref());
         let mut args = vec!["internal-run".to_owned(), script];
         // Without one, the agent chooses between bash and sh by what there is.
-        args.extend(shell.into_iter().flat_map(|shell| shell.split_whitespace().map(str::to_owned)));
+        args.extend(
+            shell.into_iter().flat_map(|shell| shell.split_whitespace().map(str::to_owned)),
+        );
         let mut env = self.step_environment(stands);
         env.extend(command.environment.clone());
         let base = &stands.working_directory;
-        let cwd = command.working_directory.as_deref().map_or_else(|| base.clone(), |dir| resolve(dir, &stands.user.home, base));
+        let cwd = command
+            .working_directory
+            .as_deref()
+            .map_or_else(|| base.clone(), |dir| resolve(dir, &stands.user.home, base));
         let idle = Some(command.no_output_timeout);
-        self.start(run, Program { args, env, cwd, stdin: None, stdout: None, idle }, stands).await?;
+        self.start(run, Program { args, env, cwd, stdin: None, stdout: None, idle }, stands)
+            .await?;
         Ok(run)
     }
 
@@ -79,11 +92,16 @@ impl<C: ControlPlane> Job<C> {
         let name = format!("step-{step}");
         let path = self.supervised.folder().door().join(&name);
         let mut options = fs::OpenOptions::new();
-        let write = options.create(true).write(true).truncate(true).mode(0o644).open(&path).and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            if text.ends_with('\n') { Ok(()) } else { file.write_all(b"\n") }
-        });
-        write.map_err(|error| StepError::Infrastructure(format!("could not write {}: {error}", path.display())))?;
+        let write =
+            options.create(true).write(true).truncate(true).mode(0o644).open(&path).and_then(
+                |mut file| {
+                    file.write_all(text.as_bytes())?;
+                    if text.ends_with('\n') { Ok(()) } else { file.write_all(b"\n") }
+                },
+            );
+        write.map_err(|error| {
+            StepError::Infrastructure(format!("could not write {}: {error}", path.display()))
+        })?;
         Ok(format!("{DOOR}/{name}"))
     }
 }

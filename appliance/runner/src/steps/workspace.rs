@@ -11,7 +11,12 @@ use base::protocol::{StoreConfirm, StoreRequest, StoreTarget, WorkspaceLayer};
 use std::collections::HashMap;
 
 impl<C: ControlPlane> Job<C> {
-    pub(crate) async fn persist(&self, step: u32, root: &str, paths: &[String]) -> Result<(), StepError> {
+    pub(crate) async fn persist(
+        &self,
+        step: u32,
+        root: &str,
+        paths: &[String],
+    ) -> Result<(), StepError> {
         let stands = self.stands()?;
         let root = resolve(root, &stands.user.home, &stands.working_directory);
         self.outbox.say(step, "Creating workspace archive...\n");
@@ -45,7 +50,8 @@ impl<C: ControlPlane> Job<C> {
             return Err(StepError::Failed(conflict));
         }
         if layers.is_empty() {
-            self.outbox.say(step, "No workspace layers to attach: no job upstream has persisted any\n");
+            self.outbox
+                .say(step, "No workspace layers to attach: no job upstream has persisted any\n");
         }
         let archive = self.supervised.folder().exchange(step);
         for layer in &layers {
@@ -105,6 +111,11 @@ mod tests {
     #[test]
     fn the_conflict_is_told_as_people_search_for_it() {
         let text = conflict(&[layer("a", 0, &["x"]), layer("b", 0, &["x"])]).unwrap();
-        assert!(text.starts_with("Concurrent upstream jobs persisted the same file(s) into the workspace"), "{text}");
+        assert!(
+            text.starts_with(
+                "Concurrent upstream jobs persisted the same file(s) into the workspace"
+            ),
+            "{text}"
+        );
     }
 }

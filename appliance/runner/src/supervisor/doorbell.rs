@@ -10,8 +10,7 @@ use rustix::{
 };
 use std::{
     collections::VecDeque,
-    fs,
-    io,
+    fs, io,
     os::{
         fd::{AsFd, BorrowedFd},
         unix::{
@@ -68,7 +67,8 @@ impl Doorbell {
                 Ok((count, _)) if word[..count.min(word.len())] == *HALT => {
                     halted = true;
                     // One that does not wait for the answer has still been heard.
-                    let _ = rustix::net::send(ringer, HEARD, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+                    let _ =
+                        rustix::net::send(ringer, HEARD, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
                     false
                 }
                 _ => false,

@@ -34,7 +34,8 @@ pub(super) struct Link {
 impl Link {
     /// Greets whoever connected.
     pub(super) fn new(stream: UnixStream, view: &View) -> Self {
-        let mut link = Self { stream, incoming: Vec::new(), outgoing: Vec::new(), grown: BTreeMap::new() };
+        let mut link =
+            Self { stream, incoming: Vec::new(), outgoing: Vec::new(), grown: BTreeMap::new() };
         link.tell(&Event::Hello(view.clone()));
         link
     }
@@ -78,7 +79,11 @@ impl Link {
             self.tell_grown();
         }
         while !self.outgoing.is_empty() {
-            match rustix::net::send(&self.stream, &self.outgoing, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            match rustix::net::send(
+                &self.stream,
+                &self.outgoing,
+                SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+            ) {
                 Ok(sent) => {
                     self.outgoing.drain(..sent);
                 }

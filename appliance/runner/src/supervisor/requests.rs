@@ -55,16 +55,25 @@ impl Supervisor {
                 self.deadline = Some(Instant::now() + create.runtime_max);
                 wire::Sandbox::Stands { warnings, user }
             }
-            Err(error @ sandbox::Error::Invalid { .. }) => wire::Sandbox::Unfit { message: chain(&error) },
+            Err(error @ sandbox::Error::Invalid { .. }) => {
+                wire::Sandbox::Unfit { message: chain(&error) }
+            }
             Err(error) => wire::Sandbox::Failed { message: chain(&error) },
         };
         self.tell(Event::Sandbox(state));
     }
 
     fn exec(&mut self, exec: Exec) -> Result<(), String> {
-        let Some(sandbox) = &mut self.sandbox else { return Err("the sandbox does not stand".into()) };
-        let (spool, stdio) = stdio(&self.folder, &self.patterns, &exec).map_err(|error| chain(&error))?;
-        let env = exec.env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
+        let Some(sandbox) = &mut self.sandbox else {
+            return Err("the sandbox does not stand".into());
+        };
+        let (spool, stdio) =
+            stdio(&self.folder, &self.patterns, &exec).map_err(|error| chain(&error))?;
+        let env = exec
+            .env
+            .iter()
+            .map(|(name, value)| (name.clone(), value.expose().to_owned()))
+            .collect();
         let child = sandbox
             .spawn(sandbox::Exec {
                 program: exec.program,
@@ -221,7 +230,9 @@ impl Supervisor {
     }
 
     fn measure(&self) -> sandbox::Usage {
-        self.sandbox.as_ref().map_or_else(|| self.view.used.unwrap_or_default(), sandbox::Sandbox::usage)
+        self.sandbox
+            .as_ref()
+            .map_or_else(|| self.view.used.unwrap_or_default(), sandbox::Sandbox::usage)
     }
 }
 
@@ -235,7 +246,8 @@ fn stdio(
     let stdin = exec.stdin.clone().unwrap_or_else(|| "/dev/null".into());
     let stdin = File::open(stdin).map_err(failed("open the run's input"))?;
     let path = folder.output(exec.run.step);
-    let (spool, writer) = Spool::open(&path, patterns.clone()).map_err(failed("open the step's output"))?;
+    let (spool, writer) =
+        Spool::open(&path, patterns.clone()).map_err(failed("open the step's output"))?;
     let stdout = match &exec.stdout {
         Some(path) => File::create(path).map(OwnedFd::from),
         None => writer.try_clone(),

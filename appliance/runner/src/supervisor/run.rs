@@ -87,7 +87,8 @@ impl Clock {
         if self.next(last_output).is_none_or(|at| at > now) {
             return Due::Nothing;
         }
-        let ending = self.ending.get_or_insert(Ending { why: How::Idle, kill_at: now, killed: false });
+        let ending =
+            self.ending.get_or_insert(Ending { why: How::Idle, kill_at: now, killed: false });
         ending.killed = true;
         Due::Kill
     }

@@ -28,8 +28,12 @@ impl From<RunId> for String {
 impl TryFrom<String> for RunId {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
-        let parts = text.split_once('.').and_then(|(step, nth)| Some((step.parse().ok()?, nth.parse().ok()?)));
-        parts.map(|(step, nth)| Self { step, nth }).ok_or_else(|| format!("`{text}` does not name a run"))
+        let parts = text
+            .split_once('.')
+            .and_then(|(step, nth)| Some((step.parse().ok()?, nth.parse().ok()?)));
+        parts
+            .map(|(step, nth)| Self { step, nth })
+            .ok_or_else(|| format!("`{text}` does not name a run"))
     }
 }
 
@@ -224,7 +228,10 @@ mod tests {
         let run = RunId { step: 2, nth: 1 };
         let end = End { how: How::Code(0), oom_kills: 0, used: sandbox::Usage::default() };
         let events = [
-            Event::Sandbox(Sandbox::Stands { warnings: Vec::new(), user: sandbox::User::default() }),
+            Event::Sandbox(Sandbox::Stands {
+                warnings: Vec::new(),
+                user: sandbox::User::default(),
+            }),
             Event::Begun(run),
             Event::Grown(2, 17),
             Event::Ended(run, end),

@@ -26,23 +26,23 @@ use uuid::Uuid;
 
 /// What is known of one task.
 #[derive(Default, Clone)]
-pub struct Task {
-    pub fence: Option<Fence>,
-    pub progress: Vec<Progress>,
-    pub output: BTreeMap<u32, Vec<u8>>,
-    pub verdict: Option<Verdict>,
-    pub first_output: Option<Instant>,
+pub(crate) struct Task {
+    pub(crate) fence: Option<Fence>,
+    pub(crate) progress: Vec<Progress>,
+    pub(crate) output: BTreeMap<u32, Vec<u8>>,
+    pub(crate) verdict: Option<Verdict>,
+    pub(crate) first_output: Option<Instant>,
 }
 
 impl Task {
-    pub fn outcome(&self) -> Option<TaskOutcome> {
+    pub(crate) fn outcome(&self) -> Option<TaskOutcome> {
         self.progress.iter().find_map(|progress| match progress {
             Progress::Ended { outcome, .. } => Some(*outcome),
             _ => None,
         })
     }
 
-    pub fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         let found = self.progress.iter().find_map(|progress| match progress {
             Progress::Ended { message, .. } => message.clone(),
             _ => None,
@@ -51,7 +51,7 @@ impl Task {
     }
 
     /// Names and ends of the steps, in the order they began.
-    pub fn steps(&self) -> Vec<(String, Option<StepState>)> {
+    pub(crate) fn steps(&self) -> Vec<(String, Option<StepState>)> {
         let started = self.progress.iter().filter_map(|progress| match progress {
             Progress::StepStarted { step, name, .. } => Some((*step, name.clone())),
             _ => None,
@@ -66,41 +66,45 @@ impl Task {
         })
     }
 
-    pub fn text(&self, step: u32) -> String {
+    pub(crate) fn text(&self, step: u32) -> String {
         String::from_utf8_lossy(self.output.get(&step).map_or(&[], Vec::as_slice)).into_owned()
     }
 
     /// The output of the step of this name.
-    pub fn text_of(&self, name: &str) -> String {
+    pub(crate) fn text_of(&self, name: &str) -> String {
         let at = self.steps().iter().position(|step| step.0 == name);
-        self.text(u32::try_from(at.unwrap_or_else(|| panic!("no step {name}: {:?}", self.steps()))).unwrap())
+        self.text(
+            u32::try_from(at.unwrap_or_else(|| panic!("no step {name}: {:?}", self.steps())))
+                .unwrap(),
+        )
     }
 }
 
 #[derive(Default)]
-pub struct State {
-    pub queue: VecDeque<Assignment>,
-    pub tasks: HashMap<TaskId, Task>,
-    pub objects: HashMap<String, Bytes>,
-    pub caches: Vec<(String, String, u64)>,
-    pub layers: Vec<(String, String, Vec<String>)>,
-    pub checkout: Vec<u8>,
+pub(crate) struct State {
+    pub(crate) queue: VecDeque<Assignment>,
+    pub(crate) tasks: HashMap<TaskId, Task>,
+    pub(crate) objects: HashMap<String, Bytes>,
+    pub(crate) caches: Vec<(String, String, u64)>,
+    pub(crate) layers: Vec<(String, String, Vec<String>)>,
+    pub(crate) checkout: Vec<u8>,
     /// Every request is answered with 503.
-    pub down: bool,
+    pub(crate) down: bool,
 }
 
 /// The control side and where it listens.
-pub struct Control {
-    pub socket: PathBuf,
-    pub state: Arc<Mutex<State>>,
+pub(crate) struct Control {
+    pub(crate) socket: PathBuf,
+    pub(crate) state: Arc<Mutex<State>>,
     changed: watch::Sender<()>,
 }
 
 impl Control {
-    pub fn listen(folder: &Path) -> Arc<Self> {
+    pub(crate) fn listen(folder: &Path) -> Arc<Self> {
         let socket = folder.join("control.sock");
         let listener = UnixListener::bind(&socket).unwrap();
-        let control = Arc::new(Self { socket, state: Arc::default(), changed: watch::Sender::new(()) });
+        let control =
+            Arc::new(Self { socket, state: Arc::default(), changed: watch::Sender::new(()) });
         let serving = control.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -116,7 +120,7 @@ impl Control {
         control
     }
 
-    pub fn assign(&self, assignment: Assignment) -> TaskId {
+    pub(crate) fn assign(&self, assignment: Assignment) -> TaskId {
         let task = assignment.task;
         let mut state = self.state.lock().unwrap();
         state.tasks.insert(task, Task { fence: Some(assignment.fence), ..Task::default() });
@@ -126,12 +130,17 @@ impl Control {
         task
     }
 
-    pub fn task(&self, task: TaskId) -> Task {
+    pub(crate) fn task(&self, task: TaskId) -> Task {
         self.state.lock().unwrap().tasks[&task].clone()
     }
 
     /// Waits until the task satisfies `done`; fails the test after `limit`.
-    pub async fn until(&self, task: TaskId, limit: Duration, done: impl Fn(&Task) -> bool) -> Task {
+    pub(crate) async fn until(
+        &self,
+        task: TaskId,
+        limit: Duration,
+        done: impl Fn(&Task) -> bool,
+    ) -> Task {
         let mut changes = self.changed.subscribe();
         let wait = async {
             loop {
@@ -147,19 +156,26 @@ impl Control {
             Ok(task) => task,
             Err(_) => {
                 let now = self.task(task);
-                panic!("not within {limit:?}: {:#?}\noutput {:?}", now.progress, now.output.keys().map(|step| now.text(*step)).collect::<Vec<_>>())
+                panic!(
+                    "not within {limit:?}: {:#?}\noutput {:?}",
+                    now.progress,
+                    now.output.keys().map(|step| now.text(*step)).collect::<Vec<_>>()
+                )
             }
         }
     }
 
-    pub async fn finished(&self, task: TaskId) -> Task {
+    pub(crate) async fn finished(&self, task: TaskId) -> Task {
         self.until(task, Duration::from_secs(30), |task| task.outcome().is_some()).await
     }
 }
 
 type Answer = Result<Vec<u8>, (StatusCode, Vec<u8>)>;
 
-async fn answer(control: Arc<Control>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+async fn answer(
+    control: Arc<Control>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let path = head.uri.path().to_owned();
@@ -215,7 +231,13 @@ fn refuse(refusal: &Refusal) -> (StatusCode, Vec<u8>) {
     (StatusCode::CONFLICT, json(refusal))
 }
 
-fn carry_out(control: &Control, method: &str, path: &str, query: &HashMap<String, String>, body: &Bytes) -> Answer {
+fn carry_out(
+    control: &Control,
+    method: &str,
+    path: &str,
+    query: &HashMap<String, String>,
+    body: &Bytes,
+) -> Answer {
     let mut state = control.state.lock().unwrap();
     let state = &mut *state;
     if let Some(key) = path.strip_prefix("/objects/") {
@@ -240,7 +262,10 @@ fn carry_out(control: &Control, method: &str, path: &str, query: &HashMap<String
         "cache" => Ok(json(&cache(state, body))),
         "workspace" => Ok(json(&workspace(state))),
         "checkout" => Ok(state.checkout.clone()),
-        "image" => Err((StatusCode::NOT_FOUND, br#"{"message":"image not here: appliance registry import it"}"#.to_vec())),
+        "image" => Err((
+            StatusCode::NOT_FOUND,
+            br#"{"message":"image not here: appliance registry import it"}"#.to_vec(),
+        )),
         other => panic!("{other}"),
     }
 }
@@ -266,7 +291,11 @@ fn report(state: &mut State, body: &[u8]) -> Answer {
     }
     for (number, progress) in (report.first..).zip(report.progress) {
         if number < expected {
-            assert_eq!(task.progress[usize::try_from(number).unwrap()], progress, "a number names one report for ever");
+            assert_eq!(
+                task.progress[usize::try_from(number).unwrap()],
+                progress,
+                "a number names one report for ever"
+            );
             continue;
         }
         if let Progress::StepEnded { step, output_bytes, .. } = &progress {
@@ -280,7 +309,8 @@ fn report(state: &mut State, body: &[u8]) -> Answer {
 }
 
 fn output(task: &mut Task, query: &HashMap<String, String>, body: &[u8]) -> Answer {
-    let (step, offset): (u32, usize) = (query["step"].parse().unwrap(), query["offset"].parse().unwrap());
+    let (step, offset): (u32, usize) =
+        (query["step"].parse().unwrap(), query["offset"].parse().unwrap());
     assert!(body.len() <= base::limits::OUTPUT_FRAME_MAX && !body.is_empty());
     task.first_output.get_or_insert_with(Instant::now);
     let output = task.output.entry(step).or_default();
@@ -333,7 +363,9 @@ fn confirm(state: &mut State, confirm: StoreConfirm) -> Vec<u8> {
 fn cache(state: &State, body: &[u8]) -> Option<CacheHit> {
     let question: serde_json::Value = serde_json::from_slice(body).unwrap();
     let keys = question["keys"].as_array().unwrap().iter().map(|key| key.as_str().unwrap());
-    let hit = keys.flat_map(|key| state.caches.iter().rev().find(|cache| cache.0.starts_with(key))).next()?;
+    let hit = keys
+        .flat_map(|key| state.caches.iter().rev().find(|cache| cache.0.starts_with(key)))
+        .next()?;
     let build = base::ids::JobNumber(43);
     Some(CacheHit { key: hit.0.clone(), build, size: hit.2, from: presigned(&hit.1) })
 }
@@ -349,16 +381,23 @@ fn workspace(state: &State) -> Vec<WorkspaceLayer> {
 }
 
 /// A step that runs `command`.
-pub fn run(command: &str) -> Step {
-    Step { name: command.into(), when: base::plan::When::OnSuccess, action: base::plan::Action::Run(command_of(command)) }
+pub(crate) fn run(command: &str) -> Step {
+    Step {
+        name: command.into(),
+        when: base::plan::When::OnSuccess,
+        action: base::plan::Action::Run(command_of(command)),
+    }
 }
 
-pub fn command_of(command: &str) -> base::plan::RunCommand {
-    serde_json::from_value(serde_json::json!({ "command": command, "no_output_timeout_ms": 600_000 })).unwrap()
+pub(crate) fn command_of(command: &str) -> base::plan::RunCommand {
+    serde_json::from_value(
+        serde_json::json!({ "command": command, "no_output_timeout_ms": 600_000 }),
+    )
+    .unwrap()
 }
 
 /// An assignment of these steps.
-pub fn assignment(steps: &[Step]) -> Assignment {
+pub(crate) fn assignment(steps: &[Step]) -> Assignment {
     let id = || Uuid::new_v4().to_string();
     serde_json::from_value(serde_json::json!({
         "task": id(), "fence": 7, "attempt": 1, "node_index": 0, "node_total": 2,

@@ -7,7 +7,9 @@ use std::path::Path;
 /// The files that match any of the patterns.
 pub(super) fn find(patterns: &[&str]) -> Result<Vec<String>, AgentError> {
     if patterns.is_empty() {
-        return Err(AgentError::Refused("`tests glob` needs a pattern, for example \"spec/**/*_spec.rb\"".into()));
+        return Err(AgentError::Refused(
+            "`tests glob` needs a pattern, for example \"spec/**/*_spec.rb\"".into(),
+        ));
     }
     let set = compile(patterns)?;
     let mut roots: Vec<String> = patterns.iter().map(|pattern| root_of(pattern)).collect();
@@ -54,15 +56,22 @@ mod tests {
 
     fn check(patterns: &[&str], expected: &[&str]) {
         let root = tempfile::tempdir().unwrap();
-        for file in ["spec/a_spec.rb", "spec/deep/b_spec.rb", "spec/help.rb", "test/c.py", "test/d.js"] {
+        for file in
+            ["spec/a_spec.rb", "spec/deep/b_spec.rb", "spec/help.rb", "test/c.py", "test/d.js"]
+        {
             let path = root.path().join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "").unwrap();
         }
         let prefix = root.path().to_str().unwrap();
-        let patterns: Vec<String> = patterns.iter().map(|pattern| format!("{prefix}/{pattern}")).collect();
+        let patterns: Vec<String> =
+            patterns.iter().map(|pattern| format!("{prefix}/{pattern}")).collect();
         let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
-        let found: Vec<String> = find(&patterns).unwrap().iter().map(|name| name[prefix.len() + 1..].to_owned()).collect();
+        let found: Vec<String> = find(&patterns)
+            .unwrap()
+            .iter()
+            .map(|name| name[prefix.len() + 1..].to_owned())
+            .collect();
         assert_eq!(found, expected, "{patterns:?}");
     }
 

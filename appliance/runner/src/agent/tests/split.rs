@@ -45,7 +45,9 @@ pub(super) fn print(args: &[&str]) -> Result<u8, AgentError> {
 pub(super) fn run(args: &[&str]) -> Result<u8, AgentError> {
     let wish = read(args, |name| std::env::var(name).ok())?;
     let Some(command) = wish.command.clone() else {
-        return Err(AgentError::Refused("`tests run` needs --command, for example --command=\"xargs pytest\"".into()));
+        return Err(AgentError::Refused(
+            "`tests run` needs --command, for example --command=\"xargs pytest\"".into(),
+        ));
     };
     let share = share(&wish)?;
     if share.is_empty() {
@@ -56,10 +58,17 @@ pub(super) fn run(args: &[&str]) -> Result<u8, AgentError> {
 }
 
 /// Runs `command` with the names on its standard input.
-#[expect(clippy::disallowed_methods, reason = "the runner's agent runs the test command inside the job")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the runner's agent runs the test command inside the job"
+)]
 fn feed(command: &str, names: &[String]) -> Result<u8, AgentError> {
     let failed = || AgentError::failed(format!("run `{command}`"));
-    let mut child = Command::new("/bin/sh").args(["-c", command]).stdin(Stdio::piped()).spawn().map_err(failed())?;
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", command])
+        .stdin(Stdio::piped())
+        .spawn()
+        .map_err(failed())?;
     if let Some(mut input) = child.stdin.take() {
         // A command that does not read its list still has its own result.
         let _ = input.write_all((names.join("\n") + "\n").as_bytes());
@@ -73,7 +82,9 @@ fn tell(text: &str) {
 }
 
 fn read(args: &[&str], variable: impl Fn(&str) -> Option<String>) -> Result<Wish, AgentError> {
-    let number = |name: &str, otherwise| variable(name).and_then(|text| text.parse().ok()).unwrap_or(otherwise);
+    let number = |name: &str, otherwise| {
+        variable(name).and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+    };
     let mut wish = Wish {
         by: By::Name,
         index: number("CIRCLE_NODE_INDEX", 0),
@@ -90,7 +101,8 @@ fn read(args: &[&str], variable: impl Fn(&str) -> Option<String>) -> Result<Wish
             wish.list = Some((*arg).to_owned());
             continue;
         };
-        let (name, inline) = option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
+        let (name, inline) =
+            option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
         match name {
             "show-counts" => wish.show_counts = inline != Some("false"),
             "verbose" | "auto" => {}
@@ -123,8 +135,13 @@ fn set(wish: &mut Wish, name: &str, value: &str) -> Result<(), AgentError> {
         "time-default" => wish.time_default = milliseconds(value).ok_or_else(bad)?,
         "timings-file" => wish.timings_file = Some(value.to_owned()),
         "command" => wish.command = Some(value.to_owned()),
-        "timings-type" if ["filename", "classname", "testname", "autodetect", "file"].contains(&value) => {}
-        _ => return Err(AgentError::Refused(format!("--{name}={value} is not an option of this command"))),
+        "timings-type"
+            if ["filename", "classname", "testname", "autodetect", "file"].contains(&value) => {}
+        _ => {
+            return Err(AgentError::Refused(format!(
+                "--{name}={value} is not an option of this command"
+            )));
+        }
     }
     Ok(())
 }
@@ -138,14 +155,18 @@ fn milliseconds(text: &str) -> Option<u64> {
         "m" => 60_000.0,
         _ => return None,
     };
-    let span = std::time::Duration::try_from_secs_f64(digits.parse::<f64>().ok()? * factor / 1000.0).ok()?;
+    let span =
+        std::time::Duration::try_from_secs_f64(digits.parse::<f64>().ok()? * factor / 1000.0)
+            .ok()?;
     u64::try_from(span.as_millis()).ok()
 }
 
 fn share(wish: &Wish) -> Result<Vec<String>, AgentError> {
     let mut text = String::new();
     let read = match &wish.list {
-        Some(path) => fs::File::open(path).and_then(|file| file.take(LIST_MAX).read_to_string(&mut text)),
+        Some(path) => {
+            fs::File::open(path).and_then(|file| file.take(LIST_MAX).read_to_string(&mut text))
+        }
         None => io::stdin().take(LIST_MAX).read_to_string(&mut text),
     };
     read.map_err(AgentError::failed("read the list of tests"))?;
@@ -174,7 +195,9 @@ fn share(wish: &Wish) -> Result<Vec<String>, AgentError> {
 fn timings(wish: &Wish) -> Option<HashMap<String, u64>> {
     let text = fs::read(wish.timings_file.as_ref()?).ok()?;
     let seconds: HashMap<String, f64> = serde_json::from_slice(&text).ok()?;
-    let known = seconds.into_iter().filter_map(|(name, time)| Some((name, milliseconds(&time.to_string())?)));
+    let known = seconds
+        .into_iter()
+        .filter_map(|(name, time)| Some((name, milliseconds(&time.to_string())?)));
     let known: HashMap<_, _> = known.collect();
     (!known.is_empty()).then_some(known)
 }
@@ -187,7 +210,12 @@ fn by_name(names: &[&str], index: usize, total: usize) -> Vec<String> {
 }
 
 /// The heaviest name goes to the lightest share, and so on; within a share in the order of names.
-fn by_weight(names: &[&str], weigh: impl Fn(&str) -> u64, index: usize, total: usize) -> Vec<String> {
+fn by_weight(
+    names: &[&str],
+    weigh: impl Fn(&str) -> u64,
+    index: usize,
+    total: usize,
+) -> Vec<String> {
     let mut heavy: Vec<(u64, &str)> = names.iter().map(|name| (weigh(name), *name)).collect();
     heavy.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
     let mut loads = vec![0_u64; total];

@@ -1,0 +1,165 @@
+//! `appliance run`: a working copy's workflows right here, with no server.
+//!
+//! Why with the same driver: a job that is green here must be green there, so only the control
+//! side differs: [`place::Place`] keeps caches, layers and artifacts in a folder and prints what
+//! a server would store.
+//! Invariants: jobs run in the same sandboxes, from a copy of the working copy; nothing is written
+//! into it. Caches are kept between runs, workspaces are not.
+//! On failure: a configuration error names file, line and column, as on the server.
+
+use crate::{
+    config::HostConfig,
+    host::{Host, HostError},
+};
+use base::{
+    ids::{PipelineId, PipelineNumber, ProjectId, RepoName},
+    plan::{JobKind, Plan},
+    protocol::Variable,
+    time::Timestamp,
+    trigger::{ConfigText, ParameterValue, Trigger, TriggerKind, Vcs},
+};
+use indexmap::IndexMap;
+use place::Place;
+use std::{future::Future, path::PathBuf, sync::Arc};
+use uuid::Uuid;
+
+mod graph;
+mod place;
+mod working_copy;
+
+/// What to run, and where to keep what stays.
+pub struct Options {
+    /// The working copy.
+    pub directory: PathBuf,
+    /// Only these workflows; all when empty.
+    pub workflows: Vec<String>,
+    /// Only this job, without the jobs that it requires.
+    pub job: Option<String>,
+    /// Pipeline parameters.
+    pub parameters: IndexMap<String, ParameterValue>,
+    /// Secret variables of all jobs.
+    pub environment: Vec<Variable>,
+    /// Approves every approval; otherwise what waits for one is not run.
+    pub approve: bool,
+    /// Jobs side by side.
+    pub slots: u32,
+    /// Where caches and artifacts are kept.
+    pub keep: PathBuf,
+    /// How jobs run here; its `data` is for this run alone.
+    pub host: HostConfig,
+    /// Prints one line: the job's name (empty for what concerns no job), and the text.
+    pub print: Arc<dyn Fn(&str, &str) + Send + Sync>,
+}
+
+/// Why nothing was run, or not to the end.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    /// The configuration cannot be used; one line for each error, with its place.
+    #[error("the configuration cannot be used:\n{0}")]
+    Configuration(String),
+    /// The working copy cannot be used.
+    #[error("could not {attempt} {path}")]
+    WorkingCopy {
+        /// What was tried.
+        attempt: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// Nothing has the name that was asked for.
+    #[error("no {kind} is named `{name}`: there are {known}")]
+    Unknown {
+        /// `workflow` or `job`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// Those that exist.
+        known: String,
+    },
+    /// This machine cannot run jobs.
+    #[error("this machine cannot run jobs")]
+    Host(#[from] HostError),
+}
+
+/// Runs the workflows until they end, or `interrupt` completes, which cancels them. True when
+/// every job that ran succeeded.
+pub async fn run(
+    options: Options,
+    interrupt: impl Future<Output = ()>,
+) -> Result<bool, LocalError> {
+    let copy = working_copy::read(&options.directory)?;
+    let (plan, vcs, repo) = plan(&options, copy)?;
+    let plan = chosen(plan, &options)?;
+    if plan.workflows.is_empty() {
+        (options.print)("", "No workflow matches: nothing to run");
+        return Ok(true);
+    }
+    let host = Host::prepare(options.host.clone())?;
+    let place = Arc::new(Place::new(
+        options.keep.clone(),
+        options.directory.clone(),
+        options.print.clone(),
+    ));
+    graph::Run { options: &options, host, place, vcs, repo }.all(&plan, interrupt).await
+}
+
+fn plan(options: &Options, copy: working_copy::Copy) -> Result<(Plan, Vcs, RepoName), LocalError> {
+    let trigger = Trigger {
+        project: ProjectId(Uuid::nil()),
+        kind: TriggerKind::Explicit,
+        actor: copy.actor,
+        received_at: Timestamp(crate::job::now().0),
+        vcs: copy.vcs.clone(),
+        config: ConfigText::Found(copy.config),
+        parameters: options.parameters.clone(),
+        push: None,
+    };
+    let id = PipelineId(Uuid::new_v4());
+    let planned = pipeline::plan_trigger(
+        &trigger,
+        id,
+        PipelineNumber(1),
+        &copy.repo,
+        &pipeline::Orbs::default(),
+    );
+    match planned {
+        Ok(planned) => Ok((planned.plan, copy.vcs, copy.repo)),
+        Err(rejected) => {
+            let lines: Vec<String> =
+                rejected.errors.into_iter().map(|error| error.message).collect();
+            Err(LocalError::Configuration(lines.join("\n")))
+        }
+    }
+}
+
+/// The plan cut down to what was asked for.
+fn chosen(mut plan: Plan, options: &Options) -> Result<Plan, LocalError> {
+    let unknown = |kind, name: &str, known: Vec<&str>| LocalError::Unknown {
+        kind,
+        name: name.to_owned(),
+        known: known.join(", "),
+    };
+    for name in &options.workflows {
+        if !plan.workflows.iter().any(|workflow| workflow.name == *name) {
+            let known = plan.workflows.iter().map(|workflow| workflow.name.as_str()).collect();
+            return Err(unknown("workflow", name, known));
+        }
+    }
+    let names = &options.workflows;
+    plan.workflows.retain(|workflow| names.is_empty() || names.contains(&workflow.name));
+    let Some(name) = &options.job else { return Ok(plan) };
+    let known: Vec<&str> =
+        plan.workflows.iter().flat_map(|w| w.jobs.iter().map(|job| job.name.as_str())).collect();
+    if !known.contains(&name.as_str()) {
+        return Err(unknown("job", name, known));
+    }
+    for workflow in &mut plan.workflows {
+        workflow.jobs.retain(|job| job.name == *name && matches!(job.kind, JobKind::Build { .. }));
+        workflow.jobs.iter_mut().for_each(|job| job.requires.clear());
+    }
+    plan.workflows.retain(|workflow| !workflow.jobs.is_empty());
+    // One name in two workflows is one job here.
+    plan.workflows.truncate(1);
+    Ok(plan)
+}

@@ -1,0 +1,275 @@
+//! The workflows of `appliance run`, job by job, by the rules of the server.
+
+use super::{
+    LocalError, Options,
+    place::{Place, Task},
+};
+use crate::{
+    host::Host,
+    job::{Job, Order},
+    supervised::Supervised,
+    supervisor::chain,
+};
+use base::{
+    ids::{
+        Attempt, Fence, JobId, JobNumber, PipelineId, PipelineNumber, ProjectId, RepoName, TaskId,
+        WorkflowId,
+    },
+    limits::JOB_RUNTIME_MAX,
+    plan::{JobKind, JobSpec, Plan, PlannedJob, WorkflowPlan},
+    protocol::{Assignment, NetworkPolicy},
+    state::{JobState, TaskOutcome},
+    trigger::Vcs,
+};
+use control::workflow::{Edge, Kind, Node, settle};
+use std::{collections::HashMap, convert::Infallible, future::Future, sync::Arc};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
+use uuid::Uuid;
+
+/// One run of everything.
+pub(super) struct Run<'a> {
+    pub(super) options: &'a Options,
+    pub(super) host: Arc<Host>,
+    pub(super) place: Arc<Place>,
+    pub(super) vcs: Vcs,
+    pub(super) repo: RepoName,
+}
+
+impl Run<'_> {
+    /// Runs the workflows one after the other.
+    pub(super) async fn all(
+        &self,
+        plan: &Plan,
+        interrupt: impl Future<Output = ()>,
+    ) -> Result<bool, LocalError> {
+        let orders = watch::Sender::new(Order::Run);
+        let work = async {
+            let mut good = true;
+            for workflow in &plan.workflows {
+                good &= self.workflow(workflow, &orders).await;
+            }
+            good
+        };
+        tokio::pin!(work);
+        tokio::select! {
+            good = &mut work => return Ok(good),
+            () = interrupt => {}
+        }
+        orders.send_replace(Order::Cancel);
+        work.await;
+        Ok(false)
+    }
+
+    async fn workflow(&self, workflow: &WorkflowPlan, orders: &watch::Sender<Order>) -> bool {
+        let mut nodes = nodes(workflow);
+        let slots = Arc::new(Semaphore::new(self.options.slots.max(1) as usize));
+        let mut running: JoinSet<(usize, TaskOutcome)> = JoinSet::new();
+        let mut left: HashMap<usize, (u32, JobState)> = HashMap::new();
+        loop {
+            let canceled = *orders.borrow() != Order::Run;
+            let gate = |_| {
+                Ok::<_, Infallible>(if canceled { JobState::Canceled } else { JobState::Queued })
+            };
+            let Ok(changes) = settle(&mut nodes, gate);
+            let mut decided = false;
+            for (index, state) in changes {
+                let job = &workflow.jobs[index];
+                match state {
+                    JobState::Queued => {
+                        nodes[index].state = JobState::Running;
+                        let count = self.start(workflow, index, &slots, orders, &mut running);
+                        left.insert(index, (count, JobState::Success));
+                    }
+                    JobState::OnHold => {
+                        nodes[index].state = self.approval(job);
+                        decided = true;
+                    }
+                    JobState::NotRun => (self.options.print)(&job.name, "── not run"),
+                    _ => {}
+                }
+            }
+            if decided {
+                // What it holds up may be ready now.
+                continue;
+            }
+            let Some(ended) = running.join_next().await else { break };
+            let Ok((index, outcome)) = ended else { continue };
+            let Some((count, worst)) = left.get_mut(&index) else { continue };
+            *count -= 1;
+            *worst = worse(*worst, outcome);
+            if *count == 0 {
+                nodes[index].state = *worst;
+            }
+        }
+        *orders.borrow() == Order::Run && nodes.iter().all(|node| node.state != JobState::Failed)
+    }
+
+    fn approval(&self, job: &PlannedJob) -> JobState {
+        if self.options.approve {
+            (self.options.print)(&job.name, "── approved");
+            return JobState::Success;
+        }
+        (self.options.print)(
+            &job.name,
+            "── waits for approval, which was not given: say --approve to go on",
+        );
+        JobState::Canceled
+    }
+
+    /// Starts every node of a job; how many.
+    fn start(
+        &self,
+        workflow: &WorkflowPlan,
+        index: usize,
+        slots: &Arc<Semaphore>,
+        orders: &watch::Sender<Order>,
+        running: &mut JoinSet<(usize, TaskOutcome)>,
+    ) -> u32 {
+        let job = &workflow.jobs[index];
+        let JobKind::Build { spec } = &job.kind else { return 0 };
+        let upstream = upstream(workflow, index);
+        for node in 0..spec.parallelism {
+            let assignment = self.assignment(job, spec, index, node);
+            let label = if spec.parallelism > 1 {
+                format!("{}-{node}", job.name)
+            } else {
+                job.name.clone()
+            };
+            self.place
+                .expect(assignment.task, Task::new(label, job.name.clone(), upstream.clone()));
+            let (host, place) = (self.host.clone(), self.place.clone());
+            let (slots, orders) = (slots.clone(), orders.subscribe());
+            running.spawn(async move {
+                let _slot = slots.acquire().await;
+                (index, one(host, place, assignment, orders).await)
+            });
+        }
+        spec.parallelism
+    }
+
+    fn assignment(
+        &self,
+        job: &PlannedJob,
+        spec: &Arc<JobSpec>,
+        index: usize,
+        node: u32,
+    ) -> Assignment {
+        Assignment {
+            task: TaskId(Uuid::new_v4()),
+            fence: Fence(1),
+            attempt: Attempt(1),
+            node_index: node,
+            node_total: spec.parallelism,
+            job: JobId(Uuid::new_v4()),
+            job_name: job.name.clone(),
+            job_number: JobNumber(index as u64 + 1),
+            workflow: WorkflowId(Uuid::nil()),
+            workspace: WorkflowId(Uuid::nil()),
+            pipeline: PipelineId(Uuid::nil()),
+            pipeline_number: PipelineNumber(1),
+            project: ProjectId(Uuid::nil()),
+            repo: self.repo.clone(),
+            vcs: self.vcs.clone(),
+            actor: "local".into(),
+            build_url: String::new(),
+            spec: spec.clone(),
+            secrets: self.options.environment.clone(),
+            network: NetworkPolicy::Off,
+            runtime_max: JOB_RUNTIME_MAX,
+        }
+    }
+}
+
+/// Runs one node of a job.
+async fn one(
+    host: Arc<Host>,
+    place: Arc<Place>,
+    assignment: Assignment,
+    orders: watch::Receiver<Order>,
+) -> TaskOutcome {
+    let task = assignment.task;
+    let supervised = match Supervised::start(&host.config.supervise, &host.jobs()) {
+        Ok(supervised) => supervised,
+        Err(error) => {
+            tracing::error!(error = chain(&error), "no supervisor could be started");
+            return TaskOutcome::InfrastructureFail;
+        }
+    };
+    match Job::take_up(host, place.clone(), assignment, supervised, orders) {
+        Ok((job, memory)) => {
+            job.run(&memory).await;
+        }
+        Err(error) => tracing::error!(error = chain(&error), "a job could not be begun"),
+    }
+    place.outcome(task).unwrap_or(TaskOutcome::InfrastructureFail)
+}
+
+fn nodes(workflow: &WorkflowPlan) -> Vec<Node> {
+    let index_of: HashMap<&str, usize> =
+        workflow.jobs.iter().enumerate().map(|(index, job)| (job.name.as_str(), index)).collect();
+    let node = |job: &PlannedJob| Node {
+        state: JobState::Blocked,
+        kind: match job.kind {
+            JobKind::Build { .. } => Kind::Build,
+            JobKind::Approval => Kind::Approval,
+            JobKind::NoOp => Kind::NoOp,
+        },
+        requires: job
+            .requires
+            .iter()
+            .filter_map(|requirement| {
+                Some(Edge {
+                    on: *index_of.get(requirement.job.as_str())?,
+                    any_of: requirement.any_of.clone(),
+                })
+            })
+            .collect(),
+    };
+    workflow.jobs.iter().map(node).collect()
+}
+
+/// All jobs upstream, each with the longest way that leads to it from a root.
+fn upstream(workflow: &WorkflowPlan, index: usize) -> HashMap<String, u32> {
+    let depths = depths(workflow);
+    let mut found = HashMap::new();
+    let mut pending: Vec<&PlannedJob> = vec![&workflow.jobs[index]];
+    while let Some(job) = pending.pop() {
+        for name in job.requires.iter().map(|requirement| &requirement.job) {
+            let Some(above) = workflow.jobs.iter().find(|job| job.name == *name) else { continue };
+            if found.insert(name.clone(), depths.get(name.as_str()).copied().unwrap_or(0)).is_none()
+            {
+                pending.push(above);
+            }
+        }
+    }
+    found
+}
+
+/// The longest way from a root to each job. A plan has no cycle, so that as many rounds as there
+/// are jobs are enough.
+fn depths(workflow: &WorkflowPlan) -> HashMap<&str, u32> {
+    let mut depths: HashMap<&str, u32> =
+        workflow.jobs.iter().map(|job| (job.name.as_str(), 0)).collect();
+    for _ in &workflow.jobs {
+        for job in &workflow.jobs {
+            let above =
+                job.requires.iter().filter_map(|requirement| depths.get(requirement.job.as_str()));
+            let depth = above.max().map_or(0, |depth| depth + 1);
+            depths.insert(&job.name, depth);
+        }
+    }
+    depths
+}
+
+/// The worse of what is known and what came.
+fn worse(known: JobState, outcome: TaskOutcome) -> JobState {
+    match (known, outcome) {
+        (known, TaskOutcome::Success) => known,
+        (JobState::Failed, _) => JobState::Failed,
+        (_, TaskOutcome::Canceled) => JobState::Canceled,
+        _ => JobState::Failed,
+    }
+}

@@ -1,0 +1,301 @@
+//! The control side of `appliance run`: prints what a server would keep, keeps what jobs share.
+//!
+//! Form: `caches/<hash of key>/{key,archive}`, `artifacts/<job>/<path>`, and `layers/` for the
+//! workspaces of this run.
+//! Invariants: a cache is complete when its folder has its final name; keys are never overwritten.
+
+use super::working_copy;
+use crate::control_plane::{ControlPlane, Trouble};
+use base::{
+    ids::{JobNumber, TaskId},
+    protocol::{
+        CacheHit, Held, ImageSource, Presigned, Progress, Report, StoreConfirm, StoreRequest,
+        StoreTarget, WorkspaceLayer,
+    },
+    secret::Secret,
+    state::{StepState, TaskOutcome},
+};
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io::{self, Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use uuid::Uuid;
+
+/// What is known of a task.
+pub(super) struct Task {
+    /// Shown in front of each line.
+    pub(super) label: String,
+    /// Its job's place in the workflow.
+    pub(super) job: String,
+    /// Jobs whose layers it sees, with their generation.
+    pub(super) upstream: HashMap<String, u32>,
+    /// Output of each step that does not end in a line yet.
+    partial: HashMap<u32, Vec<u8>>,
+    outcome: Option<TaskOutcome>,
+}
+
+impl Task {
+    pub(super) fn new(label: String, job: String, upstream: HashMap<String, u32>) -> Self {
+        Self { label, job, upstream, partial: HashMap::new(), outcome: None }
+    }
+}
+
+struct Layer {
+    job: String,
+    object: PathBuf,
+    paths: Vec<String>,
+}
+
+#[derive(Default)]
+struct State {
+    tasks: HashMap<TaskId, Task>,
+    layers: Vec<Layer>,
+}
+
+pub(super) struct Place {
+    keep: PathBuf,
+    directory: PathBuf,
+    print: Arc<dyn Fn(&str, &str) + Send + Sync>,
+    state: Mutex<State>,
+}
+
+impl Place {
+    pub(super) fn new(
+        keep: PathBuf,
+        directory: PathBuf,
+        print: Arc<dyn Fn(&str, &str) + Send + Sync>,
+    ) -> Self {
+        Self { keep, directory, print, state: Mutex::default() }
+    }
+
+    pub(super) fn expect(&self, id: TaskId, task: Task) {
+        self.state().tasks.insert(id, task);
+    }
+
+    /// How a task ended, if it did.
+    pub(super) fn outcome(&self, id: TaskId) -> Option<TaskOutcome> {
+        self.state().tasks.get(&id).and_then(|task| task.outcome)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, id: TaskId, progress: &Progress) {
+        let mut state = self.state();
+        let Some(task) = state.tasks.get_mut(&id) else { return };
+        let text = match progress {
+            Progress::StepStarted { name, .. } => format!("── {name}"),
+            Progress::StepEnded { step, state, .. } => {
+                let rest = task.partial.remove(step).filter(|rest| !rest.is_empty());
+                if let Some(rest) = rest {
+                    (self.print)(&task.label, &String::from_utf8_lossy(&rest));
+                }
+                match state {
+                    StepState::Success | StepState::Running => return,
+                    other => format!("── step {step}: {other}"),
+                }
+            }
+            Progress::Artifact { path, .. } => {
+                format!("── artifact {}", self.artifact(&task.label, path).display())
+            }
+            Progress::Ended { outcome, message, .. } => {
+                task.outcome = Some(*outcome);
+                let why =
+                    message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+                format!("── {outcome}{why}")
+            }
+            Progress::Started { .. } | Progress::Tests { .. } => return,
+        };
+        (self.print)(&task.label, &text);
+    }
+
+    /// Prints the lines that are whole.
+    fn print_output(&self, id: TaskId, step: u32, bytes: &[u8]) {
+        let mut state = self.state();
+        let Some(task) = state.tasks.get_mut(&id) else { return };
+        let partial = task.partial.entry(step).or_default();
+        partial.extend_from_slice(bytes);
+        let whole = partial.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let lines: Vec<u8> = partial.drain(..whole).collect();
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            let line =
+                String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line)).into_owned();
+            (self.print)(&task.label, &line);
+        }
+    }
+
+    fn artifact(&self, label: &str, path: &str) -> PathBuf {
+        self.keep.join("artifacts").join(label).join(path)
+    }
+
+    fn cache_folder(&self, key: &str) -> PathBuf {
+        let hash = Sha256::digest(key)
+            .iter()
+            .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        self.keep.join("caches").join(hash)
+    }
+
+    /// The newest cache whose key begins with `key`.
+    fn find_cache(&self, key: &str) -> Option<(String, PathBuf, u64)> {
+        let entries = fs::read_dir(self.keep.join("caches")).ok()?.flatten();
+        let found = entries.filter_map(|entry| {
+            let full = fs::read_to_string(entry.path().join("key"))
+                .ok()
+                .filter(|full| full.starts_with(key))?;
+            let archive = entry.path().join("archive");
+            let meta = fs::metadata(&archive).ok()?;
+            Some((meta.modified().ok()?, full, archive, meta.len()))
+        });
+        found.max_by_key(|found| found.0).map(|(_, full, archive, size)| (full, archive, size))
+    }
+
+    fn keep_object(&self, task: Held, confirm: &StoreConfirm) -> io::Result<()> {
+        let object = PathBuf::from(&confirm.key);
+        match &confirm.request {
+            StoreRequest::Cache { key } => {
+                let folder = self.cache_folder(key);
+                if folder.exists() {
+                    return fs::remove_file(object);
+                }
+                let draft = self.object("cache");
+                fs::create_dir_all(&draft)?;
+                fs::write(draft.join("key"), key)?;
+                fs::rename(&object, draft.join("archive"))?;
+                fs::create_dir_all(self.keep.join("caches"))?;
+                fs::rename(draft, folder)
+            }
+            StoreRequest::Workspace => {
+                let mut state = self.state();
+                let job =
+                    state.tasks.get(&task.task).map(|task| task.job.clone()).unwrap_or_default();
+                state.layers.push(Layer { job, object, paths: confirm.paths.clone() });
+                Ok(())
+            }
+            StoreRequest::Artifact { path } => {
+                let label = self
+                    .state()
+                    .tasks
+                    .get(&task.task)
+                    .map(|task| task.label.clone())
+                    .unwrap_or_default();
+                let into = self.artifact(&label, path);
+                fs::create_dir_all(into.parent().unwrap_or(&self.keep))?;
+                fs::rename(object, into)
+            }
+        }
+    }
+
+    fn object(&self, kind: &str) -> PathBuf {
+        self.keep.join("objects").join(format!("{kind}-{}", Uuid::new_v4().simple()))
+    }
+}
+
+fn file(attempt: &str) -> impl FnOnce(io::Error) -> Trouble {
+    let attempt = attempt.to_owned();
+    move |source| Trouble::File { attempt, source }
+}
+
+fn at(path: &Path) -> Presigned {
+    Presigned { url: Secret::new(path.to_string_lossy()) }
+}
+
+fn copy(from: &Path, offset: u64, size: u64, into: &Path) -> io::Result<()> {
+    let mut source = File::open(from)?;
+    source.seek(SeekFrom::Start(offset))?;
+    if let Some(folder) = into.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    io::copy(&mut source.take(size), &mut File::create(into)?).map(drop)
+}
+
+impl ControlPlane for Place {
+    async fn report(&self, report: &Report) -> Result<(), Trouble> {
+        report.progress.iter().for_each(|progress| self.tell(report.task, progress));
+        Ok(())
+    }
+
+    async fn output(&self, task: Held, step: u32, _: u64, bytes: Bytes) -> Result<(), Trouble> {
+        self.print_output(task.task, step, &bytes);
+        Ok(())
+    }
+
+    async fn store(&self, _: Held, request: &StoreRequest) -> Result<StoreTarget, Trouble> {
+        if let StoreRequest::Cache { key } = request
+            && self.cache_folder(key).exists()
+        {
+            return Ok(StoreTarget::Exists);
+        }
+        let object = self.object("put");
+        Ok(StoreTarget::Put { to: at(&object), key: object.to_string_lossy().into_owned() })
+    }
+
+    async fn confirm(&self, task: Held, confirm: &StoreConfirm) -> Result<(), Trouble> {
+        self.keep_object(task, confirm).map_err(file("keep an object"))
+    }
+
+    async fn cache(&self, _: Held, keys: &[String]) -> Result<Option<CacheHit>, Trouble> {
+        let hit = keys.iter().find_map(|key| self.find_cache(key));
+        Ok(hit.map(|(key, archive, size)| CacheHit {
+            key,
+            build: JobNumber(1),
+            size,
+            from: at(&archive),
+        }))
+    }
+
+    async fn workspace(&self, task: Held) -> Result<Vec<WorkspaceLayer>, Trouble> {
+        let state = self.state();
+        let Some(task) = state.tasks.get(&task.task) else { return Ok(Vec::new()) };
+        let seen =
+            state.layers.iter().filter_map(|layer| Some((task.upstream.get(&layer.job)?, layer)));
+        let mut layers: Vec<WorkspaceLayer> = seen
+            .map(|(generation, layer)| WorkspaceLayer {
+                job_name: layer.job.clone(),
+                paths: layer.paths.clone(),
+                generation: *generation,
+                from: at(&layer.object),
+            })
+            .collect();
+        layers.sort_by_key(|layer| layer.generation);
+        Ok(layers)
+    }
+
+    async fn image(&self, _: Held, reference: &str) -> Result<ImageSource, Trouble> {
+        Err(Trouble::Rejected {
+            message: format!(
+                "image {reference}: without a server there is no image store. Import it with `appliance registry import` and push to the server, or use `machine: true`"
+            ),
+        })
+    }
+
+    async fn checkout(&self, _: Held, into: &Path) -> Result<(), Trouble> {
+        working_copy::archive(&self.directory, into).map_err(file("copy the working copy"))
+    }
+
+    async fn get(&self, from: &Presigned, into: &Path) -> Result<(), Trouble> {
+        fs::copy(from.url.expose(), into).map(drop).map_err(file("fetch an object"))
+    }
+
+    async fn put(
+        &self,
+        to: &Presigned,
+        from: &Path,
+        offset: u64,
+        size: u64,
+    ) -> Result<(), Trouble> {
+        copy(from, offset, size, Path::new(to.url.expose())).map_err(file("store an object"))
+    }
+}
+
+impl Drop for Place {
+    /// Layers and unfinished objects are of this run alone.
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(self.keep.join("objects"));
+    }
+}
