@@ -8,6 +8,7 @@
 //! On failure: 409 carries a [`Refusal`], which the runner obeys; everything else is a
 //! [`Failure`]: 4xx must not be repeated, 5xx may.
 
+mod checkout;
 mod held;
 mod keep;
 mod reach;
@@ -50,7 +51,7 @@ pub(crate) fn routes() -> Routes {
         .body_max(REPORT_MAX);
     let output =
         Routes::new().put("/runner/v1/output", output).body_max(Size(OUTPUT_FRAME_MAX as u64));
-    reports.merge(output).merge(keep::routes()).merge(reach::routes())
+    reports.merge(output).merge(keep::routes()).merge(reach::routes()).merge(checkout::routes())
 }
 
 async fn register(_: Runner, state: State, asked: Asked<Register>) -> Answer<Registered> {

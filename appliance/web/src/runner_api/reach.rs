@@ -1,4 +1,4 @@
-//! What a job needs from before: caches, the workspace, the commit.
+//! What a job needs from before: caches and the workspace.
 
 use super::{
     Answer, Asked,

@@ -13,6 +13,7 @@ use base::{
 use engine::{Engine, logs::Logs};
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
+use repos::{Message, first_push};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{sync::Arc, time::Duration};
 use store::{SiteKey, Store, live::MemoryLive, projects::Settings};
@@ -60,6 +61,21 @@ impl Site {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let status = response.status();
         (status, response.into_body().collect().await.unwrap().to_bytes().to_vec())
+    }
+
+    /// As the operator's Git would.
+    async fn push(&self, method: Method, path: &str, body: Vec<u8>) {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/x-git-receive-pack-request")
+            .extension(Peer::Operator)
+            .body(Body::from(body))
+            .unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let answer = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(status.is_success(), "{path}: {status} {}", String::from_utf8_lossy(&answer));
     }
 
     async fn ask<A: DeserializeOwned>(&self, path: &str, question: &impl Serialize) -> A {
@@ -242,6 +258,32 @@ async fn a_workspace_layer_reaches_the_job_downstream() {
     let layers: Vec<WorkspaceLayer> = site.ask(&of(&next, "workspace"), &keys(&[])).await;
     assert_eq!(layers[0].paths, ["out.txt"]);
     assert_eq!((layers.len(), layers[0].job_name.as_str()), (1, "build"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pushed_commit_is_checked_out_by_its_job() {
+    let site = site().await;
+    let files = [(".circleci/config.yml".to_owned(), CONFIG.as_bytes().to_vec())].into();
+    let message = Message { author: "Mira <mira@ci.test>", seconds: 1, text: "A change" };
+    let push = first_push(&files, message, "main").unwrap();
+    let advertised = "/git/acme/relay.git/info/refs?service=git-receive-pack";
+    site.push(Method::GET, advertised, vec![]).await;
+    site.push(Method::POST, "/git/acme/relay.git/git-receive-pack", push.request).await;
+    let held = site.claim().await;
+    assert_eq!(held.vcs.revision, push.revision);
+    let (status, archive) = site.send(Method::GET, &of(&held, "checkout"), vec![]).await;
+    assert_eq!(status, StatusCode::OK);
+    let holds = |text: &str| archive.windows(text.len()).any(|part| part == text.as_bytes());
+    assert!(holds(CONFIG) && holds(".git/HEAD") && holds("ref: refs/heads/main"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_is_not_here_is_told_and_not_a_refusal() {
+    let site = site().await;
+    site.trigger().await;
+    let held = site.claim().await;
+    let (status, answer) = site.send(Method::GET, &of(&held, "checkout"), vec![]).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{}", String::from_utf8_lossy(&answer));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
