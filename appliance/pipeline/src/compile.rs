@@ -3,31 +3,24 @@
 //! Each stage notes what is wrong and goes on as far as it makes sense; a configuration with any
 //! error yields diagnostics alone.
 
+mod given;
+
 use crate::{
-    check,
-    compiled::{Compiled, CompiledJob, CompiledWorkflow},
+    assembly::Assembly,
+    compiled::{Compiled, CompiledWorkflow},
     definition,
     diagnostic::{Code, Diagnostic, nearest},
-    expand::{
-        Context,
-        workflow::{CallKind, Workflow},
-    },
+    expand::{Context, workflow::Workflow},
+    filter::{self, Filters},
     library::Library,
-    parameter::{self, Owner},
     processed,
     report::Report,
-    request::{Request, parameter_node},
-    scope::{Arguments, NOWHERE, Scope},
+    request::Request,
+    scope::Scope,
     syntax::{Map, Node, SourceId, Span, Value, load},
 };
-use base::{limits::CONFIG_MAX, trigger::ParameterValue};
-use indexmap::IndexMap;
+use base::limits::CONFIG_MAX;
 use std::sync::Arc;
-
-/// Pipeline parameters of one trigger, and the lengths of their names and values, as on API v2.
-const PARAMETERS_MAX: usize = 100;
-const PARAMETER_NAME_MAX: usize = 128;
-const PARAMETER_VALUE_MAX: usize = 512;
 
 /// Where findings about the file as a whole point to.
 const START: Span = Span { source: SourceId(0), line: 1, column: 1 };
@@ -121,7 +114,7 @@ pub(crate) fn load_root(text: &str, source: SourceId, report: &mut Report) -> Op
 
 fn stages(root: &Map, request: &Request, report: &mut Report) -> Option<Compiled> {
     let is_2_1 = version(root, report)?;
-    let declared = declared_parameters(root, request, is_2_1, report);
+    let declared = given::bind(root, request, is_2_1, report);
     let scope = Scope {
         pipeline: &request.values,
         declared: Some(&declared),
@@ -132,7 +125,7 @@ fn stages(root: &Map, request: &Request, report: &mut Report) -> Option<Compiled
     let setup = setup(root, is_2_1, request, report);
     let mut context = Context::new(&library, &request.values, &declared, is_2_1, report);
     let (workflows, version_place) = workflows(root, &mut context);
-    let mut assembly = Assembly { jobs: IndexMap::new(), report: context.report };
+    let mut assembly = Assembly::new(context.report);
     let workflows: Vec<CompiledWorkflow> =
         workflows.into_iter().map(|w| assembly.workflow(w)).collect();
     let jobs = assembly.jobs;
@@ -145,10 +138,25 @@ fn stages(root: &Map, request: &Request, report: &mut Report) -> Option<Compiled
             "keep one workflow; put the others into the configuration that continues it",
         );
     }
-    let compiled =
-        Compiled { setup, jobs, workflows, header: header(&library), version_place, files: vec![] };
-    if report.errors() == 0 && processed::text(&compiled).len() > CONFIG_MAX {
-        report.error_with(Code::Limit, START, format!("A compiled config YAML must be at most {}MB", CONFIG_MAX >> 20), "Your compiled config is too large to be processed: split it with dynamic configuration");
+    let mut compiled = Compiled {
+        setup,
+        jobs,
+        workflows,
+        header: header(&library),
+        version_place,
+        processed: String::new(),
+        files: vec![],
+    };
+    if report.errors() == 0 {
+        compiled.processed = processed::text(&compiled);
+    }
+    if compiled.processed.len() > CONFIG_MAX {
+        report.error_with(
+            Code::Limit,
+            START,
+            format!("A compiled config YAML must be at most {}MB", CONFIG_MAX >> 20),
+            "Your compiled config is too large to be processed: split it with dynamic configuration",
+        );
     }
     Some(compiled)
 }
@@ -170,51 +178,6 @@ fn version(root: &Map, report: &mut Report) -> Option<bool> {
             let message = format!("version {} is not known", other.unwrap_or("of this type"));
             report.error_with(Code::Version, node.at, message, "write `version: 2.1`");
             None
-        }
-    }
-}
-
-/// Pipeline parameters with the values of this trigger.
-fn declared_parameters(
-    root: &Map,
-    request: &Request,
-    is_2_1: bool,
-    report: &mut Report,
-) -> Arguments {
-    let node = root.get("parameters").filter(|_| is_2_1);
-    let declared = parameter::declare(node, Owner::Pipeline, report);
-    check_given(&request.parameters, report);
-    let given: Vec<_> = request
-        .parameters
-        .iter()
-        .map(|(name, value)| (Arc::from(name.as_str()), NOWHERE, parameter_node(value)))
-        .collect();
-    parameter::bind(&declared, &given, NOWHERE, report)
-}
-
-fn check_given(given: &IndexMap<String, ParameterValue>, report: &mut Report) {
-    let limit = |what: String| (Code::PipelineParameter, NOWHERE, what);
-    if given.len() > PARAMETERS_MAX {
-        let (code, at, text) = limit(format!(
-            "{} pipeline parameters given, at most {PARAMETERS_MAX} are allowed",
-            given.len()
-        ));
-        report.error(code, at, text);
-    }
-    for (name, value) in given {
-        let shown: String = name.chars().take(40).collect();
-        if name.chars().count() > PARAMETER_NAME_MAX {
-            let (code, at, text) = limit(format!(
-                "pipeline parameter {shown}…: the name is longer than {PARAMETER_NAME_MAX} characters"
-            ));
-            report.error(code, at, text);
-        }
-        if matches!(value, ParameterValue::String(text) if text.chars().count() > PARAMETER_VALUE_MAX)
-        {
-            let (code, at, text) = limit(format!(
-                "pipeline parameter {shown}: the value is longer than {PARAMETER_VALUE_MAX} characters"
-            ));
-            report.error(code, at, text);
         }
     }
 }
@@ -316,7 +279,15 @@ fn implicit(context: &mut Context<'_>) -> Vec<Workflow> {
     let at = build.at;
     let mut body = Map::default();
     body.set("jobs", Node::list(vec![Node::text("build", at)], at));
-    context.workflow("workflow", at, &Node::map(body, at)).into_iter().collect()
+    let branches = build.node.as_map().and_then(|map| map.get("branches")).cloned();
+    let mut workflow = context.workflow("workflow", at, &Node::map(body, at));
+    // Without workflows a job filters its branches itself.
+    if let Some(rule) = branches.as_ref().and_then(|node| filter::rule(node, context.report)) {
+        for call in workflow.iter_mut().flat_map(|workflow| &mut workflow.calls) {
+            call.filters = Filters::References { branches: Some(rule.clone()), tags: None };
+        }
+    }
+    workflow.into_iter().collect()
 }
 
 fn header(library: &Library) -> Vec<String> {
@@ -326,48 +297,4 @@ fn header(library: &Library) -> Vec<String> {
         format!("WARNING: Command '{name}' in commands.{name} may override built-in CircleCI command '{name}'")
     });
     resolved.chain(hidden).collect()
-}
-
-/// Puts the jobs of all workflows into one map, as the processed form has them.
-struct Assembly<'a> {
-    jobs: IndexMap<String, CompiledJob>,
-    report: &'a mut Report,
-}
-
-impl Assembly<'_> {
-    fn workflow(&mut self, mut workflow: Workflow) -> CompiledWorkflow {
-        let (name, at) = (workflow.name.clone(), workflow.at);
-        self.report.push("workflow", &name, at);
-        let mut keys = vec![];
-        for call in &mut workflow.calls {
-            let key = match (call.kind, call.job.take()) {
-                (CallKind::Build, Some(node)) => {
-                    self.job(&call.name, &call.reference, call.at, &node)
-                }
-                _ => None,
-            };
-            keys.push(key);
-        }
-        self.report.pop();
-        CompiledWorkflow { workflow, keys }
-    }
-
-    /// The key of a job; another job that has the name already takes a number.
-    fn job(&mut self, name: &str, reference: &str, at: Span, node: &Node) -> Option<String> {
-        let mut key = name.to_owned();
-        let mut number = 0;
-        while let Some(known) = self.jobs.get(&key) {
-            if known.node.same(node) {
-                return Some(key);
-            }
-            number += 1;
-            key = format!("{name}-{number}");
-        }
-        self.report.push("job", reference, at);
-        let spec = check::job::read(node, self.report);
-        self.report.pop();
-        let spec = Arc::new(spec?);
-        self.jobs.insert(key.clone(), CompiledJob { node: node.clone(), spec, at });
-        Some(key)
-    }
 }

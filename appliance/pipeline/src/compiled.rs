@@ -21,6 +21,8 @@ pub struct Compiled {
     pub(crate) header: Vec<String>,
     /// `workflows.version` stood before the workflow of this index.
     pub(crate) version_place: Option<usize>,
+    /// The processed form, made once: its size is a limit, too.
+    pub(crate) processed: String,
     /// Names of the texts by their number, for [`crate::explain`].
     pub(crate) files: Vec<String>,
 }

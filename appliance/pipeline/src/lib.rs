@@ -8,6 +8,7 @@
 //! outside is bounded and never a panic.
 //! Failure: [`Diagnostic`]s, all of a file in one run.
 
+mod assembly;
 pub mod cache_key;
 mod check;
 mod compile;

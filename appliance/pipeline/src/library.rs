@@ -3,24 +3,18 @@
 //! A namespace belongs to one source: the configuration, or one orb. A name is looked up in the
 //! namespace of the text it was written in, which every node knows; `orb/name` goes one step on.
 
+mod builder;
+
 use crate::{
     diagnostic::{Code, Severity, nearest},
-    orbs::split_reference,
-    parameter::{Declarations, Owner, declare},
+    parameter::Declarations,
     report::Report,
     request::Request,
     scope::Scope,
-    syntax::{Map, Node, SourceId, Span, Value, load},
-    template,
+    syntax::{Map, Node, SourceId, Span},
 };
 use indexmap::IndexMap;
 use std::{collections::HashMap, sync::Arc};
-
-/// Orbs inside orbs, as on the original service.
-const ORB_DEPTH_MAX: usize = 5;
-
-/// Orbs of one compilation; the original allows 50 addresses, and names are bounded with them.
-const ORBS_MAX: usize = 200;
 
 /// One job, command or executor as written.
 #[derive(Debug)]
@@ -82,7 +76,8 @@ impl Library {
         scope: &Scope<'_>,
         report: &mut Report,
     ) -> Self {
-        let mut builder = Builder { library: Self::default(), request, loaded: HashMap::new() };
+        let mut builder =
+            builder::Builder { library: Self::default(), request, loaded: HashMap::new() };
         builder.space(root, SourceId(0), Some(scope), 0, report);
         builder.library
     }
@@ -169,232 +164,4 @@ fn shortened(names: &[String]) -> String {
     const SHOWN: usize = 8;
     let more = if names.len() > SHOWN { ", …" } else { "" };
     format!("{}{more}", names[..names.len().min(SHOWN)].join(", "))
-}
-
-struct Builder<'a> {
-    library: Library,
-    request: &'a Request,
-    /// References and addresses that are loaded already, or failed to.
-    loaded: HashMap<String, SourceId>,
-}
-
-impl Builder<'_> {
-    fn space(
-        &mut self,
-        root: &Map,
-        source: SourceId,
-        scope: Option<&Scope<'_>>,
-        depth: usize,
-        report: &mut Report,
-    ) {
-        let mut space = Namespace {
-            jobs: elements(root.get("jobs"), Owner::Job, report),
-            commands: elements(root.get("commands"), Owner::Command, report),
-            executors: elements(root.get("executors"), Owner::Executor, report),
-            ..Namespace::default()
-        };
-        if let Some(groups) = root.get("job-groups").and_then(Node::as_map) {
-            space.groups =
-                groups.entries.iter().map(|e| (e.key.clone(), e.value.clone())).collect();
-        }
-        if let Some(orbs) = root.get("orbs").filter(|orbs| !orbs.is_null()) {
-            space.orbs = self.orbs(orbs, scope, depth, report);
-        }
-        self.library.spaces.insert(source, space);
-    }
-
-    fn orbs(
-        &mut self,
-        node: &Node,
-        scope: Option<&Scope<'_>>,
-        depth: usize,
-        report: &mut Report,
-    ) -> HashMap<Arc<str>, SourceId> {
-        let Some(map) = node.as_map() else {
-            report.error_with(
-                Code::WrongType,
-                node.at,
-                format!("expected type: Mapping, found: {}", node.schema_name()),
-                "write `orbs:` with one `name: namespace/orb@version` per line",
-            );
-            return HashMap::new();
-        };
-        let mut found = HashMap::new();
-        for entry in &map.entries {
-            if depth >= ORB_DEPTH_MAX {
-                report.error(
-                    Code::Limit,
-                    entry.key_at,
-                    format!("orbs nested more than {ORB_DEPTH_MAX} deep"),
-                );
-                break;
-            }
-            if self.loaded.len() >= ORBS_MAX {
-                report.error(Code::Limit, entry.key_at, format!("more than {ORBS_MAX} orbs"));
-                break;
-            }
-            let id = self.orb(&entry.key, &entry.value, scope, depth, report);
-            found.insert(entry.key.clone(), id);
-        }
-        found
-    }
-
-    /// One entry of `orbs:`; the id of a namespace that stays absent when it cannot be loaded.
-    fn orb(
-        &mut self,
-        name: &str,
-        node: &Node,
-        scope: Option<&Scope<'_>>,
-        depth: usize,
-        report: &mut Report,
-    ) -> SourceId {
-        match &node.value {
-            Value::Map(_) => {
-                let file = report.sources.name(node.at.source).to_owned();
-                let text = report.sources.text(node.at.source);
-                let id = report.sources.add(&file, text);
-                self.loaded.insert(format!("inline {} {}", id.0, name), id);
-                let moved = node.moved_to(id);
-                if let Some(map) = moved.as_map() {
-                    check_orb_keys(map, report);
-                    self.space(map, id, None, depth + 1, report);
-                }
-                id
-            }
-            Value::Text(text) => {
-                let filled = match scope {
-                    Some(scope) if template::is_template(&text.text) => {
-                        template::fill(node, scope, report)
-                    }
-                    _ => node.clone(),
-                };
-                let reference = filled.scalar_text().unwrap_or_default();
-                self.referenced(&reference, node.at, depth, report)
-            }
-            _ => {
-                report.error_with(
-                    Code::Orb,
-                    node.at,
-                    format!("orb '{name}' is neither a reference nor an inline orb"),
-                    "write `namespace/orb@version`, an https address, or a map with jobs, commands and executors",
-                );
-                report.sources.add(name, "".into())
-            }
-        }
-    }
-
-    fn referenced(
-        &mut self,
-        reference: &str,
-        at: Span,
-        depth: usize,
-        report: &mut Report,
-    ) -> SourceId {
-        let is_address = reference.starts_with("https://");
-        if !is_address && split_reference(reference).is_none() {
-            report.error_with(
-                Code::Orb,
-                at,
-                format!("'{reference}' is not a reference to an orb"),
-                "write `namespace/orb@1.2.3` (or `@1`, `@1.2`, `@volatile`, `@dev:label`)",
-            );
-            return report.sources.add(reference, "".into());
-        }
-        let Some(found) = self.request.orbs.find(reference) else {
-            let id = self.loaded.get(reference).copied();
-            let id = id.unwrap_or_else(|| report.sources.add(reference, "".into()));
-            self.loaded.insert(reference.into(), id);
-            let hint = if is_address {
-                "addresses are not fetched; import the orb with `appliance orb import`, or ask the operator to allow this prefix".into()
-            } else {
-                self.import_hint(reference)
-            };
-            let message = format!(
-                "Cannot find {reference} in the orb registry. Check that the namespace, orb name and version are correct."
-            );
-            report.error_with(Code::Orb, at, message, hint);
-            return id;
-        };
-        if depth == 0 {
-            self.library.resolved.push((reference.into(), found.resolved.clone()));
-        }
-        if let Some(id) = self.loaded.get(&found.resolved) {
-            return *id;
-        }
-        let id = report.sources.add(&found.resolved, found.text.clone());
-        self.loaded.insert(found.resolved.clone(), id);
-        match load::load(&found.text, id) {
-            Ok(loaded) => match loaded.root.as_map() {
-                Some(map) => self.space(map, id, None, depth + 1, report),
-                None => report.error(
-                    Code::Orb,
-                    at,
-                    format!("the source of orb {} is not a map", found.resolved),
-                ),
-            },
-            Err(error) => report.error(Code::Syntax, error.at, error.message),
-        }
-        id
-    }
-
-    fn import_hint(&self, reference: &str) -> String {
-        let name = reference.split('@').next().unwrap_or_default();
-        let versions: Vec<String> =
-            self.request.orbs.versions(name).map(ToString::to_string).collect();
-        let known = match (versions.is_empty(), nearest(name, self.request.orbs.names())) {
-            (false, _) => format!("the local store holds {name} in {}; ", shortened(&versions)),
-            (true, Some(near)) => format!("did you mean `{near}`? "),
-            (true, None) => String::new(),
-        };
-        format!("{known}import it into the local store: `appliance orb import {reference} FILE`")
-    }
-}
-
-/// Reads one map of elements. An element that is null is kept: it is an error only when used.
-fn elements(node: Option<&Node>, owner: Owner, report: &mut Report) -> IndexMap<Arc<str>, Element> {
-    let mut found = IndexMap::new();
-    let Some(node) = node.filter(|node| !node.is_null()) else { return found };
-    let Some(map) = node.as_map() else {
-        report.error(
-            Code::WrongType,
-            node.at,
-            format!("expected type: Mapping, found: {}", node.schema_name()),
-        );
-        return found;
-    };
-    for entry in &map.entries {
-        let parameters = entry.value.as_map().and_then(|map| map.get("parameters"));
-        let declared = declare(parameters, owner, report);
-        found.insert(
-            entry.key.clone(),
-            Element { node: entry.value.clone(), at: entry.key_at, declared },
-        );
-    }
-    found
-}
-
-fn check_orb_keys(map: &Map, report: &mut Report) {
-    const KEYS: [&str; 9] = [
-        "version",
-        "description",
-        "display",
-        "orbs",
-        "jobs",
-        "commands",
-        "executors",
-        "examples",
-        "parameters",
-    ];
-    for entry in map.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
-        let hint = nearest(&entry.key, KEYS).map_or_else(
-            || format!("an inline orb holds: {}", KEYS.join(", ")),
-            |near| format!("did you mean `{near}`?"),
-        );
-        report.error_with(
-            Code::UnexpectedKey,
-            entry.key_at,
-            format!("extraneous key [{}] is not permitted", entry.key),
-            hint,
-        );
-    }
 }

@@ -3,14 +3,17 @@
 //! Source: the original's parameter types and message texts. An argument that is null counts as
 //! not given.
 
+mod bind;
+
 use crate::{
     diagnostic::{Code, nearest},
     report::Report,
-    scope::Arguments,
     syntax::{Map, Node, Span, Value, scalar},
 };
 use indexmap::IndexMap;
 use std::sync::Arc;
+
+pub(crate) use bind::bind;
 
 /// A declared type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -233,7 +236,7 @@ fn default_value(name: &str, kind: &Type, map: &Map, report: &mut Report) -> Opt
     }
 }
 
-fn default_hint(kind: &Type, written: &Node) -> String {
+pub(super) fn default_hint(kind: &Type, written: &Node) -> String {
     match (kind, &written.value) {
         (Type::String, Value::Bool(_) | Value::Int(_) | Value::Float(_)) => {
             "quote it to make it a string".into()
@@ -312,76 +315,4 @@ fn members(map: &Map, at: Span, report: &mut Report) -> Vec<String> {
         );
     }
     members
-}
-
-/// Binds arguments to declarations. Extra, missing and mistyped ones are noted; what is missing
-/// or wrong is bound nevertheless (to null or as given), so that one mistake is told once.
-pub(crate) fn bind(
-    declared: &Declarations,
-    given: &[(Arc<str>, Span, Node)],
-    call: Span,
-    report: &mut Report,
-) -> Arguments {
-    let unexpected: Vec<_> =
-        given.iter().filter(|(name, ..)| !declared.contains_key(name)).collect();
-    for (name, at, _) in &unexpected {
-        let hint = nearest(name, declared.keys().map(|key| &**key)).map_or_else(
-            || match declared.len() {
-                0 => "it takes no parameters".into(),
-                _ => format!(
-                    "declared parameters: {}",
-                    declared.keys().map(|k| &**k).collect::<Vec<_>>().join(", ")
-                ),
-            },
-            |near| format!("did you mean `{near}`?"),
-        );
-        report.error_with(
-            Code::UnexpectedArgument,
-            *at,
-            format!("Unexpected argument(s): {name}"),
-            hint,
-        );
-    }
-    let mut bound = Arguments::with_capacity(declared.len());
-    let mut missing = vec![];
-    for (name, declaration) in declared {
-        let value = given.iter().find(|(key, ..)| key == name).map(|(_, _, value)| value);
-        let value = match value.filter(|value| !value.is_null()) {
-            Some(value) => accept(name, declaration, value, report),
-            None => match &declaration.default {
-                Some(default) => default.clone(),
-                None => {
-                    missing.push(&**name);
-                    Node::null(call)
-                }
-            },
-        };
-        bound.insert(name.clone(), value);
-    }
-    if !missing.is_empty() {
-        let message = format!("Missing required argument(s): {}", missing.join(", "));
-        report.error_with(
-            Code::MissingArgument,
-            call,
-            message,
-            format!("give `{}`, or declare a default", missing.join("`, `")),
-        );
-    }
-    bound
-}
-
-fn accept(name: &str, declaration: &Declaration, value: &Node, report: &mut Report) -> Node {
-    declaration.kind.accept(value).unwrap_or_else(|reason| {
-        let shown = value.scalar_text().unwrap_or_else(|| "…".into());
-        report.error_with(
-            Code::ArgumentType,
-            value.at,
-            format!(
-                "Type error for argument {name}: {reason}, actual value: \"{shown}\" (type {})",
-                value.type_name()
-            ),
-            default_hint(&declaration.kind, value),
-        );
-        value.clone()
-    })
 }

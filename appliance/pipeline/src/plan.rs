@@ -6,7 +6,7 @@
 use crate::{
     compiled::{Compiled, CompiledWorkflow},
     cron::Cron,
-    expand::workflow::{CallKind, Schedule},
+    expand::workflow::{Call, CallKind, Schedule},
 };
 use base::{
     plan::{JobKind, Plan, PlannedJob, Requirement, WorkflowPlan},
@@ -110,10 +110,19 @@ fn planned(compiled: &Compiled, source: &CompiledWorkflow, values: &PlanValues) 
             kind,
             requires,
             contexts: call.contexts.clone(),
-            serial_group: call.serial_group.clone(),
+            serial_group: serial_group(call),
         });
     }
     WorkflowPlan { name: workflow.name.clone(), jobs, max_auto_reruns: workflow.max_auto_reruns }
+}
+
+/// A plan knows no lock that outlives a job: the jobs of a locked job group run one by one with
+/// those of other pipelines, and the jobs that take and give back the lock do nothing.
+fn serial_group(call: &Call) -> Option<String> {
+    match call.kind {
+        CallKind::Lock | CallKind::Unlock => None,
+        _ => call.serial_group.clone().or_else(|| call.group_lock.clone()),
+    }
 }
 
 /// Which calls stay. Requirements are looked at before those who require them.

@@ -18,7 +18,7 @@ use std::{collections::HashMap, sync::Arc};
 /// The processed form as YAML.
 #[must_use]
 pub fn process(compiled: &Compiled) -> String {
-    text(compiled)
+    compiled.processed.clone()
 }
 
 pub(crate) fn text(compiled: &Compiled) -> String {

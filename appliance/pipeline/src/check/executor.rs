@@ -49,10 +49,17 @@ pub(super) fn read(job: &Map, at: Span, report: &mut Report) -> Option<Read> {
     };
     let class =
         job.get("resource_class").and_then(Node::scalar_text).or(read.resource_class.clone());
-    if let Some(class) =
-        class.filter(|class| class.starts_with("windows.") || class.starts_with("macos."))
-    {
-        read.executor = unsupported(node.at, &format!("the resource class `{class}`"), report);
+    if let Some(class) = class {
+        if class.starts_with("windows.") || class.starts_with("macos.") {
+            read.executor = unsupported(node.at, &format!("the resource class `{class}`"), report);
+        } else if class.starts_with("gpu.") {
+            report.warn(
+                Code::NoEffect,
+                node.at,
+                format!("the resource class `{class}` promises no graphics processor here"),
+                "use a runner class (`namespace/name`) of a machine that has one",
+            );
+        }
     }
     Some(read)
 }

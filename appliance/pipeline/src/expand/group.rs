@@ -100,6 +100,7 @@ fn surround(shell: Call, mut inner: Vec<Call>, out: &mut Vec<Call>) {
     let at = shell.at;
     let start = format!("{prefix}/group-start");
     let locked = shell.serial_group.is_some();
+    inner.iter_mut().for_each(|call| call.group_lock.clone_from(&shell.serial_group));
     let require =
         |name: &str, statuses: Vec<&'static str>| Require { name: name.into(), at, statuses };
     let leaves: Vec<Require> = inner
@@ -143,6 +144,7 @@ fn synthetic(name: &str, at: Span, kind: CallKind) -> Call {
         filters: Filters::Decided(true),
         type_written: None,
         serial_group: None,
+        group_lock: None,
         job: None,
     }
 }

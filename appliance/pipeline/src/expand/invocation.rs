@@ -1,14 +1,16 @@
 //! One entry of a workflow's `jobs`: its own keys, its matrix copies and the job's arguments.
 
+mod keys;
+
 use super::{
     Context,
     job::Around,
     matrix::{self, Matrix},
-    requires::{self, Require},
+    requires::Require,
 };
 use crate::{
     diagnostic::{Code, nearest},
-    filter::{self, Filters},
+    filter::Filters,
     library::{Element, Kind},
     parameter,
     scope::{Arguments, Scope},
@@ -50,6 +52,8 @@ pub(crate) struct Call {
     pub filters: Filters,
     pub type_written: Option<Node>,
     pub serial_group: Option<String>,
+    /// Serial group of the job group that it belongs to.
+    pub group_lock: Option<String>,
     /// The processed job; absent for approvals and their like.
     pub job: Option<Node>,
 }
@@ -67,9 +71,6 @@ const KEYS: [&str; 10] = [
     "serial-group",
     "override-with",
 ];
-
-/// Longest serial group, as on the original service.
-const SERIAL_GROUP_MAX: usize = 512;
 
 impl Context<'_> {
     /// All calls that one entry of `jobs` makes: one, or a matrix of them.
@@ -260,7 +261,15 @@ impl Context<'_> {
             Some("build") => Some(CallKind::Build),
             Some("approval") => Some(CallKind::Approval),
             Some("no-op") => Some(CallKind::NoOp),
-            Some("release") => Some(CallKind::Release),
+            Some("release") => {
+                self.report.warn(
+                    Code::NoEffect,
+                    node.at,
+                    "a job of type release succeeds at once here: there is no release agent",
+                    "release with a `run` step",
+                );
+                Some(CallKind::Release)
+            }
             Some("lock") => Some(CallKind::Lock),
             Some("unlock") => Some(CallKind::Unlock),
             other => {
@@ -272,91 +281,6 @@ impl Context<'_> {
                 None
             }
         }
-    }
-
-    fn plain_call(&mut self, reference: &str, at: Span, body: &Map, kind: CallKind) -> Call {
-        let name = body.get("name").filter(|node| !node.is_null());
-        if let Some(node) =
-            name.filter(|node| node.scalar_text().is_none_or(|text| text.trim().is_empty()))
-        {
-            self.report.error_with(
-                Code::Value,
-                node.at,
-                format!("expected type: String, found: {}", node.schema_name()),
-                "a job's name is a text that is not empty",
-            );
-        }
-        let name = name.and_then(Node::scalar_text).filter(|text| !text.trim().is_empty());
-        let written = body.get("filters").filter(|node| !node.is_null()).cloned();
-        let top = self.top();
-        let filters =
-            written.as_ref().map(|node| filter::read(node, &top, self.report)).unwrap_or_default();
-        let (context, contexts) = self.contexts(body);
-        Call {
-            reference: reference.into(),
-            at,
-            is_named: name.is_some(),
-            name: name.unwrap_or_else(|| reference.into()),
-            alias: None,
-            is_copy: false,
-            kind,
-            requires: requires::read(body.get("requires"), self.report),
-            context,
-            contexts,
-            filters_written: written,
-            filters,
-            type_written: body.get("type").cloned(),
-            serial_group: self.serial_group(body),
-            job: None,
-        }
-    }
-
-    fn contexts(&mut self, body: &Map) -> (Option<Node>, Vec<String>) {
-        let Some(node) = body.get("context").filter(|node| !node.is_null()) else {
-            return (None, vec![]);
-        };
-        let items = node.as_list().unwrap_or_else(|| std::slice::from_ref(node));
-        let mut names: Vec<String> = vec![];
-        for item in items {
-            match &item.value {
-                Value::List(_) | Value::Map(_) => {
-                    let message = format!("expected type: String, found: {}", item.schema_name());
-                    self.report.error_with(
-                        Code::WrongType,
-                        item.at,
-                        message,
-                        "`context` is a name or a list of names",
-                    );
-                }
-                // An expression may leave out a context by giving an empty text.
-                _ => match item.scalar_text() {
-                    Some(name) if name.is_empty() || names.contains(&name) => {}
-                    Some(name) => names.push(name),
-                    None => {}
-                },
-            }
-        }
-        (Some(node.clone()), names)
-    }
-
-    fn serial_group(&mut self, body: &Map) -> Option<String> {
-        let node = body.get("serial-group").filter(|node| !node.is_null())?;
-        let text = node.scalar_text().unwrap_or_default();
-        let fits = !text.is_empty()
-            && text.len() <= SERIAL_GROUP_MAX
-            && text.chars().all(|c| c.is_ascii_alphanumeric() || "._/-".contains(c));
-        if !fits {
-            self.report.error_with(
-                Code::Value,
-                node.at,
-                format!(
-                    "serial-group '{}' is not valid",
-                    text.chars().take(60).collect::<String>()
-                ),
-                format!("use 1 to {SERIAL_GROUP_MAX} letters, digits, `.`, `_`, `/` and `-`"),
-            );
-        }
-        fits.then_some(text)
     }
 }
 

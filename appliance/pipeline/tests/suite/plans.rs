@@ -209,6 +209,36 @@ fn requirements_name_the_states_that_satisfy_them() {
     assert_eq!(workflow.jobs[3].requires[0].any_of.len(), 7);
 }
 
+#[test]
+fn a_locked_job_group_runs_its_jobs_one_by_one() {
+    let text = format!(
+        "{JOBS}job-groups: {{g: {{jobs: [a, b]}}}}\nworkflows: {{w: {{jobs: [g: {{serial-group: lab}}]}}}}\n"
+    );
+    let plan = planned(&text, &on_branch("main"));
+    let groups: Vec<(&str, Option<&str>)> = plan.workflows[0]
+        .jobs
+        .iter()
+        .map(|job| (job.name.as_str(), job.serial_group.as_deref()))
+        .collect();
+    assert_eq!(
+        groups,
+        [
+            ("g/group-start", None),
+            ("g/a", Some("lab")),
+            ("g/b", Some("lab")),
+            ("g", None),
+            ("g/group-unlock", None)
+        ]
+    );
+}
+
+#[test]
+fn without_workflows_a_job_filters_its_branches_itself() {
+    let text = "jobs: {build: {machine: true, branches: {ignore: docs}, steps: [checkout]}}\n";
+    check(text, &on_branch("main"), &["build"]);
+    check(text, &on_branch("docs"), &[]);
+}
+
 fn trigger(config: ConfigText) -> Trigger {
     Trigger {
         project: ProjectId("018f3c9e-0000-7000-8000-000000000001".parse().unwrap()),

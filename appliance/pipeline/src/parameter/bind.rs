@@ -1,0 +1,82 @@
+//! Values bound to declared parameters.
+
+use super::{Declaration, Declarations, default_hint};
+use crate::{
+    diagnostic::{Code, nearest},
+    report::Report,
+    scope::Arguments,
+    syntax::{Node, Span},
+};
+use std::sync::Arc;
+
+/// Binds arguments to declarations. Extra, missing and mistyped ones are noted; what is missing
+/// or wrong is bound nevertheless (to null or as given), so that one mistake is told once.
+pub(crate) fn bind(
+    declared: &Declarations,
+    given: &[(Arc<str>, Span, Node)],
+    call: Span,
+    report: &mut Report,
+) -> Arguments {
+    let unexpected: Vec<_> =
+        given.iter().filter(|(name, ..)| !declared.contains_key(name)).collect();
+    for (name, at, _) in &unexpected {
+        let hint = nearest(name, declared.keys().map(|key| &**key)).map_or_else(
+            || match declared.len() {
+                0 => "it takes no parameters".into(),
+                _ => format!(
+                    "declared parameters: {}",
+                    declared.keys().map(|k| &**k).collect::<Vec<_>>().join(", ")
+                ),
+            },
+            |near| format!("did you mean `{near}`?"),
+        );
+        report.error_with(
+            Code::UnexpectedArgument,
+            *at,
+            format!("Unexpected argument(s): {name}"),
+            hint,
+        );
+    }
+    let mut bound = Arguments::with_capacity(declared.len());
+    let mut missing = vec![];
+    for (name, declaration) in declared {
+        let value = given.iter().find(|(key, ..)| key == name).map(|(_, _, value)| value);
+        let value = match value.filter(|value| !value.is_null()) {
+            Some(value) => accept(name, declaration, value, report),
+            None => match &declaration.default {
+                Some(default) => default.clone(),
+                None => {
+                    missing.push(&**name);
+                    Node::null(call)
+                }
+            },
+        };
+        bound.insert(name.clone(), value);
+    }
+    if !missing.is_empty() {
+        let message = format!("Missing required argument(s): {}", missing.join(", "));
+        report.error_with(
+            Code::MissingArgument,
+            call,
+            message,
+            format!("give `{}`, or declare a default", missing.join("`, `")),
+        );
+    }
+    bound
+}
+
+fn accept(name: &str, declaration: &Declaration, value: &Node, report: &mut Report) -> Node {
+    declaration.kind.accept(value).unwrap_or_else(|reason| {
+        let shown = value.scalar_text().unwrap_or_else(|| "…".into());
+        report.error_with(
+            Code::ArgumentType,
+            value.at,
+            format!(
+                "Type error for argument {name}: {reason}, actual value: \"{shown}\" (type {})",
+                value.type_name()
+            ),
+            default_hint(&declaration.kind, value),
+        );
+        value.clone()
+    })
+}
