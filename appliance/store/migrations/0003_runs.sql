@@ -1,6 +1,6 @@
 -- Everything about runs. Pages are small and a commit writes whole pages, so there are few trees:
 -- identifiers of one workflow, its jobs and their tasks share a prefix (runs/family.rs), which
--- makes each list a range of the primary key and spares an index. Texts that repeat from run to
+-- makes each list a range of one primary key. Texts that repeat from run to
 -- run (configuration, specification, commit) are kept once, by hash.
 CREATE TABLE texts (
     hash BLOB PRIMARY KEY, -- first 16 bytes of SHA-256
@@ -24,77 +24,75 @@ CREATE TABLE pipelines (
     workflows   BLOB NOT NULL, -- 16 bytes each, in order of creation
     parameters  TEXT,
     errors      TEXT
-) STRICT, WITHOUT ROWID;
+) STRICT; -- rows too long for the small cells of a table without rowid
 CREATE UNIQUE INDEX pipelines_number ON pipelines (project, number);
 
-CREATE TABLE workflows (
-    id              BLOB PRIMARY KEY,
-    pipeline        BLOB NOT NULL,
-    project         BLOB NOT NULL,
-    name            TEXT NOT NULL,
-    state           TEXT NOT NULL,
-    created_at      INTEGER NOT NULL,
-    stopped_at      INTEGER,
-    started_by      TEXT NOT NULL,
-    canceled_by     TEXT,
-    workspace       BLOB, -- when it is another's
-    rerun_of        BLOB,
-    reruns          INTEGER NOT NULL, -- of this workflow, so far
-    auto_rerun      INTEGER NOT NULL,
-    max_auto_reruns INTEGER NOT NULL
+-- Workflows, jobs, tasks and steps in one tree: those of one workflow share the prefix of their
+-- identifier and so stand on one or two pages, which are all that a change of it writes.
+--
+--          workflow         job (1-3)      task             step
+-- id       its own          its own        its own          the task's
+-- part     0                0              0                its number + 1
+-- kind     0                1 build        4                5
+--                           2 approval
+--                           3 no-op
+-- state    state            state          outcome or null  state
+-- ref_a    pipeline         specification  runner (1)
+-- ref_b    workspace (2)    origin (3)
+-- ref_c    rerun of
+-- n_a      reruns           parallelism    node             background
+-- n_b      automatic                       attempt          exit code
+-- n_c      automatic max                   fence            bytes of output
+-- n_d                                      next report
+-- n_e                                      peak memory
+-- at_a     created          created        leased           started
+-- at_b                      queued
+-- at_c                      started        started
+-- at_d     stopped          stopped        stopped          stopped
+-- text_a   started by       requires (4)
+-- text_b   canceled by      contexts (4)
+-- text_c                    serial group
+-- text_d                    decided by
+-- text_e                    message        message
+--
+-- (1) null again when the runner never received it; a task has a row from its first lease on
+-- (2) when it is another's   (3) the job whose result a rerun took over   (4) JSON
+CREATE TABLE runs (
+    id      BLOB NOT NULL,
+    part    INTEGER NOT NULL,
+    kind    INTEGER NOT NULL,
+    state   TEXT,
+    project BLOB,    -- of workflows and jobs
+    number  INTEGER, -- of build jobs
+    name    TEXT,    -- of all but tasks
+    ref_a   BLOB,
+    ref_b   BLOB,
+    ref_c   BLOB,
+    n_a     INTEGER,
+    n_b     INTEGER,
+    n_c     INTEGER,
+    n_d     INTEGER,
+    n_e     INTEGER,
+    at_a    INTEGER NOT NULL,
+    at_b    INTEGER,
+    at_c    INTEGER,
+    at_d    INTEGER,
+    text_a  TEXT,
+    text_b  TEXT,
+    text_c  TEXT,
+    text_d  TEXT,
+    text_e  TEXT,
+    PRIMARY KEY (id, part)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX workflows_live ON workflows (id) WHERE stopped_at IS NULL;
+CREATE UNIQUE INDEX runs_number ON runs (project, number) WHERE number IS NOT NULL AND ref_b IS NULL;
 
-CREATE TABLE jobs (
-    id          BLOB PRIMARY KEY,
-    project     BLOB NOT NULL,
-    number      INTEGER, -- build jobs have one
-    name        TEXT NOT NULL,
-    kind        TEXT NOT NULL,
-    state       TEXT NOT NULL,
-    parallelism INTEGER NOT NULL,
-    requires    TEXT, -- JSON: [[ordinal, [state, ...]], ...]
-    contexts    TEXT, -- JSON: names
-    serial      TEXT,
-    spec        BLOB, -- text: JSON of the specification
-    created_at  INTEGER NOT NULL,
-    queued_at   INTEGER,
-    started_at  INTEGER,
-    stopped_at  INTEGER,
-    origin      BLOB, -- the job whose result a rerun took over
-    decided_by  TEXT, -- who approved or canceled
-    message     TEXT
-) STRICT, WITHOUT ROWID;
-CREATE UNIQUE INDEX jobs_number ON jobs (project, number) WHERE number IS NOT NULL AND origin IS NULL;
-
--- A row is made when a task is leased for the first time.
-CREATE TABLE tasks (
-    id          BLOB PRIMARY KEY,
-    node        INTEGER NOT NULL,
-    attempt     INTEGER NOT NULL,
-    runner      BLOB, -- null again when the runner never received it
-    fence       INTEGER NOT NULL,
-    next_report INTEGER NOT NULL,
-    leased_at   INTEGER NOT NULL,
-    started_at  INTEGER,
-    stopped_at  INTEGER,
-    outcome     TEXT,
-    message     TEXT,
-    peak_memory INTEGER
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE steps (
-    task         BLOB NOT NULL,
-    step         INTEGER NOT NULL,
-    name         TEXT NOT NULL,
-    background   INTEGER NOT NULL,
-    state        TEXT NOT NULL,
-    exit_code    INTEGER,
-    started_at   INTEGER NOT NULL,
-    stopped_at   INTEGER,
-    output_bytes INTEGER NOT NULL,
-    PRIMARY KEY (task, step)
-) STRICT, WITHOUT ROWID;
+-- Where to look for workflows that have not ended: these, and all after the mark. Written now and
+-- then; an index would be written at the start and the end of every workflow.
+CREATE TABLE runs_live (
+    one  INTEGER PRIMARY KEY CHECK (one = 1),
+    mark BLOB NOT NULL, -- a workflow's identifier
+    ids  BLOB NOT NULL  -- 16 bytes each
+) STRICT;
 
 CREATE TABLE artifacts (
     task   BLOB NOT NULL,

@@ -12,6 +12,7 @@
 pub mod caches;
 pub mod family;
 pub mod jobs;
+mod live;
 pub mod pipelines;
 pub mod remove;
 pub mod results;

@@ -14,6 +14,7 @@ use base::{
     time::Timestamp,
 };
 use control::task::{Next, after_end, job_result};
+use std::collections::BTreeMap;
 use store::runs::{Job, Step, Task, family};
 
 /// How a task ended.
@@ -24,9 +25,21 @@ struct End {
     at: Timestamp,
 }
 
+/// What one report changes. Of each step only what it has become is written and told: what was
+/// never committed did not happen.
+#[derive(Default)]
+struct Changed {
+    steps: BTreeMap<u32, Step>,
+    end: Option<End>,
+}
+
 impl Turn<'_, '_, '_> {
     /// A report, and the rest of the output of the steps that it ends.
-    pub(super) fn report_with(&mut self, report: &Report, tails: &[Tail]) -> Result<Verdict, Error> {
+    pub(super) fn report_with(
+        &mut self,
+        report: &Report,
+        tails: &[Tail],
+    ) -> Result<Verdict, Error> {
         let verdict = self.report(report)?;
         for tail in tails {
             tail.save(self.txn)?;
@@ -38,7 +51,7 @@ impl Turn<'_, '_, '_> {
         let Some(mut task) = self.txn.task_get(report.task)? else {
             return Err(Refusal::Fenced.into());
         };
-        let after = report.first + report.progress.len() as u64;
+        let after = report.first.saturating_add(report.progress.len() as u64);
         if task.fence == report.fence && task.stopped_at.is_some() && after <= task.next_report {
             // The answer to the last report was lost, and it is told again.
             return Ok(Verdict::Keep);
@@ -52,14 +65,17 @@ impl Turn<'_, '_, '_> {
         let verdict = self.core.board.renew(task.id, task.fence, None, self.now.plus(LEASE));
         let job = self.txn.job_get(task.job())?.ok_or(Error::Missing("Job"))?;
         let seen = usize::try_from(task.next_report - report.first).unwrap_or(usize::MAX);
-        let mut end = None;
+        let mut changed = Changed::default();
         for progress in report.progress.iter().skip(seen) {
-            if end.is_none() {
-                end = self.progress(&job, &mut task, progress)?;
+            if changed.end.is_none() {
+                self.progress(&mut changed, &mut task, progress)?;
             }
             task.next_report += 1;
         }
-        match end {
+        for step in changed.steps.values() {
+            self.step(&job, step)?;
+        }
+        match changed.end {
             Some(end) => self.task_end(job, task, end)?,
             None => self.txn.task_save(&task)?,
         }
@@ -68,38 +84,37 @@ impl Turn<'_, '_, '_> {
 
     fn progress(
         &mut self,
-        job: &Job,
+        changed: &mut Changed,
         task: &mut Task,
         progress: &Progress,
-    ) -> Result<Option<End>, store::Error> {
+    ) -> Result<(), store::Error> {
         match progress {
             Progress::Started { at } => task.started_at = Some(*at),
             Progress::StepStarted { step, name, at, background } => {
-                let step = step_begun(task.id, *step, name.clone(), *at, *background);
-                self.step(job, &step)?;
+                let begun = step_begun(task.id, *step, name.clone(), *at, *background);
+                changed.steps.insert(*step, begun);
             }
             Progress::StepEnded { step, state, exit_code, at, output_bytes } => {
-                let begun = self.txn.step_get(task.id, *step)?;
-                let mut step =
+                let begun = match changed.steps.remove(step) {
+                    Some(begun) => Some(begun),
+                    None => self.txn.step_get(task.id, *step)?,
+                };
+                let mut ended =
                     begun.unwrap_or_else(|| step_begun(task.id, *step, String::new(), *at, false));
-                (step.state, step.exit_code) = (*state, *exit_code);
-                (step.stopped_at, step.output_bytes) = (Some(*at), *output_bytes);
-                self.step(job, &step)?;
+                (ended.state, ended.exit_code) = (*state, *exit_code);
+                (ended.stopped_at, ended.output_bytes) = (Some(*at), *output_bytes);
+                changed.steps.insert(*step, ended);
             }
             Progress::Artifact { path, key, size } => {
                 self.txn.artifact_save(task.id, path, key, *size)?;
             }
             Progress::Tests { tests } => self.txn.tests_save(task.id, task.next_report, tests)?,
             Progress::Ended { outcome, message, peak_memory, at } => {
-                return Ok(Some(End {
-                    outcome: *outcome,
-                    message: message.clone(),
-                    peak_memory: *peak_memory,
-                    at: *at,
-                }));
+                let (message, peak_memory) = (message.clone(), *peak_memory);
+                changed.end = Some(End { outcome: *outcome, message, peak_memory, at: *at });
             }
         }
-        Ok(None)
+        Ok(())
     }
 
     fn step(&mut self, job: &Job, step: &Step) -> Result<(), store::Error> {

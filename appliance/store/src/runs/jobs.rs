@@ -30,7 +30,16 @@ pub enum JobType {
 }
 
 impl JobType {
-    /// The name on the wire and in the database.
+    /// In the database.
+    const fn code(self) -> u8 {
+        match self {
+            Self::Build => 1,
+            Self::Approval => 2,
+            Self::NoOp => 3,
+        }
+    }
+
+    /// The name on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -103,8 +112,8 @@ impl Job {
     }
 }
 
-const COLUMNS: &str = "SELECT id, project, number, name, kind, state, parallelism, requires, contexts, \
-    serial, created_at, queued_at, started_at, stopped_at, origin, decided_by, message FROM jobs ";
+const COLUMNS: &str = "SELECT id, project, number, name, kind, state, n_a, text_a, text_b, text_c, \
+    at_a, at_b, at_c, at_d, ref_b, text_d, text_e FROM runs WHERE kind BETWEEN 1 AND 3 AND ";
 
 impl Txn<'_> {
     /// Stores a new job; `spec` is that of a build job.
@@ -116,7 +125,7 @@ impl Txn<'_> {
 
     /// Stores a new job with the specification of another.
     pub fn job_insert_like(&self, new: &Job, like: JobId) -> Result<(), Error> {
-        let mut find = self.statement("SELECT spec FROM jobs WHERE id = ?1")?;
+        let mut find = self.statement("SELECT ref_a FROM runs WHERE id = ?1 AND part = 0")?;
         let hash: Option<Hash> = find.query_row(params![like.0], |row| row.get(0))?;
         self.job_insert_with(new, hash)
     }
@@ -128,16 +137,16 @@ impl Txn<'_> {
             .map(|edge| (family::ordinal_of(edge.on), edge.any_of.as_slice()))
             .collect();
         self.statement(
-            "INSERT INTO jobs (id, project, number, name, kind, state, parallelism, requires, contexts, \
-             serial, spec, created_at, queued_at, started_at, stopped_at, origin, decided_by, message) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+            "INSERT INTO runs (id, part, project, number, name, kind, state, n_a, text_a, text_b, text_c, \
+             ref_a, at_a, at_b, at_c, at_d, ref_b, text_d, text_e) \
+             VALUES (?1, 0, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
         )?
         .execute(params![
             new.id.0,
             new.project.0,
             new.number.map(|number| number.0),
             new.name,
-            new.kind.as_str(),
+            new.kind.code(),
             new.state.as_str(),
             new.parallelism,
             unless_empty("requirements", &requires, requires.is_empty())?,
@@ -158,8 +167,8 @@ impl Txn<'_> {
     /// Writes back state, times, who decided and the message.
     pub fn job_save(&self, changed: &Job) -> Result<(), Error> {
         self.statement(
-            "UPDATE jobs SET state = ?2, queued_at = ?3, started_at = ?4, stopped_at = ?5, \
-             decided_by = ?6, message = ?7 WHERE id = ?1",
+            "UPDATE runs SET state = ?2, at_b = ?3, at_c = ?4, at_d = ?5, text_d = ?6, text_e = ?7 \
+             WHERE id = ?1 AND part = 0",
         )?
         .execute(params![
             changed.id.0,
@@ -177,7 +186,7 @@ impl Txn<'_> {
 impl Reader<'_> {
     /// One job.
     pub fn job_get(&self, id: JobId) -> Result<Option<Job>, Error> {
-        let mut find = self.statement(&format!("{COLUMNS} WHERE id = ?1"))?;
+        let mut find = self.statement(&format!("{COLUMNS} id = ?1 AND part = 0"))?;
         Ok(find.query_row(params![id.0], read).optional()?)
     }
 
@@ -187,16 +196,15 @@ impl Reader<'_> {
         project: ProjectId,
         number: JobNumber,
     ) -> Result<Option<Job>, Error> {
-        let mut find = self.statement(&format!(
-            "{COLUMNS} WHERE project = ?1 AND number = ?2 AND number IS NOT NULL AND origin IS NULL"
-        ))?;
+        let mut find =
+            self.statement(&format!("{COLUMNS} project = ?1 AND number = ?2 AND ref_b IS NULL"))?;
         Ok(find.query_row(params![project.0, number.0], read).optional()?)
     }
 
     /// The greatest number in use in a project; 0 before the first.
     pub fn job_last_number(&self, project: ProjectId) -> Result<JobNumber, Error> {
         let mut find = self.statement(
-            "SELECT number FROM jobs WHERE project = ?1 AND number IS NOT NULL AND origin IS NULL \
+            "SELECT number FROM runs WHERE project = ?1 AND number IS NOT NULL AND ref_b IS NULL \
              ORDER BY number DESC LIMIT 1",
         )?;
         let last: Option<u64> = find.query_row(params![project.0], |row| row.get(0)).optional()?;
@@ -205,17 +213,21 @@ impl Reader<'_> {
 
     /// The jobs of a workflow, in the order of the configuration.
     pub fn job_list(&self, workflow: WorkflowId) -> Result<Vec<Job>, Error> {
-        let (first, last) = family::jobs_range(workflow);
-        let mut list =
-            self.statement(&format!("{COLUMNS} WHERE id BETWEEN ?1 AND ?2 ORDER BY id"))?;
-        let rows = list.query_map(params![first, last], read)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        // One look for each: tasks and steps stand in between, and may be many.
+        let mut find = self.statement(&format!("{COLUMNS} id = ?1 AND part = 0"))?;
+        let mut jobs = Vec::new();
+        for ordinal in 1..=u16::MAX {
+            let id = family::job(workflow, ordinal);
+            let Some(job) = find.query_row(params![id.0], read).optional()? else { break };
+            jobs.push(job);
+        }
+        Ok(jobs)
     }
 
     /// What a build job runs.
     pub fn job_spec(&self, id: JobId) -> Result<Option<JobSpec>, Error> {
         let mut find = self.statement(
-            "SELECT t.body FROM jobs j JOIN texts t ON t.hash = j.spec WHERE j.id = ?1",
+            "SELECT t.body FROM runs r JOIN texts t ON t.hash = r.ref_a WHERE r.id = ?1 AND r.part = 0",
         )?;
         Ok(find.query_row(params![id.0], |row| row::json(row, 0)).optional()?)
     }
@@ -249,10 +261,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Job> {
 }
 
 fn read_kind(row: &Row<'_>, column: usize) -> rusqlite::Result<JobType> {
-    let name = row.get_ref(column)?.as_str()?;
+    let code: u8 = row.get(column)?;
     let all = [JobType::Build, JobType::Approval, JobType::NoOp];
-    all.into_iter().find(|kind| kind.as_str() == name).ok_or_else(|| {
-        let unknown = format!("`{name}` is not a known job type");
-        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, unknown.into())
+    all.into_iter().find(|kind| kind.code() == code).ok_or_else(|| {
+        let unknown = format!("{code} is not a known job type");
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, unknown.into())
     })
 }

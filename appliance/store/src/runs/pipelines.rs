@@ -229,11 +229,11 @@ pub(super) fn unless_empty<T: Serialize>(
     if is_empty { Ok(None) } else { row::to_json(what, value).map(Some) }
 }
 
-fn join(workflows: &[WorkflowId]) -> Vec<u8> {
+pub(super) fn join(workflows: &[WorkflowId]) -> Vec<u8> {
     workflows.iter().flat_map(|id| *id.0.as_bytes()).collect()
 }
 
-fn split(joined: &[u8]) -> Vec<WorkflowId> {
+pub(super) fn split(joined: &[u8]) -> Vec<WorkflowId> {
     let (ids, _) = joined.as_chunks::<16>();
     ids.iter().map(|bytes| WorkflowId(Uuid::from_bytes(*bytes))).collect()
 }

@@ -61,19 +61,17 @@ impl Txn<'_> {
         removed
             .layers
             .extend(texts("SELECT object FROM workspace_layers WHERE task BETWEEN ?1 AND ?2")?);
-        let mut tasks = self.statement("SELECT id FROM tasks WHERE id BETWEEN ?1 AND ?2")?;
+        let mut tasks =
+            self.statement("SELECT id FROM runs WHERE id BETWEEN ?1 AND ?2 AND kind = 4")?;
         for task in tasks.query_map(params![first, last], |row| row.get(0))? {
             removed.tasks.push(TaskId(task?));
         }
-        for table in ["artifacts", "workspace_layers", "tests", "steps"] {
+        for table in ["artifacts", "workspace_layers", "tests"] {
             self.statement(&format!("DELETE FROM {table} WHERE task BETWEEN ?1 AND ?2"))?
                 .execute(params![first, last])?;
         }
-        for table in ["tasks", "jobs"] {
-            self.statement(&format!("DELETE FROM {table} WHERE id BETWEEN ?1 AND ?2"))?
-                .execute(params![first, last])?;
-        }
-        self.statement("DELETE FROM workflows WHERE id = ?1")?.execute(params![workflow.0])?;
+        self.statement("DELETE FROM runs WHERE id BETWEEN ?1 AND ?2")?
+            .execute(params![workflow.0, last])?;
         Ok(())
     }
 
@@ -83,7 +81,7 @@ impl Txn<'_> {
             "DELETE FROM texts WHERE hash NOT IN (SELECT vcs FROM pipelines \
              UNION SELECT config FROM pipelines WHERE config IS NOT NULL \
              UNION SELECT compiled FROM pipelines WHERE compiled IS NOT NULL \
-             UNION SELECT spec FROM jobs WHERE spec IS NOT NULL)",
+             UNION SELECT ref_a FROM runs WHERE kind = 1 AND ref_a IS NOT NULL)",
         )?;
         Ok(sweep.execute([])?)
     }

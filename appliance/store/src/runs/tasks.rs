@@ -68,20 +68,19 @@ pub struct Step {
     pub output_bytes: u64,
 }
 
-const TASKS: &str = "SELECT id, node, attempt, runner, fence, next_report, leased_at, started_at, \
-    stopped_at, outcome, message, peak_memory FROM tasks ";
-const STEPS: &str = "SELECT task, step, name, background, state, exit_code, started_at, stopped_at, \
-    output_bytes FROM steps ";
+const TASKS: &str = "SELECT id, n_a, n_b, ref_a, n_c, n_d, at_a, at_c, at_d, state, text_e, n_e \
+    FROM runs WHERE kind = 4 AND ";
+const STEPS: &str = "SELECT id, part, name, n_a, state, n_b, at_a, at_d, n_c \
+    FROM runs WHERE kind = 5 AND ";
 
 impl Txn<'_> {
     /// Writes a task, new or not.
     pub fn task_save(&self, task: &Task) -> Result<(), Error> {
         self.statement(
-            "INSERT INTO tasks (id, node, attempt, runner, fence, next_report, leased_at, started_at, \
-             stopped_at, outcome, message, peak_memory) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
-             ON CONFLICT (id) DO UPDATE SET runner = ?4, fence = ?5, next_report = ?6, leased_at = ?7, \
-             started_at = ?8, stopped_at = ?9, outcome = ?10, message = ?11, peak_memory = ?12",
+            "INSERT INTO runs (id, part, kind, n_a, n_b, ref_a, n_c, n_d, at_a, at_c, at_d, state, text_e, n_e) \
+             VALUES (?1, 0, 4, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+             ON CONFLICT (id, part) DO UPDATE SET ref_a = ?4, n_c = ?5, n_d = ?6, at_a = ?7, \
+             at_c = ?8, at_d = ?9, state = ?10, text_e = ?11, n_e = ?12",
         )?
         .execute(params![
             task.id.0,
@@ -103,10 +102,9 @@ impl Txn<'_> {
     /// Writes a step, new or not.
     pub fn step_save(&self, step: &Step) -> Result<(), Error> {
         self.statement(
-            "INSERT INTO steps (task, step, name, background, state, exit_code, started_at, stopped_at, \
-             output_bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
-             ON CONFLICT (task, step) DO UPDATE SET state = ?5, exit_code = ?6, stopped_at = ?8, \
-             output_bytes = ?9",
+            "INSERT INTO runs (id, part, kind, name, n_a, state, n_b, at_a, at_d, n_c) \
+             VALUES (?1, ?2 + 1, 5, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
+             ON CONFLICT (id, part) DO UPDATE SET state = ?5, n_b = ?6, at_d = ?8, n_c = ?9",
         )?
         .execute(params![
             step.task.0,
@@ -126,15 +124,14 @@ impl Txn<'_> {
 impl Reader<'_> {
     /// One task.
     pub fn task_get(&self, id: TaskId) -> Result<Option<Task>, Error> {
-        let mut find = self.statement(&format!("{TASKS} WHERE id = ?1"))?;
+        let mut find = self.statement(&format!("{TASKS} id = ?1 AND part = 0"))?;
         Ok(find.query_row(params![id.0], read_task).optional()?)
     }
 
     /// All tasks of a job that were ever leased, older attempts first. Ask with [`super::Job::source`].
     pub fn task_list(&self, job: JobId) -> Result<Vec<Task>, Error> {
         let (first, last) = family::tasks_range(job);
-        let mut list =
-            self.statement(&format!("{TASKS} WHERE id BETWEEN ?1 AND ?2 ORDER BY id"))?;
+        let mut list = self.statement(&format!("{TASKS} id BETWEEN ?1 AND ?2 ORDER BY id"))?;
         let rows = list.query_map(params![first, last], read_task)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -150,13 +147,13 @@ impl Reader<'_> {
 
     /// One step.
     pub fn step_get(&self, task: TaskId, step: u32) -> Result<Option<Step>, Error> {
-        let mut find = self.statement(&format!("{STEPS} WHERE task = ?1 AND step = ?2"))?;
+        let mut find = self.statement(&format!("{STEPS} id = ?1 AND part = ?2 + 1"))?;
         Ok(find.query_row(params![task.0, step], read_step).optional()?)
     }
 
     /// The steps of a task, in order.
     pub fn step_list(&self, task: TaskId) -> Result<Vec<Step>, Error> {
-        let mut list = self.statement(&format!("{STEPS} WHERE task = ?1 ORDER BY step"))?;
+        let mut list = self.statement(&format!("{STEPS} id = ?1 ORDER BY part"))?;
         let rows = list.query_map(params![task.0], read_step)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -186,7 +183,7 @@ fn read_task(row: &Row<'_>) -> rusqlite::Result<Task> {
 fn read_step(row: &Row<'_>) -> rusqlite::Result<Step> {
     Ok(Step {
         task: TaskId(row.get(0)?),
-        step: row.get(1)?,
+        step: row.get::<_, u32>(1)? - 1,
         name: row.get(2)?,
         background: row.get(3)?,
         state: row::parsed(row, 4)?,

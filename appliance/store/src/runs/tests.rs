@@ -346,3 +346,36 @@ fn a_removed_pipeline_leaves_no_rows_and_names_its_objects() {
         Ok(())
     });
 }
+
+#[test]
+fn live_workflows_are_found_after_thousands_and_after_a_clock_set_back() {
+    // As an engine makes them: the middle bits are random, the time grows and is set back once.
+    let id = |number: u128| {
+        let time = if number < 900 { number } else { number - 500 };
+        let random = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (1 << 12);
+        family::workflow(Uuid::from_u128(
+            time << 80 | 7 << 76 | random << 64 | 1 << 63 | number << 32,
+        ))
+    };
+    let write = move |txn: &mut Txn<'_>| {
+        let mut made = pipeline(1, "main");
+        let mut ended = workflow(1, &mut made);
+        for number in 1..1000 {
+            ended = Workflow { id: id(number), workspace: id(number), stopped_at: None, ..ended };
+            txn.workflow_insert(&ended)?;
+            if number % 100 != 0 {
+                ended.stopped_at = Some(Timestamp(9));
+                txn.workflow_save(&ended)?;
+            }
+        }
+        Ok(())
+    };
+    check(write, move |reader| {
+        let mut found: Vec<_> = reader.workflow_live()?.iter().map(|live| live.id).collect();
+        let mut expected: Vec<_> = (1..10).map(|hundred| id(hundred * 100)).collect();
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected);
+        Ok(())
+    });
+}

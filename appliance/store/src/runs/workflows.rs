@@ -41,16 +41,17 @@ pub struct Workflow {
     pub max_auto_reruns: u8,
 }
 
-const COLUMNS: &str = "SELECT id, pipeline, project, name, state, created_at, stopped_at, started_by, \
-    canceled_by, workspace, rerun_of, reruns, auto_rerun, max_auto_reruns FROM workflows ";
+pub(super) const COLUMNS: &str = "SELECT id, ref_a, project, name, state, at_a, at_d, text_a, text_b, ref_b, \
+    ref_c, n_a, n_b, n_c FROM runs WHERE kind = 0 AND ";
 
 impl Txn<'_> {
     /// Stores a new workflow.
     pub fn workflow_insert(&self, new: &Workflow) -> Result<(), Error> {
+        self.live_add(new.id)?;
         self.statement(
-            "INSERT INTO workflows (id, pipeline, project, name, state, created_at, stopped_at, \
-             started_by, canceled_by, workspace, rerun_of, reruns, auto_rerun, max_auto_reruns) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+            "INSERT INTO runs (id, part, kind, ref_a, project, name, state, at_a, at_d, text_a, text_b, \
+             ref_b, ref_c, n_a, n_b, n_c) \
+             VALUES (?1, 0, 0, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?
         .execute(params![
             new.id.0,
@@ -74,7 +75,7 @@ impl Txn<'_> {
     /// Writes back state, end, who canceled it and the count of reruns.
     pub fn workflow_save(&self, changed: &Workflow) -> Result<(), Error> {
         self.statement(
-            "UPDATE workflows SET state = ?2, stopped_at = ?3, canceled_by = ?4, reruns = ?5 WHERE id = ?1",
+            "UPDATE runs SET state = ?2, at_d = ?3, text_b = ?4, n_a = ?5 WHERE id = ?1 AND part = 0",
         )?
         .execute(params![
             changed.id.0,
@@ -90,7 +91,7 @@ impl Txn<'_> {
 impl Reader<'_> {
     /// One workflow.
     pub fn workflow_get(&self, id: WorkflowId) -> Result<Option<Workflow>, Error> {
-        let mut find = self.statement(&format!("{COLUMNS} WHERE id = ?1"))?;
+        let mut find = self.statement(&format!("{COLUMNS} id = ?1 AND part = 0"))?;
         Ok(find.query_row(params![id.0], read).optional()?)
     }
 
@@ -100,17 +101,9 @@ impl Reader<'_> {
         let found = pipeline.workflows.iter().map(|id| self.workflow_get(*id));
         Ok(found.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
-
-    /// All workflows that have not ended, oldest first.
-    pub fn workflow_live(&self) -> Result<Vec<Workflow>, Error> {
-        let mut list =
-            self.statement(&format!("{COLUMNS} WHERE stopped_at IS NULL ORDER BY id"))?;
-        let rows = list.query_map([], read)?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Workflow> {
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Workflow> {
     let id = WorkflowId(row.get(0)?);
     Ok(Workflow {
         id,
