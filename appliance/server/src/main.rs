@@ -1,2 +1,90 @@
 //! The binary: command line, configuration, wiring, drain.
-fn main() {}
+//!
+//! The way: commands that must run before any thread exists (a job's supervisor, the tools inside
+//! a job) are told by their name or first argument and never reach the parser; all others are
+//! parsed, and get a runtime only if they need one.
+
+use clap::{CommandFactory, Parser};
+use std::process::ExitCode;
+
+mod cli;
+mod client;
+mod command;
+mod config;
+mod data_dir;
+mod demo;
+mod first_start;
+mod local_run;
+mod logging;
+mod output;
+mod runner_child;
+mod serve;
+mod settings;
+
+use cli::{Cli, Command};
+use command::{Code, Usage};
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    if let Some(code) = runner::before_threads(&arguments) {
+        return ExitCode::from(code);
+    }
+    match run(Cli::parse_from(arguments).command) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            output::note(&format!("error: {error:#}"));
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn exit_code(error: &anyhow::Error) -> Code {
+    if let Some(failure) = error.downcast_ref::<client::Failure>() {
+        return failure.exit_code();
+    }
+    if error.is::<Usage>() || error.is::<settings::Error>() { 2 } else { 1 }
+}
+
+fn run(command: Command) -> anyhow::Result<Code> {
+    match command {
+        Command::Serve(args) => serve::run(&command::config::load(&args)?),
+        Command::Demo(args) => demo::run(args),
+        Command::Run(args) => local_run::run(args),
+        Command::Runner(args) => runner_child::run(args),
+        Command::Config(command) => command::config::run(command),
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "appliance",
+                &mut std::io::stdout(),
+            );
+            Ok(0)
+        }
+        Command::Man => {
+            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+            Ok(0)
+        }
+        Command::Supervise { .. } => {
+            Err(Usage("`supervise` is started by the runner".into()).into())
+        }
+        remote => block_on(remote_command(remote)),
+    }
+}
+
+async fn remote_command(command: Command) -> anyhow::Result<Code> {
+    match command {
+        Command::Pipeline(command) => command::pipeline::run(command).await,
+        Command::Workflow(command) => command::workflow::run(command).await,
+        Command::Job(command) => command::job::run(command).await,
+        Command::Artifact(command) => command::artifact::run(command).await,
+        Command::Project(command) => command::project::project(command).await,
+        Command::Context(command) => command::project::context(command).await,
+        other => unreachable!("{other:?} needs no connection and was handled before"),
+    }
+}
+
+/// A runtime for a command that talks to an appliance: one thread is enough.
+fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
+}

@@ -1,0 +1,411 @@
+//! The command line: one definition for parser, help, completions and man pages.
+//!
+//! Exit codes: 0 passed · 1 a run failed · 2 usage · 3 not found · 4 not allowed · 5 canceled ·
+//! 6 timed out · 7 server unreachable · 8 configuration invalid.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// CI/CD for places with no internet.
+#[derive(Debug, Parser)]
+#[command(
+    name = "appliance",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the appliance: control plane, stores, dashboard and local runner.
+    Serve(ServeArgs),
+    /// Start a throw-away appliance on loopback and run a sample pipeline through it.
+    Demo(DemoArgs),
+    /// Run a working copy's workflows right here, without a server.
+    Run(RunArgs),
+    /// Work with configuration files, and show this appliance's settings.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Trigger, list and watch pipelines.
+    #[command(subcommand)]
+    Pipeline(PipelineCommand),
+    /// Approve, cancel and rerun workflows.
+    #[command(subcommand)]
+    Workflow(WorkflowCommand),
+    /// Look at jobs and their logs.
+    #[command(subcommand)]
+    Job(JobCommand),
+    /// List and download artifacts.
+    #[command(subcommand)]
+    Artifact(ArtifactCommand),
+    /// Manage a project's environment variables.
+    #[command(subcommand)]
+    Project(ProjectCommand),
+    /// Manage contexts and their variables.
+    #[command(subcommand)]
+    Context(ContextCommand),
+    /// Print shell completions.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page.
+    Man,
+    /// The local runner; started by `serve`.
+    #[command(hide = true)]
+    Runner(RunnerArgs),
+    /// The supervisor of one job; started by the runner.
+    #[command(hide = true)]
+    Supervise {
+        /// The job's folder.
+        job_dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Configuration file [default: /etc/appliance/appliance.toml, if it is there].
+    #[arg(long, env = "APPLIANCE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
+}
+
+/// Flags that override the configuration file; each is a key of the file.
+#[derive(Debug, Default, Clone, Args)]
+pub(crate) struct Overrides {
+    /// Where everything is kept.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<String>,
+    /// Dashboard, API, Git and registry.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<String>,
+    /// The S3 service, or `off`.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) s3_listen: Option<String>,
+    /// Without TLS, loopback alone, or `off`.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) plain_listen: Option<String>,
+    /// Host names and addresses of this machine.
+    #[arg(long)]
+    pub(crate) names: Option<String>,
+    /// Jobs side by side.
+    #[arg(long)]
+    pub(crate) slots: Option<String>,
+    /// How much is logged.
+    #[arg(long)]
+    pub(crate) log: Option<String>,
+}
+
+impl Overrides {
+    pub(crate) fn pairs(&self) -> Vec<(&'static str, Option<String>)> {
+        vec![
+            ("data_dir", self.data_dir.clone()),
+            ("listen", self.listen.clone()),
+            ("s3_listen", self.s3_listen.clone()),
+            ("plain_listen", self.plain_listen.clone()),
+            ("names", self.names.clone()),
+            ("slots", self.slots.clone()),
+            ("log", self.log.clone()),
+        ]
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Keep the data here instead of in a temporary folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Address of the dashboard.
+    #[arg(long, default_value = "127.0.0.1:8443")]
+    pub(crate) listen: String,
+    /// End when the pipeline has ended, with its exit code, instead of serving on.
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Working copy.
+    #[arg(default_value = ".")]
+    pub(crate) directory: PathBuf,
+    /// Run these workflows alone.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) workflow: Vec<String>,
+    /// Run this job alone, without the jobs that it requires.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) job: Option<String>,
+    /// Pipeline parameter.
+    #[arg(long = "parameter", short = 'p', value_name = "NAME=VALUE")]
+    pub(crate) parameters: Vec<String>,
+    /// Environment variable for all jobs, masked in the output.
+    #[arg(long = "env", short = 'e', value_name = "NAME=VALUE")]
+    pub(crate) environment: Vec<String>,
+    /// Approve every approval instead of asking.
+    #[arg(long)]
+    pub(crate) approve: bool,
+    /// Jobs side by side.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) slots: u32,
+}
+
+/// How to reach an appliance.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Remote {
+    /// `https://HOST:PORT` [default: the appliance of this machine, through its socket].
+    #[arg(long, env = "APPLIANCE_HOST", global = true)]
+    pub(crate) host: Option<String>,
+    /// Certificate of the appliance's authority, PEM.
+    #[arg(long, env = "APPLIANCE_CA", global = true)]
+    pub(crate) ca: Option<PathBuf>,
+    /// Data directory of the appliance of this machine.
+    #[arg(long, env = "APPLIANCE_DATA_DIR", default_value = "/var/lib/appliance", global = true)]
+    pub(crate) data_dir: PathBuf,
+    /// Print data instead of a table.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Check a configuration and show every error with its place.
+    Validate(ConfigFile),
+    /// Print the configuration as it will run, free of orbs, commands and parameters.
+    Process(ConfigFile),
+    /// Show this appliance's settings and where each came from.
+    Show(ServeArgs),
+    /// Print the commented settings file with all defaults.
+    Defaults,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFile {
+    /// The file; `-` is standard input.
+    #[arg(default_value = ".circleci/config.yml")]
+    pub(crate) path: PathBuf,
+    /// Pipeline parameter.
+    #[arg(long = "parameter", short = 'p', value_name = "NAME=VALUE")]
+    pub(crate) parameters: Vec<String>,
+    /// Print diagnostics as data.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PipelineCommand {
+    /// Start a pipeline.
+    Trigger {
+        /// ORG/NAME.
+        project: String,
+        /// Branch [default: the project's default branch].
+        #[arg(long)]
+        branch: Option<String>,
+        /// Tag instead of a branch.
+        #[arg(long, conflicts_with = "branch")]
+        tag: Option<String>,
+        /// Pipeline parameter.
+        #[arg(long = "parameter", short = 'p', value_name = "NAME=VALUE")]
+        parameters: Vec<String>,
+        /// Follow it to its end and exit with its result.
+        #[arg(long)]
+        watch: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// List the newest pipelines.
+    List {
+        /// ORG/NAME.
+        project: String,
+        /// Of this branch alone.
+        #[arg(long)]
+        branch: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Follow a pipeline to its end and exit with its result.
+    Watch {
+        /// Pipeline id.
+        pipeline: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkflowCommand {
+    /// List a workflow's jobs.
+    Jobs {
+        /// Workflow id.
+        workflow: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Approve a job that is on hold.
+    Approve {
+        /// Workflow id.
+        workflow: String,
+        /// Name of the approval job [default: the only one on hold].
+        job: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Stop a workflow.
+    Cancel {
+        /// Workflow id.
+        workflow: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Run a workflow again.
+    Rerun {
+        /// Workflow id.
+        workflow: String,
+        /// Only what failed and what follows it.
+        #[arg(long)]
+        from_failed: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobCommand {
+    /// Show a job.
+    Show {
+        /// ORG/NAME.
+        project: String,
+        /// Job number.
+        number: u64,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Print a job's log.
+    Log {
+        /// ORG/NAME.
+        project: String,
+        /// Job number.
+        number: u64,
+        /// Go on until the job ends.
+        #[arg(long, short)]
+        follow: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Stop a job.
+    Cancel {
+        /// ORG/NAME.
+        project: String,
+        /// Job number.
+        number: u64,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ArtifactCommand {
+    /// List a job's artifacts.
+    List {
+        /// ORG/NAME.
+        project: String,
+        /// Job number.
+        number: u64,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Download a job's artifacts.
+    Get {
+        /// ORG/NAME.
+        project: String,
+        /// Job number.
+        number: u64,
+        /// Paths as listed [default: all].
+        paths: Vec<String>,
+        /// Folder to write to.
+        #[arg(long, short, default_value = ".")]
+        output: PathBuf,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProjectCommand {
+    /// Set an environment variable; the value is read from standard input.
+    SetEnv {
+        /// ORG/NAME.
+        project: String,
+        /// Name of the variable.
+        name: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// List environment variables (names alone; values are never shown).
+    Env {
+        /// ORG/NAME.
+        project: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContextCommand {
+    /// Make a context.
+    Create {
+        /// Its organisation.
+        org: String,
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// List contexts.
+    List {
+        /// Its organisation.
+        org: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Set a variable; the value is read from standard input.
+    SetEnv {
+        /// Its organisation.
+        org: String,
+        /// Its context.
+        context: String,
+        /// Name of the variable.
+        name: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunnerArgs {
+    /// Socket of the control plane.
+    #[arg(long)]
+    pub(crate) socket: PathBuf,
+    /// Folder of the jobs in hand.
+    #[arg(long)]
+    pub(crate) folder: PathBuf,
+    /// Jobs side by side.
+    #[arg(long)]
+    pub(crate) slots: u32,
+    /// Root file system of `machine` jobs.
+    #[arg(long)]
+    pub(crate) machine_root: PathBuf,
+    /// Paths that no job may see.
+    #[arg(long)]
+    pub(crate) mask: Vec<PathBuf>,
+    /// TCP ports of the appliance's services.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) services: Vec<u16>,
+    /// How much is logged.
+    #[arg(long, default_value = "info")]
+    pub(crate) log: String,
+}

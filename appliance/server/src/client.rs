@@ -1,0 +1,277 @@
+//! The command line's way to an appliance: HTTPS with a token, or the control socket of this
+//! machine, which only the appliance's own user can open.
+//!
+//! Invariants: the token comes from `APPLIANCE_TOKEN`, never from an argument; certificates are
+//! always checked, against the system-independent authority given with `--ca`.
+//! On failure: [`Failure`] carries the exit code that the command line documents.
+
+use crate::cli::Remote;
+use base::secret::Secret;
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::{path::PathBuf, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+};
+
+/// A site on a slow radio link answers within this, or is told unreachable.
+const CONNECT: Duration = Duration::from_secs(20);
+/// An answer of the API stays far below this.
+const ANSWER_MAX: usize = 64 << 20;
+
+/// Why a command could not do its work, with its exit code.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// Exit code 7.
+    #[error("cannot reach {address}: {why}")]
+    Unreachable {
+        /// As given or found.
+        address: String,
+        /// What failed, with a remedy.
+        why: String,
+    },
+    /// Exit codes 3, 4, or 1.
+    #[error("{message}")]
+    Answered {
+        /// Of the answer.
+        status: StatusCode,
+        /// As the server said it.
+        message: String,
+    },
+    /// Exit code 1.
+    #[error("the answer to {path} is not what was expected")]
+    Strange {
+        /// What was asked.
+        path: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+}
+
+impl Failure {
+    /// As documented in [`crate::cli`].
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Unreachable { .. } => 7,
+            Self::Answered { status, .. } => match *status {
+                StatusCode::NOT_FOUND => 3,
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => 4,
+                _ => 1,
+            },
+            Self::Strange { .. } => 1,
+        }
+    }
+}
+
+const JSON: &str = "application/json";
+
+enum Place {
+    Socket(PathBuf),
+    Tls { authority: String, host: String, ca: Option<PathBuf> },
+}
+
+/// One appliance.
+pub(crate) struct Client {
+    place: Place,
+    token: Option<Secret>,
+}
+
+impl Client {
+    /// The appliance that the flags and environment name.
+    pub(crate) fn new(remote: &Remote) -> Result<Self, Failure> {
+        let token = std::env::var("APPLIANCE_TOKEN").ok().map(Secret::new);
+        let Some(address) = &remote.host else {
+            return Ok(Self { place: Place::Socket(remote.data_dir.join("control.sock")), token });
+        };
+        let wrong = |why: &str| Failure::Unreachable { address: address.clone(), why: why.into() };
+        let authority = address
+            .strip_prefix("https://")
+            .ok_or_else(|| wrong("expected https://HOST[:PORT]"))?
+            .trim_end_matches('/')
+            .to_owned();
+        let host =
+            authority.rsplit_once(':').map_or(authority.as_str(), |(host, _)| host).to_owned();
+        Ok(Self { place: Place::Tls { authority, host, ca: remote.ca.clone() }, token })
+    }
+
+    /// `GET` of a JSON answer.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.json(Method::GET, path, None).await
+    }
+
+    /// `POST` with a JSON body.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.json(Method::POST, path, Some(body)).await
+    }
+
+    /// `PUT` with a JSON body.
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.json(Method::PUT, path, Some(body)).await
+    }
+
+    /// A streamed answer, whatever its type.
+    pub(crate) async fn stream(&self, path: &str) -> Result<Incoming, Failure> {
+        self.send(Method::GET, path, JSON, Bytes::new()).await
+    }
+
+    /// `POST` of any bytes; the answer's bytes.
+    pub(crate) async fn post_bytes(
+        &self,
+        path: &str,
+        kind: &str,
+        body: Bytes,
+    ) -> Result<Bytes, Failure> {
+        let answer = self.send(Method::POST, path, kind, body).await?;
+        self.collect(answer).await
+    }
+
+    async fn json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<T, Failure> {
+        let body = body.map_or_else(Bytes::new, |value| Bytes::from(value.to_string()));
+        let answer = self.send(method, path, JSON, body).await?;
+        let bytes = self.collect(answer).await?;
+        serde_json::from_slice(&bytes)
+            .map_err(|source| Failure::Strange { path: path.into(), source })
+    }
+
+    async fn collect(&self, answer: Incoming) -> Result<Bytes, Failure> {
+        let limited = http_body_util::Limited::new(answer, ANSWER_MAX);
+        let collected = limited.collect().await.map_err(|error| self.unreachable(&*error))?;
+        Ok(collected.to_bytes())
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: Bytes,
+    ) -> Result<Incoming, Failure> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, self.authority())
+            .header(header::ACCEPT, "application/json, */*;q=0.5")
+            .header(header::USER_AGENT, concat!("appliance/", env!("CARGO_PKG_VERSION")))
+            .header(header::CONTENT_TYPE, kind);
+        if let Some(token) = &self.token {
+            // The token must reach the server, and nobody else.
+            request = request.header("circle-token", token.expose());
+        }
+        let request = request.body(Full::new(body)).map_err(|error| self.unreachable(&error))?;
+        let answer = match &self.place {
+            Place::Socket(path) => {
+                let stream =
+                    UnixStream::connect(path).await.map_err(|error| self.no_socket(&error))?;
+                self.exchange(stream, request).await?
+            }
+            Place::Tls { authority, host, ca } => {
+                let stream =
+                    tokio::time::timeout(CONNECT, self.encrypted(authority, host, ca.as_ref()))
+                        .await
+                        .map_err(|error| self.unreachable(&error))??;
+                self.exchange(stream, request).await?
+            }
+        };
+        self.checked(answer).await
+    }
+
+    async fn checked(&self, answer: http::Response<Incoming>) -> Result<Incoming, Failure> {
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer.into_body());
+        }
+        let bytes = self.collect(answer.into_body()).await?;
+        let told = serde_json::from_slice::<Value>(&bytes).ok();
+        let message = told
+            .as_ref()
+            .and_then(|told| told["message"].as_str())
+            .map_or_else(|| format!("the server answered {status}"), str::to_owned);
+        Err(Failure::Answered { status, message })
+    }
+
+    async fn exchange<S>(
+        &self,
+        stream: S,
+        request: Request<Full<Bytes>>,
+    ) -> Result<http::Response<Incoming>, Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        tokio::spawn(connection);
+        sender.send_request(request).await.map_err(|error| self.unreachable(&error))
+    }
+
+    async fn encrypted(
+        &self,
+        authority: &str,
+        host: &str,
+        ca: Option<&PathBuf>,
+    ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Failure> {
+        let mut roots = rustls::RootCertStore::empty();
+        let Some(path) = ca else {
+            return Err(self.wrong("give the certificate of its authority with --ca (the appliance serves it at /.well-known/appliance-ca.pem)"));
+        };
+        let certificate =
+            CertificateDer::from_pem_file(path).map_err(|error| self.unreachable(&error))?;
+        roots.add(certificate).map_err(|error| self.unreachable(&error))?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| self.unreachable(&error))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let address =
+            if authority.contains(':') { authority.to_owned() } else { format!("{authority}:443") };
+        let tcp = TcpStream::connect(address).await.map_err(|error| self.unreachable(&error))?;
+        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
+            .map_err(|error| self.unreachable(&error))?;
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        connector.connect(name, tcp).await.map_err(|error| self.unreachable(&error))
+    }
+
+    fn authority(&self) -> &str {
+        match &self.place {
+            Place::Socket(_) => "localhost",
+            Place::Tls { authority, .. } => authority,
+        }
+    }
+
+    fn wrong(&self, why: &str) -> Failure {
+        let address = match &self.place {
+            Place::Socket(path) => path.display().to_string(),
+            Place::Tls { authority, .. } => format!("https://{authority}"),
+        };
+        Failure::Unreachable { address, why: why.into() }
+    }
+
+    fn unreachable(&self, error: &dyn std::error::Error) -> Failure {
+        let mut why = error.to_string();
+        let mut cause = error.source();
+        while let Some(next) = cause {
+            why = format!("{why}: {next}");
+            cause = next.source();
+        }
+        self.wrong(&why)
+    }
+
+    fn no_socket(&self, error: &std::io::Error) -> Failure {
+        self.wrong(&format!(
+            "{error}. Is the appliance running on this machine, and are you its user? Name another with --host"
+        ))
+    }
+}

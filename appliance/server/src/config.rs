@@ -1,0 +1,149 @@
+//! The checked configuration of `serve`: typed values, ready to be wired.
+//!
+//! Invariants: what stands here has been read and is within its range; nothing here touches the
+//! system beyond asking for the host name and the number of cores.
+
+use crate::settings::{Error, Settings};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+/// What `serve` is told.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) s3_listen: Option<SocketAddr>,
+    pub(crate) plain_listen: Option<SocketAddr>,
+    pub(crate) names: Vec<String>,
+    pub(crate) base_url: Option<String>,
+    pub(crate) own_certificate: Option<(PathBuf, PathBuf)>,
+    pub(crate) drain: Duration,
+    pub(crate) slots: u32,
+    pub(crate) machine_root: PathBuf,
+    pub(crate) network_allow: Vec<String>,
+    pub(crate) log: String,
+}
+
+impl Config {
+    /// Reads and checks every value.
+    pub(crate) fn build(settings: &Settings) -> Result<Self, Error> {
+        Ok(Self {
+            data_dir: absolute(settings, "data_dir")?,
+            listen: settings.get("listen")?,
+            s3_listen: address_or_off(settings, "s3_listen")?,
+            plain_listen: loopback_or_off(settings, "plain_listen")?,
+            names: words(settings.text("names")),
+            base_url: base_url(settings)?,
+            own_certificate: own_certificate(settings)?,
+            drain: Duration::from_secs(within(settings, "drain_seconds", 600)?),
+            slots: slots(settings)?,
+            machine_root: absolute(settings, "machine_root")?,
+            network_allow: networks(settings)?,
+            log: settings.text("log").to_owned(),
+        })
+    }
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+fn absolute(settings: &Settings, key: &'static str) -> Result<PathBuf, Error> {
+    let path: PathBuf = settings.get(key)?;
+    if path.is_absolute() { Ok(path) } else { Err(settings.refuse(key)) }
+}
+
+fn within(settings: &Settings, key: &'static str, max: u64) -> Result<u64, Error> {
+    let value = settings.get(key)?;
+    if value <= max { Ok(value) } else { Err(settings.refuse(key)) }
+}
+
+fn address_or_off(settings: &Settings, key: &'static str) -> Result<Option<SocketAddr>, Error> {
+    match settings.text(key) {
+        "off" => Ok(None),
+        _ => settings.get(key).map(Some),
+    }
+}
+
+/// Without encryption nothing may leave the machine.
+fn loopback_or_off(settings: &Settings, key: &'static str) -> Result<Option<SocketAddr>, Error> {
+    match address_or_off(settings, key)? {
+        Some(address) if !address.ip().is_loopback() => Err(settings.refuse(key)),
+        other => Ok(other),
+    }
+}
+
+fn base_url(settings: &Settings) -> Result<Option<String>, Error> {
+    match settings.text("base_url").trim_end_matches('/') {
+        "" => Ok(None),
+        url if url.starts_with("https://") || url.starts_with("http://") => {
+            Ok(Some(url.to_owned()))
+        }
+        _ => Err(settings.refuse("base_url")),
+    }
+}
+
+fn own_certificate(settings: &Settings) -> Result<Option<(PathBuf, PathBuf)>, Error> {
+    match (settings.text("tls_certificate"), settings.text("tls_key")) {
+        ("", "") => Ok(None),
+        (_, "") => Err(settings.refuse("tls_key")),
+        ("", _) => Err(settings.refuse("tls_certificate")),
+        (chain, key) => Ok(Some((chain.into(), key.into()))),
+    }
+}
+
+/// One and a half jobs for each core, as the replaced system's worker pool, at least two.
+fn slots(settings: &Settings) -> Result<u32, Error> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    match within(settings, "slots", 256)? {
+        0 => Ok(u32::try_from(cores + cores / 2).unwrap_or(256).max(2)),
+        given => Ok(u32::try_from(given).unwrap_or(256)),
+    }
+}
+
+fn networks(settings: &Settings) -> Result<Vec<String>, Error> {
+    let all = words(settings.text("network_allow"));
+    if all.iter().all(|network| is_network(network)) {
+        Ok(all)
+    } else {
+        Err(settings.refuse("network_allow"))
+    }
+}
+
+fn is_network(text: &str) -> bool {
+    let Some((address, prefix)) = text.split_once('/') else { return false };
+    match (address.parse::<IpAddr>(), prefix.parse::<u8>()) {
+        (Ok(IpAddr::V4(_)), Ok(prefix)) => prefix <= 32,
+        (Ok(IpAddr::V6(_)), Ok(prefix)) => prefix <= 128,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(key: &'static str, value: &str, accepted: bool) {
+        let settings = Settings::merge(None, |_| None, &[(key, Some(value.into()))]).unwrap();
+        assert_eq!(Config::build(&settings).is_ok(), accepted, "{key} = {value}");
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        check("listen", "0.0.0.0:8443", true);
+        check("listen", "8443", false);
+        check("s3_listen", "off", true);
+        check("plain_listen", "127.0.0.1:8080", true);
+        check("plain_listen", "0.0.0.0:8080", false);
+        check("data_dir", "data", false);
+        check("drain_seconds", "601", false);
+        check("slots", "257", false);
+        check("network_allow", "10.0.0.0/8 fd00::/8", true);
+        check("network_allow", "10.0.0.0/33", false);
+        check("base_url", "ftp://x", false);
+        check("tls_key", "/k", false);
+    }
+}

@@ -1,0 +1,108 @@
+//! The data directory: its shape, its mode, its first start.
+//!
+//! Shape: `state/` (SQLite), `live/` (sled, may be deleted), `objects/` (blobs), `repos/` (bare
+//! repositories), `runner/` (jobs in hand), `tls/` (authority and certificates), `site.key`,
+//! `control.sock` and `runner.sock`.
+//! Invariants: 0700 and ours; a directory that others can enter is refused, never silently closed,
+//! because somebody may have opened it on purpose.
+
+use anyhow::{Context, bail};
+use std::{
+    fs,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
+    path::{Path, PathBuf},
+};
+
+/// Paths within the data directory.
+#[derive(Debug, Clone)]
+pub(crate) struct DataDir(PathBuf);
+
+impl DataDir {
+    /// Makes the directory, or checks the one that is there.
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        if !path.exists() {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(path)
+                .with_context(|| format!("cannot make the data directory {}", path.display()))?;
+        }
+        let meta = fs::metadata(path)
+            .with_context(|| format!("cannot inspect the data directory {}", path.display()))?;
+        if meta.mode() & 0o077 != 0 {
+            let mode = meta.mode() & 0o7777;
+            bail!(
+                "{0} can be entered by others (mode {mode:04o}): run `chmod 700 {0}`",
+                path.display()
+            );
+        }
+        let this = Self(path.to_path_buf());
+        for folder in ["state", "live", "objects", "repos", "runner", "tls"] {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(path.join(folder))
+                .with_context(|| format!("cannot make {}", path.join(folder).display()))?;
+        }
+        Ok(this)
+    }
+
+    /// A path within.
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The site key: read, or made from the system's randomness at the first start. Without it
+    /// nothing sealed can be opened, so a missing key beside an existing database is an error.
+    pub(crate) fn site_key(&self) -> anyhow::Result<[u8; 32]> {
+        let path = self.join("site.key");
+        if !path.exists() {
+            if fs::read_dir(self.join("state"))?.next().is_some() {
+                bail!(
+                    "{} is missing, but there is a database that it sealed: bring the key back from a backup",
+                    path.display()
+                );
+            }
+            let mut key = [0; 32];
+            getrandom::fill(&mut key)
+                .map_err(|error| anyhow::anyhow!("no randomness from the system: {error}"))?;
+            ingress::secure_file::write(&path, &key)?;
+        }
+        let key = ingress::secure_file::read(&path)?;
+        key.try_into()
+            .map_err(|_| anyhow::anyhow!("{} is damaged: expected 32 bytes", path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn the_directory_and_the_key_are_closed_to_others_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        let data = DataDir::open(&path).unwrap();
+        let key = data.site_key().unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(data.join("site.key")).unwrap().mode() & 0o777, 0o400);
+        assert_eq!(DataDir::open(&path).unwrap().site_key().unwrap(), key);
+    }
+
+    #[test]
+    fn a_directory_that_others_can_enter_is_refused_with_the_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let message = DataDir::open(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("chmod 700"), "{message}");
+    }
+
+    #[test]
+    fn a_lost_key_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::open(&folder.path().join("data")).unwrap();
+        fs::write(data.join("state/appliance.db"), b"x").unwrap();
+        assert!(data.site_key().unwrap_err().to_string().contains("backup"));
+    }
+}

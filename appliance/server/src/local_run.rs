@@ -1,0 +1,81 @@
+//! `appliance run`: a working copy's workflows right here, without a server.
+//!
+//! Caches and artifacts stay under `$XDG_CACHE_HOME/appliance` (`~/.cache/appliance`); the folders
+//! of running jobs are temporary.
+
+use crate::{
+    cli::RunArgs,
+    command::{Code, Usage, parameters, variables},
+    output, runner_child,
+};
+use anyhow::Context;
+use runner::local::{LocalError, Options};
+use std::{
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+pub(crate) fn run(args: RunArgs) -> anyhow::Result<Code> {
+    let keep = cache_folder()?;
+    let data = Scratch::new(&keep)?;
+    let options = Options {
+        directory: std::path::absolute(&args.directory)?,
+        workflows: args.workflow,
+        job: args.job,
+        parameters: parameters(&args.parameters)?,
+        environment: variables(&args.environment)?,
+        approve: args.approve,
+        slots: args.slots,
+        host: runner_child::host(&data.0, Path::new("/"), Vec::new(), Vec::new()),
+        keep,
+        print: Arc::new(print_line),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let interrupt = async {
+        let _ = tokio::signal::ctrl_c().await;
+    };
+    match runtime.block_on(runner::local::run(options, interrupt)) {
+        Ok(true) => Ok(0),
+        Ok(false) => Ok(1),
+        Err(LocalError::Configuration(errors)) => {
+            output::note(&errors);
+            Ok(8)
+        }
+        Err(error @ LocalError::Unknown { .. }) => Err(Usage(error.to_string()).into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn print_line(job: &str, text: &str) {
+    if job.is_empty() { output::line(text) } else { output::line(&format!("{job} | {text}")) }
+}
+
+fn cache_folder() -> anyhow::Result<PathBuf> {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
+    let folder = base.context("set HOME or XDG_CACHE_HOME: caches need a place")?.join("appliance");
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// The runner's own folder for this run, removed at its end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(keep: &Path) -> anyhow::Result<Self> {
+        let folder = keep.join(format!("run-{}", std::process::id()));
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

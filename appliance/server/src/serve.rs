@@ -1,0 +1,321 @@
+//! `appliance serve`: every room opened in order, wired, served, drained.
+//!
+//! The order: data directory and key, store, bytes, repositories, engine, faces, sockets, runner.
+//! Nothing is served before all of it stands; a room that cannot open ends the start with its own
+//! message and remedy.
+//! The drain: no new connections, open requests end within `drain_seconds`, the engine settles what
+//! it has, the runner leaves (its jobs go on), the store closes. What was cut is said.
+
+use crate::{
+    command::Code, config::Config, data_dir::DataDir, first_start, logging, output, runner_child,
+    settings::Settings,
+};
+use anyhow::Context;
+use base::time::Timestamp;
+use engine::{Engine, Handle, logs::Logs};
+use ingress::{Authority, Certificates, Drain, Listener, Names, Peer};
+use objects::Objects;
+use repos::Repos;
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+use store::{SiteKey, Store, live::SledLive};
+use tokio::{signal::unix::SignalKind, sync::watch};
+
+/// Threads of the control plane: one serves, one more keeps it answering while the other computes.
+const THREADS: usize = 2;
+
+pub(crate) fn run(settings: &Settings) -> anyhow::Result<Code> {
+    let begun = Instant::now();
+    let config = Config::build(settings)?;
+    logging::start(&config.log)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
+    runtime.block_on(async {
+        let house = House::open(config).await?;
+        house.announce(begun);
+        let stop = stop_signal()?;
+        house.serve(stop).await
+    })?;
+    Ok(0)
+}
+
+/// Everything that serves, bound and ready.
+pub(crate) struct House {
+    config: Config,
+    data: DataDir,
+    store: Store,
+    engine: Handle,
+    logs: Logs,
+    live: Arc<SledLive>,
+    certificates: Arc<Certificates>,
+    faces: axum::Router,
+    s3: axum::Router,
+    sockets: Sockets,
+    base_url: String,
+    first_password: Option<base::secret::Secret>,
+}
+
+struct Sockets {
+    tls: Listener,
+    s3: Option<Listener>,
+    plain: Option<Listener>,
+    control: Listener,
+    runner: Listener,
+}
+
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(0).plus(since)
+}
+
+impl House {
+    pub(crate) async fn open(config: Config) -> anyhow::Result<Self> {
+        let data = DataDir::open(&config.data_dir)?;
+        let store = open_store(&data)?;
+        let objects =
+            Objects::open(objects::Config::new(data.join("objects")), store.clone()).await?;
+        let repos = Repos::open(data.join("repos"), repos::Limits::default())?;
+        let certificates = certificates(&config, &data)?;
+        let sockets = Sockets::bind(&config, &data, &certificates).await?;
+        let base_url = base_url(&config, sockets.tls.address());
+        let mut schedule = engine::Config::for_cores(1, base_url.clone());
+        schedule.limits.slots = config.slots;
+        schedule.limits.per_project = config.slots;
+        let engine = Engine::start(schedule, store.clone()).await?;
+        let live = Arc::new(SledLive::open(&data.join("live"))?);
+        let logs = Logs::new(store.clone(), objects.clone(), Arc::clone(&live) as _);
+        let first_password = first_start::administrator(&store, now()).await?;
+        let s3 = axum::Router::new();
+        let faces = web::router(web::State::new(web::Rooms {
+            config: web::Config::new(base_url.clone()),
+            store: store.clone(),
+            engine: engine.clone(),
+            logs: logs.clone(),
+            objects,
+            repos,
+        }));
+        Ok(Self {
+            config,
+            data,
+            store,
+            engine,
+            logs,
+            live,
+            certificates,
+            faces,
+            s3,
+            sockets,
+            base_url,
+            first_password,
+        })
+    }
+
+    /// Address of the dashboard.
+    pub(crate) fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// The administrator's one-time password, at the first start.
+    pub(crate) fn first_password(&self) -> Option<&base::secret::Secret> {
+        self.first_password.as_ref()
+    }
+
+    fn announce(&self, begun: Instant) {
+        if let Some(password) = &self.first_password {
+            // Shown once, to whoever starts the appliance for the first time.
+            output::note(&format!(
+                "first start: log in at {} as `admin` with the one-time password {}",
+                self.base_url,
+                password.expose()
+            ));
+        }
+        tracing::info!(
+            ready_ms = begun.elapsed().as_millis(),
+            s3 = self.sockets.s3.as_ref().and_then(Listener::address).map(tracing::field::display),
+            "ready at {}",
+            self.base_url
+        );
+        let ready = [sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status("serving")];
+        if let Err(error) = sd_notify::notify(&ready) {
+            tracing::debug!(%error, "the service manager was not told");
+        }
+    }
+
+    /// Serves until `stop`, then drains.
+    pub(crate) async fn serve(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let Self {
+            config, data, store, engine, logs, live, certificates, faces, s3, sockets, ..
+        } = self;
+        let (drain, deadline) = (Drain::new(), config.drain);
+        let (runner_stop, runner_stopped) = watch::channel(false);
+        let services = sockets.service_ports();
+        let listeners = sockets.serve(&drain, deadline, &faces, &s3);
+        let runner = tokio::spawn(runner_child::keep(config, data, services, runner_stopped));
+        let reload = tokio::spawn(reload_on_hangup(certificates));
+        stop.await;
+        tracing::info!("stopping");
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        runner_stop.send_replace(true);
+        drain.start();
+        let cut: usize = listeners.join_all().await.into_iter().sum();
+        if cut > 0 {
+            tracing::warn!(connections = cut, "connections were cut at the deadline");
+        }
+        reload.abort();
+        runner.await.context("the runner's keeper ended early")?;
+        engine.drain().await;
+        logs.flush().await?;
+        tokio::task::spawn_blocking(move || {
+            drop(live);
+            store.close()
+        })
+        .await??;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+impl Sockets {
+    async fn bind(
+        config: &Config,
+        data: &DataDir,
+        certificates: &Arc<Certificates>,
+    ) -> anyhow::Result<Self> {
+        let tls = certificates.server_config()?;
+        let s3 = match config.s3_listen {
+            Some(address) => Some(Listener::bind(address, Some(Arc::clone(&tls))).await?),
+            None => None,
+        };
+        let plain = match config.plain_listen {
+            Some(address) => Some(Listener::bind(address, None).await?),
+            None => None,
+        };
+        Ok(Self {
+            tls: Listener::bind(config.listen, Some(tls)).await?,
+            s3,
+            plain,
+            control: Listener::bind_unix(&data.join("control.sock"))?,
+            runner: Listener::bind_unix(&data.join("runner.sock"))?,
+        })
+    }
+
+    fn service_ports(&self) -> Vec<u16> {
+        let addresses = [self.tls.address(), self.s3.as_ref().and_then(Listener::address)];
+        addresses.into_iter().flatten().map(|address| address.port()).collect()
+    }
+
+    fn serve(
+        self,
+        drain: &Drain,
+        deadline: std::time::Duration,
+        faces: &axum::Router,
+        s3: &axum::Router,
+    ) -> tokio::task::JoinSet<usize> {
+        let mut set = tokio::task::JoinSet::new();
+        let mut spawn = |listener: Listener, router: axum::Router, unix: web::Peer| {
+            let drain = drain.clone();
+            set.spawn(listener.serve(drain, deadline, move |peer| with_peer(&router, peer, unix)));
+        };
+        let operator = web::Peer::Operator;
+        spawn(self.tls, faces.clone(), operator);
+        spawn(self.control, faces.clone(), operator);
+        // A presigned address reaches the runner without a host, on the connection that it has.
+        let for_runner = faces.clone().nest("/s3", s3.clone());
+        spawn(self.runner, for_runner, web::Peer::LocalRunner);
+        if let Some(plain) = self.plain {
+            spawn(plain, faces.clone(), operator);
+        }
+        if let Some(listener) = self.s3 {
+            spawn(listener, s3.clone(), operator);
+        }
+        set
+    }
+}
+
+/// The service of one connection: the router, told who is at the other end.
+fn with_peer(router: &axum::Router, peer: Peer, unix: web::Peer) -> axum::Router {
+    let peer = match peer {
+        Peer::Tcp(address) => web::Peer::Network(address.ip()),
+        Peer::Unix => unix,
+    };
+    router.clone().layer(axum::Extension(peer))
+}
+
+fn open_store(data: &DataDir) -> anyhow::Result<Store> {
+    let key = SiteKey::new(data.site_key()?);
+    let store = Store::open(&store::Config::new(data.join("state")), key)?;
+    if store.was_unclean() {
+        tracing::warn!("the last stop was not clean; the database was checked and is whole");
+    }
+    Ok(store)
+}
+
+fn certificates(config: &Config, data: &DataDir) -> anyhow::Result<Arc<Certificates>> {
+    if let Some((chain, key)) = &config.own_certificate {
+        return Ok(Certificates::load(chain, key)?);
+    }
+    let names = names(config);
+    let site = names.dns.first().cloned().unwrap_or_else(|| "appliance".into());
+    let authority = Authority::open(&data.join("tls"), &site, now())?;
+    let (chain, key): (PathBuf, PathBuf) = authority.server(&names, now())?;
+    Ok(Certificates::load(&chain, &key)?)
+}
+
+/// The configured names, the host's own, and loopback.
+fn names(config: &Config) -> Names {
+    let mut names = Names { dns: Vec::new(), addresses: Vec::new() };
+    for name in &config.names {
+        match name.parse() {
+            Ok(address) => names.addresses.push(address),
+            Err(_) => names.dns.push(name.clone()),
+        }
+    }
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    names.dns.extend([host, "localhost".to_owned()].into_iter().filter(|name| !name.is_empty()));
+    names.addresses.extend([Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
+    if !config.listen.ip().is_unspecified() && !names.addresses.contains(&config.listen.ip()) {
+        names.addresses.push(config.listen.ip());
+    }
+    names
+}
+
+fn base_url(config: &Config, address: Option<SocketAddr>) -> String {
+    if let Some(url) = &config.base_url {
+        return url.clone();
+    }
+    let port = address.map_or(config.listen.port(), |address| address.port());
+    let host = if config.listen.ip().is_loopback() {
+        SocketAddr::new(config.listen.ip(), port).to_string()
+    } else {
+        let names = names(config);
+        format!("{}:{port}", names.dns.first().map_or("localhost", String::as_str))
+    };
+    format!("https://{}", host.strip_suffix(":443").unwrap_or(&host))
+}
+
+/// SIGHUP reads the certificate anew; a pair that does not load is said and not taken.
+async fn reload_on_hangup(certificates: Arc<Certificates>) {
+    let Ok(mut hangup) = tokio::signal::unix::signal(SignalKind::hangup()) else { return };
+    while hangup.recv().await.is_some() {
+        match certificates.reload() {
+            Ok(()) => tracing::info!("the certificate was read anew"),
+            Err(error) => tracing::error!("the certificate stays as it was: {error:#}"),
+        }
+    }
+}
+
+/// Completes at SIGTERM or SIGINT.
+pub(crate) fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut term = tokio::signal::unix::signal(SignalKind::terminate())?;
+    let mut interrupt = tokio::signal::unix::signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => (),
+            _ = interrupt.recv() => (),
+        }
+    })
+}

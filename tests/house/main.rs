@@ -1,0 +1,15 @@
+//! The house as its users meet it: the real binary, real git, real TLS, real jobs.
+//!
+//! Why one binary: every test starts its own appliance on port 0 in a temporary directory, waits
+//! until it is ready, and fails if anything is left behind: a process, a mount, a control group.
+//! Tests that run jobs need root; they say so and pass over where it is missing.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
+#![expect(clippy::disallowed_methods, reason = "tests start the real binary and real clients")]
+
+mod crash;
+mod git;
+mod harness;
+mod pipeline;
+mod start;
+mod workspace;

@@ -1,0 +1,136 @@
+//! Starting, starting again, and refusing to start.
+
+use crate::harness::{Appliance, BINARY};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+    process::{Command, Output},
+};
+
+fn serve(arguments: &[&str]) -> Output {
+    Command::new(BINARY).arg("serve").args(arguments).output().unwrap()
+}
+
+fn check_refused(arguments: &[&str], remedy: &str) {
+    let output = serve(arguments);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{arguments:?} was accepted");
+    assert!(told.contains(remedy), "{arguments:?} told: {told}");
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & 0o777
+}
+
+#[test]
+fn the_first_start_makes_what_is_needed_and_tells_the_password_once() {
+    let mut appliance = Appliance::start();
+    let data = appliance.data();
+    assert_eq!(mode(&data), 0o700);
+    for secret in ["site.key", "tls/ca.key", "tls/server.key"] {
+        assert_eq!(mode(&data.join(secret)), 0o400, "{secret}");
+    }
+    assert_eq!(appliance.first_password().len(), 19);
+    appliance.stop();
+    appliance.start_again();
+    assert!(!appliance.log().contains("one-time password"));
+}
+
+#[test]
+fn tls_is_spoken_with_both_versions_and_both_protocols() {
+    let appliance = Appliance::start();
+    let ca = appliance.data().join("tls/ca.pem");
+    for (flags, protocol) in [(["--tlsv1.3", "--http2"], "2"), (["--tls-max", "1.2"], "2"), (["--tlsv1.2", "--http1.1"], "1.1")] {
+        let output = Command::new("curl")
+            .args(["--silent", "--output", "/dev/null", "--write-out", "%{http_version} %{http_code}", "--cacert"])
+            .arg(&ca)
+            .args(flags)
+            .arg(format!("{}/healthz", appliance.base_url))
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{protocol} 200"), "{flags:?}");
+    }
+}
+
+#[test]
+fn a_renewed_certificate_is_taken_at_hangup() {
+    let appliance = Appliance::start();
+    let served = || {
+        let address = appliance.base_url.trim_start_matches("https://");
+        let script = format!("echo | openssl s_client -connect {address} 2>/dev/null | openssl x509 -noout -fingerprint");
+        let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let before = served();
+    let tls = appliance.data().join("tls");
+    // Another pair, as an operator or the authority's renewal would put it there.
+    let make = format!(
+        "cd {} && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k.new -out c.new -days 2 -subj /CN=localhost 2>/dev/null && chmod 400 k.new c.new && mv -f k.new server.key && mv -f c.new server.pem",
+        tls.display()
+    );
+    assert!(Command::new("sh").args(["-c", &make]).status().unwrap().success());
+    crate::harness::signal("HUP", appliance.pid());
+    crate::harness::wait_for("the new certificate", || (served() != before).then_some(()));
+}
+
+#[test]
+fn a_second_process_on_the_same_data_is_refused() {
+    let appliance = Appliance::start();
+    let data = appliance.data();
+    check_refused(&["--listen", "127.0.0.1:0", "--s3-listen", "off", "--data-dir", data.to_str().unwrap()], "in use");
+}
+
+#[test]
+fn a_port_in_use_is_refused_with_the_remedy() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    check_refused(&["--listen", &address, "--s3-listen", "off", "--data-dir", data.to_str().unwrap()], "ss -ltnp");
+}
+
+#[test]
+fn files_that_others_can_read_are_refused_with_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("appliance.toml");
+    fs::write(&config, "log = 'info'\n").unwrap();
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o644)).unwrap();
+    check_refused(&["--config", config.to_str().unwrap()], "chmod 400");
+
+    let mut appliance = Appliance::start();
+    appliance.stop();
+    let key = appliance.data().join("site.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o440)).unwrap();
+    let data = appliance.data();
+    check_refused(&["--listen", "127.0.0.1:0", "--s3-listen", "off", "--data-dir", data.to_str().unwrap()], "chmod 400");
+}
+
+#[test]
+fn a_database_from_a_newer_version_is_refused() {
+    let mut appliance = Appliance::start();
+    appliance.stop();
+    let database = appliance.data().join("state/appliance.db");
+    let status = Command::new("sqlite3").arg(&database).arg("PRAGMA user_version = 9999").status().unwrap();
+    assert!(status.success());
+    let data = appliance.data();
+    check_refused(&["--listen", "127.0.0.1:0", "--s3-listen", "off", "--data-dir", data.to_str().unwrap()], "newer");
+}
+
+#[test]
+fn the_binary_is_one_static_file_that_runs_in_an_empty_root() {
+    let ldd = Command::new("ldd").arg(BINARY).output().unwrap();
+    let told = [ldd.stdout, ldd.stderr].concat();
+    let told = String::from_utf8_lossy(&told).into_owned();
+    assert!(told.contains("statically linked") || told.contains("not a dynamic executable"), "{told}");
+
+    if !crate::harness::may_run_jobs() {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    fs::copy(BINARY, root.path().join("appliance")).unwrap();
+    let output = Command::new("chroot").arg(root.path()).args(["/appliance", "--version"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let output = Command::new("chroot").arg(root.path()).args(["/appliance", "config", "defaults"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
