@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(folder.assignment().unwrap().unwrap().task, job.task);
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(folder.path()), mode(&folder.assignment_path())), (0o700, 0o600));
-        assert_eq!(Folder::all(jobs.path()), [folder.clone()]);
+        assert_eq!(Folder::all(jobs.path()), std::slice::from_ref(&folder));
         folder.remove().unwrap();
         folder.remove().unwrap();
     }

@@ -27,6 +27,9 @@ mod graph;
 mod place;
 mod working_copy;
 
+/// Prints one line of one job.
+pub type Print = Arc<dyn Fn(&str, &str) + Send + Sync>;
+
 /// What to run, and where to keep what stays.
 pub struct Options {
     /// The working copy.
@@ -48,7 +51,7 @@ pub struct Options {
     /// How jobs run here; its `data` is for this run alone.
     pub host: HostConfig,
     /// Prints one line: the job's name (empty for what concerns no job), and the text.
-    pub print: Arc<dyn Fn(&str, &str) + Send + Sync>,
+    pub print: Print,
 }
 
 /// Why nothing was run, or not to the end.

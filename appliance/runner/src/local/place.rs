@@ -4,7 +4,7 @@
 //! workspaces of this run.
 //! Invariants: a cache is complete when its folder has its final name; keys are never overwritten.
 
-use super::working_copy;
+use super::{Print, working_copy};
 use crate::control_plane::{ControlPlane, Trouble};
 use base::{
     ids::{JobNumber, TaskId},
@@ -22,7 +22,7 @@ use std::{
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 use uuid::Uuid;
 
@@ -60,16 +60,12 @@ struct State {
 pub(super) struct Place {
     keep: PathBuf,
     directory: PathBuf,
-    print: Arc<dyn Fn(&str, &str) + Send + Sync>,
+    print: Print,
     state: Mutex<State>,
 }
 
 impl Place {
-    pub(super) fn new(
-        keep: PathBuf,
-        directory: PathBuf,
-        print: Arc<dyn Fn(&str, &str) + Send + Sync>,
-    ) -> Self {
+    pub(super) fn new(keep: PathBuf, directory: PathBuf, print: Print) -> Self {
         Self { keep, directory, print, state: Mutex::default() }
     }
 

@@ -7,7 +7,11 @@ use base::{
     limits::{CLAIM_WAIT, HEARTBEAT},
     protocol::{Assignment, Claim, Heartbeat, Held, Refusal, Register, Verdict},
 };
-use tokio::time::timeout;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// However often the control plane calls for a heartbeat, it is not asked without pause.
+const NEWS_SPACING: Duration = Duration::from_millis(20);
 
 impl Runner {
     /// Introduces the runner, however long it takes.
@@ -29,20 +33,34 @@ impl Runner {
         }
     }
 
-    /// Waits for a free slot and for work; `None` when the runner must register again.
+    /// Waits for work; `None` when the runner must register again.
     pub(super) async fn claim(&self, id: RunnerId) -> Option<Vec<Assignment>> {
         let mut patience = Patience::default();
         loop {
-            // Only a look: the slot is taken by the job that comes.
-            let Ok(free) = self.slots.acquire().await else { return None };
-            drop(free);
-            let free_slots = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
+            let free = self.slots.available_permits();
+            let free_slots = u32::try_from(free).unwrap_or(u32::MAX);
             let claim = Claim { runner: id, free_slots, wait: CLAIM_WAIT };
-            match self.client.claim(&claim).await {
+            let asked = Instant::now();
+            let answer = tokio::select! {
+                answer = self.client.claim(&claim) => answer,
+                // Without a free slot the question is only for news of what is held, and is
+                // asked anew as soon as there is a slot.
+                _ = self.slots.acquire(), if free == 0 => continue,
+            };
+            match answer {
+                Ok(claimed) if claimed.assignments.is_empty() => self.hear_news(asked).await,
                 Ok(claimed) => return Some(claimed.assignments),
                 Err(Trouble::Refused(Refusal::UnknownRunner)) => return None,
                 Err(trouble) => patience.wait(&trouble).await,
             }
+        }
+    }
+
+    /// An empty answer before its time means that a heartbeat will bring news.
+    async fn hear_news(&self, asked: Instant) {
+        if asked.elapsed() < CLAIM_WAIT {
+            self.beat.notify_one();
+            tokio::time::sleep(NEWS_SPACING).await;
         }
     }
 

@@ -88,6 +88,8 @@ pub(crate) struct State {
     pub(crate) caches: Vec<(String, String, u64)>,
     pub(crate) layers: Vec<(String, String, Vec<String>)>,
     pub(crate) checkout: Vec<u8>,
+    /// The runner is to send a heartbeat.
+    pub(crate) news: Option<()>,
     /// Every request is answered with 503.
     pub(crate) down: bool,
 }
@@ -128,6 +130,15 @@ impl Control {
         drop(state);
         self.changed.send_replace(());
         task
+    }
+
+    /// Asks the runner to stop a task.
+    pub(crate) fn cancel(&self, task: TaskId) {
+        let mut state = self.state.lock().unwrap();
+        state.tasks.get_mut(&task).unwrap().verdict = Some(Verdict::Cancel);
+        state.news = Some(());
+        drop(state);
+        self.changed.send_replace(());
     }
 
     pub(crate) fn task(&self, task: TaskId) -> Task {
@@ -204,7 +215,6 @@ async fn answer(
 
 async fn claim(control: &Control, body: &[u8]) -> Vec<u8> {
     let claim: base::protocol::Claim = serde_json::from_slice(body).unwrap();
-    assert!(claim.free_slots > 0, "a runner without slots asked for work");
     let mut changes = control.changed.subscribe();
     let deadline = tokio::time::Instant::now() + claim.wait;
     loop {
@@ -217,7 +227,8 @@ async fn claim(control: &Control, body: &[u8]) -> Vec<u8> {
         if !assignments.is_empty() {
             return json(&Claimed { assignments });
         }
-        if tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
+        let news = control.state.lock().unwrap().news.take().is_some();
+        if news || tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
             return json(&Claimed::default());
         }
     }

@@ -1,0 +1,127 @@
+//! `appliance run` without a server: a working copy's workflows, their order, caches and ends.
+//!
+//! These need root, because sandboxes do; without it they say so and pass.
+
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are tests")]
+
+use runner::{HostConfig, SiteNetwork, local};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+const RUNNER: &str = env!("CARGO_BIN_EXE_runner-alone");
+
+/// Runs `config` in a working copy of one file; what was printed, and whether all was well.
+async fn check(
+    keep: &Path,
+    config: &str,
+    change: impl FnOnce(&mut local::Options),
+) -> Option<(Result<bool, String>, String)> {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: sandboxes need root");
+        return None;
+    }
+    let copy = tempfile::tempdir().unwrap();
+    fs::create_dir(copy.path().join(".circleci")).unwrap();
+    fs::write(copy.path().join(".circleci/config.yml"), config).unwrap();
+    fs::write(copy.path().join("hello.txt"), "from the working copy\n").unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let printed = Arc::new(Mutex::new(String::new()));
+    let lines = printed.clone();
+    let mut options = local::Options {
+        directory: copy.path().into(),
+        workflows: Vec::new(),
+        job: None,
+        parameters: indexmap::IndexMap::new(),
+        environment: Vec::new(),
+        approve: false,
+        slots: 2,
+        keep: keep.into(),
+        host: HostConfig {
+            version: "test".into(),
+            data: data.path().into(),
+            executable: RUNNER.into(),
+            supervise: vec![RUNNER.into(), "supervise".into()],
+            machine_root: None,
+            masks: Vec::new(),
+            disk: None,
+            first_id: 300_000,
+            network: SiteNetwork::default(),
+        },
+        print: Arc::new(move |job, line| {
+            lines.lock().unwrap().push_str(&format!("{job}| {line}\n"))
+        }),
+    };
+    change(&mut options);
+    let result =
+        local::run(options, std::future::pending()).await.map_err(|error| error.to_string());
+    let printed = printed.lock().unwrap().clone();
+    Some((result, printed))
+}
+
+const CONFIG: &str = r#"
+version: 2.1
+jobs:
+  build:
+    machine: true
+    steps:
+      - checkout
+      - restore_cache: {key: "v1-{{ checksum \"hello.txt\" }}"}
+      - run: cat hello.txt; mkdir -p out; echo built-$CIRCLE_JOB > out/x
+      - save_cache: {key: "v1-{{ checksum \"hello.txt\" }}", paths: [out]}
+      - persist_to_workspace: {root: out, paths: [x]}
+      - store_artifacts: {path: out}
+  test:
+    machine: true
+    steps:
+      - attach_workspace: {at: /tmp/ws}
+      - run: cat /tmp/ws/x
+  never:
+    machine: true
+    steps: [{run: "echo never"}]
+workflows:
+  main:
+    jobs:
+      - build
+      - test: {requires: [build]}
+      - hold: {type: approval, requires: [test]}
+      - never: {requires: [hold]}
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_working_copy_runs_as_on_a_server() {
+    let keep = tempfile::tempdir().unwrap();
+    let Some((result, printed)) = check(keep.path(), CONFIG, |_| ()).await else { return };
+    assert_eq!(result, Ok(true), "{printed}");
+    for line in ["build| from the working copy", "test| built-build", "never| ── not run"] {
+        assert!(printed.contains(line), "{line}: {printed}");
+    }
+    assert_eq!(
+        fs::read_to_string(keep.path().join("artifacts/build/out/x")).unwrap(),
+        "built-build\n"
+    );
+    // The cache is there the next time.
+    let (result, printed) =
+        check(keep.path(), CONFIG, |options| options.job = Some("build".into())).await.unwrap();
+    assert_eq!(result, Ok(true));
+    assert!(printed.contains("build| Found a cache from build 1 at v1-"), "{printed}");
+    assert!(!printed.contains("test|"), "{printed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_and_an_error_are_told() {
+    let keep = tempfile::tempdir().unwrap();
+    let failing = "version: 2.1\njobs:\n  build:\n    machine: true\n    steps: [{run: exit 4}]\n";
+    let Some((result, printed)) = check(keep.path(), failing, |_| ()).await else { return };
+    assert_eq!(result, Ok(false), "{printed}");
+    assert!(printed.contains("build| Exited with code exit status 4"), "{printed}");
+    let (result, _) =
+        check(keep.path(), "version: 2.1\njobs:\n  build:\n    steps: []\n", |_| ()).await.unwrap();
+    let error = result.unwrap_err();
+    assert!(error.contains("config.yml"), "{error}");
+    let (result, _) =
+        check(keep.path(), failing, |options| options.job = Some("nope".into())).await.unwrap();
+    assert_eq!(result.unwrap_err(), "no job is named `nope`: there are build");
+}
