@@ -32,8 +32,15 @@ use std::{
 pub struct PushPolicy {
     /// Existing references may be moved to commits that do not build on what they point at.
     pub force: bool,
+    /// The default branch as well; counts only beside `force`.
+    pub force_default: bool,
     /// References may be removed.
     pub delete: bool,
+}
+
+impl PushPolicy {
+    /// Everything.
+    pub const ALL: Self = Self { force: true, force_default: true, delete: true };
 }
 
 /// One reference that a push moves. Revisions are 40 hexadecimal digits.

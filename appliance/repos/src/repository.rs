@@ -117,6 +117,11 @@ impl Repository {
         self.refs().set_head(&name)
     }
 
+    /// What the reference of this full name points at, as 40 hexadecimal digits.
+    pub fn target(&self, ref_name: &str) -> Result<Option<String>, Error> {
+        Ok(self.refs().read()?.get(ref_name).map(|entry| entry.target.to_string()))
+    }
+
     /// All branches, sorted by name.
     pub fn branches(&self) -> Result<Vec<NamedRevision>, Error> {
         self.named("refs/heads/")

@@ -11,6 +11,7 @@ pub mod ansi;
 mod api;
 pub mod error;
 mod events;
+pub mod git;
 pub mod pages;
 mod runner_api;
 mod shell;
@@ -33,4 +34,5 @@ pub fn table() -> Vec<access::Entry> {
 
 fn routes() -> access::Routes {
     pages::routes().merge(events::routes()).merge(api::routes()).merge(runner_api::routes())
+        .merge(git::routes())
 }

@@ -89,7 +89,8 @@ fn resolve_blocking(
     })
 }
 
-fn vcs(
+/// What the engine is told of a commit.
+pub(crate) fn vcs(
     commit: Commit,
     repository_url: String,
     branch: Option<String>,
@@ -110,7 +111,8 @@ fn vcs(
     }
 }
 
-fn config_text(repository: &Repository, revision: &str) -> Result<ConfigText, Failure> {
+/// The configuration at a revision, or why there is none.
+pub(crate) fn config_text(repository: &Repository, revision: &str) -> Result<ConfigText, Failure> {
     let missing = || format!("there is no {CONFIG_PATH} at {}", &revision[..revision.len().min(7)]);
     let bytes = match repository.read_file(revision, CONFIG_PATH, limits::CONFIG_MAX) {
         Ok(Some(bytes)) => bytes,

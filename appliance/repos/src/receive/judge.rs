@@ -106,12 +106,16 @@ impl Judge<'_> {
             return Ok(Some(format!("a branch points at a commit, not at a {kind}")));
         }
         match old {
-            Some(old) if !self.policy.force && !self.is_forward(old, new)? => Ok(Some(
+            Some(old) if !self.may_force(name) && !self.is_forward(old, new)? => Ok(Some(
                 "non-fast-forward: force is not allowed; ask an administrator of the project"
                     .into(),
             )),
             _ => Ok(None),
         }
+    }
+
+    fn may_force(&self, name: &str) -> bool {
+        self.policy.force && (self.policy.force_default || name != self.head)
     }
 
     /// `new` builds on `old`. What is no commit has no forward.

@@ -70,11 +70,24 @@ fn force_and_deletion_need_permission() {
     let said = copy.git_fails(&["push", "origin", ":other"]);
     assert!(said.contains("deletion is not allowed"), "{said}");
     assert_eq!(place.server.repository().branches().unwrap().len(), 2);
-    *place.server.policy.lock().unwrap() = PushPolicy { force: true, delete: true };
+    *place.server.policy.lock().unwrap() = PushPolicy::ALL;
     copy.git(&["push", "-q", "--force", "origin", "main", ":other"]);
     let revision = place.server.repository().resolve(Rev::Branch("main")).unwrap().revision;
     assert_eq!(revision, copy.head());
     place.fsck();
+}
+
+#[test]
+fn the_default_branch_is_rewritten_by_few() {
+    let place = Place::new();
+    let copy = place.copy("a");
+    copy.git(&["push", "-q", "origin", "main", "main:other"]);
+    *place.server.policy.lock().unwrap() =
+        PushPolicy { force: true, force_default: false, delete: false };
+    copy.git(&["commit", "-q", "--amend", "-m", "again"]);
+    let said = copy.git_fails(&["push", "--force", "origin", "main"]);
+    assert!(said.contains("force is not allowed"), "{said}");
+    copy.git(&["push", "-q", "--force", "origin", "main:other"]);
 }
 
 #[test]

@@ -73,7 +73,7 @@ impl Server {
         let server = Self {
             repos,
             watcher: Arc::default(),
-            policy: Arc::new(Mutex::new(PushPolicy { force: true, delete: true })),
+            policy: Arc::new(Mutex::new(PushPolicy::ALL)),
             address: listener.local_addr().unwrap(),
             _runtime: runtime,
         };

@@ -1,0 +1,125 @@
+//! Who may do what with which repository.
+
+use crate::{
+    State,
+    access::{Caller, User},
+    error::Failure,
+};
+use base::ids::RepoName;
+use repos::{PushPolicy, Repository};
+use store::{
+    access::Role,
+    projects::{Project, Settings},
+};
+
+/// What a caller wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Clone and fetch: for viewers.
+    Fetch,
+    /// Push: for members; makes the project when there is none.
+    Push,
+}
+
+/// A caller that may, and what it came for.
+#[derive(Debug)]
+pub(super) struct Entered {
+    pub(super) user: User,
+    pub(super) project: Project,
+    pub(super) repository: Repository,
+}
+
+impl Entered {
+    /// An administrator may rewrite and remove everything; a member what the project allows, and
+    /// never the default branch.
+    pub(super) fn policy(&self) -> PushPolicy {
+        if self.user.may(Role::Admin) {
+            return PushPolicy::ALL;
+        }
+        let force = self.project.settings.force_push;
+        PushPolicy { force, force_default: false, delete: force }
+    }
+}
+
+/// Lets a caller in, or says why not.
+pub(super) async fn enter(
+    state: &State,
+    caller: Caller,
+    org: &str,
+    repo: &str,
+    purpose: Purpose,
+) -> Result<Entered, Failure> {
+    let user = admit(state, caller, purpose)?;
+    let name = parse_name(org, repo)?;
+    let wanted = name.clone();
+    let found = state.store.read(move |reader| reader.project_by_repo(&wanted)).await?;
+    let project = match (found, purpose) {
+        (Some(project), _) => project,
+        (None, Purpose::Push) => make_project(state, &user, name).await?,
+        (None, Purpose::Fetch) => {
+            let why = format!("there is no repository {name}; push to this address to make it");
+            return Err(Failure::Missing(why));
+        }
+    };
+    user.reach(project.id)?;
+    let repository = open_repository(state, &project).await?;
+    Ok(Entered { user, project, repository })
+}
+
+fn admit(state: &State, caller: Caller, purpose: Purpose) -> Result<User, Failure> {
+    let user = match caller {
+        Caller::User(user) => user,
+        Caller::Nobody => return Err(Failure::Anonymous),
+        Caller::Runner(_) => {
+            return Err(Failure::Forbidden("a runner's token opens no repository".into()));
+        }
+    };
+    if user.password_is_one_time {
+        let why =
+            format!("change your one-time password first: log in at {}", state.config.base_url);
+        return Err(Failure::Forbidden(why));
+    }
+    let role = match purpose {
+        Purpose::Fetch => Role::Viewer,
+        Purpose::Push => Role::Member,
+    };
+    if user.may(role) {
+        return Ok(user);
+    }
+    Err(Failure::Forbidden(format!("this needs the role {role}; you have {}", user.role)))
+}
+
+fn parse_name(org: &str, repo: &str) -> Result<RepoName, Failure> {
+    let repo = repo.strip_suffix(".git").unwrap_or(repo);
+    format!("{org}/{repo}").parse().map_err(|error| Failure::Invalid(format!("{error}")))
+}
+
+async fn make_project(state: &State, user: &User, name: RepoName) -> Result<Project, Failure> {
+    if user.projects.is_some() {
+        let why = "this token is bound to projects and cannot make another";
+        return Err(Failure::Forbidden(why.into()));
+    }
+    let (now, deed) = (state.now(), user.deed("project.create", name.to_string()));
+    let make = move |txn: &mut store::Txn<'_>| {
+        let (project, is_new) = txn.project_ensure(&name, &Settings::default(), now)?;
+        if is_new {
+            txn.audit_append(now, &deed)?;
+        }
+        Ok::<_, store::Error>(project)
+    };
+    Ok(state.store.write(make).await?)
+}
+
+/// The project's repository, made when a cut came between the project and it.
+async fn open_repository(state: &State, project: &Project) -> Result<Repository, Failure> {
+    let (repos, name) = (state.repos.clone(), project.repo.clone());
+    let open = move || match repos.get(&name) {
+        Err(repos::Error::NoRepository(_)) => match repos.create(&name) {
+            // Somebody else was quicker.
+            Err(repos::Error::Exists(_)) => repos.get(&name),
+            made => made,
+        },
+        found => found,
+    };
+    tokio::task::spawn_blocking(open).await.map_err(Failure::inside)?.map_err(Failure::inside)
+}

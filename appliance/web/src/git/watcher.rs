@@ -1,0 +1,133 @@
+//! What the faces do at the two moments of a push that count.
+
+use super::{
+    door::Entered,
+    pushes::{self, Told},
+};
+use crate::{State, access::User, pages::links};
+use base::ids::PushId;
+use repos::{Push, PushWatcher, RefUpdate, Repository, Watching};
+use std::sync::OnceLock;
+use store::projects::{Project, PushedRef};
+
+/// `git push -o ci.skip`: this push brings no pipeline forth.
+const SKIP_OPTION: &str = "ci.skip";
+
+/// More lines than this are summed up: a mirror of a large repository pushes thousands.
+const LINES_MAX: usize = 20;
+
+/// Watches one push.
+pub(super) struct Watcher {
+    state: State,
+    user: User,
+    project: Project,
+    repository: Repository,
+    /// The note, once it is in the store.
+    noted: OnceLock<store::projects::Push>,
+}
+
+impl Watcher {
+    pub(super) fn new(state: State, entered: Entered) -> Self {
+        let Entered { user, project, repository } = entered;
+        Self { state, user, project, repository, noted: OnceLock::new() }
+    }
+
+    async fn note(&self, push: &Push) -> Result<(), String> {
+        let now = self.state.now();
+        let deed = self.user.deed("git.push", subject(&self.project, push));
+        let note = store::projects::Push {
+            id: PushId(uuid::Uuid::now_v7()),
+            project: self.project.id,
+            at: now,
+            actor: self.user.login.clone(),
+            refs: push.updates.iter().map(pushed).collect(),
+        };
+        let is_silent = push.options.iter().any(|option| option == SKIP_OPTION);
+        let kept = note.clone();
+        let write = move |txn: &mut store::Txn<'_>| {
+            txn.audit_append(now, &deed)?;
+            if is_silent { Ok(()) } else { txn.push_note(&note) }
+        };
+        self.state.store.write(write).await.map_err(|error: store::Error| {
+            tracing::error!(%error, "a push could not be noted and was refused");
+            "the push could not be noted; nothing was changed; try again".to_owned()
+        })?;
+        if !is_silent {
+            let _ = self.noted.set(kept);
+        }
+        Ok(())
+    }
+
+    async fn follow(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Err(error) =
+            pushes::keep_default_branch(&self.state, &self.project, &self.repository).await
+        {
+            tracing::warn!(%error, "the default branch of a project could not be kept");
+        }
+        let Some(note) = self.noted.get() else {
+            return vec!["No pipeline: the push asked for none.".into()];
+        };
+        match pushes::tell(&self.state, note).await {
+            Ok(told) => lines.extend(told.iter().map(|(name, told)| self.line(name, told))),
+            Err(error) => {
+                tracing::warn!(%error, "the pipelines of a push wait to be queued");
+                lines.push("The pipelines could not be queued yet; they will be.".into());
+                pushes::tell_later(self.state.clone());
+            }
+        }
+        shorten(lines)
+    }
+
+    fn line(&self, name: &str, told: &Told) -> String {
+        let short = name.split_once('/').and_then(|(_, rest)| rest.split_once('/'));
+        let short = short.map_or(name, |(_, short)| short);
+        match told {
+            Told::Pipeline(number, has_errors) => {
+                let page = links::pipeline(&self.project.repo, *number);
+                let note = if *has_errors { " (its configuration has errors)" } else { "" };
+                let base = &self.state.config.base_url;
+                format!("Pipeline {number} for {short}{note}: {base}{page}")
+            }
+            Told::Skipped => format!("No pipeline for {short}: its commit asks to skip it."),
+            Told::OneOfManyTags => {
+                let max = pushes::TAGS_MAX;
+                format!("No pipeline for {short}: more than {max} tags were pushed at once.")
+            }
+            Told::Nothing => {
+                format!("No pipeline for {short}: it is no branch or tag of a commit.")
+            }
+        }
+    }
+}
+
+impl PushWatcher for Watcher {
+    fn before<'a>(&'a self, push: &'a Push) -> Watching<'a, Result<(), String>> {
+        Box::pin(self.note(push))
+    }
+
+    fn after<'a>(&'a self, _: &'a Push) -> Watching<'a, Vec<String>> {
+        Box::pin(self.follow())
+    }
+}
+
+fn pushed(update: &RefUpdate) -> PushedRef {
+    PushedRef { name: update.name.clone(), old: update.old.clone(), new: update.new.clone() }
+}
+
+fn subject(project: &Project, push: &Push) -> String {
+    let names: Vec<&str> =
+        push.updates.iter().take(LINES_MAX).map(|update| update.name.as_str()).collect();
+    let more = push.updates.len().saturating_sub(names.len());
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{} {}{more}", project.repo, names.join(" "))
+}
+
+fn shorten(mut lines: Vec<String>) -> Vec<String> {
+    let more = lines.len().saturating_sub(LINES_MAX);
+    if more > 0 {
+        lines.truncate(LINES_MAX);
+        lines.push(format!("… and {more} more; the dashboard shows all."));
+    }
+    lines
+}
