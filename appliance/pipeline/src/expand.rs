@@ -27,6 +27,12 @@ use crate::{
 /// Steps of all jobs together, before a configuration is refused as too large.
 const STEPS_MAX: usize = 200_000;
 
+/// Weight of all jobs together (see [`Node::weigh`]): eight times what may come out in the end.
+const WEIGHT_MAX: u64 = 64 << 20;
+
+/// Jobs of all workflows together, matrices expanded.
+const CALLS_MAX: usize = 10_000;
+
 /// What every expansion needs.
 pub(crate) struct Context<'a> {
     pub library: &'a Library,
@@ -37,6 +43,8 @@ pub(crate) struct Context<'a> {
     pub templates: bool,
     pub report: &'a mut Report,
     steps_left: usize,
+    weight_left: u64,
+    calls_left: usize,
 }
 
 impl<'a> Context<'a> {
@@ -47,7 +55,16 @@ impl<'a> Context<'a> {
         templates: bool,
         report: &'a mut Report,
     ) -> Self {
-        Self { library, values, declared, templates, report, steps_left: STEPS_MAX }
+        Self {
+            library,
+            values,
+            declared,
+            templates,
+            report,
+            steps_left: STEPS_MAX,
+            weight_left: WEIGHT_MAX,
+            calls_left: CALLS_MAX,
+        }
     }
 
     /// The scope of a place outside of all elements.
@@ -75,6 +92,37 @@ impl<'a> Context<'a> {
             Some(scope) if self.templates => template::fill(node, scope, self.report),
             _ => node.clone(),
         }
+    }
+
+    /// Takes a finished job from the budget; false when it is used up.
+    fn spend_job(&mut self, job: &Node) -> bool {
+        let fits = job.weigh(&mut self.weight_left);
+        if !fits {
+            let message = "A compiled config YAML must be at most 8MB".to_owned();
+            self.report.error_with(
+                Code::Limit,
+                job.at,
+                message,
+                "parameters and commands multiply what they hold; split the configuration",
+            );
+        }
+        fits
+    }
+
+    /// Takes one call of a job from the budget; false when it is used up.
+    fn spend_call(&mut self, at: Span) -> bool {
+        if self.calls_left == 0 {
+            let message = format!("more than {CALLS_MAX} jobs in all workflows together");
+            self.report.error_with(
+                Code::Limit,
+                at,
+                message,
+                "make the matrices smaller, or split the configuration",
+            );
+            return false;
+        }
+        self.calls_left -= 1;
+        true
     }
 
     /// Takes one step from the budget; false when it is used up.

@@ -17,6 +17,9 @@ use std::{
 /// More findings than this help nobody; the count of the rest is told.
 const DIAGNOSTICS_MAX: usize = 200;
 
+/// Text that all expressions of a compilation together may give: eight times the largest result.
+const TEXT_MAX: usize = 64 << 20;
+
 /// Longest source line that is shown whole.
 const LINE_MAX: usize = 200;
 
@@ -90,7 +93,6 @@ impl Sources {
 }
 
 /// The collector.
-#[derive(Default)]
 pub(crate) struct Report {
     pub(crate) sources: Sources,
     list: Vec<Diagnostic>,
@@ -98,10 +100,33 @@ pub(crate) struct Report {
     chain: Vec<(&'static str, Arc<str>, Span)>,
     errors: usize,
     dropped: usize,
+    text_left: usize,
     patterns: HashMap<String, Result<Arc<Pattern>, PatternError>>,
 }
 
+impl Default for Report {
+    fn default() -> Self {
+        Self {
+            sources: Sources::default(),
+            list: vec![],
+            seen: HashSet::new(),
+            chain: vec![],
+            errors: 0,
+            dropped: 0,
+            text_left: TEXT_MAX,
+            patterns: HashMap::new(),
+        }
+    }
+}
+
 impl Report {
+    /// Takes filled-in text from the compilation's budget; false when it is used up.
+    pub(crate) fn spend_text(&mut self, bytes: usize) -> bool {
+        let left = self.text_left.checked_sub(bytes);
+        self.text_left = left.unwrap_or(0);
+        left.is_some()
+    }
+
     pub(crate) fn error(&mut self, code: Code, at: Span, message: impl Into<String>) {
         self.add(Severity::Error, code, at, message.into(), None);
     }

@@ -10,6 +10,7 @@ pub(crate) mod load;
 mod merge;
 pub(crate) mod node;
 mod quote;
+mod repair;
 pub(crate) mod scalar;
 
 pub(crate) use node::{Entry, Map, Node, SourceId, Span, Text, Value};

@@ -188,6 +188,11 @@ fn fill_text(node: &Node, text: &str, scope: &Scope<'_>, report: &mut Report) ->
         _ => {
             let mut out = String::new();
             render(&pieces, scope, &mut out)?;
+            if !report.spend_text(out.len()) {
+                return Err(ExpressionError::Operands(
+                    "A compiled config YAML must be at most 8MB".into(),
+                ));
+            }
             Ok(Node::new(Value::Text(Text { text: out.into(), plain: false }), node.at))
         }
     });

@@ -171,6 +171,9 @@ impl Context<'_> {
         scope: &Scope<'_>,
         copy: Option<&Arguments>,
     ) -> Option<Call> {
+        if !self.spend_call(at) {
+            return None;
+        }
         let filled = self.filled_body(body, scope);
         let library = self.library;
         let chosen = self.overridden(&filled, reference, at);

@@ -62,7 +62,8 @@ impl Context<'_> {
             place(&mut job, entry, value);
         }
         inherited.finish(&mut job, element.at);
-        Some(Node::map(job, element.at))
+        let job = Node::map(job, element.at);
+        self.spend_job(&job).then_some(job)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     syntax::{Node, Span, Value},
 };
 use base::state::JobState;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// One entry of `requires`.
 #[derive(Debug, Clone)]
@@ -125,11 +125,21 @@ pub(super) fn number_duplicates(calls: &mut [Call]) {
         *counts.entry(call.name.clone()).or_default() += 1;
     }
     let mut next: HashMap<String, usize> = HashMap::new();
-    for call in calls.iter_mut().filter(|call| counts.get(&call.name).is_some_and(|n| *n > 1)) {
+    let mut taken: HashSet<String> =
+        counts.iter().filter(|(_, n)| **n == 1).map(|(name, _)| name.clone()).collect();
+    let is_double = |call: &&mut Call| counts.get(&call.name).is_some_and(|n| *n > 1);
+    for call in calls.iter_mut().filter(is_double) {
         let number = next.entry(call.name.clone()).or_default();
-        *number += 1;
+        let name = loop {
+            *number += 1;
+            let name = format!("{}-{number}", call.name);
+            // A number that somebody gave by hand is passed over.
+            if taken.insert(name.clone()) {
+                break name;
+            }
+        };
         call.alias.get_or_insert_with(|| call.name.clone());
-        call.name = format!("{}-{number}", call.name);
+        call.name = name;
     }
 }
 

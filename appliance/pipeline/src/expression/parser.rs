@@ -9,6 +9,9 @@ use crate::syntax::{Node, Span, Text, Value};
 /// Parentheses and `not`s in a row; the original bounds logic at the same depth.
 const DEPTH_MAX: usize = 100;
 
+/// Operators of one expression. They nest to the left, and whoever walks the tree is recursive.
+const OPERATORS_MAX: usize = 500;
+
 /// An expression.
 #[derive(Debug, Clone)]
 pub(crate) enum Expr {
@@ -47,6 +50,12 @@ impl Parser {
     }
 
     fn whole(mut self) -> Result<Expr, ExpressionError> {
+        let operators = self.tokens.iter().filter(|token| matches!(token, Token::Operator(_)));
+        if operators.count() > OPERATORS_MAX {
+            return Err(ExpressionError::Syntax(format!(
+                "more than {OPERATORS_MAX} operators in one expression"
+            )));
+        }
         let expr = self.or()?;
         match self.peek() {
             Token::End => Ok(expr),

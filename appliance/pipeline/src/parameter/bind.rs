@@ -9,6 +9,10 @@ use crate::{
 };
 use std::sync::Arc;
 
+/// Nesting of one argument: commands that wrap their steps for other commands could otherwise
+/// grow it with every call, and every walk over it is recursive.
+const DEPTH_MAX: usize = 100;
+
 /// Binds arguments to declarations. Extra, missing and mistyped ones are noted; what is missing
 /// or wrong is bound nevertheless (to null or as given), so that one mistake is told once.
 pub(crate) fn bind(
@@ -66,6 +70,16 @@ pub(crate) fn bind(
 }
 
 fn accept(name: &str, declaration: &Declaration, value: &Node, report: &mut Report) -> Node {
+    if value.is_deeper_than(DEPTH_MAX) {
+        let message = format!("argument {name} is nested more than {DEPTH_MAX} levels deep");
+        report.error_with(
+            Code::Limit,
+            value.at,
+            message,
+            "arguments that hold arguments grow; flatten them",
+        );
+        return Node::null(value.at);
+    }
     declaration.kind.accept(value).unwrap_or_else(|reason| {
         let shown = value.scalar_text().unwrap_or_else(|| "…".into());
         report.error_with(

@@ -7,7 +7,7 @@
 use super::{
     merge,
     node::{Node, SourceId, Span, Text, Value},
-    scalar,
+    repair, scalar,
 };
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span as YamlSpan, Tag};
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
@@ -42,31 +42,12 @@ pub(crate) fn load(text: &str, source: SourceId) -> Result<Loaded, LoadError> {
     for _ in 0..REPAIRS_MAX {
         match load_strictly(&text, source) {
             Err(error) if error.message.contains("indentation in quoted scalar") => {
-                text = Cow::from(indented(&text, error.at).ok_or(error)?);
+                text = Cow::from(repair::indented(&text, error.at).ok_or(error)?);
             }
             other => return other,
         }
     }
     load_strictly(&text, source)
-}
-
-/// The text with the continuation lines of the quoted scalar at `at` indented further. The
-/// original reads them wherever they start; their leading blanks mean nothing.
-fn indented(text: &str, at: Span) -> Option<String> {
-    let line = usize::try_from(at.line).ok()?.checked_sub(1)?;
-    let start: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
-    let column = usize::try_from(at.column).ok()?.checked_sub(1)?;
-    let from = start + text[start..].char_indices().nth(column)?.0;
-    let quote = text[from..].chars().next().filter(|c| matches!(c, '"' | '\''))?;
-    let mut escaped = false;
-    let length = text[from + 1..].find(|c| {
-        let ends = c == quote && !escaped;
-        escaped = quote == '"' && c == '\\' && !escaped;
-        ends
-    })?;
-    let (inner, rest) = text[from..].split_at(length + 1);
-    let blanks = " ".repeat(column + 1);
-    Some(format!("{}{}{rest}", &text[..from], inner.replace('\n', &format!("\n{blanks}"))))
 }
 
 fn load_strictly(text: &str, source: SourceId) -> Result<Loaded, LoadError> {
@@ -85,20 +66,36 @@ fn load_strictly(text: &str, source: SourceId) -> Result<Loaded, LoadError> {
     })
 }
 
+/// How large and deep a node is with its aliases written out.
+#[derive(Debug, Clone, Copy)]
+struct Extent {
+    size: u64,
+    depth: usize,
+}
+
+impl Extent {
+    const LEAF: Self = Self { size: 1, depth: 1 };
+
+    fn around(&mut self, inner: Self) {
+        self.size = self.size.saturating_add(inner.size);
+        self.depth = self.depth.max(inner.depth + 1);
+    }
+}
+
 /// An open list or map.
 enum Frame {
     List {
         items: Vec<Node>,
         at: Span,
         anchor: usize,
-        size: u64,
+        extent: Extent,
     },
     Map {
         pairs: Vec<(Arc<str>, bool, Span, Node)>,
         key: Option<Key>,
         at: Span,
         anchor: usize,
-        size: u64,
+        extent: Extent,
     },
 }
 
@@ -111,7 +108,7 @@ struct Key {
 struct Loader {
     source: SourceId,
     stack: Vec<Frame>,
-    anchors: HashMap<usize, (Node, u64)>,
+    anchors: HashMap<usize, (Node, Extent)>,
     root: Option<Node>,
     duplicates: Vec<(String, Span)>,
     total: u64,
@@ -158,19 +155,20 @@ impl Loader {
                 let is_merge = matches!(style, ScalarStyle::Plain) && text == "<<" && tag.is_none();
                 if self.wants_key() {
                     self.set_key(Key { text: text.as_ref().into(), is_merge, at });
-                    self.remember(anchor, &Node::text(&text, at), 1);
+                    self.remember(anchor, &Node::text(&text, at), Extent::LEAF);
                 } else {
                     let node = scalar_node(&text, style, tag.as_deref(), at);
-                    self.remember(anchor, &node, 1);
-                    self.add(node, 1)?;
+                    self.remember(anchor, &node, Extent::LEAF);
+                    self.add(node, Extent::LEAF)?;
                 }
             }
             Event::Alias(anchor) => self.alias(anchor, at)?,
             Event::SequenceStart(anchor, _) => {
-                self.open(Frame::List { items: vec![], at, anchor, size: 1 }, at)?;
+                self.open(Frame::List { items: vec![], at, anchor, extent: Extent::LEAF }, at)?;
             }
             Event::MappingStart(anchor, _) => {
-                let frame = Frame::Map { pairs: vec![], key: None, at, anchor, size: 1 };
+                let frame =
+                    Frame::Map { pairs: vec![], key: None, at, anchor, extent: Extent::LEAF };
                 self.open(frame, at)?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.close()?,
@@ -197,14 +195,14 @@ impl Loader {
         }
     }
 
-    fn remember(&mut self, anchor: usize, node: &Node, size: u64) {
+    fn remember(&mut self, anchor: usize, node: &Node, extent: Extent) {
         if anchor != 0 {
-            self.anchors.insert(anchor, (node.clone(), size));
+            self.anchors.insert(anchor, (node.clone(), extent));
         }
     }
 
     fn alias(&mut self, anchor: usize, at: Span) -> Result<(), LoadError> {
-        let Some((node, size)) = self.anchors.get(&anchor).cloned() else {
+        let Some((node, extent)) = self.anchors.get(&anchor).cloned() else {
             return Err(LoadError {
                 message: "error parsing YAML: an alias stands inside the node that it names".into(),
                 at,
@@ -212,7 +210,7 @@ impl Loader {
             });
         };
         if !self.wants_key() {
-            return self.add(node, size);
+            return self.add(node, extent);
         }
         let text = node.scalar_text().ok_or_else(|| complex_key(at))?;
         self.set_key(Key { text: text.into(), is_merge: false, at });
@@ -224,53 +222,54 @@ impl Loader {
             return Err(complex_key(at));
         }
         if self.stack.len() >= DEPTH_MAX {
-            return Err(LoadError {
-                message: format!("nested more than {DEPTH_MAX} levels deep"),
-                at,
-                hint: Some("split the structure into commands or parameters"),
-            });
+            return Err(too_deep(at));
         }
         self.stack.push(frame);
         Ok(())
     }
 
     fn close(&mut self) -> Result<(), LoadError> {
-        let (node, anchor, size) = match self.stack.pop() {
-            Some(Frame::List { items, at, anchor, size }) => (Node::list(items, at), anchor, size),
-            Some(Frame::Map { pairs, at, anchor, size, .. }) => {
+        let (node, anchor, extent) = match self.stack.pop() {
+            Some(Frame::List { items, at, anchor, extent }) => {
+                (Node::list(items, at), anchor, extent)
+            }
+            Some(Frame::Map { pairs, at, anchor, extent, .. }) => {
                 let (map, duplicates) = merge::build(pairs).map_err(|at| LoadError {
                     message: "error parsing YAML: `<<` can merge only maps".into(),
                     at,
                     hint: Some("use `<<: *anchor` where the anchor names a map, or a list of maps"),
                 })?;
                 self.duplicates.extend(duplicates.into_iter().map(|d| (d.key.to_string(), d.at)));
-                (Node::map(map, at), anchor, size)
+                (Node::map(map, at), anchor, extent)
             }
             None => return Ok(()),
         };
-        self.remember(anchor, &node, size);
-        self.add(node, size)
+        self.remember(anchor, &node, extent);
+        self.add(node, extent)
     }
 
-    fn add(&mut self, node: Node, added: u64) -> Result<(), LoadError> {
+    fn add(&mut self, node: Node, added: Extent) -> Result<(), LoadError> {
         self.total = self.total.saturating_add(1);
         let at = node.at;
+        if self.stack.len() + added.depth > DEPTH_MAX + 1 {
+            return Err(too_deep(at));
+        }
         let size = match self.stack.last_mut() {
             None => {
                 self.root = Some(node);
-                added
+                added.size
             }
-            Some(Frame::List { items, size, .. }) => {
+            Some(Frame::List { items, extent, .. }) => {
                 items.push(node);
-                *size = size.saturating_add(added);
-                *size
+                extent.around(added);
+                extent.size
             }
-            Some(Frame::Map { pairs, key, size, .. }) => {
+            Some(Frame::Map { pairs, key, extent, .. }) => {
                 if let Some(key) = key.take() {
                     pairs.push((key.text, key.is_merge, key.at, node));
                 }
-                *size = size.saturating_add(added);
-                *size
+                extent.around(added);
+                extent.size
             }
         };
         if size > NODES_MAX || self.total > NODES_MAX {
@@ -281,6 +280,14 @@ impl Loader {
             });
         }
         Ok(())
+    }
+}
+
+fn too_deep(at: Span) -> LoadError {
+    LoadError {
+        message: format!("nested more than {DEPTH_MAX} levels deep"),
+        at,
+        hint: Some("split the structure into commands or parameters"),
     }
 }
 

@@ -191,6 +191,37 @@ impl Node {
         }
     }
 
+    /// Whether the tree is deeper than `limit`; looks no further than that.
+    pub(crate) fn is_deeper_than(&self, limit: usize) -> bool {
+        let inside = |node: &Self| limit == 0 || node.is_deeper_than(limit - 1);
+        match &self.value {
+            Value::List(items) => items.iter().any(inside),
+            Value::Map(map) => map.entries.iter().any(|entry| inside(&entry.value)),
+            _ => false,
+        }
+    }
+
+    /// Takes the tree's weight, roughly its bytes when written out, off `left`. False as soon as
+    /// that is used up: shared parts count each time, because they are written each time.
+    pub(crate) fn weigh(&self, left: &mut u64) -> bool {
+        const NODE: u64 = 16;
+        let text = match &self.value {
+            Value::Text(text) => text.text.len(),
+            _ => 0,
+        };
+        let own = NODE.saturating_add(u64::try_from(text).unwrap_or(u64::MAX));
+        if own > *left {
+            *left = 0;
+            return false;
+        }
+        *left -= own;
+        match &self.value {
+            Value::List(items) => items.iter().all(|item| item.weigh(left)),
+            Value::Map(map) => map.entries.iter().all(|entry| entry.value.weigh(left)),
+            _ => true,
+        }
+    }
+
     /// The same tree, as if written in another source: an inline orb is a source of its own.
     pub(crate) fn moved_to(&self, source: SourceId) -> Self {
         let at = Span { source, ..self.at };

@@ -305,6 +305,83 @@ fn commands_that_multiply_are_bounded() {
 }
 
 #[test]
+fn depth_is_bounded_however_it_comes_about() {
+    let mut chain = "version: 2.1\na0: &a0 [x]\n".to_owned();
+    for level in 1..300 {
+        chain.push_str(&format!("a{level}: &a{level} [*a{}]\n", level - 1));
+    }
+    assert!(errors(&chain, &request())[0].contains("nested more than 100 levels deep"));
+
+    let terms = vec!["true"; 600].join(" or ");
+    check(
+        &format!(
+            "jobs: {{j: {{machine: true, steps: [checkout]}}}}\nworkflows: {{w: {{when: '{terms}', jobs: [j]}}}}\n"
+        ),
+        &["3:23 expression more than 500 operators in one expression"],
+    );
+
+    let (open, close) = ("[".repeat(60), "]".repeat(60));
+    let wrapping = commands(
+        4,
+        "steps",
+        "<< parameters.s >>",
+        &format!("{open}<< parameters.s >>{close}"),
+        "[checkout]",
+    );
+    assert!(
+        errors(&wrapping, &request())
+            .iter()
+            .any(|e| e.contains("nested more than 100 levels deep"))
+    );
+}
+
+/// `levels` commands that each call the one before with `passed` made of their own argument.
+fn commands(levels: usize, kind: &str, innermost: &str, passed: &str, first: &str) -> String {
+    let mut text = format!(
+        "version: 2.1\ncommands:\n  c0: {{parameters: {{s: {{type: {kind}}}}}, steps: {innermost}}}\n"
+    );
+    for level in 1..levels {
+        text.push_str(&format!(
+            "  c{level}: {{parameters: {{s: {{type: {kind}}}}}, steps: [c{}: {{s: {passed}}}]}}\n",
+            level - 1
+        ));
+    }
+    text.push_str(&format!(
+        "jobs: {{build: {{machine: true, steps: [c{}: {{s: {first}}}]}}}}\n",
+        levels - 1
+    ));
+    text
+}
+
+#[test]
+fn size_is_bounded_however_it_comes_about() {
+    let doubling = commands(
+        40,
+        "string",
+        "[run: << parameters.s >>]",
+        "'<< parameters.s >><< parameters.s >>'",
+        "xxxxxxxx",
+    );
+    assert!(errors(&doubling, &request())[0].contains("grows beyond"));
+
+    let variables: String = (0..2000).map(|n| format!("V{n}: value, ")).collect();
+    let runs = vec!["c"; 2200].join(", ");
+    let wide = format!(
+        "version: 2.1\ncommands: {{c: {{steps: [run: {{command: x, environment: {{{variables}}}}}]}}}}\njobs: {{build: {{machine: true, steps: [{runs}]}}}}\n"
+    );
+    assert!(errors(&wide, &request())[0].contains("A compiled config YAML must be at most 8MB"));
+
+    let values = (0..1000).map(|n| n.to_string()).collect::<Vec<_>>().join(", ");
+    let calls =
+        vec![format!("j: {{type: approval, matrix: {{parameters: {{n: [{values}]}}}}}}"); 11]
+            .join(", ");
+    let many = format!(
+        "version: 2.1\njobs: {{j: {{parameters: {{n: {{type: integer}}}}, machine: true, steps: [checkout]}}}}\nworkflows: {{w: {{jobs: [{calls}]}}}}\n"
+    );
+    assert!(errors(&many, &request())[0].contains("more than 10000 jobs"));
+}
+
+#[test]
 fn pipeline_parameters_are_checked() {
     let text = "version: 2.1\nparameters: {n: {type: integer, default: 1}, e: {type: enum, enum: [a, b], default: a}}\njobs: {build: {machine: true, steps: [checkout]}}\n";
     let with = |name: &str, value: ParameterValue| {

@@ -139,6 +139,14 @@ fn copies_of_one_job_are_numbered() {
 }
 
 #[test]
+fn a_number_given_by_hand_is_not_given_twice() {
+    check(
+        "jobs: {j: {machine: true, steps: [checkout]}}\nworkflows: {w: {jobs: [j, j, j: {name: j-1}]}}\n",
+        "jobs:\n  j-2:\n    machine: true\n    steps:\n    - checkout\n  j-3:\n    machine: true\n    steps:\n    - checkout\n  j-1:\n    machine: true\n    steps:\n    - checkout\nworkflows:\n  w:\n    jobs:\n    - j-2\n    - j-3\n    - j-1\n",
+    );
+}
+
+#[test]
 fn pre_and_post_steps_stand_around_a_jobs_own() {
     check(
         "commands: {c: {steps: [run: c]}}\njobs: {j: {machine: true, steps: [checkout]}}\nworkflows: {w: {jobs: [j: {pre-steps: [c], post-steps: [run: z]}]}}\n",
