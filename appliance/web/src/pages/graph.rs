@@ -9,14 +9,14 @@
 use super::{assets, look::Look};
 use maud::{Markup, html};
 
-const NODE_WIDTH: usize = 208;
+const NODE_WIDTH: usize = 184;
 const NODE_HEIGHT: usize = 38;
-const GAP_X: usize = 44;
+const GAP_X: usize = 32;
 const GAP_Y: usize = 12;
 const MARGIN: usize = 4;
 
 /// Letters of a name that fit; the whole is in the title.
-const NAME_MAX: usize = 20;
+const NAME_MAX: usize = 17;
 
 /// Passes over the layers; more change nothing that is seen.
 const PASSES: usize = 4;
@@ -220,7 +220,7 @@ mod tests {
         let mut long = node(&[]);
         long.name = "integration-tests-with-postgres-16".into();
         let drawn = draw("w", &[long]).into_string();
-        assert!(drawn.contains(">integration-tests-w…<"), "{drawn}");
+        assert!(drawn.contains(">integration-test…<"), "{drawn}");
         assert!(drawn.contains("<title>integration-tests-with-postgres-16: Success"));
     }
 

@@ -203,7 +203,7 @@ pub fn pipeline(
     workflows: impl IntoIterator<Item = WorkflowState>,
 ) -> (Look, &'static str) {
     match state {
-        PipelineState::Errored => (Look::Error, "Configuration error"),
+        PipelineState::Errored => (Look::Error, "Config error"),
         PipelineState::SetupPending | PipelineState::Setup | PipelineState::Pending => {
             (Look::Running, "Setting up")
         }

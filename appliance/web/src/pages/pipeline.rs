@@ -157,7 +157,7 @@ fn top(view: &View, now: Timestamp) -> Markup {
             (pipelines::reference(pipeline))
             span.actor { (pipeline.actor) } " "
             span { (triggered(pipeline.kind)) " " (moment::ago(pipeline.created_at, now)) }
-            a href=(format!("{}/config", links::pipeline(&row.repo, pipeline.number))) { "Configuration" }
+            a.plain href=(format!("{}/config", links::pipeline(&row.repo, pipeline.number))) { "Configuration" }
         }
         @if !pipeline.vcs.body.trim().is_empty() {
             details.message { summary { "Commit message" } pre { (pipeline.vcs.body.trim()) } }

@@ -282,6 +282,17 @@ fn filters(view: &View, wanted: &Wanted) -> Markup {
     }
 }
 
+/// Height of the strip and its lowest bar.
+const STRIP: u128 = 40;
+const STRIP_LOWEST: u128 = 5;
+
+/// Height of a bar. By the root of the duration, so that one that waited a day for its approval
+/// does not flatten all others.
+fn height(span: Duration, longest: Duration) -> u128 {
+    let root = |span: Duration| span.as_millis().isqrt();
+    STRIP_LOWEST + root(span) * (STRIP - STRIP_LOWEST) / root(longest).max(1)
+}
+
 /// The newest pipelines as bars, oldest on the left: height is duration, colour is state.
 fn strip(rows: &[Row], now: Timestamp) -> Markup {
     let spans: Vec<Duration> = rows
@@ -292,17 +303,20 @@ fn strip(rows: &[Row], now: Timestamp) -> Markup {
             from.map_or(Duration::ZERO, |from| to.unwrap_or(now).since(from))
         })
         .collect();
-    let longest = spans.iter().max().copied().unwrap_or_default().as_millis().max(1);
+    let longest = spans.iter().max().copied().unwrap_or_default();
     let count = spans.len();
+    let label = format!(
+        "Durations of the last {count} pipelines; the longest took {}",
+        moment::span(longest)
+    );
     html! {
-        svg.strip viewBox=(format!("0 0 {} 40", count * 12)) height="40" width=(count * 12) role="img"
-            aria-label=(format!("Durations of the last {count} pipelines; the longest took {}", moment::span(spans.iter().max().copied().unwrap_or_default()))) {
+        svg.strip viewBox=(format!("0 0 {} {STRIP}", count * 12)) height=(STRIP) width=(count * 12) role="img" aria-label=(label) {
             @for (index, (row, span)) in rows.iter().zip(&spans).enumerate() {
-                @let height = 4 + span.as_millis() * 34 / longest;
+                @let (x, height) = ((count - 1 - index) * 12, height(*span, longest));
                 a href=(links::pipeline(&row.repo, row.pipeline.number)) tabindex="-1" {
                     title { (row.repo) " #" (row.pipeline.number) ": " (row.word) ", " (moment::span(*span)) }
-                    rect.hit x=((count - 1 - index) * 12) y="0" width="12" height="40" {}
-                    rect.(row.look.class()) x=((count - 1 - index) * 12 + 1) y=(40 - height) width="9" height=(height) rx="2" {}
+                    rect.hit x=(x) y="0" width="12" height=(STRIP) {}
+                    rect.(row.look.class()) x=(x + 1) y=(STRIP - height) width="9" height=(height) rx="2" {}
                 }
             }
         }

@@ -2,7 +2,9 @@
 
 use super::{Site, now, output, seconds};
 use base::{
-    ids::{Attempt, Fence, JobId, JobNumber, PipelineId, PipelineNumber, ProjectId, TaskId, WorkflowId},
+    ids::{
+        Attempt, Fence, JobId, JobNumber, PipelineId, PipelineNumber, ProjectId, TaskId, WorkflowId,
+    },
     plan::{DockerImage, Executor, JobSpec},
     protocol::TestResult,
     state::{JobState, PipelineState, StepState, TaskOutcome, WorkflowState},
@@ -59,7 +61,12 @@ fn id_at(at: Timestamp, salt: u64) -> Uuid {
 }
 
 fn revision(number: u64) -> String {
-    format!("{:016x}{:016x}{:08x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15), number ^ 0xfeed_beef_cafe, number)
+    format!(
+        "{:016x}{:016x}{:08x}",
+        number.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        number ^ 0xfeed_beef_cafe,
+        number
+    )
 }
 
 fn pipeline(run: &Run<'_>, at: Timestamp, workflow: Option<WorkflowId>) -> Pipeline {
@@ -101,7 +108,10 @@ fn is_over(state: JobState) -> bool {
 fn job(run: &Run<'_>, at: Timestamp, workflow: WorkflowId, index: usize) -> Job {
     let spec = &run.jobs[index];
     let began = at.plus(seconds(spec.begin));
-    let has_run = !matches!(spec.state, JobState::Blocked | JobState::Queued | JobState::OnHold | JobState::NotRun);
+    let has_run = !matches!(
+        spec.state,
+        JobState::Blocked | JobState::Queued | JobState::OnHold | JobState::NotRun
+    );
     let kind = if spec.name.starts_with("hold") { JobType::Approval } else { JobType::Build };
     let place = |index: usize| family::job(workflow, u16::try_from(index + 1).unwrap());
     Job {
@@ -120,7 +130,8 @@ fn job(run: &Run<'_>, at: Timestamp, workflow: WorkflowId, index: usize) -> Job 
         contexts: vec![],
         serial_group: None,
         created_at: at,
-        queued_at: (spec.state != JobState::Blocked).then(|| at.plus(seconds(spec.begin.saturating_sub(4)))),
+        queued_at: (!matches!(spec.state, JobState::Blocked | JobState::NotRun))
+            .then(|| at.plus(seconds(spec.begin.saturating_sub(4)))),
         started_at: has_run.then_some(began),
         stopped_at: is_over(spec.state).then(|| began.plus(seconds(spec.took))),
         origin: None,
@@ -228,7 +239,9 @@ impl Site {
             leased_at: job.started_at.unwrap(),
             started_at: job.started_at,
             stopped_at: job.stopped_at,
-            outcome: job.stopped_at.map(|_| if failed { TaskOutcome::Failed } else { TaskOutcome::Success }),
+            outcome: job
+                .stopped_at
+                .map(|_| if failed { TaskOutcome::Failed } else { TaskOutcome::Success }),
             message: None,
             peak_memory: Some(1_243_611_136),
         };
@@ -238,7 +251,8 @@ impl Site {
                 tails.push(self.logs.finish(task, step.step, step.output_bytes).await.unwrap());
             }
         }
-        let ended: Vec<u32> = rows.iter().filter(|s| s.stopped_at.is_some()).map(|s| s.step).collect();
+        let ended: Vec<u32> =
+            rows.iter().filter(|s| s.stopped_at.is_some()).map(|s| s.step).collect();
         self.store
             .write(move |txn| {
                 txn.task_save(&row)?;
@@ -303,10 +317,21 @@ pub async fn populate(site: &Site) -> (TaskId, ProjectId) {
     use JobState::{Blocked, Canceled, Failed, NotRun, OnHold, Queued, Running, Success};
     let firmware = site.project("acme/relay-firmware").await;
     let console = site.project("acme/operator-console").await;
-    let run = |project, number, first_job, ago, branch, subject, actor, workflow, state, jobs| Run {
-        project, number, first_job, ago, branch, subject, actor, workflow, state, jobs,
-        errors: vec![], config: "version: 2.1\n",
-    };
+    let run =
+        |project, number, first_job, ago, branch, subject, actor, workflow, state, jobs| Run {
+            project,
+            number,
+            first_job,
+            ago,
+            branch,
+            subject,
+            actor,
+            workflow,
+            state,
+            jobs,
+            errors: vec![],
+            config: "version: 2.1\n",
+        };
     let firmware_jobs = |unit, arm, later: JobState, deploy| {
         vec![
             good("lint", &[], 3, 31),
@@ -316,13 +341,26 @@ pub async fn populate(site: &Site) -> (TaskId, ProjectId) {
             ended(good("integration", &[1, 2, 3], 138, 122), later),
             ended(good("docs", &[0], 40, 18), Success),
             ended(good("hold-for-approval", &[4, 5], 262, 40), deploy),
-            ended(good("flash-testbench", &[6], 304, 66), if deploy == Success { Success } else if deploy == NotRun { NotRun } else { Blocked }),
+            ended(
+                good("flash-testbench", &[6], 304, 66),
+                if deploy == Success {
+                    Success
+                } else if deploy == NotRun {
+                    NotRun
+                } else {
+                    Blocked
+                },
+            ),
         ]
     };
     let subjects = [
         ("main", "Bump the GOOSE retransmission bound to 2 s", "jonas"),
         ("main", "Merge branch 'breaker-failure-50bf'", "mira"),
-        ("feature/breaker-failure-50bf", "Trip the upstream breaker when ours fails to open", "mira"),
+        (
+            "feature/breaker-failure-50bf",
+            "Trip the upstream breaker when ours fails to open",
+            "mira",
+        ),
         ("main", "Read calibration constants from the sealed page", "anneke"),
         ("fix/dst-clock", "Keep the sequence-of-events clock in UTC over daylight saving", "jonas"),
         ("main", "Update the toolchain to 1.95", "renovate"),
@@ -335,11 +373,54 @@ pub async fn populate(site: &Site) -> (TaskId, ProjectId) {
             4 => (WorkflowState::Failed, firmware_jobs(Success, Success, Failed, NotRun)),
             _ => (WorkflowState::Success, firmware_jobs(Success, Success, Success, Success)),
         };
-        site.past(run(firmware, number, 100 + 8 * index as u64, ago, branch, subject, actor, "build-test-deploy", state, jobs)).await;
+        site.past(run(
+            firmware,
+            number,
+            100 + 8 * index as u64,
+            ago,
+            branch,
+            subject,
+            actor,
+            "build-test-deploy",
+            state,
+            jobs,
+        ))
+        .await;
     }
-    let console_jobs = |end| vec![good("npm-ci", &[], 2, 22), good("eslint", &[0], 25, 12), ended(good("playwright", &[0], 26, 88), end), ended(good("bundle", &[1, 2], 116, 19), if end == Success { Success } else { NotRun })];
-    site.past(run(console, 41, 60, 9000, "main", "Show feeder load as a sparkline", "anneke", "verify", WorkflowState::Success, console_jobs(Success))).await;
-    site.past(run(console, 42, 64, 5400, "alarm-list", "Sort alarms by priority, then by time", "jonas", "verify", WorkflowState::Failed, console_jobs(Failed))).await;
+    let console_jobs = |end| {
+        vec![
+            good("npm-ci", &[], 2, 22),
+            good("eslint", &[0], 25, 12),
+            ended(good("playwright", &[0], 26, 88), end),
+            ended(good("bundle", &[1, 2], 116, 19), if end == Success { Success } else { NotRun }),
+        ]
+    };
+    site.past(run(
+        console,
+        41,
+        60,
+        9000,
+        "main",
+        "Show feeder load as a sparkline",
+        "anneke",
+        "verify",
+        WorkflowState::Success,
+        console_jobs(Success),
+    ))
+    .await;
+    site.past(run(
+        console,
+        42,
+        64,
+        5400,
+        "alarm-list",
+        "Sort alarms by priority, then by time",
+        "jonas",
+        "verify",
+        WorkflowState::Failed,
+        console_jobs(Failed),
+    ))
+    .await;
     site.past(Run {
         errors: vec![
             ".circleci/config.yml:12:9: Cannot find a definition for job named biuld (did you mean `build`?)",
@@ -349,19 +430,61 @@ pub async fn populate(site: &Site) -> (TaskId, ProjectId) {
         ..run(console, 43, 70, 4100, "release-job", "Release on version tags", "anneke", "release", WorkflowState::Error, vec![])
     }).await;
     let hold = firmware_jobs(Success, Success, Success, OnHold);
-    site.past(run(firmware, 118, 200, 2500, "main", "Merge branch 'modbus-tcp-keepalive'", "mira", "build-test-deploy", WorkflowState::OnHold, hold)).await;
+    site.past(run(
+        firmware,
+        118,
+        200,
+        2500,
+        "main",
+        "Merge branch 'modbus-tcp-keepalive'",
+        "mira",
+        "build-test-deploy",
+        WorkflowState::OnHold,
+        hold,
+    ))
+    .await;
     let failed = firmware_jobs(Failed, Success, NotRun, NotRun);
-    let jobs = site.past(run(firmware, 119, 220, 1300, "fix/short-crc", "Reject Modbus frames that are shorter than their CRC", "jonas", "build-test-deploy", WorkflowState::Failed, failed)).await;
-    let task = site.steps(jobs[1], &[
-        ("Spin up environment", 1, StepState::Success, output::SPIN_UP),
-        ("Checkout code", 2, StepState::Success, output::CHECKOUT),
-        ("Restoring cache", 3, StepState::Success, output::CACHE),
-        ("cargo nextest run --profile ci --workspace --locked", 64, StepState::Failed, output::TESTS_FAIL),
-        ("Saving cache", 0, StepState::Skipped, ""),
-        ("Uploading test results", 1, StepState::Success, "Read 9 files, 214 tests\n"),
-        ("Uploading artifacts", 2, StepState::Success, "Stored 6 files, 1.9 MiB\n"),
-    ]).await;
-    for (path, size) in [("coverage/index.html", 48_231), ("coverage/style.css", 4_120), ("coverage/core/breaker.rs.html", 91_034), ("junit/core.xml", 18_230), ("junit/modbus.xml", 7_421), ("relay-core-2.4.0.crate", 1_803_211)] {
+    let jobs = site
+        .past(run(
+            firmware,
+            119,
+            220,
+            1300,
+            "fix/short-crc",
+            "Reject Modbus frames that are shorter than their CRC",
+            "jonas",
+            "build-test-deploy",
+            WorkflowState::Failed,
+            failed,
+        ))
+        .await;
+    let task = site
+        .steps(
+            jobs[1],
+            &[
+                ("Spin up environment", 1, StepState::Success, output::SPIN_UP),
+                ("Checkout code", 2, StepState::Success, output::CHECKOUT),
+                ("Restoring cache", 3, StepState::Success, output::CACHE),
+                (
+                    "cargo nextest run --profile ci --workspace --locked",
+                    64,
+                    StepState::Failed,
+                    output::TESTS_FAIL,
+                ),
+                ("Saving cache", 0, StepState::Skipped, ""),
+                ("Uploading test results", 1, StepState::Success, "Read 9 files, 214 tests\n"),
+                ("Uploading artifacts", 2, StepState::Success, "Stored 6 files, 1.9 MiB\n"),
+            ],
+        )
+        .await;
+    for (path, size) in [
+        ("coverage/index.html", 48_231),
+        ("coverage/style.css", 4_120),
+        ("coverage/core/breaker.rs.html", 91_034),
+        ("junit/core.xml", 18_230),
+        ("junit/modbus.xml", 7_421),
+        ("relay-core-2.4.0.crate", 1_803_211),
+    ] {
         site.artifact(task, path, vec![b'x'; size]).await;
     }
     site.results(task, &[
@@ -377,11 +500,34 @@ pub async fn populate(site: &Site) -> (TaskId, ProjectId) {
     live[0] = good("lint", &[], 3, 31);
     live[3] = ended(good("build-x86_64", &[0], 39, 0), Queued);
     live[5] = ended(good("docs", &[0], 40, 0), Queued);
-    let jobs = site.past(run(firmware, 120, 240, 71, "fix/short-crc", "Test frames of every length from 0 to 256", "jonas", "build-test-deploy", WorkflowState::Running, live)).await;
-    let task = site.steps(jobs[1], &[
-        ("Spin up environment", 1, StepState::Success, output::SPIN_UP),
-        ("Checkout code", 2, StepState::Success, output::CHECKOUT),
-        ("cargo nextest run --profile ci --workspace --locked", 60, StepState::Running, "\x1b[1m\x1b[32m   Compiling\x1b[0m relay-core v2.4.0 (/root/project/core)\n"),
-    ]).await;
+    let jobs = site
+        .past(run(
+            firmware,
+            120,
+            240,
+            71,
+            "fix/short-crc",
+            "Test frames of every length from 0 to 256",
+            "jonas",
+            "build-test-deploy",
+            WorkflowState::Running,
+            live,
+        ))
+        .await;
+    let task = site
+        .steps(
+            jobs[1],
+            &[
+                ("Spin up environment", 1, StepState::Success, output::SPIN_UP),
+                ("Checkout code", 2, StepState::Success, output::CHECKOUT),
+                (
+                    "cargo nextest run --profile ci --workspace --locked",
+                    60,
+                    StepState::Running,
+                    "\x1b[1m\x1b[32m   Compiling\x1b[0m relay-core v2.4.0 (/root/project/core)\n",
+                ),
+            ],
+        )
+        .await;
     (task, firmware)
 }

@@ -4,7 +4,11 @@
 //! that long. [`past`] writes such runs through the store; everything else goes through the engine.
 
 #![allow(dead_code, reason = "each test and example uses its part")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a fixture stops at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a fixture stops at the first surprise"
+)]
 
 pub mod output;
 pub mod past;
@@ -54,7 +58,8 @@ impl Site {
         let objects = objects::Config::new(dir.path().join("objects"));
         let objects = Objects::open(objects, store.clone()).await.unwrap();
         let logs = Logs::new(store.clone(), objects.clone(), Arc::new(MemoryLive::default()));
-        let engine = Engine::start(engine::Config::for_cores(2, base_url), store.clone()).await.unwrap();
+        let engine =
+            Engine::start(engine::Config::for_cores(2, base_url), store.clone()).await.unwrap();
         let repos = repos::Repos::open(dir.path().join("repos"), repos::Limits::default()).unwrap();
         let state = web::State::new(web::Rooms {
             config: web::Config::new(base_url),
@@ -91,7 +96,8 @@ impl Site {
     /// Makes a project.
     pub async fn project(&self, name: &str) -> ProjectId {
         let repo: RepoName = name.parse().unwrap();
-        let make = move |txn: &mut store::Txn<'_>| txn.project_ensure(&repo, &Settings::default(), now());
+        let make =
+            move |txn: &mut store::Txn<'_>| txn.project_ensure(&repo, &Settings::default(), now());
         self.store.write(make).await.unwrap().0.id
     }
 

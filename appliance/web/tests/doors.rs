@@ -1,0 +1,249 @@
+//! Every route with every kind of caller, and the ways in.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
+
+#[path = "site/site.rs"]
+mod site;
+
+use axum::{body::Body, http::Request};
+use http::{Response, StatusCode, header};
+use http_body_util::BodyExt;
+use site::Site;
+use store::access::{Role, TokenKind};
+use tower::ServiceExt;
+use web::access::Entry;
+
+const BASE: &str = "https://ci.test:8443";
+const WORD: &str = "correct horse battery";
+
+/// One request; headers as pairs.
+async fn ask(
+    site: &Site,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Response<Body> {
+    let mut request = Request::builder().method(method).uri(path).header("host", "ci.test:8443");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Body::from(body.to_owned())).unwrap();
+    site.faces().oneshot(request).await.unwrap()
+}
+
+async fn text(response: Response<Body>) -> String {
+    String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+const SAME: (&str, &str) = ("sec-fetch-site", "same-origin");
+const CROSS: (&str, &str) = ("sec-fetch-site", "cross-site");
+const HTML: (&str, &str) = ("accept", "text/html,*/*");
+
+async fn log_in(site: &Site, login: &str, word: &str) -> Response<Body> {
+    let body = format!("login={login}&password={}&next=%2Fprojects", word.replace(' ', "+"));
+    ask(site, "POST", "/login", &[FORM, SAME, HTML], &body).await
+}
+
+/// `name=value` of the session cookie that an answer gives.
+fn cookie(response: &Response<Body>) -> String {
+    let given = response.headers()[header::SET_COOKIE].to_str().unwrap();
+    assert!(given.starts_with("__Host-session=") && given.contains("; HttpOnly"), "{given}");
+    given.split(';').next().unwrap().to_owned()
+}
+
+/// A path with something in place of each placeholder.
+fn filled(path: &str) -> String {
+    let part = |part: &str| match part {
+        "{org}" => "acme".to_owned(),
+        "{repo}" => "relay".to_owned(),
+        "{step}" | "{number}" => "1".to_owned(),
+        part if part.starts_with('{') => "00000000-0000-7000-8000-000000000001".to_owned(),
+        part => part.to_owned(),
+    };
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+/// May a caller of this kind come in where `permit` stands?
+fn admits(permit: &str, caller: &str) -> bool {
+    let rank = |role: &str| ["viewer", "member", "admin"].iter().position(|known| *known == role);
+    match permit {
+        "public" | "anyone" => true,
+        "account" => rank(caller).is_some(),
+        "runner" => caller == "runner",
+        role => rank(caller).is_some_and(|caller| rank(role).is_some_and(|role| caller >= role)),
+    }
+}
+
+async fn check_route(site: &Site, entry: &Entry, caller: &str, token: Option<&str>) {
+    let mut headers = vec![];
+    if let Some(token) = token {
+        headers.push(("circle-token", token));
+    }
+    let response = ask(site, entry.method, &filled(entry.path), &headers, "").await;
+    let refused = matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+    let place = format!("{} {} as {caller}", entry.method, entry.path);
+    if admits(entry.permit, caller) {
+        // A form without its fields, or a thing that is not there, is refused in other words.
+        assert_ne!(response.status(), StatusCode::UNAUTHORIZED, "{place}");
+    } else {
+        assert!(refused, "{place}: {}", response.status());
+    }
+}
+
+#[tokio::test]
+async fn every_route_admits_those_it_names_and_nobody_else() {
+    let site = Site::open(BASE).await;
+    let mut callers: Vec<(&str, Option<String>)> = vec![("nobody", None)];
+    for (name, role) in [("viewer", Role::Viewer), ("member", Role::Member), ("admin", Role::Admin)] {
+        let user = site.account(name, role, WORD, false).await;
+        callers.push((name, Some(site.token(user, TokenKind::Api, Role::Admin).await)));
+    }
+    let runner = site.account("machine", Role::Admin, WORD, false).await;
+    callers.push(("runner", Some(site.token(runner, TokenKind::Runner, Role::Admin).await)));
+    let table = web::table();
+    assert!(table.len() > 40, "{}", table.len());
+    for entry in table.iter().filter(|entry| !entry.path.starts_with("/git/")) {
+        for (caller, token) in &callers {
+            check_route(&site, entry, caller, token.as_deref()).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_these_routes_are_open_to_nobody() {
+    let open: Vec<String> = web::table()
+        .iter()
+        .filter(|entry| matches!(entry.permit, "public" | "anyone"))
+        .filter(|entry| !entry.path.starts_with("/git/"))
+        .map(|entry| format!("{} {}", entry.method, entry.path))
+        .collect();
+    let expected = ["GET /assets/{version}/{name}", "GET /login", "POST /login", "POST /theme"];
+    assert_eq!(open, expected);
+}
+
+#[tokio::test]
+async fn a_person_logs_in_looks_and_logs_out() {
+    let site = Site::open(BASE).await;
+    site.account("mira", Role::Admin, WORD, false).await;
+    let response = ask(&site, "GET", "/projects?x=1", &[HTML], "").await;
+    assert_eq!(response.headers()[header::LOCATION], "/login?next=%2Fprojects%3Fx%3D1");
+    let response = log_in(&site, "Mira", WORD).await;
+    assert_eq!(response.status(), StatusCode::SEE_OTHER);
+    assert_eq!(response.headers()[header::LOCATION], "/projects");
+    let session = cookie(&response);
+    let session = ("cookie", session.as_str());
+    let page = text(ask(&site, "GET", "/", &[session, HTML], "").await).await;
+    assert!(page.contains("git remote add appliance https://ci.test:8443/git/ORG/REPO.git"), "{page}");
+    let response = ask(&site, "POST", "/logout", &[session, SAME, HTML], "").await;
+    assert_eq!(response.status(), StatusCode::SEE_OTHER);
+    let response = ask(&site, "GET", "/", &[session, HTML], "").await;
+    assert_eq!(response.status(), StatusCode::SEE_OTHER, "the session is over");
+    let deeds = site.store.read(|reader| reader.audit_list(None, 10)).await.unwrap();
+    let actions: Vec<&str> = deeds.iter().map(|entry| entry.deed.action.as_str()).collect();
+    assert_eq!(actions, ["session.remove", "session.create"]);
+}
+
+#[tokio::test]
+async fn a_one_time_password_opens_nothing_but_its_change() {
+    let site = Site::open(BASE).await;
+    site.account("admin", Role::Admin, WORD, true).await;
+    let session = cookie(&log_in(&site, "admin", WORD).await);
+    let session = ("cookie", session.as_str());
+    let response = ask(&site, "GET", "/", &[session, HTML], "").await;
+    assert!(response.headers()[header::LOCATION].to_str().unwrap().starts_with("/account?"));
+    let response = ask(&site, "GET", "/api/v2/me", &[session], "").await;
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    for (new, again, expected) in [
+        ("short", "short", "too short"),
+        ("another horse", "other", "not the same"),
+        ("correct+horse+battery", "correct+horse+battery", "must differ"),
+    ] {
+        let body = format!("old=correct+horse+battery&new={new}&again={again}");
+        let response = ask(&site, "POST", "/account/password", &[session, SAME, FORM, HTML], &body).await;
+        assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(text(response).await.contains(expected), "{expected}");
+    }
+    let body = "old=correct+horse+battery&new=quite+another+one&again=quite+another+one";
+    let response = ask(&site, "POST", "/account/password", &[session, SAME, FORM, HTML], body).await;
+    let fresh = cookie(&response);
+    let page = ask(&site, "GET", "/", &[("cookie", &fresh), HTML], "").await;
+    assert_eq!(page.status(), StatusCode::OK);
+    let old = ask(&site, "GET", "/", &[session, HTML], "").await;
+    assert_eq!(old.status(), StatusCode::SEE_OTHER, "older sessions end");
+}
+
+#[tokio::test]
+async fn other_sites_cannot_make_a_browser_do_anything() {
+    let site = Site::open(BASE).await;
+    let user = site.account("mira", Role::Admin, WORD, false).await;
+    let session = cookie(&log_in(&site, "mira", WORD).await);
+    let session = ("cookie", session.as_str());
+    let body = "org=acme&name=production";
+    let foreign = [CROSS, ("origin", "https://evil.test"), ("origin", "null")];
+    for origin in foreign {
+        let response = ask(&site, "POST", "/contexts", &[session, origin, FORM], body).await;
+        assert_eq!(response.status(), StatusCode::FORBIDDEN, "{origin:?}");
+        let response = ask(&site, "POST", "/login", &[origin, FORM], "login=a&password=b").await;
+        assert_eq!(response.status(), StatusCode::FORBIDDEN, "log-in {origin:?}");
+    }
+    let silent = ask(&site, "POST", "/contexts", &[session, FORM], body).await;
+    assert_eq!(silent.status(), StatusCode::FORBIDDEN, "a session without the browser's word");
+    let token = site.token(user, TokenKind::Api, Role::Member).await;
+    let program = ask(&site, "POST", "/contexts", &[("circle-token", &token), FORM], body).await;
+    assert_eq!(program.status(), StatusCode::SEE_OTHER, "a program with a token");
+    let same = ask(&site, "POST", "/contexts", &[session, SAME, FORM], "org=acme&name=two").await;
+    assert_eq!(same.status(), StatusCode::SEE_OTHER, "our own page");
+}
+
+#[tokio::test]
+async fn guessing_is_slowed_down_and_tells_nothing() {
+    let site = Site::open(BASE).await;
+    site.account("mira", Role::Viewer, WORD, false).await;
+    let known = text(log_in(&site, "mira", "wrong horse").await).await;
+    let unknown = text(log_in(&site, "nobody", "wrong horse").await).await;
+    assert_eq!(known.replace("mira", "nobody"), unknown);
+    let mut last = StatusCode::OK;
+    for _ in 0..10 {
+        let response = log_in(&site, "mira", "wrong horse").await;
+        last = response.status();
+        if last == StatusCode::TOO_MANY_REQUESTS {
+            break;
+        }
+    }
+    assert_eq!(last, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(log_in(&site, "mira", WORD).await.status(), StatusCode::TOO_MANY_REQUESTS);
+    let secret = site.store.read(|reader| reader.audit_list(None, 50)).await.unwrap();
+    assert!(secret.iter().all(|entry| !format!("{entry:?}").contains("wrong horse")));
+}
+
+#[tokio::test]
+async fn a_token_may_no_more_than_its_scope() {
+    let site = Site::open(BASE).await;
+    let user = site.account("mira", Role::Admin, WORD, false).await;
+    let token = site.token(user, TokenKind::Api, Role::Viewer).await;
+    let headers = [("authorization", format!("Bearer {token}"))];
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
+    assert_eq!(ask(&site, "GET", "/projects", &headers, "").await.status(), StatusCode::OK);
+    assert_eq!(ask(&site, "GET", "/users", &headers, "").await.status(), StatusCode::FORBIDDEN);
+    let wrong = ask(&site, "GET", "/projects", &[("circle-token", "apl_wrong")], "").await;
+    assert_eq!(wrong.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn answers_carry_their_id_and_their_guards() {
+    let site = Site::open(BASE).await;
+    let response = ask(&site, "GET", "/nowhere", &[HTML], "").await;
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    let headers = response.headers().clone();
+    assert!(headers["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
+    assert!(headers["strict-transport-security"].to_str().unwrap().contains("max-age"));
+    let id = headers["x-request-id"].to_str().unwrap().to_owned();
+    assert!(text(response).await.contains(&id), "the page names the request");
+    let program = ask(&site, "GET", "/api/v2/nowhere", &[], "").await;
+    assert_eq!(text(program).await, r#"{"message":"Page not found."}"#);
+    let large = "x".repeat(300 << 10);
+    let response = ask(&site, "POST", "/login", &[FORM, SAME], &format!("login={large}&password=x")).await;
+    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+}
