@@ -59,9 +59,8 @@ enum Entry {
     Absent,
 }
 
-/// Builds the layer in the empty folder `layer`; its folders belong to `owner`.
+/// Adds to the folder `layer`; what it makes belongs to `owner`.
 pub(crate) fn layer(layer: &Path, masks: &[PathBuf], owner: u32) -> io::Result<()> {
-    fs::create_dir(layer)?;
     for (path, entry) in entries(&masks_resolved(masks)) {
         let place = layer.join(path.strip_prefix("/").unwrap_or(&path));
         let in_layer = place.parent().is_some_and(Path::is_dir);
@@ -87,8 +86,12 @@ pub(crate) fn layer(layer: &Path, masks: &[PathBuf], owner: u32) -> io::Result<(
     Ok(())
 }
 
-fn folder(place: &Path, mode: u32, owner: u32) -> io::Result<()> {
-    fs::create_dir(place)?;
+/// Makes a folder, or takes over one that is there.
+pub(crate) fn folder(place: &Path, mode: u32, owner: u32) -> io::Result<()> {
+    match fs::create_dir(place) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
     let (uid, gid) = (Uid::from_raw(owner), Gid::from_raw(owner));
     rustix::fs::chownat(CWD, place, Some(uid), Some(gid), AtFlags::empty())?;
     fs::set_permissions(place, fs::Permissions::from_mode(mode))

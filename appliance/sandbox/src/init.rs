@@ -77,6 +77,7 @@ fn begin<'a>(socket: &'a UnixStream, joins: &[OwnedFd]) -> Result<Init<'a>, Fail
     let kept = u32::try_from(socket.as_raw_fd()).expect("descriptors are not negative");
     build::null_stdio().map_err(at("open /dev/null"))?;
     sys::close_from(3, Some(kept), false).map_err(at("close descriptors"))?;
+    sys::arguments_replace("sandbox-init").map_err(at("hide the supervisor's arguments"))?;
     let children = sys::signal_descriptor(&[libc::SIGCHLD]).map_err(at("watch for ends"))?;
     let filter = crate::filter::program()
         .map_err(|error| at("compile the filter")(io::Error::other(error)))?;

@@ -29,7 +29,7 @@ mod wire;
 
 pub use error::Error;
 pub use exec::{Child, Event, Exec, Status, Usage, User};
-pub use sandbox::{Sandbox, sweep};
+pub use sandbox::{DiskUsage, Sandbox, sweep};
 pub use spec::{Bind, Bridge, HostRoot, IdRange, Limits, Network, Root, Spec, Storage};
 
 use std::time::Duration;

@@ -23,7 +23,7 @@ use std::{
     ffi::CString,
     fs, io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::Path,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -31,6 +31,9 @@ use std::{
 const STAGE: &str = "stage";
 const UPPER: &str = "upper";
 const WORK: &str = "work";
+
+/// The layer above the root's own, on a tmpfs: a job that changes nothing writes nothing to disk.
+const OWN: &str = "own";
 
 static PRIVATE: AtomicBool = AtomicBool::new(false);
 
@@ -50,14 +53,26 @@ pub(crate) fn private_mounts() -> Result<(), Error> {
         .map_err(|errno| failed(errno.into()))
 }
 
-/// Mounts the root of `spec`, mapped to the ids of `user_namespace`.
-pub(crate) fn assemble(spec: &Spec, user_namespace: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+/// Where the job's changes are kept with [`Storage::Disk`].
+pub(crate) fn upper(spec: &Spec) -> PathBuf {
+    spec.scratch.join(UPPER)
+}
+
+/// A file of the job's own that stands above its root: path below the root, and content.
+pub(crate) type OwnFile = (&'static str, String);
+
+/// Mounts the root of `spec` with `files` in it, mapped to the ids of `user_namespace`.
+pub(crate) fn assemble(
+    spec: &Spec,
+    files: &[OwnFile],
+    user_namespace: BorrowedFd<'_>,
+) -> Result<OwnedFd, Error> {
     let stage = spec.scratch.join(STAGE);
     fs::create_dir(&stage).map_err(Error::path("make", &stage))?;
     let options = CString::new("mode=700,size=1m").expect("no zero byte");
     mount("tmpfs", &stage, "tmpfs", MountFlags::NODEV | MountFlags::NOSUID, options.as_c_str())
         .map_err(Error::path("mount a tmpfs on", &stage))?;
-    let assembled = assemble_on(spec, &stage, user_namespace);
+    let assembled = assemble_on(spec, files, &stage, user_namespace);
     let detached = unmount(&stage, UnmountFlags::DETACH).map_err(Error::path("unmount", &stage));
     let tree = assembled?;
     detached.map(|()| tree)
@@ -65,13 +80,17 @@ pub(crate) fn assemble(spec: &Spec, user_namespace: BorrowedFd<'_>) -> Result<Ow
 
 fn assemble_on(
     spec: &Spec,
+    files: &[OwnFile],
     stage: &Path,
     user_namespace: BorrowedFd<'_>,
 ) -> Result<OwnedFd, Error> {
+    let own = stage.join(OWN);
+    own_layer(spec, files, &own).map_err(Error::path("make the job's own layer in", stage))?;
     let lowers = lowers(spec, stage, user_namespace)?;
     let writable = writable(spec, stage)?;
-    let data =
-        format!("lowerdir={lowers},upperdir={writable}{UPPER},workdir={writable}{WORK},volatile");
+    let data = format!(
+        "lowerdir={OWN}:{lowers},upperdir={writable}{UPPER},workdir={writable}{WORK},volatile"
+    );
     let data = CString::new(data).expect("no zero byte");
     let mut flags = MountFlags::NODEV;
     flags.set(MountFlags::NOSUID, !spec.allow_privilege_gain);
@@ -109,9 +128,9 @@ fn lowers(spec: &Spec, stage: &Path, user_namespace: BorrowedFd<'_>) -> Result<S
     };
     match &spec.root {
         Root::Host(host) => {
-            host_root::layer(&stage.join("0"), &host.masks, spec.ids.host_start)
+            host_root::layer(&stage.join(OWN), &host.masks, spec.ids.host_start)
                 .map_err(Error::path("build the layer over the host's root in", stage))?;
-            Ok("0:/".to_owned())
+            Ok("/".to_owned())
         }
         Root::Directory { path } => map(0, path).map(|()| "0".to_owned()),
         Root::Layers { lowers } if lowers.is_empty() || lowers.len() > LAYERS_MAX => {
@@ -128,6 +147,21 @@ fn lowers(spec: &Spec, stage: &Path, user_namespace: BorrowedFd<'_>) -> Result<S
             Ok(names.join(":"))
         }
     }
+}
+
+/// Folders and files that every job has of its own, whatever its root brings.
+fn own_layer(spec: &Spec, files: &[OwnFile], layer: &Path) -> io::Result<()> {
+    host_root::folder(layer, 0o755, spec.ids.host_start)?;
+    for name in ["dev", "etc", "proc", "sys"] {
+        host_root::folder(&layer.join(name), 0o755, spec.ids.host_start)?;
+    }
+    for (name, content) in files {
+        let path = layer.join(name);
+        fs::write(&path, content)?;
+        let owner = (Uid::from_raw(spec.ids.host_start), Gid::from_raw(spec.ids.host_start));
+        rustix::fs::chownat(CWD, &path, Some(owner.0), Some(owner.1), AtFlags::empty())?;
+    }
+    Ok(())
 }
 
 fn mapped(layer: &Path, place: &Path, user_namespace: BorrowedFd<'_>) -> Result<(), Error> {

@@ -6,9 +6,11 @@
 //! an answer is awaited are kept in order for [`Sandbox::next_event`].
 
 mod create;
+mod disk;
 mod inside;
 mod sweep;
 
+pub use disk::DiskUsage;
 pub use sweep::sweep;
 
 use crate::{

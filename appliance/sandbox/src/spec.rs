@@ -79,9 +79,10 @@ pub struct HostRoot {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Storage {
-    /// The file system of the scratch directory. `limits.disk` is enforced by a project quota
-    /// where the file system has them; elsewhere [`Usage::disk`](crate::Usage) is measured and the
-    /// supervisor stops a job that has grown past it.
+    /// The file system of the scratch directory. Few hosts mount theirs with project quotas, so
+    /// `limits.disk` is not the kernel's to enforce: the supervisor asks
+    /// [`Sandbox::disk_usage`](crate::Sandbox::disk_usage) now and then and ends a job that has
+    /// grown past its bound.
     #[default]
     Disk,
     /// Memory of the job's own group, bounded by `limits.disk` in the kernel. Nothing is written.

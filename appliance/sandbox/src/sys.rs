@@ -224,6 +224,30 @@ pub(crate) fn keyring_leave() {
     };
 }
 
+/// Replaces the arguments that others see of this process by `name`. Nothing may read this
+/// process's arguments afterwards.
+pub(crate) fn arguments_replace(name: &str) -> io::Result<()> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let Some((start, end)) = arguments_place(&stat) else { return Ok(()) };
+    let mut text = vec![0_u8; end - start];
+    let length = name.len().min(text.len().saturating_sub(1));
+    text[..length].copy_from_slice(&name.as_bytes()[..length]);
+    // SAFETY: the kernel says that the arguments of this process lie there, in the writable stack
+    // mapping; `text` is exactly as long, and no reference to them exists (the standard library
+    // copies arguments when asked).
+    unsafe {
+        ptr::copy_nonoverlapping(text.as_ptr(), ptr::with_exposed_provenance_mut(start), text.len())
+    };
+    Ok(())
+}
+
+/// Fields 48 and 49 of `/proc/<pid>/stat` (proc(5)): where the arguments begin and end.
+fn arguments_place(stat: &str) -> Option<(usize, usize)> {
+    let mut fields = stat.rsplit_once(") ")?.1.split_ascii_whitespace().skip(45);
+    let (start, end) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    (start != 0 && start < end).then_some((start, end))
+}
+
 /// Puts a copy of `descriptor` at a fixed number, open across exec.
 pub(crate) fn descriptor_place(descriptor: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
     // SAFETY: takes integers only; what stood at `number` is 0, 1 or 2, which nobody owns here.
@@ -263,4 +287,16 @@ pub(crate) fn loopback_up() -> io::Result<()> {
         libc::ioctl(socket.as_fd().as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request)
     }))
     .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::arguments_place;
+
+    #[test]
+    fn the_place_of_arguments_is_read_past_any_name() {
+        let fields: Vec<String> = (3..=52).map(|field| field.to_string()).collect();
+        assert_eq!(arguments_place(&format!("7 (a) b) {}", fields.join(" "))), Some((48, 49)));
+        assert_eq!(arguments_place("7 (a) S 1"), None);
+    }
 }

@@ -46,8 +46,6 @@ pub(crate) struct Build {
     pub(crate) hostname: String,
     /// Targets, in the order of the descriptors.
     pub(crate) binds: Vec<Target>,
-    /// Files written into the root: path and content.
-    pub(crate) files: Vec<(String, String)>,
     pub(crate) shm_bytes: Option<u64>,
     pub(crate) allow_privilege_gain: bool,
     pub(crate) link: Option<crate::network::Inside>,

@@ -214,7 +214,7 @@ fn cpu_write(place: &Place, millis: Option<u32>) -> Result<(), Error> {
             write(place, "cpu.max", &format!("{quota} {CPU_PERIOD_MICROS}"))
         }
         Version::V1 => {
-            write(place, "cpu.cfs_period_us", &CPU_PERIOD_MICROS.to_string())?;
+            // A new group has the same period by default.
             write(
                 place,
                 "cpu.cfs_quota_us",

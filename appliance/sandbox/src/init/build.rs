@@ -86,9 +86,6 @@ pub(super) fn build(build: &Build, trees: Vec<OwnedFd>) -> Result<(), Failure> {
     for (target, tree) in build.binds.iter().zip(trees) {
         bind_place(target, &tree)?;
     }
-    for (path, content) in &build.files {
-        file_write(path, content).map_err(at(format!("write {path}")))?;
-    }
     rustix::system::sethostname(build.hostname.as_bytes()).map_err(at("set the host name"))?;
     sys::loopback_up().map_err(at("bring loopback up"))?;
     if let Some(link) = &build.link {
@@ -270,18 +267,6 @@ fn bind_place(target: &Target, tree: &OwnedFd) -> Result<(), Failure> {
     made.or_else(|error| if path.exists() { Ok(()) } else { Err(error) })
         .and_then(|()| attach(tree, &target.path))
         .map_err(at(format!("place {}", target.path)))
-}
-
-/// Replaces a file of the root: never writes through a link or into a file of a lower layer.
-fn file_write(path: &str, content: &str) -> io::Result<()> {
-    if let Some(folder) = Path::new(path).parent() {
-        fs::create_dir_all(folder)?;
-    }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    fs::write(path, content)
 }
 
 /// Occupies 0, 1 and 2, so that what was the supervisor's output is out of the job's reach.

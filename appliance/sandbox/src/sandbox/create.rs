@@ -10,7 +10,7 @@ use crate::{
     cgroup::Group,
     host_root, init,
     network::{self, Link},
-    root_tree,
+    root_tree::{self, OwnFile},
     spec::{Bind, Network, Root},
     sys,
     wire::{self, Build, Reply, Request, Target},
@@ -25,9 +25,6 @@ use std::{
     },
     path::{Path, PathBuf},
 };
-
-/// The file in a scratch directory whose lock tells that its supervisor lives.
-pub(super) const LOCK: &str = "lock";
 
 /// Added to the kernel's wish to kill a job's process when the whole machine is out of memory:
 /// jobs go before the appliance.
@@ -61,7 +58,7 @@ impl Sandbox {
         proc_write(pid, "gid_map", &self.spec.ids.map())?;
         proc_write(pid, "oom_score_adj", OOM_SCORE)?;
         let user_namespace: OwnedFd = proc_open(pid, "ns/user")?.into();
-        let root = root_tree::assemble(&self.spec, user_namespace.as_fd())?;
+        let root = root_tree::assemble(&self.spec, &files(&self.spec), user_namespace.as_fd())?;
         let binds = self.binds_all();
         let mut trees = vec![root];
         for bind in &binds {
@@ -77,7 +74,6 @@ impl Sandbox {
         let request = Request::Build(Build {
             hostname: self.spec.hostname.clone(),
             binds: binds.iter().map(target).collect(),
-            files: files(&self.spec),
             shm_bytes: self.spec.limits.memory.map(|memory| memory.0 / 2),
             allow_privilege_gain: self.spec.allow_privilege_gain,
             link,
@@ -169,9 +165,8 @@ impl Remains {
             .mode(0o700)
             .create(scratch)
             .map_err(Error::path("make the scratch directory", scratch))?;
-        let path = scratch.join(LOCK);
-        let lock = File::create(&path).map_err(Error::path("make", &path))?;
-        lock.try_lock().map_err(|error| Error::path("lock", &path)(io::Error::from(error)))?;
+        let lock = File::open(scratch).map_err(Error::path("open", scratch))?;
+        lock.try_lock().map_err(|error| Error::path("lock", scratch)(io::Error::from(error)))?;
         Ok(Self { scratch: scratch.clone(), _lock: lock, group: None, link: None, removed: false })
     }
 }
@@ -236,7 +231,7 @@ fn target(bind: &Bind) -> Target {
 }
 
 /// Who the job is and whom it knows.
-fn files(spec: &Spec) -> Vec<(String, String)> {
+fn files(spec: &Spec) -> Vec<OwnFile> {
     let bridge = match &spec.network {
         Network::Off => None,
         Network::Bridge(bridge) => Some(bridge),
@@ -254,9 +249,9 @@ fn files(spec: &Spec) -> Vec<(String, String)> {
         }
     }
     vec![
-        ("/etc/hostname".to_owned(), format!("{}\n", spec.hostname)),
-        ("/etc/hosts".to_owned(), hosts),
-        ("/etc/resolv.conf".to_owned(), resolv),
+        ("etc/hostname", format!("{}\n", spec.hostname)),
+        ("etc/hosts", hosts),
+        ("etc/resolv.conf", resolv),
     ]
 }
 

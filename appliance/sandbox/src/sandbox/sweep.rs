@@ -5,7 +5,6 @@
 //! Invariants: a scratch directory is the first thing made and the last removed, so that every
 //! leftover is found through one; a locked one belongs to a living supervisor.
 
-use super::create::LOCK;
 use crate::{
     Error,
     cgroup::{Base, Group},
@@ -47,9 +46,9 @@ pub fn sweep(
     result.map(|()| removed)
 }
 
-/// No lock file at all is a supervisor that died in its first microseconds.
+/// A supervisor holds a lock on its scratch directory for as long as it lives.
 fn is_abandoned(scratch: &Path) -> bool {
-    File::open(scratch.join(LOCK)).map_or(true, |lock| lock.try_lock().is_ok())
+    File::open(scratch).is_ok_and(|folder| folder.try_lock().is_ok())
 }
 
 fn remove(scratch: &Path, base: &Base, id: &str) -> Result<(), Error> {
