@@ -24,7 +24,6 @@ use std::{
     future::Future,
     io::{Read, Write},
     pin::Pin,
-    sync::PoisonError,
 };
 
 /// What the one who pushes may do beyond adding.
@@ -180,7 +179,7 @@ fn apply(
     atomic: bool,
     ask: impl FnOnce(Vec<RefUpdate>) -> Result<(), String>,
 ) -> Result<Vec<(String, Verdict)>, Failure> {
-    let _guard = repository.lock().lock().unwrap_or_else(PoisonError::into_inner);
+    let _guard = repository.lock();
     let (table, head) = repository.snapshot()?;
     let objects = quarantine.objects(repository)?;
     let mut next = table.clone();

@@ -7,9 +7,10 @@ use crate::{
     error::Error,
     limits::Limits,
     objects::Objects,
+    pack::set::PackSet,
     refs::{RefStore, RefTable, effective_head},
     select::ancestry,
-    shelf::Shared,
+    shelf::{Locks, Shared},
 };
 use base::{ids::RepoName, units::Bytes};
 use gix_hash::ObjectId;
@@ -17,7 +18,7 @@ use gix_object::Kind;
 use std::{
     collections::HashSet,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, MutexGuard, PoisonError},
 };
 
 /// What a person or a trigger may name to mean one commit.
@@ -45,8 +46,7 @@ pub struct NamedRevision {
 pub struct Repository {
     name: RepoName,
     dir: PathBuf,
-    /// Held while references change or packs are replaced.
-    lock: Arc<Mutex<()>>,
+    locks: Arc<Locks>,
     shared: Arc<Shared>,
 }
 
@@ -54,10 +54,10 @@ impl Repository {
     pub(crate) fn new(
         name: RepoName,
         dir: PathBuf,
-        lock: Arc<Mutex<()>>,
+        locks: Arc<Locks>,
         shared: Arc<Shared>,
     ) -> Self {
-        Self { name, dir, lock, shared }
+        Self { name, dir, locks, shared }
     }
 
     /// Its name.
@@ -74,8 +74,20 @@ impl Repository {
         self.dir.join("objects/pack")
     }
 
-    pub(crate) fn lock(&self) -> &Mutex<()> {
-        &self.lock
+    /// Waits until nobody else changes the repository.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, ()> {
+        self.locks.change.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `None` while somebody else puts packs together.
+    pub(crate) fn lock_upkeep(&self) -> Option<MutexGuard<'_, ()>> {
+        self.locks.upkeep.try_lock().ok()
+    }
+
+    /// The packs as they are now; they stay readable when upkeep replaces them.
+    pub(crate) fn packs(&self) -> Result<PackSet, Error> {
+        let _guard = self.lock();
+        PackSet::open(&self.pack_dir())
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -110,7 +122,7 @@ impl Repository {
 
     /// Makes an existing branch the default one.
     pub fn set_default_branch(&self, branch: &str) -> Result<(), Error> {
-        let _guard = self.lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _guard = self.lock();
         let name = format!("refs/heads/{branch}");
         let table = self.refs().read()?;
         table.get(&name).ok_or_else(|| self.unknown(format!("branch `{branch}`")))?;

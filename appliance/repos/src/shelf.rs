@@ -28,9 +28,18 @@ pub(crate) struct Shared {
     root: PathBuf,
     pub(crate) limits: Limits,
     /// One for each repository that was opened; a lock is a few bytes and is kept.
-    locks: Mutex<HashMap<RepoName, Arc<Mutex<()>>>>,
+    locks: Mutex<HashMap<RepoName, Arc<Locks>>>,
     pub(crate) transfers: Arc<Semaphore>,
     serial: AtomicU64,
+}
+
+/// What keeps changes to one repository apart.
+#[derive(Debug, Default)]
+pub(crate) struct Locks {
+    /// Held while references change or packs come and go; for milliseconds.
+    pub(crate) change: Mutex<()>,
+    /// Held while packs are put together; for as long as it takes.
+    pub(crate) upkeep: Mutex<()>,
 }
 
 /// The repositories below one root. Cheap to clone.

@@ -13,4 +13,5 @@ mod git {
     mod push;
     pub(crate) mod server;
     mod shallow;
+    mod upkeep;
 }

@@ -7,7 +7,6 @@ use std::{
     fs::{self, File},
     io::Write,
     path::{Path, PathBuf},
-    sync::PoisonError,
 };
 
 /// `checkStat = minimal`: only size and time of a file tell whether it changed. Inode and owner
@@ -74,7 +73,7 @@ pub(super) struct Stored {
 
 impl Stored {
     pub(super) fn open(repository: &Repository) -> Result<Self, Error> {
-        let _guard = repository.lock().lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = repository.lock();
         let objects = repository.dir().join("objects");
         let mut paths = loose_objects(&objects)?;
         for index in set::indices(&repository.pack_dir())? {

@@ -6,7 +6,7 @@
 //! costs a pass over the push, never a walk over the history.
 //! On failure: the directory goes, the repository is as it was.
 
-mod check;
+pub(crate) mod check;
 mod limited;
 
 use crate::{
@@ -157,7 +157,7 @@ fn unusable(error: &(dyn std::error::Error + 'static)) -> Failure {
 }
 
 /// The error with its causes on one line.
-fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -171,7 +171,7 @@ fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
     text.replace('\n', " ")
 }
 
-fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
+pub(crate) fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
         let io = error.downcast_ref::<std::io::Error>();

@@ -10,6 +10,7 @@ use gix_hash::{Kind as HashKind, ObjectId, oid};
 use gix_pack::{Bundle, data};
 use std::{
     cell::OnceCell,
+    collections::HashSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -68,6 +69,13 @@ impl PackSet {
             packs.push(Pack { bundle, by_offset: OnceCell::new() });
         }
         Ok(Self { dir: pack_dir.to_owned(), packs })
+    }
+
+    /// The ids of all objects in the packs of these indices.
+    pub(crate) fn ids(&self, of: &[PathBuf]) -> HashSet<ObjectId> {
+        let chosen = self.packs.iter().map(|pack| &pack.bundle.index);
+        let chosen = chosen.filter(|index| of.iter().any(|path| path == index.path()));
+        chosen.flat_map(|index| index.iter().map(|entry| entry.oid)).collect()
     }
 
     /// Where `id` is stored; `None` when it is in no pack.

@@ -3,10 +3,7 @@
 use super::{Session, request::Fetch};
 use crate::{
     failure::Failure,
-    pack::{
-        set::PackSet,
-        write::{Receiver, write_pack},
-    },
+    pack::write::{Receiver, write_pack},
     pktline::{self, Band, DataBand},
     select::{
         Query, select,
@@ -71,7 +68,7 @@ fn try_send(
 ) -> Result<(), Failure> {
     let progress = wrapping != Wrapping::None && !fetch.no_progress;
     // Opened first: what upkeep replaces from now on stays readable.
-    let packs = PackSet::open(&session.repository.pack_dir())?;
+    let packs = session.repository.packs()?;
     let chosen = select(&session.objects, &query(session, fetch, common, boundary))?;
     let total = chosen.objects.len();
     if progress {

@@ -17,7 +17,7 @@ const NAMES: component::Options =
     component::Options { protect_windows: false, protect_hfs: true, protect_ntfs: true };
 
 /// Checks all objects of `bundle`; `objects` holds them and those of the repository.
-pub(super) fn check(bundle: &Bundle, objects: &Objects, limits: &Limits) -> Result<(), Failure> {
+pub(crate) fn check(bundle: &Bundle, objects: &Objects, limits: &Limits) -> Result<(), Failure> {
     let mut checker = Checker { bundle, objects, kinds: kinds(bundle)?, outside: HashMap::new() };
     let mut order: Vec<(u64, u32)> = (0..bundle.index.num_objects())
         .filter(|entry| checker.kinds[*entry as usize] != Kind::Blob)
