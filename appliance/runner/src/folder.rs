@@ -59,6 +59,12 @@ impl Folder {
         &self.0
     }
 
+    /// Its own name, unlike that of any other folder.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.0.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// Where the supervisor listens.
     #[must_use]
     pub fn socket(&self) -> PathBuf {

@@ -16,7 +16,7 @@ use crate::{
     journal::{Entry, Journal, JournalError, Memory},
     mask::Patterns,
     outbox::{Delivered, Outbox},
-    spin_up::Stands,
+    spin_up::{Shape, Stands},
     supervised::{Gone, Supervised},
     supervisor::wire::End,
     walk::{Item, Walk},
@@ -95,6 +95,8 @@ pub(crate) struct Job<C> {
     pub(crate) supervised: Supervised,
     pub(crate) outbox: Outbox,
     pub(crate) number: Number,
+    /// The shape of the sandbox that was made ahead.
+    pub(crate) shape: Option<Shape>,
     orders: watch::Receiver<Order>,
     state: Mutex<State>,
 }
@@ -110,6 +112,20 @@ struct State {
     message: Option<String>,
     /// Ended before its walk was over.
     cut: Option<TaskOutcome>,
+}
+
+/// Where a job runs: a supervisor, perhaps with a sandbox made ahead.
+pub(crate) struct Seat {
+    pub(crate) supervised: Supervised,
+    pub(crate) number: Option<Number>,
+    pub(crate) shape: Option<Shape>,
+}
+
+impl Seat {
+    /// A supervisor that has, or will make, its sandbox for its job.
+    pub(crate) const fn bare(supervised: Supervised) -> Self {
+        Self { supervised, number: None, shape: None }
+    }
 }
 
 /// Why a job could not be taken up.
@@ -129,11 +145,12 @@ impl<C: ControlPlane> Job<C> {
         host: Arc<Host>,
         control: Arc<C>,
         assignment: Assignment,
-        supervised: Supervised,
+        seat: Seat,
         orders: watch::Receiver<Order>,
     ) -> Result<(Self, Memory), TakeUpError> {
+        let Seat { supervised, number, shape } = seat;
         let (mut journal, memory) = Journal::open(&supervised.folder().journal())?;
-        let number = host.number(memory.number).ok_or(TakeUpError::Numbers)?;
+        let number = number.or_else(|| host.number(memory.number)).ok_or(TakeUpError::Numbers)?;
         if memory.number.is_none() {
             journal.append(&Entry::Number(number.get()))?;
         }
@@ -141,7 +158,10 @@ impl<C: ControlPlane> Job<C> {
         let held = Held { task: assignment.task, fence: assignment.fence };
         let outbox = Outbox::new(supervised.folder().clone(), held, patterns, journal, &memory);
         let state = Mutex::new(State { stands: memory.stands.clone(), ..State::default() });
-        Ok((Self { host, control, assignment, supervised, outbox, number, orders, state }, memory))
+        Ok((
+            Self { host, control, assignment, supervised, outbox, number, shape, orders, state },
+            memory,
+        ))
     }
 
     /// Runs the job to its end, or goes on with it where `memory` says.
@@ -160,11 +180,15 @@ impl<C: ControlPlane> Job<C> {
             never = self.relay() => never,
             _ = orders.wait_for(|order| *order == Order::Forget) => Delivered::Lost,
         };
+        delivered
+    }
+
+    /// Removes what is left of the job when nobody waits for it any more.
+    pub(crate) async fn clear_away(self) {
         self.supervised.finish().await;
         if let Err(error) = self.supervised.folder().remove() {
             tracing::warn!(%error, "a job's folder stays behind");
         }
-        delivered
     }
 
     /// Passes on how far the supervisor has come with the output.

@@ -11,9 +11,9 @@ use crate::{
     config::Config,
     folder::Folder,
     host::{Host, HostError},
-    job::{Job, Order},
+    job::{Job, Order, Seat},
     outbox::Delivered,
-    supervised::Supervised,
+    spin_up::Shape,
 };
 use base::{
     ids::{RunnerId, TaskId},
@@ -24,10 +24,13 @@ use std::{
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 mod adopt;
+mod ahead;
 mod leases;
+
+use ahead::dismiss_seat;
 
 /// Why a runner could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +50,9 @@ struct Runner {
     /// Wakes the heartbeat when its answer may matter at once.
     beat: Notify,
     /// A supervisor started ahead of the next job.
-    spare: Mutex<Option<Supervised>>,
+    spare: Mutex<Option<Seat>>,
+    /// A job has ended.
+    ended: Notify,
 }
 
 /// A task that is held.
@@ -66,6 +71,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         held: Mutex::default(),
         beat: Notify::new(),
         spare: Mutex::default(),
+        ended: Notify::new(),
         host,
         config,
     });
@@ -73,14 +79,16 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         never = runner.serve() => never,
         () = shutdown => {}
     }
-    runner.dismiss_spare().await;
+    if let Some(spare) = runner.take_spare() {
+        dismiss_seat(spare).await;
+    }
     Ok(())
 }
 
 impl Runner {
     async fn serve(self: &Arc<Self>) {
         self.adopt_all().await;
-        self.prepare_spare();
+        self.prepare_spare(None);
         let mut id = self.register().await;
         loop {
             let (now, slots) = (id, self.clone());
@@ -113,42 +121,45 @@ impl Runner {
         let orders = self.hold(&assignment);
         tokio::spawn(async move {
             let task = assignment.task;
-            match self.supervisor() {
-                Some(supervised) => {
-                    if let Err(error) = supervised.folder().keep_assignment(&assignment) {
-                        tracing::error!(%error, "a restart of the runner will not find this job");
-                    }
-                    self.prepare_spare();
-                    self.drive(assignment, supervised, orders).await;
-                }
-                None => {
-                    self.report_unstartable(&assignment, "no supervisor could be started").await
-                }
+            let shape = Shape::of(&self.host, &assignment);
+            let Some(seat) = self.seat(shape.as_ref()) else {
+                self.report_unstartable(&assignment, "no supervisor could be started").await;
+                return self.release(task);
+            };
+            if let Err(error) = seat.supervised.folder().keep_assignment(&assignment) {
+                tracing::error!(%error, "a restart of the runner will not find this job");
             }
-            self.release(task);
-            drop(slot);
+            let ahead = tokio::spawn(self.clone().prepare_ahead(shape));
+            self.drive(assignment, seat, orders, Some(slot)).await;
+            // Nothing else is in the way now.
+            self.ended.notify_waiters();
+            drop(ahead);
         });
     }
 
-    /// Drives a job to its end.
+    /// Drives a job to its end; its slot is free before what is left of it is cleared away.
     async fn drive(
         &self,
         assignment: Assignment,
-        supervised: Supervised,
+        seat: Seat,
         orders: watch::Receiver<Order>,
+        slot: Option<OwnedSemaphorePermit>,
     ) {
         let task = assignment.task;
-        match Job::take_up(self.host.clone(), self.client.clone(), assignment, supervised, orders) {
-            Ok((job, memory)) => {
-                let delivered = job.run(&memory).await;
-                if delivered == Delivered::Lost {
-                    tracing::info!(%task, "the task was lost; its job was killed");
-                }
-            }
+        let job = Job::take_up(self.host.clone(), self.client.clone(), assignment, seat, orders);
+        let (job, memory) = match job {
+            Ok(taken) => taken,
             Err(error) => {
-                tracing::error!(%task, error = crate::supervisor::chain(&error), "a job was dropped")
+                tracing::error!(%task, error = crate::supervisor::chain(&error), "a job was dropped");
+                return self.release(task);
             }
+        };
+        if job.run(&memory).await == Delivered::Lost {
+            tracing::info!(%task, "the task was lost; its job is killed");
         }
+        self.release(task);
+        drop(slot);
+        job.clear_away().await;
     }
 
     fn hold(&self, assignment: &Assignment) -> watch::Receiver<Order> {
@@ -163,41 +174,6 @@ impl Runner {
 
     fn held(&self) -> MutexGuard<'_, HashMap<TaskId, Hold>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The spare supervisor, or a new one.
-    fn supervisor(&self) -> Option<Supervised> {
-        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
-        spare.or_else(|| self.start_supervisor())
-    }
-
-    fn start_supervisor(&self) -> Option<Supervised> {
-        match Supervised::start(&self.config.host.supervise, &self.host.jobs()) {
-            Ok(supervised) => Some(supervised),
-            Err(error) => {
-                tracing::error!(
-                    error = crate::supervisor::chain(&error),
-                    "no supervisor could be started"
-                );
-                None
-            }
-        }
-    }
-
-    /// Starts a supervisor ahead of its job, so that the job need not wait for it.
-    fn prepare_spare(&self) {
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.is_none() {
-            *spare = self.start_supervisor();
-        }
-    }
-
-    async fn dismiss_spare(&self) {
-        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(spare) = spare {
-            spare.finish().await;
-            discard(spare.folder());
-        }
     }
 }
 

@@ -9,8 +9,11 @@ use crate::{
     config::SiteNetwork,
     control_plane::ControlPlane,
     environment::{Environment, Person},
+    folder::Folder,
+    host::{Host, Number},
     job::{Job, StepEnd, StepError},
     resources::{self, Limits},
+    supervised::Supervised,
     supervisor::wire::{self, Request},
 };
 use base::{
@@ -71,20 +74,24 @@ pub(crate) struct Prepared {
 impl<C: ControlPlane> Job<C> {
     /// Makes the sandbox, tells about it in step 0, and remembers it.
     pub(crate) async fn spin_up(&self) -> Result<StepEnd, StepError> {
-        let class = self.assignment.spec.resource_class.as_deref();
-        let limits = resources::limits(&self.assignment.spec.executor, class, self.host.machine)
-            .map_err(|error| StepError::Failed(error.to_string()))?;
+        let limits = limits_of(&self.host, &self.assignment)?;
         let prepared = self.prepare_root().await?;
-        let (network, note) =
-            network(&self.assignment.network, &self.host.config.network, self.number.get());
-        let spec = self.sandbox_spec(&prepared, limits, network);
-        let create = wire::Create {
-            spec,
+        let shape = Shape {
+            root: prepared.root.clone(),
             account: prepared.account.clone(),
+            limits,
+            network: self.assignment.network.clone(),
+        };
+        let (_, note) = network(&shape.network, &self.host.config.network, self.number.get());
+        if self.shape.as_ref() != Some(&shape) {
+            let create = shape.create(&self.host, &self.supervised, &self.number);
+            self.supervised.ask(&Request::Create(Box::new(create))).await?;
+        }
+        let begin = wire::Begin {
             secrets: self.assignment.secrets.iter().map(|secret| secret.value.clone()).collect(),
             runtime_max: self.assignment.runtime_max,
         };
-        self.supervised.ask(&Request::Create(Box::new(create))).await?;
+        self.supervised.ask(&Request::Begin(begin)).await?;
         if self.outbox.length(0) == 0 {
             self.outbox.say(0, &self.about(&prepared.told, limits, &note));
         }
@@ -117,25 +124,10 @@ impl<C: ControlPlane> Job<C> {
 
     async fn prepare_root(&self) -> Result<Prepared, StepError> {
         match &self.assignment.spec.executor {
-            Executor::Machine { .. } => Ok(self.machine_root()),
+            Executor::Machine { .. } => Ok(machine_root(&self.host)),
             Executor::Docker { images } => self.image_root(images).await,
             Executor::Unsupported { message } => Err(StepError::Failed(message.clone())),
         }
-    }
-
-    fn machine_root(&self) -> Prepared {
-        let config = &self.host.config;
-        let (root, told) = match &config.machine_root {
-            Some(path) => {
-                (Root::Directory { path: path.clone() }, "machine, on its own root file system")
-            }
-            None => {
-                let masks = config.masks.iter().cloned().chain([config.data.clone()]).collect();
-                (Root::Host(HostRoot { masks }), "machine, on a copy of the host")
-            }
-        };
-        let (account, home) = (String::new(), Some(HOME.to_owned()));
-        Prepared { root, account, home, image: Environment::new(), entry: None, told: told.into() }
     }
 
     async fn image_root(&self, images: &[DockerImage]) -> Result<Prepared, StepError> {
@@ -149,30 +141,6 @@ impl<C: ControlPlane> Job<C> {
             )));
         }
         self.unpack_image(primary).await
-    }
-
-    fn sandbox_spec(&self, prepared: &Prepared, limits: Limits, network: Network) -> Spec {
-        let config = &self.host.config;
-        let is_root = is_root(&prepared.account);
-        Spec {
-            id: sandbox_id(&self.assignment),
-            root: prepared.root.clone(),
-            scratch: self.supervised.folder().sandbox(),
-            storage: Storage::Disk,
-            ids: IdRange { host_start: config.first_id + self.number.get() * IDS, count: IDS },
-            binds: binds(&config.executable, self.supervised.folder().door(), is_root),
-            hostname: hostname(&self.assignment),
-            limits: sandbox::Limits {
-                memory: Some(limits.memory),
-                cpu_millis: Some(limits.cpus * 1000),
-                pids: Some(limits.processes),
-                disk: config.disk,
-            },
-            network,
-            // An image whose user is not root brings a `sudo` of its own.
-            allow_privilege_gain: !is_root,
-            cgroup_base: self.host.groups.clone(),
-        }
     }
 
     fn about(&self, root: &str, limits: Limits, network: &str) -> String {
@@ -202,9 +170,86 @@ impl<C: ControlPlane> Job<C> {
     }
 }
 
-/// Names the sandbox of a task's attempt on this host.
-pub(crate) fn sandbox_id(job: &Assignment) -> String {
-    format!("job-{}-{}", job.task, job.fence)
+/// What a sandbox is, but for the job that it is for: one can be made ahead of its job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shape {
+    root: Root,
+    account: String,
+    limits: Limits,
+    network: NetworkPolicy,
+}
+
+impl Shape {
+    /// The shape that a job needs, where that is known without asking anybody.
+    pub(crate) fn of(host: &Host, job: &Assignment) -> Option<Self> {
+        if !matches!(job.spec.executor, Executor::Machine { .. }) {
+            return None;
+        }
+        let Prepared { root, account, .. } = machine_root(host);
+        Some(Self {
+            root,
+            account,
+            limits: limits_of(host, job).ok()?,
+            network: job.network.clone(),
+        })
+    }
+
+    /// The request that makes a sandbox of this shape.
+    pub(crate) fn create(
+        &self,
+        host: &Host,
+        supervised: &Supervised,
+        number: &Number,
+    ) -> wire::Create {
+        let (config, folder) = (&host.config, supervised.folder());
+        let is_root = is_root(&self.account);
+        let spec = Spec {
+            id: sandbox_id(folder),
+            root: self.root.clone(),
+            scratch: folder.sandbox(),
+            storage: Storage::Disk,
+            ids: IdRange { host_start: config.first_id + number.get() * IDS, count: IDS },
+            binds: binds(&config.executable, folder.door(), is_root),
+            hostname: hostname(folder),
+            limits: sandbox::Limits {
+                memory: Some(self.limits.memory),
+                cpu_millis: Some(self.limits.cpus * 1000),
+                pids: Some(self.limits.processes),
+                disk: config.disk,
+            },
+            network: network(&self.network, &config.network, number.get()).0,
+            // An image whose user is not root brings a `sudo` of its own.
+            allow_privilege_gain: !is_root,
+            cgroup_base: host.groups.clone(),
+        };
+        wire::Create { spec, account: self.account.clone() }
+    }
+}
+
+fn limits_of(host: &Host, job: &Assignment) -> Result<Limits, StepError> {
+    let class = job.spec.resource_class.as_deref();
+    resources::limits(&job.spec.executor, class, host.machine)
+        .map_err(|error| StepError::Failed(error.to_string()))
+}
+
+fn machine_root(host: &Host) -> Prepared {
+    let config = &host.config;
+    let (root, told) = match &config.machine_root {
+        Some(path) => {
+            (Root::Directory { path: path.clone() }, "machine, on its own root file system")
+        }
+        None => {
+            let masks = config.masks.iter().cloned().chain([config.data.clone()]).collect();
+            (Root::Host(HostRoot { masks }), "machine, on a copy of the host")
+        }
+    };
+    let (account, home) = (String::new(), Some(HOME.to_owned()));
+    Prepared { root, account, home, image: Environment::new(), entry: None, told: told.into() }
+}
+
+/// Names the sandbox of a folder on this host.
+pub(crate) fn sandbox_id(folder: &Folder) -> String {
+    format!("job-{}", folder.name())
 }
 
 fn binds(executable: &std::path::Path, door: PathBuf, is_root: bool) -> Vec<Bind> {
@@ -230,9 +275,10 @@ fn is_root(account: &str) -> bool {
     matches!(account.split(':').next(), Some("" | "0" | "root"))
 }
 
-/// A valid host name that tells which job this is.
-fn hostname(job: &Assignment) -> String {
-    format!("job-{}-{}", job.job_number, job.node_index)
+/// A valid host name, unlike that of any other job here.
+fn hostname(folder: &Folder) -> String {
+    let name = folder.name();
+    format!("job-{}", name.get(..12).unwrap_or(&name))
 }
 
 /// The network of the job `number`, and how the log tells it.

@@ -6,7 +6,7 @@
 
 use crate::{
     folder::{Folder, FolderError, private},
-    supervisor::wire::{Event, Request, View},
+    supervisor::wire::{self, Event, Request, View},
 };
 use std::{ffi::OsString, io, os::fd::OwnedFd, path::Path, process::Stdio};
 use tokio::{
@@ -82,9 +82,20 @@ impl Supervised {
 
     /// Asks for something.
     pub(crate) async fn ask(&self, request: &Request) -> Result<(), Gone> {
-        let mut line = serde_json::to_vec(request).expect("a request is plain data");
-        line.push(b'\n');
-        self.requests.send(line).await.map_err(|_| Gone)
+        self.requests.send(line(request)).await.map_err(|_| Gone)
+    }
+
+    /// Asks for something without waiting; false when it cannot be asked now.
+    pub(crate) fn ask_now(&self, request: &Request) -> bool {
+        self.requests.try_send(line(request)).is_ok()
+    }
+
+    /// It can still serve a job.
+    #[must_use]
+    pub(crate) fn is_fit(&self) -> bool {
+        let gone = self.view.has_changed().is_err();
+        let sandbox = &self.view.borrow().sandbox;
+        !gone && matches!(sandbox, wire::Sandbox::Absent | wire::Sandbox::Stands { .. })
     }
 
     /// What is known now.
@@ -120,6 +131,12 @@ impl Supervised {
         let mut view = self.view.clone();
         while view.changed().await.is_ok() {}
     }
+}
+
+fn line(request: &Request) -> Vec<u8> {
+    let mut line = serde_json::to_vec(request).expect("a request is plain data");
+    line.push(b'\n');
+    line
 }
 
 #[expect(clippy::disallowed_methods, reason = "the runner is the room that starts supervisors")]

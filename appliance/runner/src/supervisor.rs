@@ -35,6 +35,9 @@ const UNUSED_MAX: Duration = Duration::from_secs(30);
 /// Pipes of ended runs that their descendants still hold; older ones are closed.
 const LEFTOVERS_MAX: usize = 64;
 
+/// How far a supervisor steps back while it removes its sandbox.
+const CLEANING_NICENESS: i32 = 10;
+
 /// One read of a pipe: no more than a pipe holds.
 const READ_SIZE: usize = 256 << 10;
 
@@ -79,6 +82,8 @@ struct Supervisor {
     deadline: Option<Instant>,
     frozen_since: Option<Instant>,
     begun: Instant,
+    /// It serves a job, and is no spare.
+    has_job: bool,
     finished: bool,
     buffer: Vec<u8>,
 }
@@ -113,6 +118,7 @@ impl Supervisor {
             deadline: None,
             frozen_since: None,
             begun: Instant::now(),
+            has_job: false,
             finished: false,
             buffer: vec![0; READ_SIZE],
         })
@@ -134,6 +140,8 @@ impl Supervisor {
             // Last: asking the sandbox for anything may have brought news, which no poll shows.
             self.hear_sandbox();
         }
+        // Nobody waits for what is left to do, and the next job should not wait behind it.
+        let _ = rustix::process::nice(CLEANING_NICENESS);
         self.destroy();
         0
     }
@@ -173,11 +181,15 @@ impl Supervisor {
     /// The next moment at which something is due without anything happening.
     fn next_time(&self, now: Instant) -> Option<Instant> {
         let rests = self.spools().filter_map(Spool::rests_until).filter(|until| *until > now);
-        let unused =
-            (self.sandbox.is_none() && self.link.is_none()).then(|| self.begun + UNUSED_MAX);
+        let unused = self.is_unused().then(|| self.begun + UNUSED_MAX);
         let clocks = self.runs.iter().filter_map(Run::next_time).chain(self.deadline);
         let clocks = clocks.filter(|_| self.frozen_since.is_none());
         rests.chain(unused).chain(clocks).min()
+    }
+
+    /// Nobody will ever give it a job.
+    const fn is_unused(&self) -> bool {
+        !self.has_job && self.link.is_none()
     }
 
     fn meet_runners(&mut self) {

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     host::Host,
-    job::{Job, Order},
+    job::{Job, Order, Seat},
     supervised::Supervised,
     supervisor::chain,
 };
@@ -198,9 +198,10 @@ async fn one(
             return TaskOutcome::InfrastructureFail;
         }
     };
-    match Job::take_up(host, place.clone(), assignment, supervised, orders) {
+    match Job::take_up(host, place.clone(), assignment, Seat::bare(supervised), orders) {
         Ok((job, memory)) => {
             job.run(&memory).await;
+            job.clear_away().await;
         }
         Err(error) => tracing::error!(error = chain(&error), "a job could not be begun"),
     }

@@ -11,7 +11,10 @@ use base::{
 };
 use bytes::Bytes;
 use std::{fs::File, io, os::unix::fs::FileExt, time::Duration};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
 
 /// Reports in one request; test results may be large, and a request should not be.
 const REPORTS_AT_ONCE: usize = 64;
@@ -19,6 +22,9 @@ const REPORTS_AT_ONCE: usize = 64;
 /// Frames that are not full leave at most this often: a flood then goes in few full frames, while
 /// a single line leaves at once.
 const FRAME_SPACING: Duration = Duration::from_millis(2);
+
+/// How long a report waits for the next.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// The first wait after a failure of the link, doubled up to the longest.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -46,10 +52,12 @@ impl Outbox {
         let mut changes = self.changed.subscribe();
         let mut patience = Patience::default();
         loop {
-            let Some(report) = self.reports_due() else {
+            if self.reports_due().is_none() {
                 changed(&mut changes).await;
                 continue;
-            };
+            }
+            self.gather(&mut changes).await;
+            let Some(report) = self.reports_due() else { continue };
             let next = report.first + report.progress.len() as u64;
             let ended = matches!(report.progress.last(), Some(Progress::Ended { .. }));
             match control.report(&report).await {
@@ -79,6 +87,19 @@ impl Outbox {
                 Err(trouble) => patience.wait(&trouble).await,
             }
         }
+    }
+
+    /// Waits a moment for what belongs in the same report; each is a commit on the other side.
+    async fn gather(&self, changes: &mut watch::Receiver<u64>) {
+        let until = Instant::now() + GATHER;
+        while !self.is_complete() && timeout_at(until, changed(changes)).await.is_ok() {}
+    }
+
+    /// The last report is here and nothing holds it back: there is nothing to wait for.
+    fn is_complete(&self) -> bool {
+        let state = self.state();
+        matches!(state.reports.back(), Some(Progress::Ended { .. }))
+            && state.reports.iter().all(|progress| state.may_leave(progress))
     }
 
     async fn deliver_output(&self, control: &impl ControlPlane) -> Delivered {
@@ -142,11 +163,13 @@ impl Outbox {
         state.note(&Entry::ReportsTaken(first));
     }
 
+    /// The latest step with output first: somebody may be watching it.
     fn output_due(&self) -> Option<(u32, Output)> {
         let state = self.state();
         state
             .outputs
             .iter()
+            .rev()
             .find(|(_, output)| output.taken < output.length)
             .map(|(step, output)| (*step, *output))
     }

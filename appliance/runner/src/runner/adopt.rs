@@ -8,7 +8,7 @@ use super::{Runner, discard};
 use crate::{
     control_plane::ControlPlane,
     folder::Folder,
-    job::now,
+    job::{Seat, now},
     journal::{Entry, Journal, Memory},
     mask::Patterns,
     outbox::Outbox,
@@ -44,9 +44,7 @@ impl Runner {
                 tracing::info!(%task, "a running job is taken up");
                 let slot = self.slots.clone().try_acquire_owned().ok();
                 tokio::spawn(async move {
-                    runner.drive(assignment, supervised, orders).await;
-                    runner.release(task);
-                    drop(slot);
+                    runner.drive(assignment, Seat::bare(supervised), orders, slot).await;
                 });
             }
             Err(_) => {
@@ -75,7 +73,7 @@ impl Runner {
             outbox.report(lost("the supervisor of the job was lost"));
         }
         outbox.deliver(&*self.client).await;
-        let id = sandbox_id(assignment);
+        let id = sandbox_id(&folder);
         let is_scratch = |name: &str| folder.path().join(name) == folder.sandbox();
         let id_of = |name: &str| is_scratch(name).then(|| id.clone());
         if let Err(error) = sandbox::sweep(folder.path(), &self.host.groups, id_of) {

@@ -21,6 +21,7 @@ impl Supervisor {
     pub(super) fn carry_out(&mut self, request: Request) {
         match request {
             Request::Create(create) => self.create(&create),
+            Request::Begin(begin) => self.begin_job(&begin),
             Request::Exec(exec) => {
                 let run = exec.run;
                 if self.view.runs.contains_key(&run) {
@@ -45,14 +46,12 @@ impl Supervisor {
         if self.view.sandbox != wire::Sandbox::Absent {
             return;
         }
-        self.patterns = Patterns::new(create.secrets.iter().map(base::secret::Secret::expose));
         let made = sandbox::Sandbox::create(&create.spec);
         let made = made.and_then(|made| Ok((made.user(&create.account)?, made)));
         let state = match made {
             Ok((user, made)) => {
                 let warnings = made.warnings().to_vec();
                 self.sandbox = Some(made);
-                self.deadline = Some(Instant::now() + create.runtime_max);
                 wire::Sandbox::Stands { warnings, user }
             }
             Err(error @ sandbox::Error::Invalid { .. }) => {
@@ -61,6 +60,16 @@ impl Supervisor {
             Err(error) => wire::Sandbox::Failed { message: chain(&error) },
         };
         self.tell(Event::Sandbox(state));
+    }
+
+    /// A runner that took the job up anew says this again; the job's time goes on.
+    fn begin_job(&mut self, begin: &wire::Begin) {
+        if self.has_job {
+            return;
+        }
+        self.has_job = true;
+        self.patterns = Patterns::new(begin.secrets.iter().map(base::secret::Secret::expose));
+        self.deadline = Some(Instant::now() + begin.runtime_max);
     }
 
     fn exec(&mut self, exec: Exec) -> Result<(), String> {
@@ -184,7 +193,7 @@ impl Supervisor {
 
     /// Does what the clocks ask for.
     pub(super) fn keep_time(&mut self, now: Instant) {
-        if self.sandbox.is_none() && self.link.is_none() && now >= self.begun + UNUSED_MAX {
+        if self.is_unused() && now >= self.begun + UNUSED_MAX {
             self.finished = true;
         }
         if self.frozen_since.is_some() {

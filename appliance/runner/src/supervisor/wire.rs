@@ -41,8 +41,10 @@ impl TryFrom<String> for RunId {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
-    /// Makes the sandbox.
+    /// Makes the sandbox; may come before the job is known.
     Create(Box<Create>),
+    /// The job begins: from here its time counts and its secrets are hidden.
+    Begin(Begin),
     /// Starts a program.
     Exec(Box<Exec>),
     /// Ends a run: asks it to, and kills it after the grace.
@@ -63,13 +65,18 @@ pub enum Request {
     Finish,
 }
 
-/// How to make the sandbox, and what holds for the whole job.
+/// How to make the sandbox.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Create {
     /// The sandbox.
     pub spec: sandbox::Spec,
     /// The account to look up in the job's own files: `name`, `uid`, `name:group`; empty is root.
     pub account: String,
+}
+
+/// What holds for the whole job.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Begin {
     /// Values that no output may show.
     pub secrets: Vec<Secret>,
     /// All runs are killed after this long.
