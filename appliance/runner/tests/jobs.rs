@@ -414,15 +414,21 @@ async fn a_flood_of_output_arrives_whole() {
     assert!(text.ends_with("200000\n") && text.lines().count() == 200_000);
 }
 
-/// Claim to first line of the job's own step, and whole trivial jobs; printed, not judged.
+/// A number from the environment, for measuring.
+fn setting(name: &str, otherwise: u32) -> u32 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+/// Assignment to the first line of the job's own step, with a pause between jobs; printed, not
+/// judged.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trivial_jobs_in_a_row() {
     let Some(bench) = Bench::start() else { return };
-    let count: usize =
-        std::env::var("RUNNER_BENCH_JOBS").ok().and_then(|n| n.parse().ok()).unwrap_or(5);
+    let count = setting("RUNNER_BENCH_JOBS", 5);
+    let gap = Duration::from_millis(setting("RUNNER_BENCH_GAP_MS", 20).into());
     let mut first_lines = Vec::new();
-    let all = std::time::Instant::now();
     for _ in 0..count {
+        tokio::time::sleep(gap).await;
         let begun = std::time::Instant::now();
         let task = bench.control.assign(assignment(&[run("echo hi")]));
         let limit = Duration::from_secs(20);
@@ -431,10 +437,21 @@ async fn trivial_jobs_in_a_row() {
         bench.control.finished(task).await;
     }
     first_lines.sort();
-    println!(
-        "first line p50 {:?} p95 {:?}; {:.1} jobs/s in a row",
-        first_lines[count / 2],
-        first_lines[count * 95 / 100],
-        count as f64 / all.elapsed().as_secs_f64()
-    );
+    let at = |percent: usize| first_lines[first_lines.len() * percent / 100];
+    println!("first line: p5 {:?}, p50 {:?}, p95 {:?}", at(5), at(50), at(95));
+}
+
+/// Many jobs at one time; printed, not judged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_trivial_jobs_at_once() {
+    let Some(bench) = Bench::start() else { return };
+    let count = setting("RUNNER_BENCH_JOBS", 8);
+    let begun = std::time::Instant::now();
+    let tasks: Vec<_> =
+        (0..count).map(|_| bench.control.assign(assignment(&[run("echo hi")]))).collect();
+    for task in tasks {
+        let done = bench.control.finished(task).await;
+        assert_eq!(done.outcome(), Some(TaskOutcome::Success));
+    }
+    println!("{:.1} jobs a second", f64::from(count) / begun.elapsed().as_secs_f64());
 }
