@@ -58,6 +58,17 @@ impl Assembly<'_> {
         CompiledWorkflow { workflow, keys }
     }
 
+    /// Checks jobs that do not run.
+    pub(crate) fn check_uncalled(&mut self, jobs: &[(String, Span, Node)]) {
+        self.report.lenient = true;
+        for (name, at, node) in jobs {
+            self.report.push("job", name, *at);
+            check::job::read(node, self.report);
+            self.report.pop();
+        }
+        self.report.lenient = false;
+    }
+
     /// The key of a job; another job that has the name already takes a number.
     fn job(&mut self, name: &str, reference: &str, at: Span, node: &Node) -> Option<String> {
         let mut key = name.to_owned();

@@ -209,7 +209,8 @@ impl Diagnostic {
 
 /// Which known name was probably meant: the nearest within a third of the name's length.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = (name.chars().count() / 3).clamp(1, 3);
+    let allowed =
+        name.chars().count().div_ceil(3).saturating_sub(usize::from(name.len() < 2)).min(3);
     known
         .into_iter()
         .map(|candidate| (distance(name, candidate), candidate))

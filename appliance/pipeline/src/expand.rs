@@ -23,6 +23,7 @@ use crate::{
     syntax::{Node, SourceId, Span},
     template,
 };
+use std::collections::HashSet;
 
 /// Steps of all jobs together, before a configuration is refused as too large.
 const STEPS_MAX: usize = 200_000;
@@ -45,6 +46,8 @@ pub(crate) struct Context<'a> {
     steps_left: usize,
     weight_left: u64,
     calls_left: usize,
+    /// Jobs of the configuration that some workflow called.
+    called: HashSet<String>,
 }
 
 impl<'a> Context<'a> {
@@ -64,6 +67,7 @@ impl<'a> Context<'a> {
             steps_left: STEPS_MAX,
             weight_left: WEIGHT_MAX,
             calls_left: CALLS_MAX,
+            called: HashSet::new(),
         }
     }
 

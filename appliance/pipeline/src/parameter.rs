@@ -25,6 +25,8 @@ pub(crate) enum Type {
     Executor,
     Steps,
     EnvVarName,
+    /// Declared with a type that does not exist, which is told; takes everything.
+    Unknown,
 }
 
 /// One declared parameter.
@@ -70,6 +72,7 @@ impl Type {
             Self::Executor => "executor",
             Self::Steps => "steps",
             Self::EnvVarName => "env_var_name",
+            Self::Unknown => "unknown",
         }
     }
 
@@ -80,8 +83,7 @@ impl Type {
             | (Self::Boolean, Value::Bool(_))
             | (Self::Integer, Value::Int(_))
             | (Self::Executor, Value::Text(_) | Value::Map(_)) => Some(value.clone()),
-            // A single step is taken for a list of one.
-            (Self::Steps, Value::List(_)) => Some(value.clone()),
+            (Self::Steps, Value::List(_)) | (Self::Unknown, _) => Some(value.clone()),
             (Self::Boolean, Value::Text(text)) => {
                 scalar::short_boolean(text).map(|on| Node::new(Value::Bool(on), value.at))
             }
@@ -181,7 +183,7 @@ fn declaration(name: &str, node: &Node, owner: Owner, report: &mut Report) -> Op
             hint,
         );
     }
-    let kind = read_type(name, map, node.at, owner, report)?;
+    let kind = read_type(name, map, node.at, owner, report);
     let mut default = default_value(name, &kind, map, report);
     described(map, report);
     if owner == Owner::Pipeline && map.get("default").is_none_or(Node::is_null) {
@@ -247,7 +249,7 @@ pub(super) fn default_hint(kind: &Type, written: &Node) -> String {
     }
 }
 
-fn read_type(name: &str, map: &Map, at: Span, owner: Owner, report: &mut Report) -> Option<Type> {
+fn read_type(name: &str, map: &Map, at: Span, owner: Owner, report: &mut Report) -> Type {
     const NAMES: [&str; 7] =
         ["string", "boolean", "integer", "enum", "executor", "steps", "env_var_name"];
     let Some(node) = map.get("type") else {
@@ -257,7 +259,7 @@ fn read_type(name: &str, map: &Map, at: Span, owner: Owner, report: &mut Report)
             "required key [type] not found",
             format!("add `type: string` to parameter `{name}`"),
         );
-        return None;
+        return Type::Unknown;
     };
     let kind = match node.as_text() {
         Some("string") => Type::String,
@@ -287,7 +289,7 @@ fn read_type(name: &str, map: &Map, at: Span, owner: Owner, report: &mut Report)
                 format!("Parameter error: '{found}' is not a type of parameter '{name}'"),
                 hint,
             );
-            return None;
+            return Type::Unknown;
         }
     };
     if let (Some(extra), false) = (map.entry("enum"), matches!(kind, Type::Enum(_))) {
@@ -300,7 +302,7 @@ fn read_type(name: &str, map: &Map, at: Span, owner: Owner, report: &mut Report)
             "write `type: enum`",
         );
     }
-    Some(kind)
+    kind
 }
 
 fn members(map: &Map, at: Span, report: &mut Report) -> Vec<String> {

@@ -101,6 +101,8 @@ pub(crate) struct Report {
     errors: usize,
     dropped: usize,
     text_left: usize,
+    /// Errors count as warnings: what is looked at now does not run.
+    pub(crate) lenient: bool,
     patterns: HashMap<String, Result<Arc<Pattern>, PatternError>>,
 }
 
@@ -114,6 +116,7 @@ impl Default for Report {
             errors: 0,
             dropped: 0,
             text_left: TEXT_MAX,
+            lenient: false,
             patterns: HashMap::new(),
         }
     }
@@ -159,6 +162,7 @@ impl Report {
         message: String,
         hint: Option<String>,
     ) {
+        let severity = if self.lenient { Severity::Warning } else { severity };
         self.errors += usize::from(severity == Severity::Error);
         if !self.seen.insert((code, message.clone(), at)) {
             return;

@@ -47,15 +47,17 @@ pub(super) fn read(job: &Map, at: Span, report: &mut Report) -> Option<Read> {
         "machine" => machine(node, report)?,
         _ => macos(node, report)?,
     };
-    let class =
-        job.get("resource_class").and_then(Node::scalar_text).or(read.resource_class.clone());
-    if let Some(class) = class {
+    let written = job.get("resource_class");
+    let class = written.and_then(Node::scalar_text).or(read.resource_class.clone());
+    let class_at = written.map_or(node.at, |node| node.at);
+    let runs_here = !matches!(read.executor, Executor::Unsupported { .. });
+    if let Some(class) = class.filter(|_| runs_here) {
         if class.starts_with("windows.") || class.starts_with("macos.") {
-            read.executor = unsupported(node.at, &format!("the resource class `{class}`"), report);
+            read.executor = unsupported(class_at, &format!("the resource class `{class}`"), report);
         } else if class.starts_with("gpu.") {
             report.warn(
                 Code::NoEffect,
-                node.at,
+                class_at,
                 format!("the resource class `{class}` promises no graphics processor here"),
                 "use a runner class (`namespace/name`) of a machine that has one",
             );

@@ -89,6 +89,26 @@ impl Context<'_> {
         self.report.pop();
     }
 
+    /// Jobs that no workflow calls (perhaps because its call is broken), with all their defaults,
+    /// so that their mistakes are told in the same run.
+    pub(crate) fn uncalled(&mut self) -> Vec<(String, Span, Node)> {
+        let mut jobs = vec![];
+        for (name, element) in self.library.main().into_iter().flat_map(|main| &main.jobs) {
+            let needs_arguments =
+                element.declared.values().any(|declared| declared.default.is_none());
+            let is_build = element.node.as_map().is_some_and(|map| map.get("type").is_none());
+            if self.called.contains(&**name) || needs_arguments || !is_build {
+                continue;
+            }
+            self.report.push("job", name, element.at);
+            let arguments = parameter::bind(&element.declared, &[], element.at, self.report);
+            let job = self.job(element, &arguments, &Around::default());
+            self.report.pop();
+            jobs.extend(job.map(|job| (name.to_string(), element.at, job)));
+        }
+        jobs
+    }
+
     fn copies(
         &mut self,
         reference: &str,
@@ -178,6 +198,7 @@ impl Context<'_> {
         let library = self.library;
         let chosen = self.overridden(&filled, reference, at);
         let element = library.find(Kind::Job, &chosen, at.source);
+        self.called.insert(chosen.clone());
         let kind = self.call_kind(&filled, element)?;
         let needs_job = matches!(kind, CallKind::Build);
         if library.is_lost(&chosen, at.source) {

@@ -55,10 +55,17 @@ fn next(rest: &str, previous: Option<&Token>) -> Result<(Token, usize), Expressi
         }
         b'0'..=b'9' | b'-' => number(rest),
         b'a'..=b'z' | b'A'..=b'Z' | b'_' => Ok(word(rest)),
-        _ => {
-            let found: String = rest.chars().take(1).collect();
-            Err(ExpressionError::Syntax(format!("unexpected `{found}` in an expression")))
-        }
+        _ => Err(ExpressionError::Syntax(unexpected(rest))),
+    }
+}
+
+/// What other languages write, with this one's word for it.
+fn unexpected(rest: &str) -> String {
+    const OTHERS: [(&str, &str); 4] = [("=", "=="), ("&&", "and"), ("||", "or"), ("!", "not")];
+    let found: String = rest.chars().take(1).collect();
+    match OTHERS.iter().find(|(other, _)| rest.starts_with(other)) {
+        Some((other, own)) => format!("unexpected `{other}` in an expression: write `{own}`"),
+        None => format!("unexpected `{found}` in an expression"),
     }
 }
 

@@ -19,6 +19,28 @@ const DEPTH_MAX: usize = 100;
 /// 30,000; a bomb has billions.
 const NODES_MAX: u64 = 1_000_000;
 
+/// What mostly lies behind the parser's words.
+const SYNTAX_HINTS: [(&str, &str); 9] = [
+    ("tab", "YAML is indented with spaces; replace the tab"),
+    (
+        "mapping values are not allowed",
+        "check the indentation here, and quote a text that holds `: `",
+    ),
+    ("simple key", "check the indentation here, and quote a text that holds `: `"),
+    ("expected key", "indent this line like the other keys of its map"),
+    (
+        "expected '-'",
+        "a list holds only lines with `- ` at one indentation; indent this line further, or less",
+    ),
+    ("quoted scalar", "a quote is opened here and not closed; double it inside a text: `'it''s'`"),
+    ("anchor", "define it before its use: `&name` at the first place, `*name` at the others"),
+    ("flow", "a `[` or `{` is opened and not closed, or a comma is missing"),
+    (
+        "expected node content",
+        "quote a text that starts with a special character such as `*`, `&`, `%` or `@`",
+    ),
+];
+
 /// Why a text could not be read, and where.
 #[derive(Debug)]
 pub(crate) struct LoadError {
@@ -137,13 +159,8 @@ impl Loader {
     fn syntax_error(&self, error: &ScanError) -> LoadError {
         let at = YamlSpan::empty(*error.marker());
         let info = error.info();
-        let hint = if info.contains("tab") {
-            Some("YAML is indented with spaces; replace the tab")
-        } else if info.contains("mapping values are not allowed") || info.contains("simple key") {
-            Some("check the indentation here, and quote a text that holds `: `")
-        } else {
-            None
-        };
+        let hint =
+            SYNTAX_HINTS.iter().find(|(words, _)| info.contains(words)).map(|(_, hint)| *hint);
         LoadError { message: format!("error parsing YAML: {info}"), at: self.span(at), hint }
     }
 

@@ -256,27 +256,36 @@ fn the_base_is_valid_and_quiet() {
     assert_eq!(findings(BASE), Vec::<String>::new());
 }
 
-#[test]
-fn no_forbidden_mutation_passes_in_silence() {
+/// Mutates every second line from `first` on; gives the number of mutations.
+fn mutate(first: usize) -> usize {
     let lines: Vec<&str> = BASE.lines().collect();
     let (mut count, mut silent) = (0, vec![]);
-    for (number, line) in lines.iter().enumerate() {
+    for (number, line) in lines.iter().enumerate().skip(first).step_by(2) {
         for (what, mutated) in mutations(&take_apart(line)) {
             let mut text = lines.clone();
             text[number] = &mutated;
-            let text = text.join("\n");
             count += 1;
-            if findings(&text).is_empty() {
+            if findings(&text.join("\n")).is_empty() {
                 silent.push(format!("{}: {what}: {mutated}", number + 1));
             }
         }
     }
-    println!("{count} mutations");
-    assert!(count >= 500, "only {count} mutations");
     assert!(
         silent.is_empty(),
         "{} of {count} accepted in silence:\n{}",
         silent.len(),
         silent.join("\n")
     );
+    count
+}
+
+// Two halves, because two cores finish sooner.
+#[test]
+fn no_forbidden_mutation_of_an_odd_line_passes_in_silence() {
+    assert!(mutate(0) >= 250);
+}
+
+#[test]
+fn no_forbidden_mutation_of_an_even_line_passes_in_silence() {
+    assert!(mutate(1) >= 250);
 }
