@@ -86,30 +86,34 @@ mod tests {
         states.iter().enumerate().map(node).collect()
     }
 
-    fn check(states: &[JobState], wanted: &Rerun, expected: Result<Vec<bool>, Refused>) {
-        assert_eq!(plan(&chain(states), wanted, 0), expected);
+    fn check(states: &[JobState], wanted: &Rerun, expected: &Result<Vec<bool>, Refused>) {
+        assert_eq!(&plan(&chain(states), wanted, 0), expected);
     }
 
     #[test]
     fn from_failed_keeps_what_succeeded_upstream() {
         use JobState as J;
-        check(&[J::Success, J::Failed, J::NotRun], &Rerun::FromFailed, Ok(vec![false, true, true]));
+        check(
+            &[J::Success, J::Failed, J::NotRun],
+            &Rerun::FromFailed,
+            &Ok(vec![false, true, true]),
+        );
         // The last job succeeded, but on the strength of a result that is now made anew.
         check(
             &[J::Success, J::Failed, J::Success],
             &Rerun::FromFailed,
-            Ok(vec![false, true, true]),
+            &Ok(vec![false, true, true]),
         );
-        check(&[J::Success, J::Success], &Rerun::FromFailed, Err(Refused::NothingFailed));
-        check(&[J::Failed, J::Running], &Rerun::FromFailed, Err(Refused::NotEnded));
+        check(&[J::Success, J::Success], &Rerun::FromFailed, &Err(Refused::NothingFailed));
+        check(&[J::Failed, J::Running], &Rerun::FromFailed, &Err(Refused::NotEnded));
     }
 
     #[test]
     fn chosen_jobs_bring_their_dependants() {
         use JobState as J;
         let states = [J::Success, J::Success, J::Success];
-        check(&states, &Rerun::Jobs(vec![1]), Ok(vec![false, true, true]));
-        check(&states, &Rerun::FromStart, Ok(vec![true; 3]));
+        check(&states, &Rerun::Jobs(vec![1]), &Ok(vec![false, true, true]));
+        check(&states, &Rerun::FromStart, &Ok(vec![true; 3]));
     }
 
     #[test]

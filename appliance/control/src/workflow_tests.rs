@@ -98,16 +98,15 @@ fn the_workflow_tells_what_its_jobs_are() {
     check_state(&[J::NotRun], false, W::NotRun);
 }
 
+type Drawn = (Kind, Vec<(proptest::sample::Index, Vec<JobState>)>);
+
 fn graphs() -> impl Strategy<Value = Vec<Node>> {
     let kinds =
         prop_oneof![4 => Just(Kind::Build), 1 => Just(Kind::Approval), 1 => Just(Kind::NoOp)];
     let any_of = proptest::sample::subsequence(TERMINAL.to_vec(), 1..=5);
     let edges = proptest::collection::vec((any::<proptest::sample::Index>(), any_of), 0..4);
     proptest::collection::vec((kinds, edges), 1..12).prop_map(|list| {
-        let make = |(index, (kind, edges)): (
-            usize,
-            (Kind, Vec<(proptest::sample::Index, Vec<JobState>)>),
-        )| {
+        let make = |(index, (kind, edges)): (usize, Drawn)| {
             let requires = edges
                 .into_iter()
                 .filter(|_| index > 0)

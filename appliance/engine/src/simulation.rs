@@ -15,7 +15,7 @@ use random::Random;
 use world::World;
 
 /// Runs when nothing else is said: some seconds.
-const RUNS: u64 = 30;
+const RUNS: u64 = 20;
 
 /// Random actions of one run before it is brought to its end.
 const STEPS: u32 = 120;

@@ -1,5 +1,7 @@
 //! The engine as others hold it: from trigger to assignment to result, over a real store.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use base::{
     ids::{JobId, ProjectId, PushId, RunnerId},
     protocol::{Assignment, Claim, Heartbeat, Held, Progress, Refusal, Register, Report, Verdict},

@@ -3,6 +3,8 @@
 //! Bytes are exact and asserted. Times depend on the machine and its disk, so they are printed, and
 //! asserted only against a bound that no working machine misses.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use base::{
     ids::ProjectId,
     protocol::{Assignment, Claim, Progress, Register, Report},

@@ -162,10 +162,9 @@ impl Turn<'_, '_, '_> {
             let stopped: Vec<WorkflowId> =
                 self.core.live.values().filter(older).map(|live| live.workflow).collect();
             for workflow in stopped {
-                match self.cancel_workflow(workflow, AUTO_CANCEL) {
-                    Err(Error::Store(error)) => return Err(error.into()),
-                    // It ended in the same breath.
-                    Err(_) | Ok(()) => {}
+                // Any other error: it ended in the same breath.
+                if let Err(Error::Store(error)) = self.cancel_workflow(workflow, AUTO_CANCEL) {
+                    return Err(error.into());
                 }
             }
         }

@@ -37,8 +37,10 @@ impl Drop for Delivery {
         let back = self.back.as_ref().and_then(mpsc::WeakSender::upgrade);
         for assignment in self.assignments.drain(..) {
             let command = Command::Undelivered(assignment.task, assignment.fence);
-            // When the loop is full or gone, the lease runs out instead.
-            drop(back.as_ref().map(|back| back.try_send(Input::Change(command, None))));
+            if let Some(back) = &back {
+                // When the loop is full, the lease runs out instead.
+                drop(back.try_send(Input::Change(command, None)));
+            }
         }
     }
 }

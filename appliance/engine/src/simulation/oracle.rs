@@ -3,7 +3,7 @@
 use super::world::{LIMITS, World};
 use base::{
     event::Event,
-    ids::{Attempt, Cursor, JobId, TaskId, WorkflowId},
+    ids::{Attempt, Cursor, Fence, JobId, TaskId, WorkflowId},
     protocol::Assignment,
     state::{JobState, WorkflowState},
 };
@@ -18,6 +18,7 @@ pub(super) struct Oracle {
     leased: BTreeSet<TaskId>,
     ended: BTreeSet<TaskId>,
     delivered: BTreeSet<(JobId, u32, Attempt)>,
+    fences: BTreeMap<(JobId, u32), Fence>,
 }
 
 impl Default for Oracle {
@@ -29,11 +30,18 @@ impl Default for Oracle {
             leased: BTreeSet::new(),
             ended: BTreeSet::new(),
             delivered: BTreeSet::new(),
+            fences: BTreeMap::new(),
         }
     }
 }
 
 impl Oracle {
+    /// A task was leased: the fence of its node has grown.
+    pub(super) fn leased(&mut self, given: &Assignment) {
+        let before = self.fences.insert((given.job, given.node_index), given.fence);
+        assert!(before < Some(given.fence), "the fence of {} did not grow", given.job_name);
+    }
+
     /// A runner begins to run: never the same node of the same attempt twice.
     pub(super) fn delivered(&mut self, given: &Assignment) {
         let fresh = self.delivered.insert((given.job, given.node_index, given.attempt));

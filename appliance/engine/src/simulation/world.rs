@@ -289,6 +289,7 @@ impl World {
         let undelivered = random.chance(5);
         for assignment in outcome.assignments.into_iter().flatten() {
             self.seen.leases += 1;
+            self.oracle.leased(&assignment);
             if undelivered {
                 self.seen.undelivered += 1;
                 self.one(Command::Undelivered(assignment.task, assignment.fence)).unwrap();
@@ -386,7 +387,7 @@ impl World {
         for _ in 0..=random.below(4) {
             self.now = self.now.plus(Duration::from_secs(9));
             self.heartbeats();
-            drop(self.one(Command::Sweep).unwrap());
+            self.one(Command::Sweep).unwrap();
         }
     }
 
@@ -444,7 +445,7 @@ impl World {
     /// A runner came back without one of its tasks.
     fn lose(&mut self, random: &mut Random) {
         let Some(held) = random.pick(&self.held).cloned() else { return };
-        drop(self.one(Command::Lost(held.assignment.task, held.assignment.fence)).unwrap());
+        self.one(Command::Lost(held.assignment.task, held.assignment.fence)).unwrap();
     }
 
     pub(super) fn workflows(&self, live_only: bool) -> Vec<Workflow> {
@@ -516,7 +517,7 @@ impl World {
             self.now = self.now.plus(Duration::from_secs(5));
             self.held.retain(|held| !held.is_dead);
             self.heartbeats();
-            drop(self.one(Command::Sweep).unwrap());
+            self.one(Command::Sweep).unwrap();
             for job in self.jobs(JobState::OnHold) {
                 self.one(Command::Approve(job, "bob".into())).unwrap();
             }

@@ -36,7 +36,7 @@ impl Txn<'_> {
             return self.live_save(&known);
         }
         // The random bits in the middle decide, so that the choice follows from the identifier.
-        if (new.0.as_u128() >> 64) % RENEW_EVERY != 0 {
+        if !(new.0.as_u128() >> 64).is_multiple_of(RENEW_EVERY) {
             return Ok(());
         }
         let live = self.workflow_live()?;
