@@ -1,4 +1,5 @@
 //! Layers from friendly and hostile archives.
+#![expect(clippy::print_stdout, reason = "a skipped test tells why")]
 
 use sandbox::image::{ImageError, LayerLimits, LayerStore};
 use sha2::{Digest, Sha256};

@@ -1,8 +1,6 @@
 //! Runs the probes of `probes.sh` inside a job, beside a second job and prepared bait outside.
 
-#[path = "support.rs"]
-mod support;
-
+use crate::support::{LIMIT, Place, run};
 use sandbox::{Bridge, Network, Sandbox};
 use std::{
     fs,
@@ -16,25 +14,15 @@ use std::{
         },
     },
     path::Path,
-    time::Duration,
 };
-use support::{Place, reason_to_skip, run};
 
 const SCRIPT: &str = include_str!("probes.sh");
-
-/// Half a minute is ten times what the probes take on an idle machine.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// The issue asks for so many; the script has more.
 const PROBES_MIN: usize = 40;
 
-fn main() {
-    if let Some(reason) = reason_to_skip() {
-        println!("skipped: {reason}");
-        return;
-    }
-    let mut place = Place::new();
-    let bait = Bait::lay(&place);
+pub(super) fn every_probe_holds(place: &mut Place) {
+    let bait = Bait::lay(place);
     let (neighbour_spec, mut spec) = (place.spec(), place.spec());
     let mut neighbour = Sandbox::create(&neighbour_spec).expect("a second sandbox");
     let neighbours_file = "echo mine >/tmp/neighbour-appliance; echo mine >/dev/shm/neighbour";

@@ -1,0 +1,117 @@
+//! What a job may use, and what it costs.
+
+use crate::support::{LIMIT, Place, create, exec, run, until};
+use base::units::Bytes;
+use sandbox::{Error, Spec, Status, Storage, User};
+use std::time::{Duration, Instant};
+
+pub(super) fn memory_is_bounded_and_told(place: &mut Place) {
+    let mut spec = place.spec();
+    spec.limits.memory = Some(Bytes::mib(48));
+    let mut sandbox = create(&spec);
+    let ran = run(
+        &mut sandbox,
+        "perl -e 'push @x, \"x\" x (1 << 20) for 1 .. 200'; echo shell lives",
+        LIMIT,
+    );
+    let usage = sandbox.usage();
+    assert!(usage.oom_kills > 0, "{usage:?} {ran:?}");
+    assert_eq!(usage.memory_limit, Some(Bytes::mib(48)));
+    assert!(
+        usage.memory_peak.is_some_and(|peak| peak >= Bytes::mib(40) && peak <= Bytes::mib(48)),
+        "{usage:?}"
+    );
+}
+
+pub(super) fn a_fork_bomb_is_bounded_and_killed(place: &mut Place) {
+    let mut spec = place.spec();
+    spec.limits.pids = Some(40);
+    let mut sandbox = create(&spec);
+    let output = tempfile::tempfile().expect("a file");
+    let bomb = "f() { f | f & }; f; sleep 1000";
+    let child =
+        sandbox.spawn(exec("bash", &["-c", bomb], User::default(), &output)).expect("started");
+    until("the bomb has hit its bound", || sandbox.usage().pids_refused > 0);
+    assert!(sandbox.usage().pids.is_some_and(|pids| pids <= 40), "{:?}", sandbox.usage());
+    sandbox.signal_session(child.pid, 9).expect("init answers");
+    until("the bomb is over", || {
+        sandbox.signal_all(9).expect("init answers");
+        sandbox.usage().pids == Some(1)
+    });
+    assert!(run(&mut sandbox, "true", LIMIT).held(), "the sandbox is of use afterwards");
+}
+
+pub(super) fn disk_is_bounded_or_measured(place: &mut Place) {
+    let fill = "head -c 40M /dev/zero >/tmp/fill";
+    let mut spec = place.spec();
+    (spec.storage, spec.limits.disk) = (Storage::Memory, Some(Bytes::mib(16)));
+    let mut sandbox = create(&spec);
+    let ran = run(&mut sandbox, fill, LIMIT);
+    assert!(!ran.held() && ran.output.contains("No space left"), "{ran:?}");
+    let mut spec = place.spec();
+    spec.limits.disk = Some(Bytes::mib(16));
+    let mut sandbox = create(&spec);
+    assert!(!sandbox.disk_usage().expect("measured").over);
+    assert!(run(&mut sandbox, fill, LIMIT).held());
+    let usage = sandbox.disk_usage().expect("measured");
+    assert!(usage.over && usage.used > Bytes::mib(16) && usage.free > Bytes(0), "{usage:?}");
+}
+
+pub(super) fn a_frozen_job_stands_still(place: &mut Place) {
+    let mut sandbox = create(&place.spec());
+    let output = tempfile::tempfile().expect("a file");
+    let script = "while :; do echo tick; sleep 0.01; done";
+    let child =
+        sandbox.spawn(exec("bash", &["-c", script], User::default(), &output)).expect("started");
+    let length = || output.metadata().expect("a file").len();
+    until("it ticks", || length() > 0);
+    sandbox.freeze().expect("frozen");
+    let again = exec("true", &[], User::default(), &output);
+    assert!(matches!(sandbox.spawn(again), Err(Error::Frozen)));
+    // Freezing ends within milliseconds; then nothing may be written any more.
+    let mut last = length();
+    until("it stands still", || {
+        let _nothing = sandbox.next_event(Some(Duration::from_millis(100)));
+        let before = std::mem::replace(&mut last, length());
+        before == last
+    });
+    sandbox.thaw().expect("thawed");
+    until("it ticks again", || length() > last);
+    sandbox.set_cpu_millis(Some(100)).expect("throttled");
+    sandbox.freeze().expect("frozen");
+    drop(child);
+    sandbox.destroy().expect("a frozen sandbox can be removed");
+}
+
+/// What a trivial job costs. Only a generous bound is asserted: the figures are for people.
+pub(super) fn a_trivial_job_is_cheap(place: &mut Place) {
+    let rounds =
+        std::env::var("SANDBOX_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
+    let mut totals: Vec<[Duration; 3]> = (0..rounds).map(|_| round(&place.spec())).collect();
+    for (at, what) in ["create", "create + run", "create + run + destroy"].iter().enumerate() {
+        totals.sort_by_key(|times| times[at]);
+        let percentile = |share: usize| {
+            totals[(totals.len() * share / 100).min(totals.len() - 1)][at].as_secs_f64() * 1e3
+        };
+        println!(
+            "{what}: p50 {:.1} ms, p95 {:.1} ms, least {:.1} ms",
+            percentile(50),
+            percentile(95),
+            percentile(0)
+        );
+    }
+    assert!(totals[0][2] < Duration::from_secs(1), "even the fastest took {:?}", totals[0]);
+}
+
+fn round(spec: &Spec) -> [Duration; 3] {
+    let output = tempfile::tempfile().expect("a file");
+    let told = exec("/bin/true", &[], User::default(), &output);
+    let started = Instant::now();
+    let mut sandbox = create(spec);
+    let created = started.elapsed();
+    let child = sandbox.spawn(told).expect("started");
+    assert_eq!(sandbox.wait(&child, Some(LIMIT)).expect("alive"), Some(Status::Code(0)));
+    let ran = started.elapsed();
+    sandbox.destroy().expect("removed");
+    [created, ran, started.elapsed()]
+}
