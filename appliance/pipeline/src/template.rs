@@ -70,10 +70,14 @@ impl Reader<'_> {
                 literal.push_str("<<");
                 continue;
             }
+            let line_end = self.alone_on_its_line(start);
+            if line_end.is_some() {
+                literal.truncate(literal.trim_end_matches([' ', '\t']).len());
+            }
             if !literal.is_empty() {
                 list.push(Piece::Literal(std::mem::take(&mut literal)));
             }
-            match self.tag(depth)? {
+            match self.tag(depth, line_end)? {
                 Tag::Piece(piece) => list.push(piece),
                 Tag::Close(name) if section == Some(name.as_str()) => return Ok((list, ())),
                 Tag::Close(name) => {
@@ -96,8 +100,22 @@ impl Reader<'_> {
         Ok((list, ()))
     }
 
-    /// What stands after `<<`.
-    fn tag(&mut self, depth: usize) -> Result<Tag, ExpressionError> {
+    /// For a section's tag that has its line for itself: where the next line starts. Such a line
+    /// leaves nothing behind, as in the original (and in Mustache, whose sections these are).
+    fn alone_on_its_line(&self, start: usize) -> Option<usize> {
+        let is_blank = |text: &str| text.chars().all(|c| matches!(c, ' ' | '\t' | '\r'));
+        let is_section = self.text[start + 2..].starts_with(['#', '^', '/']);
+        let line = self.text[..start].rfind('\n').map_or(0, |at| at + 1);
+        let end = start + self.text[start..].find(">>")? + 2;
+        let next = self.text[end..].find('\n').map_or(self.text.len(), |at| end + at + 1);
+        let is_alone = is_blank(&self.text[line..start])
+            && is_blank(self.text[end..next].trim_end_matches('\n'));
+        // A text of one line alone is no line to remove.
+        (is_section && is_alone && self.text.contains('\n')).then_some(next)
+    }
+
+    /// What stands after `<<`; reading goes on behind it, or at `line_end`.
+    fn tag(&mut self, depth: usize, line_end: Option<usize>) -> Result<Tag, ExpressionError> {
         let rest = &self.text[self.next..];
         let (kind, skip) = match rest.as_bytes().first() {
             Some(kind @ (b'#' | b'^' | b'/')) => (*kind, 1),
@@ -107,7 +125,7 @@ impl Reader<'_> {
         let (expr, length) =
             parse_embedded(&self.text[start..], self.at).map_err(|error| self.explain(error))?;
         let name = self.text[start..start + length - 2].trim().to_owned();
-        self.next = start + length;
+        self.next = line_end.unwrap_or(start + length);
         Ok(match kind {
             b'/' => Tag::Close(name),
             b'#' | b'^' => {
@@ -331,6 +349,9 @@ mod tests {
         check("a<<# parameters.on >>b<</ parameters.on >>c", "string abc");
         check("a<<^ parameters.on >>b<</ parameters.on >>c", "string ac");
         check("<<#parameters.empty>>b<</parameters.empty>>", "string ");
+        check("a\n  <<# parameters.on >>\n  b\n  <</ parameters.on >>\nc", "string a\n  b\nc");
+        check("a\n  <<# parameters.empty >>\n  b\n  <</ parameters.empty >>\nc", "string a\nc");
+        check("a\n  <<# parameters.on >>b\n<</ parameters.on >>", "string a\n  b\n");
     }
 
     #[test]
