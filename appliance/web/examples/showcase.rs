@@ -26,7 +26,10 @@ async fn main() {
         tokio::spawn(async move {
             let mut offset = logs.read(task, 2, 0..0).await.unwrap().size;
             for n in 0_u64.. {
-                let line = format!("\x1b[32m\x1b[1m        PASS\x1b[0m [   0.0{:02}s] \x1b[35m\x1b[1mrelay-modbus\x1b[0m \x1b[36mframe::\x1b[0m\x1b[34m\x1b[1mlength_{n}\x1b[0m\n", n % 90 + 4);
+                let line = format!(
+                    "\x1b[32m\x1b[1m        PASS\x1b[0m [   0.0{:02}s] \x1b[35m\x1b[1mrelay-modbus\x1b[0m \x1b[36mframe::\x1b[0m\x1b[34m\x1b[1mlength_{n}\x1b[0m\n",
+                    n % 90 + 4
+                );
                 offset = logs.append(task, 2, offset, line.as_bytes()).await.unwrap();
                 tokio::time::sleep(Duration::from_millis(300)).await;
             }

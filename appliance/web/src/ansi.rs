@@ -53,7 +53,7 @@ impl Terminal {
 
     fn apply(&mut self, escape: Escape) {
         match escape {
-            Escape::Print('\r') => self.line.to_start(),
+            Escape::Print('\r') => self.line.rewind(),
             Escape::Print('\x08') => self.line.back(1),
             Escape::Print('\t') => self.line.tab(),
             Escape::Print(c) if c.is_control() => {}
@@ -68,7 +68,7 @@ impl Terminal {
         match end {
             'm' => self.style.select(parameters),
             'K' => self.line.erase(first),
-            'G' => self.line.to_column(usize::from(first.max(1)) - 1),
+            'G' => self.line.place_at(usize::from(first.max(1)) - 1),
             'D' => self.line.back(usize::from(first.max(1))),
             'C' => self.line.forward(usize::from(first.max(1))),
             _ => {}

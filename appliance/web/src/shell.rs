@@ -58,7 +58,7 @@ async fn around(
         tracing::debug!(http.status = response.status().as_u16(), elapsed_us, "answered");
     });
     if let Some(told) = response.extensions_mut().remove::<Told>() {
-        response = asked.tell(told, response, &id, &state);
+        response = asked.tell(&told, response, &id, &state);
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
@@ -99,9 +99,9 @@ impl Asked {
     }
 
     /// The answer as this caller understands it.
-    fn tell(&self, told: Told, mut response: Response, id: &str, state: &State) -> Response {
+    fn tell(&self, told: &Told, mut response: Response, id: &str, state: &State) -> Response {
         if self.by_browser {
-            return self.page(&told, id, state);
+            return self.page(told, id, state);
         }
         if told.status == StatusCode::UNAUTHORIZED && self.path.starts_with("/git/") {
             let challenge = HeaderValue::from_static(r#"Basic realm="appliance", charset="UTF-8""#);

@@ -96,7 +96,8 @@ async fn check_route(site: &Site, entry: &Entry, caller: &str, token: Option<&st
 async fn every_route_admits_those_it_names_and_nobody_else() {
     let site = Site::open(BASE).await;
     let mut callers: Vec<(&str, Option<String>)> = vec![("nobody", None)];
-    for (name, role) in [("viewer", Role::Viewer), ("member", Role::Member), ("admin", Role::Admin)] {
+    for (name, role) in [("viewer", Role::Viewer), ("member", Role::Member), ("admin", Role::Admin)]
+    {
         let user = site.account(name, role, WORD, false).await;
         callers.push((name, Some(site.token(user, TokenKind::Api, Role::Admin).await)));
     }
@@ -135,7 +136,10 @@ async fn a_person_logs_in_looks_and_logs_out() {
     let session = cookie(&response);
     let session = ("cookie", session.as_str());
     let page = text(ask(&site, "GET", "/", &[session, HTML], "").await).await;
-    assert!(page.contains("git remote add appliance https://ci.test:8443/git/ORG/REPO.git"), "{page}");
+    assert!(
+        page.contains("git remote add appliance https://ci.test:8443/git/ORG/REPO.git"),
+        "{page}"
+    );
     let response = ask(&site, "POST", "/logout", &[session, SAME, HTML], "").await;
     assert_eq!(response.status(), StatusCode::SEE_OTHER);
     let response = ask(&site, "GET", "/", &[session, HTML], "").await;
@@ -161,12 +165,14 @@ async fn a_one_time_password_opens_nothing_but_its_change() {
         ("correct+horse+battery", "correct+horse+battery", "must differ"),
     ] {
         let body = format!("old=correct+horse+battery&new={new}&again={again}");
-        let response = ask(&site, "POST", "/account/password", &[session, SAME, FORM, HTML], &body).await;
+        let response =
+            ask(&site, "POST", "/account/password", &[session, SAME, FORM, HTML], &body).await;
         assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY);
         assert!(text(response).await.contains(expected), "{expected}");
     }
     let body = "old=correct+horse+battery&new=quite+another+one&again=quite+another+one";
-    let response = ask(&site, "POST", "/account/password", &[session, SAME, FORM, HTML], body).await;
+    let response =
+        ask(&site, "POST", "/account/password", &[session, SAME, FORM, HTML], body).await;
     let fresh = cookie(&response);
     let page = ask(&site, "GET", "/", &[("cookie", &fresh), HTML], "").await;
     assert_eq!(page.status(), StatusCode::OK);
@@ -244,6 +250,7 @@ async fn answers_carry_their_id_and_their_guards() {
     let program = ask(&site, "GET", "/api/v2/nowhere", &[], "").await;
     assert_eq!(text(program).await, r#"{"message":"Page not found."}"#);
     let large = "x".repeat(300 << 10);
-    let response = ask(&site, "POST", "/login", &[FORM, SAME], &format!("login={large}&password=x")).await;
+    let response =
+        ask(&site, "POST", "/login", &[FORM, SAME], &format!("login={large}&password=x")).await;
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
 }

@@ -98,7 +98,7 @@ pub enum Via {
 }
 
 /// Login of whoever uses the control socket, in the audit log and as a pipeline's actor.
-pub const OPERATOR: &str = "operator";
+pub(crate) const OPERATOR: &str = "operator";
 
 /// The appliance's own user may do everything: it owns the files.
 fn operator() -> User {

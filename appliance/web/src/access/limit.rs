@@ -37,12 +37,12 @@ pub(crate) struct Limiter {
 impl Limiter {
     /// An empty table.
     #[must_use]
-    pub fn new(rate: Rate) -> Self {
+    pub(crate) fn new(rate: Rate) -> Self {
         Self { rate, buckets: HashMap::new() }
     }
 
     /// Counts an attempt, or tells how long to wait.
-    pub fn attempt(&mut self, key: &str, now: Timestamp) -> Result<(), Duration> {
+    pub(crate) fn attempt(&mut self, key: &str, now: Timestamp) -> Result<(), Duration> {
         let start = self.buckets.get(key).map_or(now, |bucket| bucket.empty_at.max(now));
         let fill = start.since(now);
         let room = self.rate.every * self.rate.burst.saturating_sub(1);
@@ -57,7 +57,7 @@ impl Limiter {
 
     /// Takes an attempt back: it was a good one. Earlier bad ones stay counted, so that somebody
     /// with one account cannot guess at another without end.
-    pub fn take_back(&mut self, key: &str) {
+    pub(crate) fn take_back(&mut self, key: &str) {
         if let Some(bucket) = self.buckets.get_mut(key) {
             let every = i64::try_from(self.rate.every.as_micros()).unwrap_or(i64::MAX);
             bucket.empty_at = Timestamp(bucket.empty_at.0.saturating_sub(every));

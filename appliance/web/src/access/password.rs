@@ -104,19 +104,19 @@ impl Checker {
 mod tests {
     use super::*;
 
-    fn check(new: &str, expected: Result<(), Weak>) {
+    fn check(new: &str, expected: &Result<(), Weak>) {
         let old = Secret::new("one-time-word");
-        assert_eq!(judge("field-engineer", &old, &Secret::new(new)), expected, "{new}");
+        assert_eq!(&judge("field-engineer", &old, &Secret::new(new)), expected, "{new}");
     }
 
     #[test]
     fn weak_passwords_are_refused_with_the_reason() {
-        check("correct horse battery", Ok(()));
-        check("ürgüßlich!", Ok(()));
-        check("123456789", Err(Weak::Short));
-        check(&"x".repeat(257), Err(Weak::Long));
-        check("one-time-word", Err(Weak::Same));
-        check("Field-Engineer", Err(Weak::Same));
+        check("correct horse battery", &Ok(()));
+        check("ürgüßlich!", &Ok(()));
+        check("123456789", &Err(Weak::Short));
+        check(&"x".repeat(257), &Err(Weak::Long));
+        check("one-time-word", &Err(Weak::Same));
+        check("Field-Engineer", &Err(Weak::Same));
     }
 
     #[tokio::test]

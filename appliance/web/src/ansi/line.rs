@@ -57,11 +57,11 @@ impl Line {
         self.column = self.column.saturating_sub(columns);
     }
 
-    pub(super) fn to_start(&mut self) {
+    pub(super) fn rewind(&mut self) {
         self.column = 0;
     }
 
-    pub(super) fn to_column(&mut self, column: usize) {
+    pub(super) fn place_at(&mut self, column: usize) {
         self.column = column.min(LINE_MAX);
     }
 

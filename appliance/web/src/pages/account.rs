@@ -62,7 +62,10 @@ async fn page(
         live: None,
     };
     let body = html! {
-        div.head { h1 { "Account" } span.pill { (user.role) } }
+        div.head {
+            h1 { "Account" } span.pill { (user.role) }
+            form.actions method="post" action="/logout" { button type="submit" { "Log out" } }
+        }
         @match notice {
             Notice::None => {},
             Notice::Wrong(message) => p.alert.bad role="alert" { (message) },

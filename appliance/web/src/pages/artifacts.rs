@@ -193,7 +193,7 @@ mod tests {
         let deep = artifact(&"x/".repeat(5000), 1);
         let mut root = Folder::default();
         root.add(&deep);
-        list(&[deep.clone()]);
+        list(std::slice::from_ref(&deep));
         assert_eq!(root.count(), 1);
     }
 

@@ -148,13 +148,11 @@ fn header(frame: &Frame<'_>) -> Markup {
             span.site { (site(&frame.config.base_url)) }
             div.top-tools {
                 (theme_switch(frame.theme))
-                form method="post" action="/logout" {
-                    button.quiet type="submit" title=(format!("Log out {}", frame.user.login)) {
-                        svg.icon aria-hidden="true" { use href=(assets::icon("me")) {} }
-                        span.top-login { (frame.user.login) }
-                        span.top-out { "Log out" }
-                    }
+                a.quiet href="/account" aria-label=(format!("Account of {}", frame.user.login)) {
+                    svg.icon aria-hidden="true" { use href=(assets::icon("me")) {} }
+                    span.top-login { (frame.user.login) }
                 }
+                form.top-out method="post" action="/logout" { button.quiet type="submit" { "Log out" } }
             }
         }
     }

@@ -44,8 +44,6 @@ pub(crate) struct Window {
     pub(crate) first: u64,
     /// As HTML.
     pub(crate) lines: Vec<String>,
-    /// The last line has no end yet.
-    pub(crate) is_open: bool,
     /// Line breaks there are so far.
     pub(crate) total: u64,
 }
@@ -80,9 +78,8 @@ pub(crate) async fn read(
     let mut terminal = Terminal::default();
     let mut lines = terminal.feed(&found.chunk.bytes);
     let rest = terminal.rest();
-    let is_open = rest.is_some();
     lines.extend(rest);
-    Ok(Window { first: found.first, lines, is_open, total: found.total })
+    Ok(Window { first: found.first, lines, total: found.total })
 }
 
 /// May `user` see this task?
@@ -192,8 +189,7 @@ mod tests {
 
     #[test]
     fn lines_are_numbered_from_one_and_can_be_linked() {
-        let window =
-            Window { first: 119, lines: vec!["a".into(), "b".into()], is_open: false, total: 200 };
+        let window = Window { first: 119, lines: vec!["a".into(), "b".into()], total: 200 };
         let shown = items(3, &window).into_string();
         assert!(
             shown.starts_with("<li id=\"S3L120\" value=\"120\"><a href=\"#S3L120\""),

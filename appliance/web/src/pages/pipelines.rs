@@ -51,8 +51,11 @@ pub(super) struct Wanted {
     before: String,
 }
 
+/// Does a filter take what looks so?
+type Takes = fn(Look) -> bool;
+
 /// The statuses one can filter by: name in the address, name for people, what it takes.
-const STATUSES: [(&str, &str, fn(Look) -> bool); 4] = [
+const STATUSES: [(&str, &str, Takes); 4] = [
     ("running", "Running", |look| matches!(look, Look::Running)),
     ("approval", "Needs approval", |look| matches!(look, Look::Hold)),
     ("failed", "Failed", |look| matches!(look, Look::Bad | Look::Error | Look::Locked)),

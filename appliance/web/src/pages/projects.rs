@@ -1,11 +1,8 @@
 //! Projects, and the settings of one: what its jobs reach, its variables, how it cancels.
 
 use super::{
-    assets,
     frame::{self, Frame, Here, Live, Theme},
-    links, look,
-    look::{Look, Looks},
-    moment,
+    links, moment,
     pipelines::{self, Row},
 };
 use crate::{

@@ -1,7 +1,7 @@
 //! What builds print, as they really print it: colours, progress bars, long lines.
 
 /// `cargo nextest` with one failure.
-pub const TESTS_FAIL: &str = "\x1b[1m\x1b[32m   Compiling\x1b[0m relay-core v2.4.0 (/root/project/core)
+pub(crate) const TESTS_FAIL: &str = "\x1b[1m\x1b[32m   Compiling\x1b[0m relay-core v2.4.0 (/root/project/core)
 \x1b[1m\x1b[32m   Compiling\x1b[0m relay-modbus v2.4.0 (/root/project/modbus)
 \x1b[1m\x1b[32m   Compiling\x1b[0m relay-iec61850 v2.4.0 (/root/project/iec61850)
 \x1b[1m\x1b[33mwarning\x1b[0m\x1b[1m: unused variable: `deadline`\x1b[0m
@@ -33,7 +33,7 @@ Exited with code exit status 100
 ";
 
 /// The first step of every job.
-pub const SPIN_UP: &str = "Sandbox on substation-7 (Linux 6.1, 4 CPUs, 8 GiB)
+pub(crate) const SPIN_UP: &str = "Sandbox on substation-7 (Linux 6.1, 4 CPUs, 8 GiB)
 Image cimg/rust:1.95 from the local registry, 3 layers, 412 MiB
 Resource class medium: 2 CPUs, 4 GiB memory, 512 processes
 Network: site
@@ -41,7 +41,7 @@ Ready in 38 ms
 ";
 
 /// A clone with a progress bar that redraws itself.
-pub const CHECKOUT: &str = "Cloning into '.'...
+pub(crate) const CHECKOUT: &str = "Cloning into '.'...
 remote: Enumerating objects: 4182, done.
 Receiving objects:  10% (419/4182)\rReceiving objects:  55% (2301/4182)\rReceiving objects: 100% (4182/4182), 2.91 MiB | 48.20 MiB/s, done.
 Resolving deltas:  50% (1204/2408)\rResolving deltas: 100% (2408/2408), done.
@@ -49,7 +49,7 @@ HEAD is now at 4f1c9ab Reject Modbus frames that are shorter than their CRC
 ";
 
 /// A cache that was found.
-pub const CACHE: &str = "Found a cache from job 118 at cargo-v3-7d19f8e2
+pub(crate) const CACHE: &str = "Found a cache from job 118 at cargo-v3-7d19f8e2
 Size: 214.6 MiB
 Unpacked in 1.9 s
 ";

@@ -18,39 +18,44 @@ use store::runs::{
 use uuid::{Builder, Uuid};
 
 /// One job: name, what it requires, its end, when it began and how long it took.
-pub struct Spec {
-    pub name: &'static str,
-    pub requires: &'static [usize],
-    pub state: JobState,
-    pub begin: u64,
-    pub took: u64,
-    pub parallelism: u32,
+pub(crate) struct Spec {
+    pub(crate) name: &'static str,
+    pub(crate) requires: &'static [usize],
+    pub(crate) state: JobState,
+    pub(crate) begin: u64,
+    pub(crate) took: u64,
+    pub(crate) parallelism: u32,
 }
 
 /// A job that ended well.
-pub const fn good(name: &'static str, requires: &'static [usize], begin: u64, took: u64) -> Spec {
+pub(crate) const fn good(
+    name: &'static str,
+    requires: &'static [usize],
+    begin: u64,
+    took: u64,
+) -> Spec {
     Spec { name, requires, state: JobState::Success, begin, took, parallelism: 1 }
 }
 
 /// The same with another end.
-pub const fn ended(spec: Spec, state: JobState) -> Spec {
+pub(crate) const fn ended(spec: Spec, state: JobState) -> Spec {
     Spec { state, ..spec }
 }
 
 /// One run.
-pub struct Run<'a> {
-    pub project: ProjectId,
-    pub number: u64,
-    pub first_job: u64,
-    pub ago: u64,
-    pub branch: &'a str,
-    pub subject: &'a str,
-    pub actor: &'a str,
-    pub workflow: &'a str,
-    pub state: WorkflowState,
-    pub jobs: Vec<Spec>,
-    pub errors: Vec<&'a str>,
-    pub config: &'a str,
+pub(crate) struct Run<'a> {
+    pub(crate) project: ProjectId,
+    pub(crate) number: u64,
+    pub(crate) first_job: u64,
+    pub(crate) ago: u64,
+    pub(crate) branch: &'a str,
+    pub(crate) subject: &'a str,
+    pub(crate) actor: &'a str,
+    pub(crate) workflow: &'a str,
+    pub(crate) state: WorkflowState,
+    pub(crate) jobs: Vec<Spec>,
+    pub(crate) errors: Vec<&'a str>,
+    pub(crate) config: &'a str,
 }
 
 /// Unique within the process, in the order of their times.
@@ -163,7 +168,7 @@ fn job_spec() -> JobSpec {
 
 impl Site {
     /// Writes a run; returns its jobs.
-    pub async fn past(&self, run: Run<'_>) -> Vec<JobId> {
+    pub(crate) async fn past(&self, run: Run<'_>) -> Vec<JobId> {
         let at = Timestamp(now().0 - i64::try_from(run.ago).unwrap() * 1_000_000);
         let id = family::workflow(id_at(at, run.number + 7));
         let workflow = (!run.jobs.is_empty()).then_some(id);
@@ -202,7 +207,7 @@ impl Site {
     }
 
     /// Gives a job a task with these steps: name, seconds, state, output.
-    pub async fn steps(&self, id: JobId, steps: &[(&str, u64, StepState, &str)]) -> TaskId {
+    pub(crate) async fn steps(&self, id: JobId, steps: &[(&str, u64, StepState, &str)]) -> TaskId {
         let task = family::task(id, 1);
         let job = self.store.read(move |reader| reader.job_get(id)).await.unwrap().unwrap();
         let mut at = job.started_at.unwrap();
@@ -268,7 +273,7 @@ impl Site {
     }
 
     /// Keeps an artifact.
-    pub async fn artifact(&self, task: TaskId, path: &str, bytes: Vec<u8>) {
+    pub(crate) async fn artifact(&self, task: TaskId, path: &str, bytes: Vec<u8>) {
         let key = format!("{task}/{path}");
         let size = bytes.len() as u64;
         self.objects.put("artifacts", &key, bytes).await.unwrap();
@@ -277,7 +282,7 @@ impl Site {
     }
 
     /// Keeps test results: name, class, result, milliseconds, message.
-    pub async fn results(&self, task: TaskId, results: &[(&str, &str, &str, u64, &str)]) {
+    pub(crate) async fn results(&self, task: TaskId, results: &[(&str, &str, &str, u64, &str)]) {
         let tests: Vec<TestResult> = results
             .iter()
             .map(|(name, classname, result, run_time_ms, message)| TestResult {
@@ -295,7 +300,7 @@ impl Site {
 }
 
 /// A configuration whose twelfth line is wrong.
-pub const WRONG_CONFIG: &str = "version: 2.1
+pub(crate) const WRONG_CONFIG: &str = "version: 2.1
 jobs:
   build:
     docker:
@@ -313,7 +318,7 @@ workflows:
 ";
 
 /// What a typical site looks like: two projects and some days of work.
-pub async fn populate(site: &Site) -> (TaskId, ProjectId) {
+pub(crate) async fn populate(site: &Site) -> (TaskId, ProjectId) {
     use JobState::{Blocked, Canceled, Failed, NotRun, OnHold, Queued, Running, Success};
     let firmware = site.project("acme/relay-firmware").await;
     let console = site.project("acme/operator-console").await;

@@ -10,8 +10,8 @@
     reason = "a fixture stops at the first surprise"
 )]
 
-pub mod output;
-pub mod past;
+pub(crate) mod output;
+pub(crate) mod past;
 
 use base::{
     ids::{ProjectId, RepoName, UserId},
@@ -35,23 +35,23 @@ use tempfile::TempDir;
 use web::access::{password, token};
 
 /// Now, as the faces see it.
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp(0).plus(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap())
 }
 
 /// A running site.
-pub struct Site {
-    pub dir: TempDir,
-    pub store: Store,
-    pub engine: Handle,
-    pub logs: Logs,
-    pub objects: Objects,
-    pub router: axum::Router,
+pub(crate) struct Site {
+    pub(crate) dir: TempDir,
+    pub(crate) store: Store,
+    pub(crate) engine: Handle,
+    pub(crate) logs: Logs,
+    pub(crate) objects: Objects,
+    pub(crate) router: axum::Router,
 }
 
 impl Site {
     /// Opens a site that answers as `base_url`.
-    pub async fn open(base_url: &str) -> Self {
+    pub(crate) async fn open(base_url: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = store::Config::new(dir.path().join("store"));
         let store = Store::open(&config, SiteKey::new([7; 32])).unwrap();
@@ -73,7 +73,13 @@ impl Site {
     }
 
     /// Makes an account.
-    pub async fn account(&self, login: &str, role: Role, word: &str, one_time: bool) -> UserId {
+    pub(crate) async fn account(
+        &self,
+        login: &str,
+        role: Role,
+        word: &str,
+        one_time: bool,
+    ) -> UserId {
         let new = NewUser {
             login: login.into(),
             name: String::new(),
@@ -85,7 +91,7 @@ impl Site {
     }
 
     /// Makes a token of an account.
-    pub async fn token(&self, user: UserId, kind: TokenKind, role: Role) -> String {
+    pub(crate) async fn token(&self, user: UserId, kind: TokenKind, role: Role) -> String {
         let (secret, hash) = token::new_token().unwrap();
         let scope = Scope { kind, role, projects: None };
         let new = NewToken { hash, user, label: "test".into(), scope, expires_at: None };
@@ -94,7 +100,7 @@ impl Site {
     }
 
     /// Makes a project.
-    pub async fn project(&self, name: &str) -> ProjectId {
+    pub(crate) async fn project(&self, name: &str) -> ProjectId {
         let repo: RepoName = name.parse().unwrap();
         let make =
             move |txn: &mut store::Txn<'_>| txn.project_ensure(&repo, &Settings::default(), now());
@@ -102,13 +108,13 @@ impl Site {
     }
 
     /// The faces as a network caller reaches them.
-    pub fn faces(&self) -> axum::Router {
+    pub(crate) fn faces(&self) -> axum::Router {
         let peer = web::Peer::Network(IpAddr::V4(Ipv4Addr::LOCALHOST));
         self.router.clone().layer(axum::Extension(peer))
     }
 }
 
 /// Seconds as a span.
-pub fn seconds(count: u64) -> Duration {
+pub(crate) fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }

@@ -1,0 +1,226 @@
+//! The pages over a real site: what they show, how much they weigh, and how they stay fresh.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
+
+#[path = "site/site.rs"]
+mod site;
+
+use axum::{body::Body, http::Request};
+use futures_util::StreamExt;
+use http::{Response, StatusCode};
+use http_body_util::BodyExt;
+use site::{Site, past};
+use std::time::Duration;
+use store::access::{Role, TokenKind};
+use tower::ServiceExt;
+
+const BASE: &str = "https://ci.test:8443";
+
+/// A step of a test waits no longer than this.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+struct Visitor {
+    site: Site,
+    token: String,
+}
+
+impl Visitor {
+    async fn new() -> Self {
+        let site = Site::open(BASE).await;
+        let user = site.account("mira", Role::Admin, "correct horse", false).await;
+        let token = site.token(user, TokenKind::Api, Role::Member).await;
+        Self { site, token }
+    }
+
+    async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Response<Body> {
+        let mut request =
+            Request::builder().method(method).uri(path).header("circle-token", &self.token);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.site.faces().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    }
+
+    async fn page(&self, path: &str) -> String {
+        let response = self.ask("GET", path, &[("accept", "text/html")]).await;
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    /// The page holds each of these texts.
+    async fn check(&self, path: &str, expected: &[&str]) {
+        let page = self.page(path).await;
+        for text in expected {
+            assert!(page.contains(text), "{path} lacks {text}:\n{page}");
+        }
+        for forbidden in ["style=\"", "<script>", "onclick=", "javascript:"] {
+            assert!(!page.contains(forbidden), "{path} has {forbidden}, which the policy forbids");
+        }
+    }
+
+    /// The next message of an event stream.
+    async fn next(
+        body: &mut (impl StreamExt<Item = Result<bytes::Bytes, axum::Error>> + Unpin),
+    ) -> String {
+        let mut text = String::new();
+        while !text.ends_with("\n\n") {
+            let part =
+                tokio::time::timeout(DEADLINE, body.next()).await.expect("a message in time");
+            text.push_str(
+                std::str::from_utf8(&part.expect("the stream goes on").unwrap()).unwrap(),
+            );
+        }
+        text
+    }
+}
+
+#[tokio::test]
+async fn pages_tell_what_happened_without_a_script() {
+    let visitor = Visitor::new().await;
+    past::populate(&visitor.site).await;
+    visitor
+        .check(
+            "/",
+            &["Reject Modbus frames", "Needs approval", "Config error", "build-test-deploy"],
+        )
+        .await;
+    visitor.check("/?project=acme%2Foperator-console", &["Sort alarms", "Settings"]).await;
+    visitor.check("/?status=failed", &["Sort alarms", "Reject Modbus"]).await;
+    visitor.check("/?branch=nowhere", &["No pipeline fits"]).await;
+    visitor
+        .check(
+            "/pipelines/gh/acme/relay-firmware/119",
+            &["<svg", "unit-tests", "Rerun from failed"],
+        )
+        .await;
+    visitor
+        .check(
+            "/pipelines/gh/acme/operator-console/43",
+            &["did you mean", "<span class=\"caret\">", "biuld:"],
+        )
+        .await;
+    visitor
+        .check(
+            "/gh/acme/relay-firmware/221",
+            &["exit 100", "id=\"S3L14\"", "class=\"f1 bold\"", "1.2 GiB"],
+        )
+        .await;
+    visitor.check("/gh/acme/relay-firmware/221?step=1#S1", &["Receiving objects: 100%"]).await;
+    visitor.check("/gh/acme/relay-firmware/221/tests", &["1 failed", "a frame of 3 bytes"]).await;
+    visitor.check("/gh/acme/relay-firmware/221/artifacts", &["coverage/", "1.7 MiB"]).await;
+    visitor.check("/projects/acme/relay-firmware/settings", &["Environment variables"]).await;
+    visitor.check("/projects", &["acme/relay-firmware"]).await;
+    visitor.check("/runners", &["No runner has registered"]).await;
+    visitor.check("/contexts", &["No context yet"]).await;
+}
+
+#[tokio::test]
+async fn a_first_visit_stays_below_a_hundred_kilobytes() {
+    let visitor = Visitor::new().await;
+    past::populate(&visitor.site).await;
+    for path in ["/", "/pipelines/gh/acme/relay-firmware/119", "/gh/acme/relay-firmware/221"] {
+        let page = visitor.page(path).await;
+        let mut total = page.len();
+        let assets: std::collections::BTreeSet<&str> = page
+            .split('"')
+            .filter(|text| text.starts_with("/assets/"))
+            .map(|text| text.split('#').next().unwrap())
+            .collect();
+        for asset in assets {
+            total += visitor.page(asset).await.len();
+        }
+        assert!(total < 100_000, "{path}: {total} bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_step_is_followed_from_where_the_page_ended() {
+    let visitor = Visitor::new().await;
+    let (task, _) = past::populate(&visitor.site).await;
+    let logs = &visitor.site.logs;
+    let size = logs.read(task, 2, 0..0).await.unwrap().size;
+    let size = logs.append(task, 2, size, b"two\nthr").await.unwrap();
+    let path = format!("/tasks/{task}/steps/2/stream?line=1");
+    let mut body = visitor.ask("GET", &path, &[]).await.into_body().into_data_stream();
+    let message = Visitor::next(&mut body).await;
+    assert!(message.contains(r#"{"first":1,"lines":["two"],"rest":"thr"}"#), "{message}");
+    assert!(message.contains("id: 2\n"), "{message}");
+    logs.append(task, 2, size, b"ee\n").await.unwrap();
+    let message = Visitor::next(&mut body).await;
+    assert!(message.contains(r#"{"first":2,"lines":["three"],"rest":null}"#), "{message}");
+    let headers = [("last-event-id", "2")];
+    let mut again = visitor.ask("GET", &path, &headers).await.into_body().into_data_stream();
+    let message = Visitor::next(&mut again).await;
+    assert!(message.contains(r#""first":2,"lines":["three"]"#), "{message}");
+}
+
+#[tokio::test]
+async fn a_step_that_is_over_ends_its_stream() {
+    let visitor = Visitor::new().await;
+    past::populate(&visitor.site).await;
+    let page = visitor.page("/gh/acme/relay-firmware/221").await;
+    let task = page.split("data-task=\"").nth(1).unwrap().split('"').next().unwrap();
+    let response = visitor.ask("GET", &format!("/tasks/{task}/steps/0/stream?line=4"), &[]).await;
+    let text =
+        tokio::time::timeout(DEADLINE, response.into_body().collect()).await.unwrap().unwrap();
+    let text = String::from_utf8(text.to_bytes().to_vec()).unwrap();
+    assert!(text.contains("Ready in 38 ms") && text.contains("event: end"), "{text}");
+}
+
+#[tokio::test]
+async fn events_go_on_after_the_cursor_that_a_browser_names() {
+    let visitor = Visitor::new().await;
+    let project = visitor.site.project("acme/relay").await;
+    let note = move |txn: &mut store::Txn<'_>| {
+        for number in 1..=3 {
+            let event = base::event::Event::PipelineCreated {
+                pipeline: base::ids::PipelineId(uuid::Uuid::from_u128(number)),
+                number: base::ids::PipelineNumber(u64::try_from(number).unwrap()),
+                state: base::state::PipelineState::Created,
+            };
+            txn.event_append(site::now(), Some(project), &event)?;
+        }
+        Ok::<_, store::Error>(())
+    };
+    visitor.site.store.write(note).await.unwrap();
+    let mut body = visitor.ask("GET", "/events?after=1", &[]).await.into_body().into_data_stream();
+    let message = Visitor::next(&mut body).await;
+    assert!(message.contains("id: 2\n") && message.contains(r#""number":2"#), "{message}");
+    let headers = [("last-event-id", "2")];
+    let mut again =
+        visitor.ask("GET", "/events?after=1", &headers).await.into_body().into_data_stream();
+    assert!(Visitor::next(&mut again).await.contains("id: 3\n"));
+}
+
+#[tokio::test]
+async fn what_a_build_made_is_served_without_any_power() {
+    let visitor = Visitor::new().await;
+    past::populate(&visitor.site).await;
+    let page = visitor.page("/gh/acme/relay-firmware/221/artifacts").await;
+    let link = |name: &str| {
+        page.split('"')
+            .find(|text| text.starts_with("/artifacts/") && text.ends_with(name))
+            .unwrap()
+    };
+    let report = visitor.ask("GET", link("index.html"), &[]).await;
+    let policy = report.headers()["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains("sandbox") && !policy.contains("allow-scripts"), "{policy}");
+    let file = visitor.ask("GET", link(".crate"), &[]).await;
+    let disposition = file.headers()["content-disposition"].to_str().unwrap();
+    assert_eq!(disposition, "attachment; filename=\"relay-core-2.4.0.crate\"");
+    assert_eq!(file.headers()["x-content-type-options"], "nosniff");
+    assert_eq!(file.into_body().collect().await.unwrap().to_bytes().len(), 1_803_211);
+}
+
+#[tokio::test]
+async fn raw_output_comes_whole_and_as_text() {
+    let visitor = Visitor::new().await;
+    past::populate(&visitor.site).await;
+    let page = visitor.page("/gh/acme/relay-firmware/221").await;
+    let raw = page.split('"').find(|text| text.ends_with("/steps/3/raw")).unwrap();
+    let response = visitor.ask("GET", raw, &[]).await;
+    assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(&bytes[..], site::output::TESTS_FAIL.as_bytes());
+}
