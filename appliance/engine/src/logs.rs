@@ -175,6 +175,25 @@ impl Logs {
         }
     }
 
+    /// Removes the output of tasks that are forgotten: first the rows, then the bytes.
+    ///
+    /// # Errors
+    /// When rows or bytes could not be removed; bytes without a row are found by the object
+    /// store's own sweep.
+    pub async fn remove(&self, tasks: Vec<TaskId>) -> Result<(), LogError> {
+        let remove = move |txn: &mut store::Txn<'_>| {
+            let mut objects = Vec::new();
+            for task in tasks {
+                objects.extend(txn.log_remove(task)?);
+            }
+            Ok::<_, LogError>(objects)
+        };
+        for object in self.shared.store.write(remove).await? {
+            self.shared.objects.delete(seal::BUCKET, &object).await?;
+        }
+        Ok(())
+    }
+
     /// For a clean stop: seals what is framed and writes the rings, so that the next start knows
     /// all that came.
     ///

@@ -10,6 +10,5 @@ CREATE TABLE events (
     cursor  INTEGER PRIMARY KEY,
     at      INTEGER NOT NULL, -- microseconds since the epoch
     project BLOB,
-    wire    INTEGER NOT NULL, -- version of the JSON form
-    event   TEXT NOT NULL
+    event   BLOB NOT NULL     -- its form is that of src/events/form.rs
 ) STRICT;

@@ -2,9 +2,11 @@
 //!
 //! Invariants: cursors start at 1 and have no gaps; an undone write takes its cursors back.
 
+mod form;
+
 use crate::{Reader, Txn, error::Error, row};
 use base::{
-    event::{Event, Recorded, WIRE_VERSION},
+    event::{Event, Recorded},
     ids::{Cursor, ProjectId},
     time::Timestamp,
 };
@@ -22,11 +24,8 @@ impl Txn<'_> {
         event: &Event,
     ) -> Result<Cursor, Error> {
         let cursor = Cursor(self.last_event.0 + 1);
-        let text = row::to_json("an event", event)?;
-        self.statement(
-            "INSERT INTO events (cursor, at, project, wire, event) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?
-        .execute(params![cursor.0, at.0, project.map(|id| id.0), WIRE_VERSION, text])?;
+        self.statement("INSERT INTO events (cursor, at, project, event) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![cursor.0, at.0, project.map(|id| id.0), form::write(event)])?;
         self.last_event = cursor;
         Ok(cursor)
     }
@@ -57,6 +56,6 @@ fn recorded(row: &Row<'_>) -> rusqlite::Result<Recorded> {
         cursor: Cursor(row.get(0)?),
         at: Timestamp(row.get(1)?),
         project: row.get::<_, Option<_>>(2)?.map(ProjectId),
-        event: row::json(row, 3)?,
+        event: row::formed(row, 3, form::read)?,
     })
 }

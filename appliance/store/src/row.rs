@@ -31,6 +31,16 @@ pub(crate) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlit
     serde_json::from_str(text).map_err(|error| unreadable(column, error))
 }
 
+/// Reads a column in a form of our own; `read` gives `None` when the bytes make no sense.
+pub(crate) fn formed<T>(
+    row: &Row<'_>,
+    column: usize,
+    read: impl Fn(&[u8]) -> Option<T>,
+) -> rusqlite::Result<T> {
+    let bytes = row.get_ref(column)?.as_blob()?;
+    read(bytes).ok_or_else(|| unreadable(column, "the stored bytes have no known form"))
+}
+
 /// Writes a value for a JSON column; `what` names it in the error.
 pub(crate) fn to_json<T: Serialize>(what: &'static str, value: &T) -> Result<String, Error> {
     serde_json::to_string(value).map_err(|error| Error::Form { what, source: Arc::new(error) })

@@ -249,6 +249,49 @@ mod tests {
         assert_eq!(*writer.tell.borrow(), Cursor(before + 500));
     }
 
+    /// Space runs out at every page in turn, within a group and at its commit.
+    #[test]
+    fn wherever_the_space_ends_the_acknowledged_is_whole_and_nothing_else() {
+        for free in 0.. {
+            let mut writer = writer();
+            let pages: u32 =
+                writer.sql.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+            writer
+                .sql
+                .pragma_update_and_check(None, "max_page_count", pages + free, |_| Ok(()))
+                .unwrap();
+            let mut acknowledged = 0;
+            let mut was_full = false;
+            for _ in 0..6 {
+                for answer in check(&mut writer, &[1, 7, 20]) {
+                    match answer {
+                        Ok(cursor) => acknowledged = acknowledged.max(cursor.0),
+                        Err(error) => {
+                            assert!(matches!(error, Error::Full), "{error}");
+                            was_full = true;
+                        }
+                    }
+                }
+            }
+            assert_whole(&writer.sql, acknowledged);
+            if !was_full {
+                return;
+            }
+        }
+    }
+
+    /// Sound, and with exactly the events that were acknowledged.
+    fn assert_whole(sql: &Connection, acknowledged: u64) {
+        let report: String = sql.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(report, "ok");
+        let kept: (u64, u64) = sql
+            .query_row("SELECT count(*), coalesce(max(cursor), 0) FROM events", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .unwrap();
+        assert_eq!(kept, (acknowledged, acknowledged));
+    }
+
     #[test]
     fn after_a_device_failure_nothing_is_written() {
         let mut writer = writer();

@@ -275,3 +275,19 @@ async fn a_sweep_seals_what_tasks_left_that_ended_without_a_word() {
     assert!(house.logs.shared.slots().is_empty());
     assert_eq!(house.text().await, b"so far\n");
 }
+
+#[tokio::test]
+async fn what_is_removed_leaves_no_row_and_no_object() {
+    let dir = tempfile::tempdir().unwrap();
+    let house = open(dir.path()).await;
+    let text = noise(2 << 20);
+    house.send(&text).await;
+    house.end(text.len()).await.unwrap();
+    let segments = move |reader: &store::Reader<'_>| reader.log_segment_list(task(), STEP);
+    let first = house.store.read(segments).await.unwrap().remove(0);
+    let store::logs::SegmentBytes::Object(key) = first.bytes else { panic!("large") };
+    assert!(house.objects.head("logs", &key).await.is_ok());
+    house.logs.remove(vec![task()]).await.unwrap();
+    assert!(house.objects.head("logs", &key).await.is_err());
+    assert!(house.store.read(segments).await.unwrap().is_empty());
+}

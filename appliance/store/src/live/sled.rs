@@ -23,9 +23,6 @@ use std::{
 /// Page cache in bytes; the tails of a few running steps fit.
 const CACHE: u64 = 2 << 20;
 
-/// Milliseconds between background syncs. Nothing depends on them; seldom spares flash.
-const FLUSH_EVERY: u64 = 5000;
-
 /// Size of the files, in bytes, at which everything is dropped and begun anew.
 const DISK_MAX: u64 = 128 << 20;
 
@@ -52,7 +49,8 @@ fn open_db(files: &Path) -> Result<Db, sled::Error> {
         .path(files)
         .cache_capacity(CACHE)
         .mode(Mode::LowSpace)
-        .flush_every_ms(Some(FLUSH_EVERY))
+        // What an unclean stop leaves is never read: a thread that syncs would only wear the disk.
+        .flush_every_ms(None)
         .print_profile_on_drop(false)
         .open()
 }
