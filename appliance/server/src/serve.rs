@@ -17,7 +17,7 @@ use ingress::{Authority, Certificates, Drain, Listener, Names, Peer};
 use objects::Objects;
 use repos::Repos;
 use std::{
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
     time::{Instant, SystemTime},
@@ -276,7 +276,7 @@ fn names(config: &Config) -> Names {
     }
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     names.dns.extend([host, "localhost".to_owned()].into_iter().filter(|name| !name.is_empty()));
-    names.addresses.extend([Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
+    names.addresses.extend([IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]);
     if !config.listen.ip().is_unspecified() && !names.addresses.contains(&config.listen.ip()) {
         names.addresses.push(config.listen.ip());
     }
