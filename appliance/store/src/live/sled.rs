@@ -15,7 +15,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{
-        PoisonError, RwLock, RwLockReadGuard,
+        Mutex, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -37,7 +37,8 @@ pub struct SledLive {
     db: RwLock<Option<Db>>,
     watchers: Watchers,
     put_since_look: AtomicU64,
-    mark: Option<Mark>,
+    /// Taken away by a clean close.
+    mark: Mutex<Option<Mark>>,
 }
 
 fn engine(attempt: &'static str) -> impl Fn(sled::Error) -> LiveError {
@@ -85,8 +86,21 @@ impl SledLive {
             db: RwLock::new(Some(db)),
             watchers: Watchers::default(),
             put_since_look: AtomicU64::new(0),
-            mark: Some(mark),
+            mark: Mutex::new(Some(mark)),
         })
+    }
+
+    /// Closes cleanly, whoever else still holds it: what it keeps is there at the next start. From
+    /// here on it takes and knows nothing. Blocks.
+    pub fn close(&self) {
+        let db = self.db.write().unwrap_or_else(PoisonError::into_inner).take();
+        let flushed = db.as_ref().is_some_and(|db| db.flush().is_ok());
+        drop(db);
+        let mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if flushed && let Some(mark) = mark {
+            // A mark that stays only costs the live state at the next start.
+            drop(mark.clear());
+        }
     }
 
     fn db(&self) -> RwLockReadGuard<'_, Option<Db>> {
@@ -166,15 +180,8 @@ impl Live for SledLive {
 }
 
 impl Drop for SledLive {
-    /// A clean close takes the mark away; without it the next start begins empty.
     fn drop(&mut self) {
-        let db = self.db.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        let flushed = db.as_ref().is_none_or(|db| db.flush().is_ok());
-        drop(db);
-        if flushed && let Some(mark) = self.mark.take() {
-            // A mark that stays only costs the live state at the next start.
-            drop(mark.clear());
-        }
+        self.close();
     }
 }
 
@@ -199,6 +206,18 @@ mod tests {
         let live = SledLive::open(dir.path()).unwrap();
         assert!(live.get(b"key").unwrap().is_none());
         put_one(&live);
+    }
+
+    #[test]
+    fn after_a_close_it_keeps_nothing_and_does_not_fail() {
+        let dir = tempfile::tempdir().unwrap();
+        let live = SledLive::open(dir.path()).unwrap();
+        put_one(&live);
+        live.close();
+        put_one(&live);
+        assert!(live.get(b"key").unwrap().is_none());
+        let next = SledLive::open(dir.path()).unwrap();
+        assert!(next.get(b"key").unwrap().is_some());
     }
 
     #[test]
