@@ -58,17 +58,6 @@ impl Assembly<'_> {
         CompiledWorkflow { workflow, keys }
     }
 
-    /// Checks jobs that do not run.
-    pub(crate) fn check_uncalled(&mut self, jobs: &[(String, Span, Node)]) {
-        self.report.lenient = true;
-        for (name, at, node) in jobs {
-            self.report.push("job", name, *at);
-            check::job::read(node, self.report);
-            self.report.pop();
-        }
-        self.report.lenient = false;
-    }
-
     /// The key of a job; another job that has the name already takes a number.
     fn job(&mut self, name: &str, reference: &str, at: Span, node: &Node) -> Option<String> {
         let mut key = name.to_owned();
@@ -86,5 +75,14 @@ impl Assembly<'_> {
         let spec = Arc::new(spec?);
         self.jobs.insert(key.clone(), CompiledJob { node: node.clone(), spec, at });
         Some(key)
+    }
+}
+
+/// Checks jobs that do not run.
+pub(crate) fn check_uncalled(jobs: &[(String, Span, Node)], report: &mut Report) {
+    for (name, at, node) in jobs {
+        report.push("job", name, *at);
+        check::job::read(node, report);
+        report.pop();
     }
 }

@@ -6,7 +6,7 @@
 mod given;
 
 use crate::{
-    assembly::Assembly,
+    assembly::{self, Assembly},
     compiled::{Compiled, CompiledWorkflow},
     definition,
     diagnostic::{Code, Diagnostic, nearest},
@@ -125,15 +125,16 @@ fn stages(root: &Map, request: &Request, report: &mut Report) -> Option<Compiled
     let setup = setup(root, is_2_1, request, report);
     let mut context = Context::new(&library, &request.values, &declared, is_2_1, report);
     let (workflows, version_place) = workflows(root, &mut context);
-    context.report.lenient = true;
-    let uncalled = context.uncalled();
-    context.report.lenient = false;
     let mut assembly = Assembly::new(context.report);
     let workflows: Vec<CompiledWorkflow> =
         workflows.into_iter().map(|w| assembly.workflow(w)).collect();
-    assembly.check_uncalled(&uncalled);
     let jobs = assembly.jobs;
-    definition::check(root, &library, is_2_1, report);
+    definition::check(root, &library, is_2_1, context.report);
+    // Last, because a finding is told once, and here all are warnings.
+    context.report.lenient = true;
+    let uncalled = context.uncalled();
+    assembly::check_uncalled(&uncalled, context.report);
+    context.report.lenient = false;
     if setup && workflows.len() > 1 {
         report.error_with(
             Code::Setup,

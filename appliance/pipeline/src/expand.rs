@@ -46,6 +46,8 @@ pub(crate) struct Context<'a> {
     steps_left: usize,
     weight_left: u64,
     calls_left: usize,
+    /// Lists of steps inside each other right now, through commands and conditions.
+    depth: usize,
     /// Jobs of the configuration that some workflow called.
     called: HashSet<String>,
 }
@@ -67,6 +69,7 @@ impl<'a> Context<'a> {
             steps_left: STEPS_MAX,
             weight_left: WEIGHT_MAX,
             calls_left: CALLS_MAX,
+            depth: 0,
             called: HashSet::new(),
         }
     }

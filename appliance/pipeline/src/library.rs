@@ -141,6 +141,11 @@ impl Library {
         if self.is_lost(name, at.source) {
             return;
         }
+        let message = format!("Cannot find a definition for {} named {name}", kind.name());
+        if report.is_told(Code::UnknownName, &message, at) {
+            report.add(severity, Code::UnknownName, at, message, None);
+            return;
+        }
         let names = self.names(kind, at.source);
         let known = names.iter().map(String::as_str).chain(also.iter().copied());
         let hint = match (nearest(name, known), name.split_once('/')) {
@@ -155,7 +160,6 @@ impl Library {
                 format!("define it under `{}s`; known: {}", kind.name(), shortened(&names))
             }
         };
-        let message = format!("Cannot find a definition for {} named {name}", kind.name());
         report.add(severity, Code::UnknownName, at, message, Some(hint));
     }
 }

@@ -20,6 +20,9 @@ const DIAGNOSTICS_MAX: usize = 200;
 /// Text that all expressions of a compilation together may give: eight times the largest result.
 const TEXT_MAX: usize = 64 << 20;
 
+/// Different patterns of one compilation: compiling one takes up to some milliseconds.
+const PATTERNS_MAX: usize = 1000;
+
 /// Longest source line that is shown whole.
 const LINE_MAX: usize = 200;
 
@@ -195,10 +198,19 @@ impl Report {
         }
     }
 
+    /// Whether telling this would be in vain: it is told already, or the list is full. Asked before
+    /// a suggestion is looked for, which is dear.
+    pub(crate) fn is_told(&self, code: Code, message: &str, at: Span) -> bool {
+        self.list.len() >= DIAGNOSTICS_MAX || self.seen.contains(&(code, message.to_owned(), at))
+    }
+
     /// A compiled pattern. Compiling is dear, and the same filter stands on hundreds of jobs.
     pub(crate) fn pattern(&mut self, text: &str) -> Result<Arc<Pattern>, PatternError> {
         if let Some(known) = self.patterns.get(text) {
             return known.clone();
+        }
+        if self.patterns.len() >= PATTERNS_MAX {
+            return Err(PatternError::too_many(text, PATTERNS_MAX));
         }
         let compiled = Pattern::new(text).map(Arc::new);
         self.patterns.insert(text.to_owned(), compiled.clone());

@@ -265,6 +265,11 @@ pub(crate) fn tell(
 ) {
     let at = within(text, at, error, report);
     match error {
+        ExpressionError::Unknown(_)
+            if report.is_told(Code::UnknownReference, &error.to_string(), at) =>
+        {
+            report.error(Code::UnknownReference, at, error.to_string());
+        }
         ExpressionError::Unknown(name) => {
             let names = scope.names();
             let hint = match nearest(name, names.iter().map(String::as_str)) {

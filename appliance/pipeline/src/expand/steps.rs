@@ -34,9 +34,28 @@ pub(crate) const BUILT_IN: [&str; 12] = [
 /// Calls inside calls; deeper ones are a mistake, and every walk is recursive.
 const DEPTH_MAX: usize = 50;
 
+/// Lists inside lists, through commands and conditions: the stack of a server's thread is small.
+const LISTS_MAX: usize = 150;
+
 impl Context<'_> {
     /// Expands a list of steps onto `out`.
     pub(super) fn steps(&mut self, node: &Node, scope: Option<&Scope<'_>>, out: &mut Vec<Node>) {
+        if self.depth >= LISTS_MAX {
+            let message = format!("lists of steps nested more than {LISTS_MAX} deep");
+            self.report.error_with(
+                Code::Limit,
+                node.at,
+                message,
+                "flatten the lists and conditions",
+            );
+            return;
+        }
+        self.depth += 1;
+        self.list(node, scope, out);
+        self.depth -= 1;
+    }
+
+    fn list(&mut self, node: &Node, scope: Option<&Scope<'_>>, out: &mut Vec<Node>) {
         match &node.value {
             Value::List(items) => {
                 for item in items.iter() {

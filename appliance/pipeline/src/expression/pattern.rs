@@ -8,7 +8,7 @@
 use regex::Regex;
 
 /// Compiled size of one pattern; larger ones are attacks or mistakes.
-const SIZE_MAX: usize = 1 << 20;
+const SIZE_MAX: usize = 256 << 10;
 
 /// Longest pattern text.
 const LENGTH_MAX: usize = 4096;
@@ -19,6 +19,14 @@ const LENGTH_MAX: usize = 4096;
 pub(crate) struct PatternError {
     pattern: String,
     reason: String,
+}
+
+impl PatternError {
+    /// One pattern too many.
+    pub(crate) fn too_many(pattern: &str, most: usize) -> Self {
+        let reason = format!("more than {most} different patterns in one configuration");
+        Self { pattern: pattern.chars().take(80).collect(), reason }
+    }
 }
 
 /// A compiled pattern.

@@ -100,6 +100,24 @@ fn all_errors_come_in_one_run() {
 }
 
 #[test]
+fn mistakes_in_uncalled_jobs_are_warnings_but_for_their_shape() {
+    let rest = "  j: {machine: true, steps: [checkout]}\nworkflows: {w: {jobs: [j]}}\n";
+    check(
+        &format!("jobs:\n  u: {{machine: true, steps: [checkout], colour: red}}\n{rest}"),
+        &["3:41 unexpected-key extraneous key [colour] is not permitted"],
+    );
+    let text = format!(
+        "version: 2.1\njobs:\n  u: {{machine: true, steps: [run: {{cmd: x}}, nothing]}}\n{rest}"
+    );
+    let compilation = compile(&text, &request());
+    let warnings: Vec<&str> = compilation.warnings().map(|w| w.code.as_str()).collect();
+    assert_eq!(
+        (compilation.errors().count(), warnings),
+        (0, vec!["missing-key", "unexpected-key", "unknown-name"])
+    );
+}
+
+#[test]
 fn steps_are_checked() {
     job(
         "    steps: [run: {cmd: x}]\n",
@@ -335,6 +353,17 @@ fn depth_is_bounded_however_it_comes_about() {
             .iter()
             .any(|e| e.contains("nested more than 100 levels deep"))
     );
+}
+
+#[test]
+fn lists_in_lists_through_commands_fit_a_small_stack() {
+    let (open, close) = ("[".repeat(90), "]".repeat(90));
+    let mut text = "version: 2.1\ncommands:\n  c0: {steps: [checkout]}\n".to_owned();
+    for level in 1..45 {
+        text.push_str(&format!("  c{level}: {{steps: {open}c{}{close}}}\n", level - 1));
+    }
+    text.push_str("jobs: {build: {machine: true, steps: [c44]}}\n");
+    assert!(errors(&text, &request()).iter().any(|e| e.contains("nested more than 150 deep")));
 }
 
 /// `levels` commands that each call the one before with `passed` made of their own argument.
