@@ -69,7 +69,8 @@ async fn create_user(
         }
         None => None,
     };
-    let new = NewUser { login: asked.login, name: asked.name, role, password: phc, one_time: true };
+    let one_time = phc.is_some();
+    let new = NewUser { login: asked.login, name: asked.name, role, password: phc, one_time };
     let (now, deed) = (state.now(), audit(&by, "user.create", &new.login));
     let made = state
         .store
