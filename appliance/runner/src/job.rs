@@ -232,6 +232,10 @@ impl<C: ControlPlane> Job<C> {
                 walk.ended(number, end.state);
             }
             self.end_background_steps();
+            // The step may have ended in the moment in which it was to be stopped.
+            if *self.orders.borrow() == Order::Cancel {
+                self.state().cut.get_or_insert(TaskOutcome::Canceled);
+            }
             if self.state().cut.is_some() {
                 break;
             }
@@ -253,6 +257,10 @@ impl<C: ControlPlane> Job<C> {
     }
 
     pub(crate) fn end_step(&self, number: u32, end: &StepEnd) {
+        // The relay may be a moment behind, and no output may follow the end.
+        if let Some(length) = self.supervised.view().outputs.get(&number) {
+            self.outbox.grown(number, *length);
+        }
         self.outbox.report(Progress::StepEnded {
             step: number,
             state: end.state,

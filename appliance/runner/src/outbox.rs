@@ -32,6 +32,8 @@ pub(crate) struct Outbox {
     held: Held,
     patterns: Patterns,
     state: Mutex<State>,
+    /// The end of the task was taken before a restart.
+    is_over: bool,
     /// Counts changes, so that the lanes wake.
     changed: watch::Sender<u64>,
 }
@@ -66,8 +68,17 @@ impl Outbox {
         let outputs = step_numbers(&memory.reports)
             .map(|step| (step, found(&folder, memory, step)))
             .collect();
+        let is_over = matches!(memory.reports.last(), Some(Progress::Ended { .. }))
+            && taken >= memory.reports.len();
         let state = State { journal, reports, first: memory.reports_taken, outputs };
-        Self { folder, held, patterns, state: Mutex::new(state), changed: watch::Sender::new(0) }
+        Self {
+            folder,
+            held,
+            patterns,
+            state: Mutex::new(state),
+            is_over,
+            changed: watch::Sender::new(0),
+        }
     }
 
     /// Adds a report.

@@ -51,8 +51,8 @@ impl Bench {
     }
 
     fn jobs(&self) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(self.folder.path().join("data/jobs")).unwrap();
-        entries.flatten().map(|entry| entry.path()).collect()
+        let entries = std::fs::read_dir(self.folder.path().join("data/jobs"));
+        entries.into_iter().flatten().flatten().map(|entry| entry.path()).collect()
     }
 
     async fn finish(&self, steps: &[Step]) -> Task {
@@ -308,10 +308,15 @@ async fn a_restarted_runner_goes_on_where_the_job_stands() {
 
 /// Waits until the folders of ended jobs are gone; the spare's stays.
 async fn until_no_jobs(bench: &Bench) {
+    until(bench, |jobs| !jobs.iter().any(|job| job.join("assignment.json").exists())).await;
+}
+
+/// Waits until the folders of jobs are as wanted.
+async fn until(bench: &Bench, wanted: impl Fn(&[PathBuf]) -> bool) {
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
-    while bench.jobs().iter().any(|job| job.join("assignment.json").exists()) {
+    while !wanted(&bench.jobs()) {
         assert!(std::time::Instant::now() < deadline, "{:?}", bench.jobs());
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
@@ -404,14 +409,33 @@ async fn an_image_that_is_not_here_fails_with_the_remedy() {
     assert_eq!(done.steps().len(), 1);
 }
 
+/// The same lines through a job and through a plain pipe; the times are printed, not judged.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_output_arrives_whole() {
     let Some(bench) = Bench::start() else { return };
-    let done = bench.finish(&[run("seq -f '%099.0f' 1 200000")]).await;
+    let lines = setting("RUNNER_FLOOD_LINES", 100_000);
+    let line = "x".repeat(99);
+    let script = format!("for ((i = 0; i < {lines}; i++)); do echo {line}; done");
+    let begun = std::time::Instant::now();
+    let floor = plain_pipe(&script);
+    let plain = begun.elapsed();
+    assert_eq!(floor, u64::from(lines) * 100);
+    let begun = std::time::Instant::now();
+    let done = bench.finish(&[run(&script)]).await;
+    println!("{lines} lines: job {:?}, plain pipe {plain:?}", begun.elapsed());
     assert_eq!(done.outcome(), Some(TaskOutcome::Success));
-    let text = done.text(2);
-    assert_eq!(text.len(), 200_000 * 100);
-    assert!(text.ends_with("200000\n") && text.lines().count() == 200_000);
+    assert_eq!(done.output[&2].len() as u64, floor);
+    let whole = line + "\n";
+    assert!(done.output[&2].chunks(100).all(|chunk| chunk == whole.as_bytes()));
+}
+
+#[expect(clippy::disallowed_methods, reason = "the floor that a job is compared with")]
+fn plain_pipe(script: &str) -> u64 {
+    let mut bash =
+        Command::new("bash").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+    let count = std::io::copy(&mut bash.stdout.take().unwrap(), &mut std::io::sink()).unwrap();
+    assert!(bash.wait().unwrap().success());
+    count
 }
 
 /// A number from the environment, for measuring.
@@ -454,4 +478,55 @@ async fn many_trivial_jobs_at_once() {
         assert_eq!(done.outcome(), Some(TaskOutcome::Success));
     }
     println!("{:.1} jobs a second", f64::from(count) / begun.elapsed().as_secs_f64());
+}
+
+/// Kills the runner, and sometimes the supervisor, again and again at moments of any kind: the job
+/// ends as it must, and its log is whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_at_any_moment_lose_nothing() {
+    let Some(mut bench) = Bench::start() else { return };
+    let rounds = setting("RUNNER_KILL_ROUNDS", 6);
+    let steps = [
+        run("for i in $(seq 1 30); do echo line $i; done; sleep 0.03"),
+        named(
+            "save",
+            When::OnSuccess,
+            Action::PersistToWorkspace { root: "/etc".into(), paths: vec!["passwd".into()] },
+        ),
+        run("echo last"),
+    ];
+    for round in 0..rounds {
+        let task = bench.control.assign(assignment(&steps));
+        // Spread over the whole life of the job, never twice at the same moment.
+        let pause = Duration::from_millis(u64::from(round * 37 % 150));
+        // A runner that dies before it wrote down what it claimed has run nothing: the lease runs
+        // out, which this control side does not play.
+        let name = task.to_string();
+        let is_this = |job: &PathBuf| {
+            std::fs::read_to_string(job.join("assignment.json"))
+                .is_ok_and(|text| text.contains(&name))
+        };
+        let ended = || bench.control.task(task).outcome().is_some();
+        until(&bench, |jobs| jobs.iter().any(is_this) || ended()).await;
+        tokio::time::sleep(pause).await;
+        let lost = round % 4 == 3;
+        if lost {
+            for job in bench.jobs().iter().filter(|job| job.join("assignment.json").exists()) {
+                kill_supervisor(job);
+            }
+        }
+        bench.kill_runner();
+        bench.restart_runner();
+        let done = bench.control.finished(task).await;
+        let whole: String = (1..=30).map(|i| format!("line {i}\n")).collect();
+        match done.outcome() {
+            Some(TaskOutcome::Success) => {
+                assert_eq!((done.text(2), done.text(4)), (whole, "last\n".into()), "round {round}");
+                assert_eq!(done.steps().len(), 5);
+            }
+            Some(TaskOutcome::InfrastructureFail) if lost => {}
+            other => panic!("round {round}: {other:?} {:#?}", done.progress),
+        }
+    }
+    until_no_jobs(&bench).await;
 }

@@ -10,7 +10,7 @@ use super::{
     answers::{BundleManifest, PackManifest},
     walk,
 };
-use globset::{GlobBuilder, GlobMatcher};
+use pipeline::glob::Glob;
 use std::{
     fs::{self, File},
     io::{self, BufReader, BufWriter, Read, Write},
@@ -57,20 +57,13 @@ fn chosen(root: &Path, path: &str, globs: bool) -> Result<Vec<PathBuf>, AgentErr
     if !globs || !path.contains(['*', '?', '[']) {
         return walk::below(&root.join(path.trim_end_matches('/')));
     }
-    let glob = matcher(path)?;
+    let glob = Glob::workspace(path).map_err(|error| AgentError::Refused(error.to_string()))?;
+    // A folder that matches is meant with all that is in it.
     let matching = |file: &PathBuf| {
-        // A folder that matches is meant with all that is in it.
-        let name = file.strip_prefix(root).ok();
-        name.is_some_and(|name| {
-            name.ancestors().any(|part| !part.as_os_str().is_empty() && glob.is_match(part))
-        })
+        let name = file.strip_prefix(root).unwrap_or(file);
+        name.ancestors().any(|part| glob.matches(&part.to_string_lossy()))
     };
-    Ok(walk::below(root)?.into_iter().filter(matching).collect())
-}
-
-fn matcher(pattern: &str) -> Result<GlobMatcher, AgentError> {
-    let glob = GlobBuilder::new(pattern.trim_start_matches("./")).literal_separator(true).build();
-    glob.map(|glob| glob.compile_matcher()).map_err(|error| AgentError::Refused(error.to_string()))
+    Ok(walk::below(&root.join(glob.start()))?.into_iter().filter(matching).collect())
 }
 
 /// The name in the archive; none for the root itself.

@@ -103,10 +103,6 @@ impl<C: ControlPlane> Job<C> {
             }
             How::Lost => (StepState::Failed, None),
         };
-        // The relay may be a moment behind.
-        if let Some(length) = self.supervised.view().outputs.get(&step) {
-            self.outbox.grown(step, *length);
-        }
         self.state().beside.retain(|other| *other != step);
         self.end_step(step, &StepEnd { state, exit_code });
     }

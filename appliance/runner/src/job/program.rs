@@ -50,13 +50,9 @@ impl<C: ControlPlane> Job<C> {
 
     /// Waits for the end of a run.
     pub(crate) async fn ended(&self, run: RunId) -> Result<End, Gone> {
-        let (end, length) = self
-            .supervised
-            .until(|view| {
-                view.runs.get(&run)?.clone().map(|end| (end, view.outputs.get(&run.step).copied()))
-            })
-            .await?;
-        // The relay may be a moment behind.
+        let end = self.supervised.until(|view| view.runs.get(&run)?.clone()).await?;
+        // What the runner adds to the log comes after what the run has printed.
+        let length = self.supervised.view().outputs.get(&run.step).copied();
         self.outbox.grown(run.step, length.unwrap_or(0));
         self.learn(&end);
         Ok(end)

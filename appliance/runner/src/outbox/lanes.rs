@@ -42,6 +42,9 @@ pub(crate) enum Delivered {
 impl Outbox {
     /// Delivers until the end of the task was taken or the task was lost.
     pub(crate) async fn deliver(&self, control: &impl ControlPlane) -> Delivered {
+        if self.is_over {
+            return Delivered::All;
+        }
         tokio::select! {
             end = self.deliver_reports(control) => end,
             end = self.deliver_output(control) => end,

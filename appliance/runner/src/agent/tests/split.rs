@@ -1,6 +1,7 @@
 //! `tests split` and `tests run`: this node's share of a list.
 
 use crate::agent::{AgentError, say};
+use pipeline::split::{self, TestTime, TimingsType};
 use std::{
     collections::HashMap,
     fs,
@@ -11,9 +12,6 @@ use std::{
 /// The longest list that is read.
 const LIST_MAX: u64 = 64 << 20;
 
-/// What a name weighs, in milliseconds, when no timing knows it.
-const UNKNOWN: u64 = 1000;
-
 /// How names are weighed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum By {
@@ -23,13 +21,14 @@ enum By {
 }
 
 /// What the arguments ask for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 struct Wish {
     by: By,
     index: usize,
     total: usize,
     timings_file: Option<String>,
-    time_default: u64,
+    timings_type: TimingsType,
+    time_default: Option<f64>,
     show_counts: bool,
     command: Option<String>,
     list: Option<String>,
@@ -90,7 +89,8 @@ fn read(args: &[&str], variable: impl Fn(&str) -> Option<String>) -> Result<Wish
         index: number("CIRCLE_NODE_INDEX", 0),
         total: number("CIRCLE_NODE_TOTAL", 1),
         timings_file: None,
-        time_default: UNKNOWN,
+        timings_type: TimingsType::Autodetect,
+        time_default: None,
         show_counts: false,
         command: None,
         list: None,
@@ -132,11 +132,10 @@ fn set(wish: &mut Wish, name: &str, value: &str) -> Result<(), AgentError> {
         }
         "index" => wish.index = value.parse().map_err(|_| bad())?,
         "total" => wish.total = value.parse().map_err(|_| bad())?,
-        "time-default" => wish.time_default = milliseconds(value).ok_or_else(bad)?,
+        "time-default" => wish.time_default = Some(seconds(value).ok_or_else(bad)?),
+        "timings-type" => wish.timings_type = TimingsType::parse(value).ok_or_else(bad)?,
         "timings-file" => wish.timings_file = Some(value.to_owned()),
         "command" => wish.command = Some(value.to_owned()),
-        "timings-type"
-            if ["filename", "classname", "testname", "autodetect", "file"].contains(&value) => {}
         _ => {
             return Err(AgentError::Refused(format!(
                 "--{name}={value} is not an option of this command"
@@ -146,19 +145,17 @@ fn set(wish: &mut Wish, name: &str, value: &str) -> Result<(), AgentError> {
     Ok(())
 }
 
-/// `10s`, `500ms`, `2m`.
-fn milliseconds(text: &str) -> Option<u64> {
+/// Seconds in `10s`, `500ms`, `2m`.
+fn seconds(text: &str) -> Option<f64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let factor = match &text[digits.len()..] {
-        "ms" => 1.0,
-        "s" | "" => 1000.0,
-        "m" => 60_000.0,
+        "ms" => 0.001,
+        "s" | "" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
         _ => return None,
     };
-    let span =
-        std::time::Duration::try_from_secs_f64(digits.parse::<f64>().ok()? * factor / 1000.0)
-            .ok()?;
-    u64::try_from(span.as_millis()).ok()
+    digits.parse::<f64>().ok().map(|count| count * factor)
 }
 
 fn share(wish: &Wish) -> Result<Vec<String>, AgentError> {
@@ -170,20 +167,12 @@ fn share(wish: &Wish) -> Result<Vec<String>, AgentError> {
         None => io::stdin().take(LIST_MAX).read_to_string(&mut text),
     };
     read.map_err(AgentError::failed("read the list of tests"))?;
-    let names: Vec<&str> = text.split_whitespace().collect();
-    let known = if wish.by == By::Timings { timings(wish) } else { None };
-    if wish.by == By::Timings && known.is_none() {
-        tell("Error auto-detecting timing type, falling back to weighting by name.\n");
-    }
-    let weigh = |name: &str| match (wish.by, &known) {
-        (By::Size, _) => fs::metadata(name).map_or(0, |file| file.len()),
-        (By::Timings, Some(known)) => known.get(name).copied().unwrap_or(wish.time_default),
-        _ => 1,
-    };
-    let share = if known.is_some() || wish.by == By::Size {
-        by_weight(&names, weigh, wish.index, wish.total)
-    } else {
-        by_name(&names, wish.index, wish.total)
+    let names: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    let share = match weights(wish, &names) {
+        Some(weights) => {
+            split::by_weight(&names, &weights, wish.time_default, wish.index, wish.total)
+        }
+        None => split::by_name(&names, wish.index, wish.total),
     };
     if wish.show_counts {
         tell(&format!("Read {} tests; this node runs {}\n", names.len(), share.len()));
@@ -191,50 +180,41 @@ fn share(wish: &Wish) -> Result<Vec<String>, AgentError> {
     Ok(share)
 }
 
-/// Milliseconds by name, from a file of `{"name": seconds}`.
-fn timings(wish: &Wish) -> Option<HashMap<String, u64>> {
-    let text = fs::read(wish.timings_file.as_ref()?).ok()?;
-    let seconds: HashMap<String, f64> = serde_json::from_slice(&text).ok()?;
-    let known = seconds
-        .into_iter()
-        .filter_map(|(name, time)| Some((name, milliseconds(&time.to_string())?)));
-    let known: HashMap<_, _> = known.collect();
-    (!known.is_empty()).then_some(known)
-}
-
-/// Every `total`-th of the sorted names.
-fn by_name(names: &[&str], index: usize, total: usize) -> Vec<String> {
-    let mut sorted = names.to_vec();
-    sorted.sort_unstable();
-    sorted.into_iter().skip(index).step_by(total).map(str::to_owned).collect()
-}
-
-/// The heaviest name goes to the lightest share, and so on; within a share in the order of names.
-fn by_weight(
-    names: &[&str],
-    weigh: impl Fn(&str) -> u64,
-    index: usize,
-    total: usize,
-) -> Vec<String> {
-    let mut heavy: Vec<(u64, &str)> = names.iter().map(|name| (weigh(name), *name)).collect();
-    heavy.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
-    let mut loads = vec![0_u64; total];
-    let mut share = Vec::new();
-    for (weight, name) in heavy {
-        let lightest = (0..total).min_by_key(|node| loads[*node]).unwrap_or(0);
-        loads[lightest] = loads[lightest].saturating_add(weight);
-        if lightest == index {
-            share.push(name.to_owned());
+/// What each name weighs; none when they are dealt out by name.
+fn weights(wish: &Wish, names: &[String]) -> Option<HashMap<String, f64>> {
+    match wish.by {
+        By::Name => None,
+        By::Size => {
+            #[expect(clippy::cast_precision_loss, reason = "a weight need not be exact")]
+            let size = |name: &String| fs::metadata(name).map_or(0.0, |file| file.len() as f64);
+            Some(names.iter().map(|name| (name.clone(), size(name))).collect())
+        }
+        By::Timings => {
+            let times = timings(wish).unwrap_or_default();
+            let found = split::timings(names, &times, wish.timings_type);
+            if found.is_none() {
+                tell(&format!("{}\n", split::FALLBACK));
+            }
+            found
         }
     }
-    share.sort_unstable();
-    share
+}
+
+/// What earlier runs took, from a file: a list of tests, or a map from names to seconds.
+fn timings(wish: &Wish) -> Option<Vec<TestTime>> {
+    let text = fs::read(wish.timings_file.as_ref()?).ok()?;
+    if let Ok(times) = serde_json::from_slice::<Vec<TestTime>>(&text) {
+        return Some(times);
+    }
+    let by_file: HashMap<String, f64> = serde_json::from_slice(&text).ok()?;
+    let time =
+        |(file, time)| TestTime { name: String::new(), classname: String::new(), file, time };
+    Some(by_file.into_iter().map(time).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn check(args: &[&str], expected: Option<(By, usize, usize)>) {
         let variable = |name: &str| (name == "CIRCLE_NODE_TOTAL").then(|| "4".to_owned());
@@ -252,31 +232,9 @@ mod tests {
     }
 
     #[test]
-    fn the_heaviest_are_spread() {
-        let weigh = |name: &str| if name == "slow" { 100 } else { 10 };
-        let names = ["a", "b", "slow", "c"];
-        assert_eq!(by_weight(&names, weigh, 0, 2), ["slow"]);
-        assert_eq!(by_weight(&names, weigh, 1, 2), ["a", "b", "c"]);
-    }
-
-    proptest! {
-        #[test]
-        fn shares_are_the_whole_list_and_do_not_overlap(
-            names in prop::collection::btree_set("[a-z]{1,6}", 0..40),
-            total in 1usize..8,
-        ) {
-            let list: Vec<&str> = names.iter().map(String::as_str).collect();
-            let weigh = |name: &str| name.len() as u64;
-            for by in [By::Name, By::Size] {
-                let mut all: Vec<String> = (0..total)
-                    .flat_map(|index| match by {
-                        By::Name => by_name(&list, index, total),
-                        _ => by_weight(&list, weigh, index, total),
-                    })
-                    .collect();
-                all.sort();
-                prop_assert_eq!(&all, &names.iter().cloned().collect::<Vec<_>>());
-            }
-        }
+    fn spans_are_read_with_their_unit() {
+        let found = ["10s", "500ms", "2m", "3"].map(|text| seconds(text).unwrap());
+        assert_eq!(found, [10.0, 0.5, 120.0, 3.0]);
+        assert_eq!(seconds("2 fortnights"), None);
     }
 }
