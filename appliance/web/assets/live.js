@@ -255,6 +255,7 @@ class Log {
     this.list.append(part);
     const over = this.list.childElementCount - LINES_MAX;
     if (over > 500 && this.following) {
+      Log.dropped = Date.now();
       for (let n = 0; n < over; n++) this.list.firstElementChild.remove();
     }
     this.tools();
@@ -284,13 +285,10 @@ class Log {
 
   bottom() {
     const last = this.list.lastElementChild;
-    if (last) {
-      Log.moved = Date.now();
-      last.scrollIntoView({ block: 'nearest' });
-    }
+    if (last) last.scrollIntoView({ block: 'nearest' });
   }
 }
-Log.moved = 0;
+Log.dropped = 0;
 
 function button(text, title, on) {
   const made = document.createElement('button');
@@ -319,15 +317,16 @@ function openLogs() {
 }
 openLogs();
 
-// Scrolling up stops following; reaching the end begins again.
+// Scrolling up stops following; reaching the end begins again. Following itself only scrolls
+// down, but for the moment when old lines are dropped.
 let scrolled = scrollY;
 addEventListener('scroll', () => {
-  const own = Date.now() - Log.moved < 150;
-  const atEnd = innerHeight + scrollY >= document.body.scrollHeight - 80;
+  const dropped = Date.now() - Log.dropped < 150;
+  const atEnd = innerHeight + scrollY >= document.body.scrollHeight - 40;
   for (const log of logs.values()) {
     if (!log.source) continue;
-    if (!own && scrollY < scrolled - 4) log.setFollow(false);
-    else if (atEnd && !log.following) log.setFollow(true);
+    if (!dropped && scrollY < scrolled - 4) log.setFollow(false);
+    else if (atEnd && scrollY > scrolled && !log.following) log.setFollow(true);
   }
   scrolled = scrollY;
 }, { passive: true });

@@ -18,6 +18,7 @@ use store::runs::{
 use uuid::{Builder, Uuid};
 
 /// One job: name, what it requires, its end, when it began and how long it took.
+#[derive(Clone, Copy)]
 pub(crate) struct Spec {
     pub(crate) name: &'static str,
     pub(crate) requires: &'static [usize],
