@@ -93,7 +93,7 @@ fn definitions() -> Value {
             },
         }] },
         "filter": closed(&[("only", texts()), ("ignore", texts())], &[]),
-        "steps": { "anyOf": [list_of("step"), reference("expression")] },
+        "steps": { "anyOf": [list_of("step"), reference("step")] },
         "command": closed(&[("description", text()), ("parameters", map_of("parameter")), ("steps", reference("steps"))], &["steps"]),
     });
     let parts = [
@@ -238,7 +238,7 @@ fn step() -> Value {
             "run": { "anyOf": [text(), run] },
             "when": conditional, "unless": conditional,
             "save_cache": plain(&["key", "paths"], &["key", "paths"]),
-            "restore_cache": plain(&["key", "keys"], &[]),
+            "restore_cache": plain(&["key", "keys", "paths"], &[]),
             "persist_to_workspace": plain(&["root", "paths"], &["root", "paths"]),
             "attach_workspace": plain(&["at"], &["at"]),
             "store_artifacts": plain(&["path", "destination"], &["path"]),
