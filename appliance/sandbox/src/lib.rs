@@ -16,6 +16,7 @@ pub mod cgroup;
 pub mod error;
 pub mod exec;
 mod filter;
+pub mod host;
 mod host_root;
 pub mod image;
 mod init;

@@ -39,7 +39,7 @@ static PRIVATE: AtomicBool = AtomicBool::new(false);
 
 /// Moves this process, once, into a mount namespace of its own, which still follows the host's.
 pub(crate) fn private_mounts() -> Result<(), Error> {
-    if PRIVATE.swap(true, Ordering::Relaxed) {
+    if PRIVATE.load(Ordering::Relaxed) {
         return Ok(());
     }
     let hint = " (the supervisor must run as root with CAP_SYS_ADMIN)";
@@ -50,7 +50,9 @@ pub(crate) fn private_mounts() -> Result<(), Error> {
     };
     sys::unshare(rustix::thread::UnshareFlags::NEWNS).map_err(failed)?;
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
-        .map_err(|errno| failed(errno.into()))
+        .map_err(|errno| failed(errno.into()))?;
+    PRIVATE.store(true, Ordering::Relaxed);
+    Ok(())
 }
 
 /// Where the job's changes are kept with [`Storage::Disk`].

@@ -87,14 +87,20 @@ pub(super) fn a_frozen_job_stands_still(place: &mut Place) {
 pub(super) fn a_trivial_job_is_cheap(place: &mut Place) {
     let rounds =
         std::env::var("SANDBOX_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
-    let mut totals: Vec<[Duration; 3]> = (0..rounds).map(|_| round(&place.spec())).collect();
+    for storage in [Storage::Disk, Storage::Memory] {
+        let mut spec = || Spec { storage, ..place.spec() };
+        costs_tell(storage, (0..rounds).map(|_| round(&spec())).collect());
+    }
+}
+
+fn costs_tell(storage: Storage, mut totals: Vec<[Duration; 3]>) {
     for (at, what) in ["create", "create + run", "create + run + destroy"].iter().enumerate() {
         totals.sort_by_key(|times| times[at]);
         let percentile = |share: usize| {
             totals[(totals.len() * share / 100).min(totals.len() - 1)][at].as_secs_f64() * 1e3
         };
         println!(
-            "{what}: p50 {:.1} ms, p95 {:.1} ms, least {:.1} ms",
+            "{storage:?}, {what}: p50 {:.1} ms, p95 {:.1} ms, least {:.1} ms",
             percentile(50),
             percentile(95),
             percentile(0)
