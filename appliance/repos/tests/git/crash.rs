@@ -49,6 +49,7 @@ fn serve_until_killed() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the test kills a process of its own")]
+#[expect(clippy::zombie_processes, reason = "the caller kills it and waits; a failed test ends")]
 fn start_child(dir: &Path) -> (Child, String) {
     let _ = std::fs::remove_file(dir.join(ADDRESS));
     let child = Command::new(std::env::current_exe().unwrap())
