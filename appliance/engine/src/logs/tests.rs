@@ -1,3 +1,5 @@
+//! Output through its whole life: while it grows, over restarts, after its end.
+
 use super::{LogError, Logs, READ_MAX};
 use base::{
     ids::{Attempt, Fence, TaskId},

@@ -1,3 +1,5 @@
+//! Accounts, sessions, tokens and the audit log over a database in memory.
+
 use super::{NewAudit, NewSession, NewToken, NewUser, Role, Scope, TokenKind};
 use crate::{Error, Txn, migrate};
 use base::{

@@ -1,3 +1,5 @@
+//! Projects, variables, contexts and pushes over a database in memory.
+
 use super::{Push, PushedRef, Settings};
 use crate::{Error, Txn, migrate};
 use base::{

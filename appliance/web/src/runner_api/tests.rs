@@ -1,3 +1,5 @@
+//! The protocol as a runner speaks it, over the whole control plane.
+
 use crate::{Config, Peer, Rooms, State, router};
 use axum::{Router, body::Body};
 use base::{
