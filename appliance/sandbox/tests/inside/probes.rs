@@ -2,6 +2,7 @@
 
 use crate::support::{LIMIT, Place, run};
 use sandbox::{Bridge, Network, Sandbox};
+use std::time::Duration;
 use std::{
     fs,
     io::Write,
@@ -17,6 +18,9 @@ use std::{
 };
 
 const SCRIPT: &str = include_str!("probes.sh");
+
+/// The probes take some seconds on an idle machine; a busy one is no reason to fail.
+const PROBES_LIMIT: Duration = Duration::from_secs(180);
 
 /// The issue asks for so many; the script has more.
 const PROBES_MIN: usize = 40;
@@ -52,7 +56,7 @@ fn link(number: u8) -> Network {
 fn probe(spec: &sandbox::Spec, bait: &Bait, neighbour: &Path) {
     let mut sandbox = Sandbox::create(spec).expect("a sandbox");
     let script = format!("{}{SCRIPT}", bait.variables(neighbour, spec));
-    let ran = run(&mut sandbox, &script, LIMIT);
+    let ran = run(&mut sandbox, &script, PROBES_LIMIT);
     let passed = ran.output.lines().filter(|line| line.starts_with("ok ")).count();
     let failed: Vec<_> = ran.output.lines().filter(|line| !line.starts_with("ok ")).collect();
     assert!(ran.held() && failed.is_empty(), "{:?} {:?}: {failed:#?}", spec.network, ran.status);

@@ -32,7 +32,8 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let base = Base::prepare("sandbox-tests").expect("control groups");
+        let base = Base::prepare(&format!("sandbox-tests-{}", std::process::id()))
+            .expect("control groups");
         Self { folder, base, count: 0 }
     }
 
@@ -62,6 +63,14 @@ impl Place {
     /// A folder as the appliance's data directory would be: masked, and only for host root.
     pub(super) fn secret(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        for place in &self.base.places {
+            let _failed_tests_leave_groups = std::fs::remove_dir(&place.dir);
+        }
     }
 }
 
