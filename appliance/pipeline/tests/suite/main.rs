@@ -7,6 +7,7 @@ mod corpus;
 mod errors;
 mod fuzz;
 mod language;
+mod limits;
 mod mutation;
 mod plans;
 mod properties;
