@@ -109,8 +109,9 @@ fn size_is_bounded_however_it_comes_about() {
     );
     assert!(errors(&doubling, &request())[0].contains("grows beyond"));
 
-    let variables: String = (0..2000).map(|n| format!("V{n}: value, ")).collect();
-    let runs = vec!["c"; 2200].join(", ");
+    let value = "x".repeat(2000);
+    let variables: String = (0..200).map(|n| format!("V{n}: {value}, ")).collect();
+    let runs = vec!["c"; 400].join(", ");
     let wide = format!(
         "version: 2.1\ncommands: {{c: {{steps: [run: {{command: x, environment: {{{variables}}}}}]}}}}\njobs: {{build: {{machine: true, steps: [{runs}]}}}}\n"
     );

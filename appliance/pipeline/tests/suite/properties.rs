@@ -25,9 +25,14 @@ fn everything(text: &str, request: &Request) -> String {
     )
 }
 
+/// Every third file, so that a busy machine is done soon; the fuzzer sees them all.
+fn sample() -> impl Iterator<Item = (String, String)> {
+    seeds().into_iter().step_by(3)
+}
+
 #[test]
 fn two_runs_give_the_same_bytes() {
-    for (name, text) in seeds() {
+    for (name, text) in sample() {
         assert_eq!(everything(&text, &request()), everything(&text, &request()), "{name}");
     }
 }
@@ -35,7 +40,7 @@ fn two_runs_give_the_same_bytes() {
 #[test]
 fn the_processed_form_processes_to_itself() {
     let mut count = 0;
-    for (name, text) in seeds() {
+    for (name, text) in sample() {
         let Some(config) = compile(&text, &request()).config else { continue };
         let once = process(&config);
         let again = compile(&once, &request());
