@@ -62,12 +62,16 @@ fn parameter(text: &str) -> ParameterValue {
 
 /// Pipeline parameters, each `NAME=VALUE`.
 pub(crate) fn parameters(texts: &[String]) -> Result<IndexMap<String, ParameterValue>, Usage> {
-    texts.iter().map(|text| pair(text).map(|(name, value)| (name.to_owned(), parameter(value)))).collect()
+    texts
+        .iter()
+        .map(|text| pair(text).map(|(name, value)| (name.to_owned(), parameter(value))))
+        .collect()
 }
 
 /// Secret variables, each `NAME=VALUE`.
 pub(crate) fn variables(texts: &[String]) -> Result<Vec<Variable>, Usage> {
-    let variable = |(name, value): (&str, &str)| Variable { name: name.into(), value: Secret::new(value) };
+    let variable =
+        |(name, value): (&str, &str)| Variable { name: name.into(), value: Secret::new(value) };
     texts.iter().map(|text| pair(text).map(variable)).collect()
 }
 

@@ -17,6 +17,7 @@ use ingress::{Authority, Certificates, Drain, Listener, Names, Peer};
 use objects::Objects;
 use repos::Repos;
 use std::{
+    fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
@@ -90,14 +91,18 @@ impl House {
         let logs = Logs::new(store.clone(), objects.clone(), Arc::clone(&live) as _);
         let first_password = first_start::administrator(&store, now()).await?;
         let s3 = axum::Router::new();
-        let faces = web::router(web::State::new(web::Rooms {
-            config: web::Config::new(base_url.clone()),
+        let mut face = web::Config::new(base_url.clone());
+        face.authority = fs::read_to_string(data.join("tls/ca.pem")).ok();
+        let state = web::State::new(web::Rooms {
+            config: face,
             store: store.clone(),
             engine: engine.clone(),
             logs: logs.clone(),
             objects,
             repos,
-        }));
+        });
+        web::tell_open_pushes(&state).await?;
+        let faces = web::router(state);
         Ok(Self {
             config,
             data,

@@ -9,7 +9,9 @@ mod accounts;
 mod compile;
 mod contexts;
 mod events;
+mod health;
 mod jobs;
+mod log;
 mod me;
 mod pipelines;
 mod projects;
@@ -41,6 +43,8 @@ pub(crate) fn routes() -> Routes {
         .merge(jobs::routes())
         .merge(compile::routes())
         .merge(events::routes())
+        .merge(health::routes())
+        .merge(log::routes())
         .merge(v1::routes())
 }
 

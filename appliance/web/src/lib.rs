@@ -19,6 +19,7 @@ mod state;
 pub mod trigger;
 
 pub use access::Peer;
+pub use git::tell_open_pushes;
 pub use state::{Config, Rooms, State};
 
 /// All faces as one service. The listener adds [`Peer`] to each request's extensions.
@@ -33,6 +34,9 @@ pub fn table() -> Vec<access::Entry> {
 }
 
 fn routes() -> access::Routes {
-    pages::routes().merge(events::routes()).merge(api::routes()).merge(runner_api::routes())
+    pages::routes()
+        .merge(events::routes())
+        .merge(api::routes())
+        .merge(runner_api::routes())
         .merge(git::routes())
 }

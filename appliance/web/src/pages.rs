@@ -26,8 +26,12 @@ mod pipelines;
 mod projects;
 mod results;
 mod runners;
+mod settings;
+mod steps;
+mod strip;
 mod timeline;
 mod users;
+mod variables;
 
 pub use frame::Theme;
 
@@ -47,6 +51,7 @@ pub(crate) fn routes() -> Routes {
         .merge(log::routes())
         .merge(artifacts::routes())
         .merge(projects::routes())
+        .merge(settings::routes())
         .merge(runners::routes())
         .merge(contexts::routes())
         .merge(account::routes())

@@ -23,6 +23,8 @@ pub struct Config {
     pub session_life: Duration,
     /// Shown at the foot of each page.
     pub version: String,
+    /// Certificate of the site's own authority, PEM, for people to install.
+    pub authority: Option<String>,
 }
 
 impl Config {
@@ -33,6 +35,7 @@ impl Config {
             base_url: base_url.into().trim_end_matches('/').to_owned(),
             session_life: Duration::from_secs(7 * 24 * 3600),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            authority: None,
         }
     }
 }

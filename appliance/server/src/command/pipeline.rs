@@ -10,7 +10,14 @@ const POLL: Duration = Duration::from_millis(300);
 
 pub(crate) async fn run(command: PipelineCommand) -> anyhow::Result<Code> {
     match command {
-        PipelineCommand::Trigger { project, branch, tag, parameters: given, watch: follow, remote } => {
+        PipelineCommand::Trigger {
+            project,
+            branch,
+            tag,
+            parameters: given,
+            watch: follow,
+            remote,
+        } => {
             let client = Client::new(&remote)?;
             let body = trigger_body(branch, tag, &given)?;
             let made = client
@@ -42,7 +49,11 @@ pub(crate) async fn run(command: PipelineCommand) -> anyhow::Result<Code> {
     }
 }
 
-fn trigger_body(branch: Option<String>, tag: Option<String>, given: &[String]) -> Result<Value, Usage> {
+fn trigger_body(
+    branch: Option<String>,
+    tag: Option<String>,
+    given: &[String],
+) -> Result<Value, Usage> {
     let mut body = json!({ "parameters": parameters(given)? });
     if let Some(branch) = branch {
         body["branch"] = branch.into();

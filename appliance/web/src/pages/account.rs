@@ -64,7 +64,7 @@ async fn page(
     let body = html! {
         div.head {
             h1 { "Account" } span.pill { (user.role) }
-            form.actions method="post" action="/logout" { button type="submit" { "Log out" } }
+            form.actions.phone method="post" action="/logout" { button type="submit" { "Log out" } }
         }
         @match notice {
             Notice::None => {},

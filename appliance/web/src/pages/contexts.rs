@@ -2,7 +2,7 @@
 
 use super::{
     frame::{self, Frame, Here, Theme},
-    projects::{self, Assignment, Named},
+    variables::{self, Assignment, Named},
 };
 use crate::{
     State,
@@ -76,7 +76,7 @@ async fn show(Viewer(user): Viewer, state: State, theme: Theme) -> Result<Markup
         @for (org, contexts) in &orgs { @for (context, variables) in contexts {
             details.panel open[count < 4] id=(format!("c-{}", context.id)) {
                 summary { h2 { span.faint { (org.name) " / " } (context.name) } span.count { (variables.len()) } }
-                (projects::variables(&format!("/contexts/{}/variables", context.id), variables, may, state.now()))
+                (variables::list(&format!("/contexts/{}/variables", context.id), variables, may, state.now()))
                 @if may { form.corner method="post" action=(format!("/contexts/{}/remove", context.id)) {
                     label.check { input type="checkbox" required; "All jobs that ask for it will be refused" }
                     button.danger type="submit" { "Remove context" }

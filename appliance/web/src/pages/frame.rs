@@ -130,7 +130,7 @@ pub(super) fn page(frame: &Frame<'_>, body: &Markup) -> Markup {
         body {
             a.skip-link href="#main" { "Skip to content" }
             (header(frame))
-            (navigation(frame))
+            @if frame.user.password_is_one_time { nav.rail {} } @else { (navigation(frame)) }
             main #main tabindex="-1" data-live=[frame.live.as_ref().map(Live::address)] { (body) }
             div #notice role="status" aria-live="polite" {}
         }

@@ -5,8 +5,8 @@ use super::{
     frame::{self, Frame, Here, Live, Theme},
     links,
     log::{self, Window},
-    look::{Look, Looks},
-    moment, pipeline, results,
+    look::Looks,
+    moment, pipeline, results, steps,
 };
 use crate::{
     State,
@@ -34,7 +34,7 @@ use store::{
 
 pub(super) fn routes() -> Routes {
     Routes::new()
-        .get("/gh/{org}/{repo}/{number}", steps)
+        .get("/gh/{org}/{repo}/{number}", step_tab)
         .get("/gh/{org}/{repo}/{number}/artifacts", artifact_tab)
         .get("/gh/{org}/{repo}/{number}/tests", test_tab)
         .get("/jobs/{id}", by_id)
@@ -75,7 +75,7 @@ enum Tab {
 
 type Place = Path<(String, String, u64)>;
 
-async fn steps(
+async fn step_tab(
     Viewer(user): Viewer,
     state: State,
     theme: Theme,
@@ -88,14 +88,15 @@ async fn steps(
         _ => None,
     };
     let task = view.tasks.iter().find(|task| task.node == wanted.node);
-    let steps = match task {
+    let opened = match task {
         Some(task) => open_steps(&state, task, &wanted).await?,
         None => Vec::new(),
     };
+    let place = links::job(&view.repo, view.job.number.unwrap_or(JobNumber(0)));
     let content = html! {
-        @if view.tasks.len() > 1 { (nodes(&view, wanted.node)) }
-        @if let Some(task) = task { (step_list(&view, task, &steps, state.now())) }
-        @else { (waiting(&view, why.as_deref())) }
+        @if view.tasks.len() > 1 { (steps::nodes(&view.tasks, wanted.node)) }
+        @if let Some(task) = task { (steps::list(&place, view.job.state, task, &opened, state.now())) }
+        @else { (steps::waiting(view.job.state, why.as_deref())) }
     };
     Ok(show(&view, &user, theme, &state, Tab::Steps, &content))
 }
@@ -317,108 +318,5 @@ fn tabs(view: &View, shown: Tab) -> Markup {
                 }
             }
         }
-    }
-}
-
-fn nodes(view: &View, shown: u32) -> Markup {
-    html! {
-        nav.nodes aria-label="Parallel runs" {
-            @for task in &view.tasks {
-                @let look = task_look(task);
-                a href=(format!("?node={}", task.node)) aria-current=[(task.node == shown).then_some("page")] {
-                    (look.icon(task.outcome.map_or("running", |outcome| outcome.as_str())))
-                    (task.node)
-                }
-            }
-        }
-    }
-}
-
-fn task_look(task: &Task) -> Look {
-    use base::state::TaskOutcome::{Canceled, Failed, InfrastructureFail, Success, TimedOut};
-    match task.outcome {
-        None => Look::Running,
-        Some(Success) => Look::Good,
-        Some(Failed | TimedOut) => Look::Bad,
-        Some(Canceled) => Look::Stopped,
-        Some(InfrastructureFail) => Look::Error,
-    }
-}
-
-/// Nothing has run yet: says why, never a bare spinner.
-fn waiting(view: &View, why: Option<&str>) -> Markup {
-    let state = view.job.state;
-    html! {
-        section.empty {
-            h2 { (state.word()) }
-            @match (state, why) {
-                (JobState::Queued, Some(why)) => p { "This job waits for a runner. " (sentence(why)) },
-                (JobState::Queued, None) => p { "This job waits for a runner." },
-                (JobState::Blocked, _) => p { "This job waits for the jobs that it requires." },
-                (state, _) if state.is_terminal() => p { "This job ended before any step ran." },
-                _ => p { "The first step begins in a moment." },
-            }
-        }
-    }
-}
-
-/// `held: slots 2 of 2` as a sentence.
-fn sentence(why: &str) -> String {
-    let text = why.strip_prefix("held: ").unwrap_or(why);
-    let mut letters = text.chars();
-    letters
-        .next()
-        .map_or(String::new(), |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
-}
-
-fn step_list(view: &View, task: &Task, steps: &[(Step, Option<Window>)], now: Timestamp) -> Markup {
-    html! {
-        @if steps.is_empty() { (waiting(view, None)) }
-        ol.steps data-task=(task.id) {
-            @for (step, window) in steps { (step_item(view, task, step, window.as_ref(), now)) }
-        }
-    }
-}
-
-fn step_item(
-    view: &View,
-    task: &Task,
-    step: &Step,
-    window: Option<&Window>,
-    now: Timestamp,
-) -> Markup {
-    let number = view.job.number.unwrap_or(JobNumber(0));
-    let permalink = format!(
-        "{}?node={}&step={}#S{}",
-        links::job(&view.repo, number),
-        task.node,
-        step.step,
-        step.step
-    );
-    html! {
-        li.step.(step.state.look().class()) id=(format!("step-{}", step.step)) {
-            details id=(format!("S{}", step.step)) open[window.is_some()] data-step=(step.step) {
-                summary {
-                    (step.state.look().icon(step.state.word()))
-                    span.step-name { (step.name) }
-                    @if step.background { span.pill { "background" } }
-                    @if let Some(code) = step.exit_code.filter(|code| *code != 0) { span.pill.bad { "exit " (code) } }
-                    @if step.state == StepState::TimedOut { span.pill.bad { "timed out" } }
-                    span.took { (moment::took(Some(step.started_at), step.stopped_at, now)) }
-                }
-                (log::panel(step, window, &permalink))
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn why_a_job_waits_reads_as_a_sentence() {
-        assert_eq!(sentence("held: slots 2 of 2"), "Slots 2 of 2.");
-        assert_eq!(sentence(""), "");
     }
 }

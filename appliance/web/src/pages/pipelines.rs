@@ -5,7 +5,7 @@ use super::{
     frame::{self, Frame, Here, Live, Theme},
     links,
     look::{self, Look, Looks},
-    moment,
+    moment, strip,
 };
 use crate::{
     State,
@@ -20,7 +20,7 @@ use base::{
 };
 use maud::{Markup, html};
 use serde::Deserialize;
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 use store::{
     Reader,
     projects::Project,
@@ -32,9 +32,6 @@ const PAGE: usize = 25;
 
 /// Rows looked at to fill a page of one status; beyond, the page says so and offers to go on.
 const SCAN_MAX: usize = 500;
-
-/// Bars of the strip above the list.
-const BARS: usize = 40;
 
 pub(super) fn routes() -> Routes {
     Routes::new().get("/", show)
@@ -74,7 +71,7 @@ pub(super) struct Row {
 
 impl Row {
     /// From the first to the last of its workflows; to now while one goes on.
-    fn took(&self) -> (Option<Timestamp>, Option<Timestamp>) {
+    pub(super) fn took(&self) -> (Option<Timestamp>, Option<Timestamp>) {
         let ends: Option<Vec<Timestamp>> =
             self.workflows.iter().map(|(workflow, _)| workflow.stopped_at).collect();
         let from = self.workflows.first().map(|_| self.pipeline.created_at);
@@ -233,7 +230,7 @@ fn body(view: &View, wanted: &Wanted, now: Timestamp, base_url: &str) -> Markup 
             }
         }
         (filters(view, wanted))
-        @if view.rows.len() > 2 { (strip(&view.rows, now)) }
+        @if view.rows.len() > 2 { (strip::draw(&view.rows, now)) }
         @if view.rows.is_empty() { (nothing(view, wanted, base_url)) }
         ol.runs {
             @for row in &view.rows { (row_of(row, now)) }
@@ -281,47 +278,6 @@ fn filters(view: &View, wanted: &Wanted) -> Markup {
             }
             label.check { input type="checkbox" name="mine" value="1" checked[!wanted.mine.is_empty()]; "Mine" }
             button type="submit" { "Filter" }
-        }
-    }
-}
-
-/// Height of the strip and its lowest bar.
-const STRIP: u128 = 40;
-const STRIP_LOWEST: u128 = 5;
-
-/// Height of a bar. By the root of the duration, so that one that waited a day for its approval
-/// does not flatten all others.
-fn height(span: Duration, longest: Duration) -> u128 {
-    let root = |span: Duration| span.as_millis().isqrt();
-    STRIP_LOWEST + root(span) * (STRIP - STRIP_LOWEST) / root(longest).max(1)
-}
-
-/// The newest pipelines as bars, oldest on the left: height is duration, colour is state.
-fn strip(rows: &[Row], now: Timestamp) -> Markup {
-    let spans: Vec<Duration> = rows
-        .iter()
-        .take(BARS)
-        .map(|row| {
-            let (from, to) = row.took();
-            from.map_or(Duration::ZERO, |from| to.unwrap_or(now).since(from))
-        })
-        .collect();
-    let longest = spans.iter().max().copied().unwrap_or_default();
-    let count = spans.len();
-    let label = format!(
-        "Durations of the last {count} pipelines; the longest took {}",
-        moment::span(longest)
-    );
-    html! {
-        svg.strip viewBox=(format!("0 0 {} {STRIP}", count * 12)) height=(STRIP) width=(count * 12) role="img" aria-label=(label) {
-            @for (index, (row, span)) in rows.iter().zip(&spans).enumerate() {
-                @let (x, height) = ((count - 1 - index) * 12, height(*span, longest));
-                a href=(links::pipeline(&row.repo, row.pipeline.number)) tabindex="-1" {
-                    title { (row.repo) " #" (row.pipeline.number) ": " (row.word) ", " (moment::span(*span)) }
-                    rect.hit x=(x) y="0" width="12" height=(STRIP) {}
-                    rect.(row.look.class()) x=(x + 1) y=(STRIP - height) width="9" height=(height) rx="2" {}
-                }
-            }
         }
     }
 }

@@ -1,0 +1,182 @@
+//! A job's whole output as plain text, to be read or followed in a terminal.
+//!
+//! The form: for each step a line `==> NAME`, then its output as it was printed. With several nodes
+//! the header names the node. With `follow=true` the answer goes on until the job has ended.
+//! Memory: one piece of output at a time.
+
+use super::jobs::{Numbered, find};
+use crate::{
+    State,
+    access::{Routes, Viewer},
+    error::Failure,
+};
+use axum::{
+    body::{Body, Bytes},
+    extract::{Path, Query},
+    response::{IntoResponse, Response},
+};
+use base::{
+    ids::{JobId, TaskId},
+    state::{JobState, StepState},
+};
+use http::header;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use store::runs::{Job, Step, Task};
+use tokio::sync::mpsc;
+
+/// Pieces that may wait for a slow reader.
+const PIECES: usize = 4;
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/api/v2/project/{vcs}/{org}/{repo}/job/{number}/log", get)
+        .get("/api/v1.1/output/{task}/{step}", output)
+}
+
+/// How to read.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Wanted {
+    follow: bool,
+}
+
+async fn get(
+    Viewer(user): Viewer,
+    state: State,
+    Path(path): Path<Numbered>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, Failure> {
+    let (job, _) = find(&state, &user, path).await?;
+    let (to, mut from) = mpsc::channel::<Result<Bytes, Failure>>(PIECES);
+    tokio::spawn(async move {
+        let mut writer = Writer { state, to, told: BTreeMap::new() };
+        if let Err(error) = writer.write(&job, wanted.follow).await {
+            // A reader that left is nobody to tell.
+            let _ = writer.to.send(Err(error)).await;
+        }
+    });
+    let stream = futures_util::stream::poll_fn(move |context| from.poll_recv(context));
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from_stream(stream))
+        .into_response())
+}
+
+/// Writes the steps of a job into one stream.
+struct Writer {
+    state: State,
+    to: mpsc::Sender<Result<Bytes, Failure>>,
+    /// Steps already written, by task.
+    told: BTreeMap<TaskId, u32>,
+}
+
+impl Writer {
+    async fn write(&mut self, job: &Job, follow: bool) -> Result<(), Failure> {
+        let mut events = self.state.store.events();
+        loop {
+            // Looked at before the steps, so that an end seen here has all steps before it.
+            let ended = self.state_of(job.id).await?.is_terminal();
+            self.write_new_steps(job.source(), job.parallelism > 1, follow).await?;
+            if ended || !follow || self.to.is_closed() {
+                return Ok(());
+            }
+            if events.changed().await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn state_of(&self, id: JobId) -> Result<JobState, Failure> {
+        let found = self.state.store.read(move |reader| reader.job_get(id)).await?;
+        found.map(|job| job.state).ok_or_else(|| Failure::missing("Job"))
+    }
+
+    async fn write_new_steps(
+        &mut self,
+        job: JobId,
+        several: bool,
+        follow: bool,
+    ) -> Result<(), Failure> {
+        let tasks: Vec<(Task, Vec<Step>)> = self
+            .state
+            .store
+            .read(move |reader| {
+                let tasks = reader.task_list_newest(job)?.into_iter();
+                tasks
+                    .map(|task| reader.step_list(task.id).map(|steps| (task, steps)))
+                    .collect::<Result<_, store::Error>>()
+            })
+            .await?;
+        for (task, steps) in tasks {
+            for step in steps {
+                if self.told.get(&task.id).is_some_and(|last| step.step <= *last) {
+                    continue;
+                }
+                self.write_step(&task, &step, several, follow).await?;
+                self.told.insert(task.id, step.step);
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_step(
+        &self,
+        task: &Task,
+        step: &Step,
+        several: bool,
+        follow: bool,
+    ) -> Result<(), Failure> {
+        let node = if several { format!(" (node {})", task.node) } else { String::new() };
+        self.send(format!("==> {}{node}\n", step.name).into_bytes()).await;
+        // A background step may outlive the steps after it; what it prints later is left out.
+        if follow && step.state == StepState::Running && !step.background {
+            let mut follower = self.state.logs.follow(task.id, step.step, 0);
+            while let Some(chunk) = follower.next().await? {
+                self.send(chunk.bytes).await;
+            }
+            return Ok(());
+        }
+        self.write_stored(task.id, step.step).await
+    }
+
+    async fn write_stored(&self, task: TaskId, step: u32) -> Result<(), Failure> {
+        let mut offset = 0;
+        loop {
+            let chunk = self.state.logs.read(task, step, offset..u64::MAX).await?;
+            if chunk.bytes.is_empty() {
+                return Ok(());
+            }
+            offset = chunk.offset + chunk.bytes.len() as u64;
+            self.send(chunk.bytes).await;
+        }
+    }
+
+    async fn send(&self, bytes: Vec<u8>) {
+        let _ = self.to.send(Ok(Bytes::from(bytes))).await;
+    }
+}
+
+/// API 1.1: one step's output as a list with one entry; the first megabytes of a large one.
+async fn output(
+    Viewer(user): Viewer,
+    state: State,
+    Path((task, step)): Path<(TaskId, u32)>,
+) -> Result<axum::Json<Value>, Failure> {
+    let job = store::runs::family::job_of(task);
+    let found = state.store.read(move |reader| reader.job_get(job)).await?;
+    let job = found.ok_or_else(|| Failure::missing("Job"))?;
+    user.reach(job.project)?;
+    let mut text = Vec::new();
+    while text.len() < OUTPUT_MAX {
+        let chunk = state.logs.read(task, step, text.len() as u64..u64::MAX).await?;
+        if chunk.bytes.is_empty() {
+            break;
+        }
+        text.extend(chunk.bytes);
+    }
+    let message = String::from_utf8_lossy(&text);
+    Ok(axum::Json(json!([{ "type": "out", "time": job.started_at, "message": message }])))
+}
+
+/// The list form cannot be streamed; tools that want more read the raw page.
+const OUTPUT_MAX: usize = 4 << 20;
