@@ -3,7 +3,9 @@
 //! Invariants: no two living sandboxes have the same number; a number is free again only when
 //! its supervisor is gone, because until then its processes may live.
 
-use crate::{config::HostConfig, resources::Machine};
+use crate::{
+    config::HostConfig, folder::Folder, resources::Machine, spin_up::sandbox_id, supervisor::chain,
+};
 use base::units::Bytes;
 use sandbox::image::{ImageError, LayerLimits, LayerStore};
 use std::{
@@ -73,6 +75,18 @@ impl Host {
     #[must_use]
     pub fn jobs(&self) -> PathBuf {
         self.config.data.join("jobs")
+    }
+
+    /// Removes a job's folder, and what its sandbox left if its supervisor died.
+    pub(crate) fn clear(&self, folder: &Folder) {
+        let is_scratch = |name: &str| folder.path().join(name) == folder.sandbox();
+        let id_of = |name: &str| is_scratch(name).then(|| sandbox_id(folder));
+        if let Err(error) = sandbox::sweep(folder.path(), &self.groups, id_of) {
+            tracing::warn!(error = chain(&error), "a lost sandbox could not be removed");
+        }
+        if let Err(error) = folder.remove() {
+            tracing::warn!(error = chain(&error), "a job's folder stays behind");
+        }
     }
 
     /// A number that no living sandbox has; `wanted` if that is free.

@@ -186,9 +186,7 @@ impl<C: ControlPlane> Job<C> {
     /// Removes what is left of the job when nobody waits for it any more.
     pub(crate) async fn clear_away(self) {
         self.supervised.finish().await;
-        if let Err(error) = self.supervised.folder().remove() {
-            tracing::warn!(%error, "a job's folder stays behind");
-        }
+        self.host.clear(self.supervised.folder());
     }
 
     /// Passes on how far the supervisor has come with the output.

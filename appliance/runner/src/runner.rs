@@ -9,7 +9,6 @@
 use crate::{
     client::Client,
     config::Config,
-    folder::Folder,
     host::{Host, HostError},
     job::{Job, Order, Seat},
     outbox::Delivered,
@@ -80,7 +79,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         () = shutdown => {}
     }
     if let Some(spare) = runner.take_spare() {
-        dismiss_seat(spare).await;
+        dismiss_seat(&runner.host, spare).await;
     }
     Ok(())
 }
@@ -174,12 +173,5 @@ impl Runner {
 
     fn held(&self) -> MutexGuard<'_, HashMap<TaskId, Hold>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Removes a folder that no job needs.
-fn discard(folder: &Folder) {
-    if let Err(error) = folder.remove() {
-        tracing::warn!(%error, "a job's folder stays behind");
     }
 }

@@ -4,7 +4,7 @@
 //! is gone is reported as an infrastructure failure; a folder without a job is removed. Sandboxes
 //! that nobody owns are swept.
 
-use super::{Runner, discard};
+use super::Runner;
 use crate::{
     control_plane::ControlPlane,
     folder::Folder,
@@ -12,7 +12,6 @@ use crate::{
     journal::{Entry, Journal, Memory},
     mask::Patterns,
     outbox::Outbox,
-    spin_up::sandbox_id,
     supervised::Supervised,
 };
 use base::{
@@ -26,10 +25,10 @@ impl Runner {
         for folder in Folder::all(&self.host.jobs()) {
             match folder.assignment() {
                 Ok(Some(assignment)) => self.adopt(folder, assignment).await,
-                Ok(None) => dismiss(folder).await,
+                Ok(None) => self.dismiss_unused(folder).await,
                 Err(error) => {
                     tracing::error!(%error, "a job that cannot be read is dropped");
-                    dismiss(folder).await;
+                    self.dismiss_unused(folder).await;
                 }
             }
         }
@@ -64,7 +63,7 @@ impl Runner {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::error!(%error, "the end of a lost job cannot be told");
-                return discard(&folder);
+                return self.host.clear(&folder);
             }
         };
         let outbox = Outbox::new(folder.clone(), held, Patterns::new([]), journal, &memory);
@@ -73,16 +72,15 @@ impl Runner {
             outbox.report(lost("the supervisor of the job was lost"));
         }
         outbox.deliver(&*self.client).await;
-        let id = sandbox_id(&folder);
-        let is_scratch = |name: &str| folder.path().join(name) == folder.sandbox();
-        let id_of = |name: &str| is_scratch(name).then(|| id.clone());
-        if let Err(error) = sandbox::sweep(folder.path(), &self.host.groups, id_of) {
-            tracing::warn!(
-                error = crate::supervisor::chain(&error),
-                "a lost sandbox could not be removed"
-            );
+        self.host.clear(&folder);
+    }
+
+    /// Ends a supervisor that never got a job, and removes its folder.
+    async fn dismiss_unused(&self, folder: Folder) {
+        if let Ok(supervised) = Supervised::attach(folder.clone()).await {
+            supervised.finish().await;
         }
-        discard(&folder);
+        self.host.clear(&folder);
     }
 
     /// Reports a job that never began.
@@ -130,12 +128,4 @@ fn end_open_steps(outbox: &Outbox, memory: &Memory) {
 fn lost(why: &str) -> Progress {
     let outcome = TaskOutcome::InfrastructureFail;
     Progress::Ended { outcome, message: Some(why.to_owned()), peak_memory: None, at: now() }
-}
-
-/// Ends a supervisor that never got a job, and removes its folder.
-async fn dismiss(folder: Folder) {
-    if let Ok(supervised) = Supervised::attach(folder.clone()).await {
-        supervised.finish().await;
-    }
-    discard(&folder);
 }

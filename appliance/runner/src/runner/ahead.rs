@@ -6,8 +6,9 @@
 //! Invariants: at most one is ready; it is used for one job and never again; one that does not
 //! fit is removed. It is made when a job has ended or runs for a while, not while one starts.
 
-use super::{Runner, discard};
+use super::Runner;
 use crate::{
+    host::Host,
     job::Seat,
     spin_up::Shape,
     supervised::Supervised,
@@ -32,7 +33,7 @@ impl Runner {
                 Some(spare)
             }
             Some(unfit) => {
-                tokio::spawn(dismiss_seat(unfit));
+                self.dismiss(unfit);
                 self.start_supervisor().map(Seat::bare)
             }
             None => self.start_supervisor().map(Seat::bare),
@@ -41,6 +42,11 @@ impl Runner {
 
     pub(super) fn take_spare(&self) -> Option<Seat> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn dismiss(&self, seat: Seat) {
+        let host = self.host.clone();
+        tokio::spawn(async move { dismiss_seat(&host, seat).await });
     }
 
     fn start_supervisor(&self) -> Option<Supervised> {
@@ -88,13 +94,13 @@ impl Runner {
         }
         let new = self.start_supervisor().map(Seat::bare);
         if let Some(old) = std::mem::replace(&mut *spare, new) {
-            tokio::spawn(dismiss_seat(old));
+            self.dismiss(old);
         }
     }
 }
 
 /// Removes a seat that no job will have.
-pub(super) async fn dismiss_seat(seat: Seat) {
+pub(super) async fn dismiss_seat(host: &Host, seat: Seat) {
     seat.supervised.finish().await;
-    discard(seat.supervised.folder());
+    host.clear(seat.supervised.folder());
 }
