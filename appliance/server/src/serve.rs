@@ -175,7 +175,7 @@ impl House {
         engine.drain().await;
         logs.flush().await?;
         tokio::task::spawn_blocking(move || {
-            drop(live);
+            live.close();
             store.close()
         })
         .await??;
