@@ -21,7 +21,7 @@ async fn main() {
     site.account("anneke", Role::Viewer, "correct horse", true).await;
     let empty = std::env::args().nth(2).is_some();
     if !empty {
-        let (task, _) = site::past::populate(&site).await;
+        let (task, _) = site::work::populate(&site).await;
         let logs = site.logs.clone();
         tokio::spawn(async move {
             let mut offset = logs.read(task, 2, 0..0).await.unwrap().size;

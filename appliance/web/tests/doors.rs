@@ -120,7 +120,15 @@ async fn only_these_routes_are_open_to_nobody() {
         .filter(|entry| !entry.path.starts_with("/git/"))
         .map(|entry| format!("{} {}", entry.method, entry.path))
         .collect();
-    let expected = ["GET /assets/{version}/{name}", "GET /login", "POST /login", "POST /theme"];
+    let expected = [
+        "GET /.well-known/appliance-ca.pem",
+        "GET /assets/{version}/{name}",
+        "GET /healthz",
+        "GET /login",
+        "POST /login",
+        "GET /readyz",
+        "POST /theme",
+    ];
     assert_eq!(open, expected);
 }
 

@@ -9,7 +9,7 @@ use axum::{body::Body, http::Request};
 use futures_util::StreamExt;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
-use site::{Site, past};
+use site::{Site, work};
 use std::time::Duration;
 use store::access::{Role, TokenKind};
 use tower::ServiceExt;
@@ -78,7 +78,7 @@ impl Visitor {
 #[tokio::test]
 async fn pages_tell_what_happened_without_a_script() {
     let visitor = Visitor::new().await;
-    past::populate(&visitor.site).await;
+    work::populate(&visitor.site).await;
     visitor
         .check(
             "/",
@@ -118,7 +118,7 @@ async fn pages_tell_what_happened_without_a_script() {
 #[tokio::test]
 async fn a_first_visit_stays_below_a_hundred_kilobytes() {
     let visitor = Visitor::new().await;
-    past::populate(&visitor.site).await;
+    work::populate(&visitor.site).await;
     for path in ["/", "/pipelines/gh/acme/relay-firmware/119", "/gh/acme/relay-firmware/221"] {
         let page = visitor.page(path).await;
         let mut total = page.len();
@@ -137,7 +137,7 @@ async fn a_first_visit_stays_below_a_hundred_kilobytes() {
 #[tokio::test]
 async fn a_step_is_followed_from_where_the_page_ended() {
     let visitor = Visitor::new().await;
-    let (task, _) = past::populate(&visitor.site).await;
+    let (task, _) = work::populate(&visitor.site).await;
     let logs = &visitor.site.logs;
     let size = logs.read(task, 2, 0..0).await.unwrap().size;
     let size = logs.append(task, 2, size, b"two\nthr").await.unwrap();
@@ -158,7 +158,7 @@ async fn a_step_is_followed_from_where_the_page_ended() {
 #[tokio::test]
 async fn a_step_that_is_over_ends_its_stream() {
     let visitor = Visitor::new().await;
-    past::populate(&visitor.site).await;
+    work::populate(&visitor.site).await;
     let page = visitor.page("/gh/acme/relay-firmware/221").await;
     let task = page.split("data-task=\"").nth(1).unwrap().split('"').next().unwrap();
     let response = visitor.ask("GET", &format!("/tasks/{task}/steps/0/stream?line=4"), &[]).await;
@@ -196,7 +196,7 @@ async fn events_go_on_after_the_cursor_that_a_browser_names() {
 #[tokio::test]
 async fn what_a_build_made_is_served_without_any_power() {
     let visitor = Visitor::new().await;
-    past::populate(&visitor.site).await;
+    work::populate(&visitor.site).await;
     let page = visitor.page("/gh/acme/relay-firmware/221/artifacts").await;
     let link = |name: &str| {
         page.split('"')
@@ -216,7 +216,7 @@ async fn what_a_build_made_is_served_without_any_power() {
 #[tokio::test]
 async fn raw_output_comes_whole_and_as_text() {
     let visitor = Visitor::new().await;
-    past::populate(&visitor.site).await;
+    work::populate(&visitor.site).await;
     let page = visitor.page("/gh/acme/relay-firmware/221").await;
     let raw = page.split('"').find(|text| text.ends_with("/steps/3/raw")).unwrap();
     let response = visitor.ask("GET", raw, &[]).await;

@@ -12,6 +12,7 @@
 
 pub(crate) mod output;
 pub(crate) mod past;
+pub(crate) mod work;
 
 use base::{
     ids::{ProjectId, RepoName, UserId},
