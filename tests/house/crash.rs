@@ -90,7 +90,10 @@ fn assert_events_whole(appliance: &Appliance, jobs: &[Value]) {
     }
     assert!(ends.len() >= jobs.len(), "{ends:?}");
     for (attempt, (leased, ended)) in ends {
-        assert!(leased >= 1 && ended == 1, "attempt {attempt}: leased {leased} times, ended {ended} times");
+        assert!(
+            leased >= 1 && ended == 1,
+            "attempt {attempt}: leased {leased} times, ended {ended} times"
+        );
     }
     let cursors: Vec<u64> = events.iter().map(|event| event["cursor"].as_u64().unwrap()).collect();
     assert!(cursors.windows(2).all(|pair| pair[1] == pair[0] + 1), "the event log has a gap");
@@ -168,7 +171,8 @@ fn two_running_and_ten_queued_jobs_survive_a_kill() {
     copy.push();
     let pipeline = trigger(&appliance);
     wait_for("two jobs to run", || {
-        let running = appliance.jobs(&pipeline).iter().filter(|job| job["status"] == "running").count();
+        let running =
+            appliance.jobs(&pipeline).iter().filter(|job| job["status"] == "running").count();
         (running == 2).then_some(())
     });
     appliance.kill();

@@ -36,7 +36,11 @@ fn a_push_makes_the_project_and_shows_its_pipeline() {
 fn a_configuration_error_names_file_line_and_column() {
     let appliance = Appliance::start();
     let copy = WorkingCopy::new(&appliance, "acme/broken", &account(&appliance, "dev", "member"));
-    copy.commit(".circleci/config.yml", &HELLO.replace("- run: echo hello", "- runn: echo hello"), "Broken");
+    copy.commit(
+        ".circleci/config.yml",
+        &HELLO.replace("- run: echo hello", "- runn: echo hello"),
+        "Broken",
+    );
     copy.push();
     let pipeline = appliance.newest_pipeline("acme/broken");
     assert_eq!(pipeline["state"], "errored");
@@ -83,13 +87,18 @@ fn clone_fetch_shallow_tags_and_deletion_work_with_every_protocol() {
             let mut clone = Command::new("git");
             clone.args(["-c", &format!("protocol.version={version}"), "-c"]);
             clone.arg(format!("http.sslCAInfo={}", ca.display())).args(["clone", "--quiet"]);
-            let status = clone.args(depth).arg(url.trim()).arg(folder.path().join("copy")).status().unwrap();
+            let status =
+                clone.args(depth).arg(url.trim()).arg(folder.path().join("copy")).status().unwrap();
             assert!(status.success(), "protocol {version} {depth:?}");
-            let fsck = Command::new("git").args(["fsck", "--strict"]).current_dir(folder.path().join("copy")).output();
+            let fsck = Command::new("git")
+                .args(["fsck", "--strict"])
+                .current_dir(folder.path().join("copy"))
+                .output();
             assert!(fsck.unwrap().status.success());
         }
     }
     copy.git(&["push", "--quiet", "origin", ":side"]);
-    let left = wait_for("the branch to be gone", || Some(copy.git_output(&["ls-remote", "origin"])));
+    let left =
+        wait_for("the branch to be gone", || Some(copy.git_output(&["ls-remote", "origin"])));
     assert!(!left.contains("refs/heads/side") && left.contains("refs/tags/v1"), "{left}");
 }

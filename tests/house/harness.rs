@@ -43,7 +43,8 @@ pub(crate) fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T
 
 /// Jobs need namespaces and control groups.
 pub(crate) fn may_run_jobs() -> bool {
-    let root = fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0);
+    let root = fs::metadata("/proc/self")
+        .is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0);
     if !root {
         announce("skipped: running jobs needs root");
     }
@@ -70,7 +71,17 @@ impl Appliance {
         self.starts += 1;
         let log = File::create(self.log_path()).unwrap();
         let child = Command::new(BINARY)
-            .args(["serve", "--listen", "127.0.0.1:0", "--s3-listen", "127.0.0.1:0", "--log", "info", "--slots", "2"])
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--s3-listen",
+                "127.0.0.1:0",
+                "--log",
+                "info",
+                "--slots",
+                "2",
+            ])
             .arg("--data-dir")
             .arg(self.data())
             .env("NO_COLOR", "1")
@@ -131,24 +142,41 @@ impl Appliance {
 
     /// The command line against this appliance, as its operator.
     pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
-        let output =
-            Command::new(BINARY).args(arguments).arg("--data-dir").arg(self.data()).stdin(Stdio::null()).output();
+        let output = Command::new(BINARY)
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(self.data())
+            .stdin(Stdio::null())
+            .output();
         output.unwrap()
     }
 
     /// One API call through the control socket with the real curl.
     pub(crate) fn api(&self, method: &str, path: &str, body: Option<&str>) -> Value {
         let mut curl = Command::new("curl");
-        curl.args(["--silent", "--show-error", "--max-time", "30", "--request", method, "--unix-socket"])
-            .arg(self.data().join("control.sock"))
-            .arg(format!("http://localhost{path}"));
+        curl.args([
+            "--silent",
+            "--show-error",
+            "--max-time",
+            "30",
+            "--request",
+            method,
+            "--unix-socket",
+        ])
+        .arg(self.data().join("control.sock"))
+        .arg(format!("http://localhost{path}"));
         if let Some(body) = body {
             curl.args(["--header", "content-type: application/json", "--data", body]);
         }
         let output = curl.output().unwrap();
-        assert!(output.status.success(), "curl {path}: {}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|_| panic!("{path} answered {}", String::from_utf8_lossy(&output.stdout)))
+        assert!(
+            output.status.success(),
+            "curl {path}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| {
+            panic!("{path} answered {}", String::from_utf8_lossy(&output.stdout))
+        })
     }
 
     /// The items of a listing.
@@ -190,14 +218,17 @@ impl Appliance {
 
 /// Sends a signal to a process that the test started.
 pub(crate) fn signal(name: &str, pid: u32) {
-    let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().unwrap();
+    let status =
+        Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().unwrap();
     assert!(status.success(), "kill -{name} {pid}");
 }
 
 /// Processes whose command line or root names the path.
 pub(crate) fn processes_of(path: &Path) -> Vec<(u32, String)> {
     let wanted = path.display().to_string();
-    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let pids = fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     pids.filter_map(|pid: u32| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
@@ -218,8 +249,13 @@ impl Drop for Appliance {
         }
         self.stop();
         let data = self.data();
-        wait_for("all processes of the appliance to end", || processes_of(&data).is_empty().then_some(()));
+        wait_for("all processes of the appliance to end", || {
+            processes_of(&data).is_empty().then_some(())
+        });
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        assert!(!mounts.contains(&data.display().to_string()), "mounts were left behind:\n{mounts}");
+        assert!(
+            !mounts.contains(&data.display().to_string()),
+            "mounts were left behind:\n{mounts}"
+        );
     }
 }

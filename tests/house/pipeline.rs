@@ -41,7 +41,12 @@ fn check(config: &str, workflow_state: &str, expected_output: &[(&str, &str)]) {
     let (appliance, _copy, pipeline) = pushed(config);
     let states = appliance.wait_for_workflows(&pipeline);
     let jobs = appliance.jobs(&pipeline);
-    let logs = || jobs.iter().filter(|j| j["job_number"].is_u64()).map(|j| log_of(&appliance, j)).collect::<String>();
+    let logs = || {
+        jobs.iter()
+            .filter(|j| j["job_number"].is_u64())
+            .map(|j| log_of(&appliance, j))
+            .collect::<String>()
+    };
     assert!(states.iter().all(|(_, state)| state == workflow_state), "{states:?}\n{}", logs());
     for (name, text) in expected_output {
         let log = log_of(&appliance, job(&jobs, name));
@@ -97,7 +102,14 @@ workflows:
 
     let number = job(&jobs, "make")["job_number"].to_string();
     let target = tempfile::tempdir().unwrap();
-    let got = appliance.cli(&["artifact", "get", PROJECT, &number, "--output", target.path().to_str().unwrap()]);
+    let got = appliance.cli(&[
+        "artifact",
+        "get",
+        PROJECT,
+        &number,
+        "--output",
+        target.path().to_str().unwrap(),
+    ]);
     assert!(got.status.success(), "{got:?}");
     assert_eq!(std::fs::read_to_string(target.path().join("build/revision")).unwrap(), revision);
 }
@@ -111,7 +123,8 @@ fn an_approval_holds_the_workflow_until_somebody_approves() {
     let (appliance, _copy, pipeline) = pushed(config);
     let workflow = wait_for("the hold", || {
         let workflows = appliance.items(&format!("/api/v2/pipeline/{pipeline}/workflow"));
-        (workflows[0]["status"] == "on_hold").then(|| workflows[0]["id"].as_str().unwrap().to_owned())
+        (workflows[0]["status"] == "on_hold")
+            .then(|| workflows[0]["id"].as_str().unwrap().to_owned())
     });
     let told = appliance.cli(&["workflow", "approve", &workflow, "hold"]);
     assert!(told.status.success(), "{told:?}");
@@ -125,8 +138,13 @@ fn a_canceled_workflow_stops_its_running_job() {
     }
     let config = "version: 2.1\njobs:\n  long:\n    machine: true\n    steps: [{run: sleep 300}]\nworkflows:\n  main:\n    jobs: [long]\n";
     let (appliance, _copy, pipeline) = pushed(config);
-    wait_for("the job to run", || (appliance.jobs(&pipeline)[0]["status"] == "running").then_some(()));
-    let workflow = appliance.items(&format!("/api/v2/pipeline/{pipeline}/workflow"))[0]["id"].as_str().unwrap().to_owned();
+    wait_for("the job to run", || {
+        (appliance.jobs(&pipeline)[0]["status"] == "running").then_some(())
+    });
+    let workflow = appliance.items(&format!("/api/v2/pipeline/{pipeline}/workflow"))[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     assert!(appliance.cli(&["workflow", "cancel", &workflow]).status.success());
     assert_eq!(appliance.wait_for_workflows(&pipeline)[0].1, "canceled");
 }
@@ -176,7 +194,14 @@ fn the_demo_pushes_a_sample_and_ends_green() {
         return;
     }
     let output = Command::new("timeout")
-        .args([&DEADLINE.as_secs().to_string(), crate::harness::BINARY, "demo", "--once", "--listen", "127.0.0.1:0"])
+        .args([
+            &DEADLINE.as_secs().to_string(),
+            crate::harness::BINARY,
+            "demo",
+            "--once",
+            "--listen",
+            "127.0.0.1:0",
+        ])
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&output.stdout);

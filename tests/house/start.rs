@@ -41,9 +41,20 @@ fn the_first_start_makes_what_is_needed_and_tells_the_password_once() {
 fn tls_is_spoken_with_both_versions_and_both_protocols() {
     let appliance = Appliance::start();
     let ca = appliance.data().join("tls/ca.pem");
-    for (flags, protocol) in [(["--tlsv1.3", "--http2"], "2"), (["--tls-max", "1.2"], "2"), (["--tlsv1.2", "--http1.1"], "1.1")] {
+    for (flags, protocol) in [
+        (["--tlsv1.3", "--http2"], "2"),
+        (["--tls-max", "1.2"], "2"),
+        (["--tlsv1.2", "--http1.1"], "1.1"),
+    ] {
         let output = Command::new("curl")
-            .args(["--silent", "--output", "/dev/null", "--write-out", "%{http_version} %{http_code}", "--cacert"])
+            .args([
+                "--silent",
+                "--output",
+                "/dev/null",
+                "--write-out",
+                "%{http_version} %{http_code}",
+                "--cacert",
+            ])
             .arg(&ca)
             .args(flags)
             .arg(format!("{}/healthz", appliance.base_url))
@@ -58,7 +69,9 @@ fn a_renewed_certificate_is_taken_at_hangup() {
     let appliance = Appliance::start();
     let served = || {
         let address = appliance.base_url.trim_start_matches("https://");
-        let script = format!("echo | openssl s_client -connect {address} 2>/dev/null | openssl x509 -noout -fingerprint");
+        let script = format!(
+            "echo | openssl s_client -connect {address} 2>/dev/null | openssl x509 -noout -fingerprint"
+        );
         let output = Command::new("sh").args(["-c", &script]).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
@@ -78,7 +91,10 @@ fn a_renewed_certificate_is_taken_at_hangup() {
 fn a_second_process_on_the_same_data_is_refused() {
     let appliance = Appliance::start();
     let data = appliance.data();
-    check_refused(&["--listen", "127.0.0.1:0", "--s3-listen", "off", "--data-dir", data.to_str().unwrap()], "in use");
+    check_refused(
+        &["--listen", "127.0.0.1:0", "--s3-listen", "off", "--data-dir", data.to_str().unwrap()],
+        "in use",
+    );
 }
 
 #[test]
@@ -87,7 +103,10 @@ fn a_port_in_use_is_refused_with_the_remedy() {
     let address = taken.local_addr().unwrap().to_string();
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    check_refused(&["--listen", &address, "--s3-listen", "off", "--data-dir", data.to_str().unwrap()], "ss -ltnp");
+    check_refused(
+        &["--listen", &address, "--s3-listen", "off", "--data-dir", data.to_str().unwrap()],
+        "ss -ltnp",
+    );
 }
 
 #[test]
@@ -103,7 +122,10 @@ fn files_that_others_can_read_are_refused_with_the_remedy() {
     let key = appliance.data().join("site.key");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o440)).unwrap();
     let data = appliance.data();
-    check_refused(&["--listen", "127.0.0.1:0", "--s3-listen", "off", "--data-dir", data.to_str().unwrap()], "chmod 400");
+    check_refused(
+        &["--listen", "127.0.0.1:0", "--s3-listen", "off", "--data-dir", data.to_str().unwrap()],
+        "chmod 400",
+    );
 }
 
 #[test]
@@ -111,10 +133,14 @@ fn a_database_from_a_newer_version_is_refused() {
     let mut appliance = Appliance::start();
     appliance.stop();
     let database = appliance.data().join("state/appliance.db");
-    let status = Command::new("sqlite3").arg(&database).arg("PRAGMA user_version = 9999").status().unwrap();
+    let status =
+        Command::new("sqlite3").arg(&database).arg("PRAGMA user_version = 9999").status().unwrap();
     assert!(status.success());
     let data = appliance.data();
-    check_refused(&["--listen", "127.0.0.1:0", "--s3-listen", "off", "--data-dir", data.to_str().unwrap()], "newer");
+    check_refused(
+        &["--listen", "127.0.0.1:0", "--s3-listen", "off", "--data-dir", data.to_str().unwrap()],
+        "newer",
+    );
 }
 
 #[test]
@@ -122,15 +148,23 @@ fn the_binary_is_one_static_file_that_runs_in_an_empty_root() {
     let ldd = Command::new("ldd").arg(BINARY).output().unwrap();
     let told = [ldd.stdout, ldd.stderr].concat();
     let told = String::from_utf8_lossy(&told).into_owned();
-    assert!(told.contains("statically linked") || told.contains("not a dynamic executable"), "{told}");
+    assert!(
+        told.contains("statically linked") || told.contains("not a dynamic executable"),
+        "{told}"
+    );
 
     if !crate::harness::may_run_jobs() {
         return;
     }
     let root = tempfile::tempdir().unwrap();
     fs::copy(BINARY, root.path().join("appliance")).unwrap();
-    let output = Command::new("chroot").arg(root.path()).args(["/appliance", "--version"]).output().unwrap();
+    let output =
+        Command::new("chroot").arg(root.path()).args(["/appliance", "--version"]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    let output = Command::new("chroot").arg(root.path()).args(["/appliance", "config", "defaults"]).output().unwrap();
+    let output = Command::new("chroot")
+        .arg(root.path())
+        .args(["/appliance", "config", "defaults"])
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{output:?}");
 }

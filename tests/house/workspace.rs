@@ -52,7 +52,11 @@ impl WorkingCopy {
     /// What a git command printed as its result.
     pub(crate) fn git_output(&self, arguments: &[&str]) -> String {
         let output = self.try_git(arguments);
-        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "git {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
