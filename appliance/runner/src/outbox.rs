@@ -164,6 +164,3 @@ fn found(folder: &Folder, memory: &Memory, step: u32) -> Output {
         taken: memory.output_taken.get(&step).copied().unwrap_or(0),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -4,21 +4,31 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are tests")]
 
+#[path = "jobs/assign.rs"]
+mod assign;
 #[path = "jobs/control.rs"]
 mod control;
+#[path = "jobs/measure.rs"]
+mod measure;
+#[path = "jobs/restart.rs"]
+mod restart;
+#[path = "jobs/task.rs"]
+mod task;
 
+use assign::{assignment, command_of, run};
 use base::{
     plan::{Action, Step, When},
     protocol::Progress,
     state::{StepState, TaskOutcome},
 };
-use control::{Control, Task, assignment, command_of, run};
+use control::Control;
 use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
     time::Duration,
 };
+use task::Task;
 
 const RUNNER: &str = env!("CARGO_BIN_EXE_runner-alone");
 
@@ -279,107 +289,6 @@ async fn a_canceled_job_is_asked_and_then_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restarted_runner_goes_on_where_the_job_stands() {
-    let Some(mut bench) = Bench::start() else { return };
-    let steps = [
-        run("for i in $(seq 1 40); do echo line $i; sleep 0.02; done"),
-        run("echo second >> /tmp/ran; cat /tmp/ran"),
-        run("for i in $(seq 1 20); do echo more $i; sleep 0.02; done"),
-    ];
-    let task = bench.control.assign(assignment(&steps));
-    for moment in 0..6 {
-        bench
-            .control
-            .until(task, Duration::from_secs(20), |task| {
-                task.outcome().is_some()
-                    || task.output.values().map(Vec::len).sum::<usize>() > 900 + moment * 40
-            })
-            .await;
-        bench.kill_runner();
-        bench.restart_runner();
-    }
-    let done = bench.control.finished(task).await;
-    assert_eq!(done.outcome(), Some(TaskOutcome::Success), "{:#?}", done.progress);
-    let expected: String = (1..=40).map(|i| format!("line {i}\n")).collect();
-    assert_eq!(done.text(2), expected);
-    assert_eq!(done.text(3), "second\n", "a step that ended is not run again");
-    until_no_jobs(&bench).await;
-}
-
-/// Waits until the folders of ended jobs are gone; the spare's stays.
-async fn until_no_jobs(bench: &Bench) {
-    until(bench, |jobs| !jobs.iter().any(|job| job.join("assignment.json").exists())).await;
-}
-
-/// Waits until the folders of jobs are as wanted.
-async fn until(bench: &Bench, wanted: impl Fn(&[PathBuf]) -> bool) {
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
-    while !wanted(&bench.jobs()) {
-        assert!(std::time::Instant::now() < deadline, "{:?}", bench.jobs());
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_supervisor_is_an_infrastructure_failure() {
-    let Some(bench) = Bench::start() else { return };
-    let task = bench.control.assign(assignment(&[run("echo up; sleep 100")]));
-    bench.control.until(task, Duration::from_secs(20), |task| task.text(2).contains("up")).await;
-    let job = bench.jobs().into_iter().find(|job| job.join("assignment.json").exists()).unwrap();
-    kill_supervisor(&job);
-    let done = bench.control.finished(task).await;
-    assert_eq!(done.outcome(), Some(TaskOutcome::InfrastructureFail));
-    assert!(done.message().contains("supervisor"), "{}", done.message());
-    until_no_jobs(&bench).await;
-    let after = bench.finish(&[run("echo fine")]).await;
-    assert_eq!(after.outcome(), Some(TaskOutcome::Success));
-}
-
-/// Kills the process that serves the folder `job`.
-fn kill_supervisor(job: &Path) {
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
-            continue;
-        };
-        let args = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let args = String::from_utf8_lossy(&args).into_owned();
-        if args.starts_with(RUNNER)
-            && args.contains("supervise")
-            && args.contains(job.to_str().unwrap())
-        {
-            let pid = rustix::process::Pid::from_raw(pid).unwrap();
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_link_stops_nothing() {
-    let Some(bench) = Bench::start() else { return };
-    let task = bench
-        .control
-        .assign(assignment(&[run("echo one; sleep 0.5; echo two"), run("echo three")]));
-    bench.control.until(task, Duration::from_secs(20), |task| task.text(2).contains("one")).await;
-    bench.control.state.lock().unwrap().down = true;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    bench.control.state.lock().unwrap().down = false;
-    let done = bench.control.finished(task).await;
-    assert_eq!((done.text(2), done.text(3)), ("one\ntwo\n".to_owned(), "three\n".to_owned()));
-    assert_eq!(done.outcome(), Some(TaskOutcome::Success));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fenced_job_is_killed_and_forgotten() {
-    let Some(bench) = Bench::start() else { return };
-    let task = bench.control.assign(assignment(&[run("while :; do echo x; sleep 0.05; done")]));
-    bench.control.until(task, Duration::from_secs(20), |task| task.text(2).contains('x')).await;
-    bench.control.state.lock().unwrap().tasks.get_mut(&task).unwrap().fence =
-        Some(base::ids::Fence(8));
-    until_no_jobs(&bench).await;
-    assert_eq!(bench.control.task(task).outcome(), None);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn out_of_memory_is_told_as_such() {
     let Some(bench) = Bench::start() else { return };
     // Without a line in it, tail keeps all that it reads.
@@ -409,124 +318,21 @@ async fn an_image_that_is_not_here_fails_with_the_remedy() {
     assert_eq!(done.steps().len(), 1);
 }
 
-/// The same lines through a job and through a plain pipe; the times are printed, not judged.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_output_arrives_whole() {
-    let Some(bench) = Bench::start() else { return };
-    let lines = setting("RUNNER_FLOOD_LINES", 20_000);
-    let line = "x".repeat(99);
-    let script = format!("for ((i = 0; i < {lines}; i++)); do echo {line}; done");
-    let begun = std::time::Instant::now();
-    let floor = plain_pipe(&script);
-    let plain = begun.elapsed();
-    assert_eq!(floor, u64::from(lines) * 100);
-    let begun = std::time::Instant::now();
-    let done = bench.finish(&[run(&script)]).await;
-    println!("{lines} lines: job {:?}, plain pipe {plain:?}", begun.elapsed());
-    assert_eq!(done.outcome(), Some(TaskOutcome::Success));
-    assert_eq!(done.output[&2].len() as u64, floor);
-    let whole = line + "\n";
-    assert!(done.output[&2].chunks(100).all(|chunk| chunk == whole.as_bytes()));
+/// Waits until the folders of ended jobs are gone; the spare's stays.
+pub(crate) async fn until_no_jobs(bench: &Bench) {
+    until(bench, |jobs| !jobs.iter().any(|job| job.join("assignment.json").exists())).await;
 }
 
-#[expect(clippy::disallowed_methods, reason = "the floor that a job is compared with")]
-fn plain_pipe(script: &str) -> u64 {
-    let mut bash =
-        Command::new("bash").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
-    let count = std::io::copy(&mut bash.stdout.take().unwrap(), &mut std::io::sink()).unwrap();
-    assert!(bash.wait().unwrap().success());
-    count
+/// Waits until the folders of jobs are as wanted.
+pub(crate) async fn until(bench: &Bench, wanted: impl Fn(&[PathBuf]) -> bool) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !wanted(&bench.jobs()) {
+        assert!(std::time::Instant::now() < deadline, "{:?}", bench.jobs());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 /// A number from the environment, for measuring.
-fn setting(name: &str, otherwise: u32) -> u32 {
+pub(crate) fn setting(name: &str, otherwise: u32) -> u32 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
-}
-
-/// Assignment to the first line of the job's own step, with a pause between jobs; printed, not
-/// judged.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn trivial_jobs_in_a_row() {
-    let Some(bench) = Bench::start() else { return };
-    let count = setting("RUNNER_BENCH_JOBS", 5);
-    let gap = Duration::from_millis(setting("RUNNER_BENCH_GAP_MS", 20).into());
-    let mut first_lines = Vec::new();
-    for _ in 0..count {
-        tokio::time::sleep(gap).await;
-        let begun = std::time::Instant::now();
-        let task = bench.control.assign(assignment(&[run("echo hi")]));
-        let limit = Duration::from_secs(20);
-        bench.control.until(task, limit, |task| task.text(2).contains("hi")).await;
-        first_lines.push(begun.elapsed());
-        bench.control.finished(task).await;
-    }
-    first_lines.sort();
-    let at = |percent: usize| first_lines[first_lines.len() * percent / 100];
-    println!("first line: p5 {:?}, p50 {:?}, p95 {:?}", at(5), at(50), at(95));
-}
-
-/// Many jobs at one time; printed, not judged.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_trivial_jobs_at_once() {
-    let Some(bench) = Bench::start() else { return };
-    let count = setting("RUNNER_BENCH_JOBS", 8);
-    let begun = std::time::Instant::now();
-    let tasks: Vec<_> =
-        (0..count).map(|_| bench.control.assign(assignment(&[run("echo hi")]))).collect();
-    for task in tasks {
-        let done = bench.control.finished(task).await;
-        assert_eq!(done.outcome(), Some(TaskOutcome::Success));
-    }
-    println!("{:.1} jobs a second", f64::from(count) / begun.elapsed().as_secs_f64());
-}
-
-/// Kills the runner, and sometimes the supervisor, again and again at moments of any kind: the job
-/// ends as it must, and its log is whole.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kills_at_any_moment_lose_nothing() {
-    let Some(mut bench) = Bench::start() else { return };
-    let rounds = setting("RUNNER_KILL_ROUNDS", 6);
-    let steps = [
-        run("for i in $(seq 1 30); do echo line $i; done; sleep 0.03"),
-        named(
-            "save",
-            When::OnSuccess,
-            Action::PersistToWorkspace { root: "/etc".into(), paths: vec!["passwd".into()] },
-        ),
-        run("echo last"),
-    ];
-    for round in 0..rounds {
-        let task = bench.control.assign(assignment(&steps));
-        // Spread over the whole life of the job, never twice at the same moment.
-        let pause = Duration::from_millis(u64::from(round * 37 % 150));
-        // A runner that dies before it wrote down what it claimed has run nothing: the lease runs
-        // out, which this control side does not play.
-        let name = task.to_string();
-        let is_this = |job: &PathBuf| {
-            std::fs::read_to_string(job.join("assignment.json"))
-                .is_ok_and(|text| text.contains(&name))
-        };
-        let ended = || bench.control.task(task).outcome().is_some();
-        until(&bench, |jobs| jobs.iter().any(is_this) || ended()).await;
-        tokio::time::sleep(pause).await;
-        let lost = round % 4 == 3;
-        if lost {
-            for job in bench.jobs().iter().filter(|job| job.join("assignment.json").exists()) {
-                kill_supervisor(job);
-            }
-        }
-        bench.kill_runner();
-        bench.restart_runner();
-        let done = bench.control.finished(task).await;
-        let whole: String = (1..=30).map(|i| format!("line {i}\n")).collect();
-        match done.outcome() {
-            Some(TaskOutcome::Success) => {
-                assert_eq!((done.text(2), done.text(4)), (whole, "last\n".into()), "round {round}");
-                assert_eq!(done.steps().len(), 5);
-            }
-            Some(TaskOutcome::InfrastructureFail) if lost => {}
-            other => panic!("round {round}: {other:?} {:#?}", done.progress),
-        }
-    }
-    until_no_jobs(&bench).await;
 }

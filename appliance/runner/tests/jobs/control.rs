@@ -1,14 +1,13 @@
 //! A control side in memory that speaks the runner protocol, and keeps it strictly.
 
+use super::task::Task;
 use base::{
     ids::{Fence, RunnerId, TaskId},
-    plan::Step,
     protocol::{
         Assignment, CacheHit, Claimed, Heartbeat, Presigned, Progress, Refusal, Registered, Report,
         StoreConfirm, StoreRequest, StoreTarget, Verdict, Verdicts, WorkspaceLayer,
     },
     secret::Secret,
-    state::{StepState, TaskOutcome},
 };
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -16,69 +15,13 @@ use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{HashMap, VecDeque},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 use tokio::{net::UnixListener, sync::watch};
 use uuid::Uuid;
-
-/// What is known of one task.
-#[derive(Default, Clone)]
-pub(crate) struct Task {
-    pub(crate) fence: Option<Fence>,
-    pub(crate) progress: Vec<Progress>,
-    pub(crate) output: BTreeMap<u32, Vec<u8>>,
-    pub(crate) verdict: Option<Verdict>,
-    pub(crate) first_output: Option<Instant>,
-}
-
-impl Task {
-    pub(crate) fn outcome(&self) -> Option<TaskOutcome> {
-        self.progress.iter().find_map(|progress| match progress {
-            Progress::Ended { outcome, .. } => Some(*outcome),
-            _ => None,
-        })
-    }
-
-    pub(crate) fn message(&self) -> String {
-        let found = self.progress.iter().find_map(|progress| match progress {
-            Progress::Ended { message, .. } => message.clone(),
-            _ => None,
-        });
-        found.unwrap_or_default()
-    }
-
-    /// Names and ends of the steps, in the order they began.
-    pub(crate) fn steps(&self) -> Vec<(String, Option<StepState>)> {
-        let started = self.progress.iter().filter_map(|progress| match progress {
-            Progress::StepStarted { step, name, .. } => Some((*step, name.clone())),
-            _ => None,
-        });
-        started.map(|(number, name)| (name, self.end_of(number))).collect()
-    }
-
-    fn end_of(&self, number: u32) -> Option<StepState> {
-        self.progress.iter().find_map(|progress| match progress {
-            Progress::StepEnded { step, state, .. } if *step == number => Some(*state),
-            _ => None,
-        })
-    }
-
-    pub(crate) fn text(&self, step: u32) -> String {
-        String::from_utf8_lossy(self.output.get(&step).map_or(&[], Vec::as_slice)).into_owned()
-    }
-
-    /// The output of the step of this name.
-    pub(crate) fn text_of(&self, name: &str) -> String {
-        let at = self.steps().iter().position(|step| step.0 == name);
-        self.text(
-            u32::try_from(at.unwrap_or_else(|| panic!("no step {name}: {:?}", self.steps())))
-                .unwrap(),
-        )
-    }
-}
 
 #[derive(Default)]
 pub(crate) struct State {
@@ -389,44 +332,4 @@ fn workspace(state: &State) -> Vec<WorkspaceLayer> {
         from: presigned(key),
     };
     state.layers.iter().map(layer).collect()
-}
-
-/// A step that runs `command`.
-pub(crate) fn run(command: &str) -> Step {
-    Step {
-        name: command.into(),
-        when: base::plan::When::OnSuccess,
-        action: base::plan::Action::Run(command_of(command)),
-    }
-}
-
-pub(crate) fn command_of(command: &str) -> base::plan::RunCommand {
-    serde_json::from_value(
-        serde_json::json!({ "command": command, "no_output_timeout_ms": 600_000 }),
-    )
-    .unwrap()
-}
-
-/// An assignment of these steps.
-pub(crate) fn assignment(steps: &[Step]) -> Assignment {
-    let id = || Uuid::new_v4().to_string();
-    serde_json::from_value(serde_json::json!({
-        "task": id(), "fence": 7, "attempt": 1, "node_index": 0, "node_total": 2,
-        "job": id(), "job_name": "build", "job_number": 12, "workflow": id(), "workspace": id(),
-        "pipeline": id(), "pipeline_number": 3, "project": id(), "repo": "acme/relay",
-        "vcs": {
-            "repository_url": "https://appliance.test/git/acme/relay",
-            "revision": "0123456789abcdef0123456789abcdef01234567",
-            "branch": "main", "tag": null, "default_branch": "main", "base_revision": null,
-            "subject": "Close the breaker", "body": "", "author": "Ada <ada@acme.test>",
-        },
-        "actor": "ada", "build_url": "https://appliance.test/acme/relay/12",
-        "spec": {
-            "executor": { "kind": "machine" }, "parallelism": 2,
-            "working_directory": "~/project", "steps": steps,
-        },
-        "secrets": [{ "name": "TOKEN", "value": "hunter2hunter2" }],
-        "network": { "reach": "off" }, "runtime_max_ms": 60_000,
-    }))
-    .unwrap()
 }

@@ -1,0 +1,153 @@
+//! Runners, supervisors, links and leases that are lost in the middle of a job.
+
+use crate::{
+    Bench, RUNNER,
+    assign::{assignment, run},
+    named, setting, until, until_no_jobs,
+};
+use base::{
+    plan::{Action, When},
+    state::TaskOutcome,
+};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restarted_runner_goes_on_where_the_job_stands() {
+    let Some(mut bench) = Bench::start() else { return };
+    let steps = [
+        run("for i in $(seq 1 40); do echo line $i; sleep 0.02; done"),
+        run("echo second >> /tmp/ran; cat /tmp/ran"),
+        run("for i in $(seq 1 20); do echo more $i; sleep 0.02; done"),
+    ];
+    let task = bench.control.assign(assignment(&steps));
+    for moment in 0..6 {
+        bench
+            .control
+            .until(task, Duration::from_secs(20), |task| {
+                task.outcome().is_some()
+                    || task.output.values().map(Vec::len).sum::<usize>() > 900 + moment * 40
+            })
+            .await;
+        bench.kill_runner();
+        bench.restart_runner();
+    }
+    let done = bench.control.finished(task).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::Success), "{:#?}", done.progress);
+    let expected: String = (1..=40).map(|i| format!("line {i}\n")).collect();
+    assert_eq!(done.text(2), expected);
+    assert_eq!(done.text(3), "second\n", "a step that ended is not run again");
+    until_no_jobs(&bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_supervisor_is_an_infrastructure_failure() {
+    let Some(bench) = Bench::start() else { return };
+    let task = bench.control.assign(assignment(&[run("echo up; sleep 100")]));
+    bench.control.until(task, Duration::from_secs(20), |task| task.text(2).contains("up")).await;
+    let job = bench.jobs().into_iter().find(|job| job.join("assignment.json").exists()).unwrap();
+    kill_supervisor(&job);
+    let done = bench.control.finished(task).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::InfrastructureFail));
+    assert!(done.message().contains("supervisor"), "{}", done.message());
+    until_no_jobs(&bench).await;
+    let after = bench.finish(&[run("echo fine")]).await;
+    assert_eq!(after.outcome(), Some(TaskOutcome::Success));
+}
+
+/// Kills the process that serves the folder `job`.
+fn kill_supervisor(job: &Path) {
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let args = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let args = String::from_utf8_lossy(&args).into_owned();
+        if args.starts_with(RUNNER)
+            && args.contains("supervise")
+            && args.contains(job.to_str().unwrap())
+        {
+            let pid = rustix::process::Pid::from_raw(pid).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_link_stops_nothing() {
+    let Some(bench) = Bench::start() else { return };
+    let task = bench
+        .control
+        .assign(assignment(&[run("echo one; sleep 0.5; echo two"), run("echo three")]));
+    bench.control.until(task, Duration::from_secs(20), |task| task.text(2).contains("one")).await;
+    bench.control.state.lock().unwrap().down = true;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    bench.control.state.lock().unwrap().down = false;
+    let done = bench.control.finished(task).await;
+    assert_eq!((done.text(2), done.text(3)), ("one\ntwo\n".to_owned(), "three\n".to_owned()));
+    assert_eq!(done.outcome(), Some(TaskOutcome::Success));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fenced_job_is_killed_and_forgotten() {
+    let Some(bench) = Bench::start() else { return };
+    let task = bench.control.assign(assignment(&[run("while :; do echo x; sleep 0.05; done")]));
+    bench.control.until(task, Duration::from_secs(20), |task| task.text(2).contains('x')).await;
+    bench.control.state.lock().unwrap().tasks.get_mut(&task).unwrap().fence =
+        Some(base::ids::Fence(8));
+    until_no_jobs(&bench).await;
+    assert_eq!(bench.control.task(task).outcome(), None);
+}
+
+/// Kills the runner, and sometimes the supervisor, again and again at moments of any kind: the job
+/// ends as it must, and its log is whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_at_any_moment_lose_nothing() {
+    let Some(mut bench) = Bench::start() else { return };
+    let rounds = setting("RUNNER_KILL_ROUNDS", 6);
+    let steps = [
+        run("for i in $(seq 1 30); do echo line $i; done; sleep 0.03"),
+        named(
+            "save",
+            When::OnSuccess,
+            Action::PersistToWorkspace { root: "/etc".into(), paths: vec!["passwd".into()] },
+        ),
+        run("echo last"),
+    ];
+    for round in 0..rounds {
+        let task = bench.control.assign(assignment(&steps));
+        // Spread over the whole life of the job, never twice at the same moment.
+        let pause = Duration::from_millis(u64::from(round * 37 % 150));
+        // A runner that dies before it wrote down what it claimed has run nothing: the lease runs
+        // out, which this control side does not play.
+        let name = task.to_string();
+        let is_this = |job: &PathBuf| {
+            std::fs::read_to_string(job.join("assignment.json"))
+                .is_ok_and(|text| text.contains(&name))
+        };
+        let ended = || bench.control.task(task).outcome().is_some();
+        until(&bench, |jobs| jobs.iter().any(is_this) || ended()).await;
+        tokio::time::sleep(pause).await;
+        let lost = round % 4 == 3;
+        if lost {
+            for job in bench.jobs().iter().filter(|job| job.join("assignment.json").exists()) {
+                kill_supervisor(job);
+            }
+        }
+        bench.kill_runner();
+        bench.restart_runner();
+        let done = bench.control.finished(task).await;
+        let whole: String = (1..=30).map(|i| format!("line {i}\n")).collect();
+        match done.outcome() {
+            Some(TaskOutcome::Success) => {
+                assert_eq!((done.text(2), done.text(4)), (whole, "last\n".into()), "round {round}");
+                assert_eq!(done.steps().len(), 5);
+            }
+            Some(TaskOutcome::InfrastructureFail) if lost => {}
+            other => panic!("round {round}: {other:?} {:#?}", done.progress),
+        }
+    }
+    until_no_jobs(&bench).await;
+}
