@@ -24,7 +24,7 @@ fn a_push_makes_the_project_and_shows_its_pipeline() {
     copy.commit(".circleci/config.yml", HELLO, "First");
     let told = copy.push();
     let pipeline = appliance.newest_pipeline("acme/relay");
-    let address = format!("{}/pipelines/{}", appliance.base_url, pipeline["id"].as_str().unwrap());
+    let address = format!("{}/pipelines/gh/acme/relay/{}", appliance.base_url, pipeline["number"]);
     assert!(told.contains("remote: ") && told.contains(&address), "{told}");
     assert_eq!(pipeline["state"], "created");
     assert_eq!(pipeline["vcs"]["branch"], "main");
@@ -85,8 +85,9 @@ fn clone_fetch_shallow_tags_and_deletion_work_with_every_protocol() {
             let url = copy.git_output(&["remote", "get-url", "origin"]);
             let ca = appliance.data().join("tls/ca.pem");
             let mut clone = Command::new("git");
-            clone.args(["-c", &format!("protocol.version={version}"), "-c"]);
-            clone.arg(format!("http.sslCAInfo={}", ca.display())).args(["clone", "--quiet"]);
+            clone
+                .args(["-c", &format!("protocol.version={version}"), "clone", "--quiet"])
+                .env("GIT_SSL_CAINFO", &ca);
             let status =
                 clone.args(depth).arg(url.trim()).arg(folder.path().join("copy")).status().unwrap();
             assert!(status.success(), "protocol {version} {depth:?}");

@@ -3,7 +3,7 @@
 use crate::harness::Appliance;
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output},
 };
 use tempfile::TempDir;
@@ -11,18 +11,18 @@ use tempfile::TempDir;
 /// A repository with one remote: the appliance.
 pub(crate) struct WorkingCopy {
     pub(crate) folder: TempDir,
+    authority: PathBuf,
 }
 
 impl WorkingCopy {
     /// An empty repository whose `origin` is `project` on the appliance, with the administrator's
     /// credentials.
     pub(crate) fn new(appliance: &Appliance, project: &str, token: &str) -> Self {
-        let this = Self { folder: tempfile::tempdir().unwrap() };
+        let authority = appliance.data().join("tls/ca.pem");
+        let this = Self { folder: tempfile::tempdir().unwrap(), authority };
         this.git(&["init", "--quiet", "--initial-branch=main"]);
         let url = appliance.git_url(project).replace("https://", &format!("https://{token}@"));
         this.git(&["remote", "add", "origin", &url]);
-        let ca = appliance.data().join("tls/ca.pem");
-        this.git(&["config", "http.sslCAInfo", ca.to_str().unwrap()]);
         this.git(&["config", "user.name", "Tester"]);
         this.git(&["config", "user.email", "tester@example.org"]);
         this
@@ -67,6 +67,7 @@ impl WorkingCopy {
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("HOME", self.path())
+            .env("GIT_SSL_CAINFO", &self.authority)
             .output()
             .unwrap()
     }

@@ -79,8 +79,12 @@ async fn run_sample(folder: &Path, base_url: &str) -> anyhow::Result<Code> {
     let told = String::from_utf8_lossy(&answer);
     anyhow::ensure!(told.contains("ok refs/heads/main"), "the push was refused: {told}");
     let page: Value = client.get(&format!("/api/v2/project/gh/{REPOSITORY}/pipeline")).await?;
-    let newest = page["items"][0]["id"].as_str().context("the push made no pipeline")?.to_owned();
-    output::line(&format!("Its pipeline: {base_url}/pipelines/{newest}"));
+    let pipeline = &page["items"][0];
+    let newest = pipeline["id"].as_str().context("the push made no pipeline")?.to_owned();
+    output::line(&format!(
+        "Its pipeline: {base_url}/pipelines/gh/{REPOSITORY}/{}",
+        pipeline["number"]
+    ));
     let code = watch(&client, &newest).await?;
     output::line(if code == 0 {
         "The pipeline is green."
