@@ -49,6 +49,19 @@ impl Versioning {
     }
 }
 
+/// Public access that is shut off whatever lists and policies say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublicBlock {
+    /// New public lists are refused.
+    pub block_acls: bool,
+    /// Public lists have no effect.
+    pub ignore_acls: bool,
+    /// New public policies are refused.
+    pub block_policy: bool,
+    /// A public policy serves the owner alone.
+    pub restrict: bool,
+}
+
 /// What was set on a bucket.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -62,6 +75,9 @@ pub struct Settings {
     /// `BucketOwnerEnforced`, `BucketOwnerPreferred` or `ObjectWriter`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ownership: Option<String>,
+    /// Which public access is shut off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_block: Option<PublicBlock>,
     /// Versions may be locked.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub lock: bool,

@@ -294,6 +294,31 @@ impl Objects {
         .await
     }
 
+    /// Gives an object another key in its bucket; what had that key is replaced. No bytes move.
+    pub(crate) async fn rename(&self, bucket: &str, from: &str, to: &str) -> Result<(), Error> {
+        let (bucket, from, to) = (bucket.to_owned(), from.to_owned(), to.to_owned());
+        self.write(move |txn| {
+            let bucket = bucket::get(txn, &bucket)?;
+            let missing = || Error::NoObject { bucket: bucket.name.clone(), key: from.clone() };
+            let row = txn.object_latest(bucket.id, &from)?.ok_or_else(missing)?;
+            if let Some(blob) = row.blob {
+                txn.blob_hold_again(blob)?;
+            }
+            let new = NewVersion {
+                key: &to,
+                size: row.size,
+                etag: &row.etag,
+                blob: row.blob,
+                details: &row.details,
+                marker: false,
+            };
+            versions::put(txn, &bucket, new, now())?;
+            txn.object_delete(&row, now())?;
+            Ok(())
+        })
+        .await
+    }
+
     /// An address for one request on one object, to be mounted under `/s3`; it carries its own
     /// signature. With an empty `host` it works on whatever connection the holder has; otherwise
     /// the request's `Host` must be that one.

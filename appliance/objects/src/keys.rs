@@ -1,0 +1,184 @@
+//! Access keys of the S3 face: made, shown once, listed, revoked at once.
+//!
+//! Invariants: the secret half is sealed in the store; every request looks the key up, so that a
+//! revoked or expired one is refused from the next request on; there is no default key.
+
+use crate::{
+    digest,
+    error::Error,
+    objects::{Objects, now},
+    seal,
+};
+use base::{secret::Secret, time::Timestamp};
+use serde::{Deserialize, Serialize};
+use store::objects::{AccessKeyRow, NewAccessKey};
+
+/// On whose behalf a key acts: a user or a job.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// Stable name; buckets and objects belong to it.
+    pub id: String,
+    /// For people.
+    pub display: String,
+    /// Address by which others may grant to it; may be empty.
+    pub email: String,
+}
+
+/// What a key may do at most.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// All that its owner may; nothing in the house's buckets.
+    Owner,
+    /// Everything everywhere: for operators.
+    Site,
+    /// Only what a rule names. In the house's buckets a rule is also the permission.
+    Rules(Vec<Rule>),
+}
+
+/// One permission of a scope.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// A bucket's name.
+    pub bucket: String,
+    /// What keys begin with; empty for all. A listing must name it as its prefix.
+    pub prefix: String,
+    /// What may be done.
+    pub verbs: Vec<Verb>,
+}
+
+/// A kind of operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    /// Get objects and what is known of them.
+    Read,
+    /// Put objects.
+    Write,
+    /// Delete objects.
+    Delete,
+    /// List keys.
+    List,
+    /// Make, set and delete buckets.
+    Manage,
+}
+
+impl Scope {
+    /// A rule names the operation.
+    #[must_use]
+    pub fn covers(&self, bucket: &str, key: &str, verb: Verb) -> bool {
+        match self {
+            Self::Owner | Self::Site => true,
+            Self::Rules(rules) => rules.iter().any(|rule| {
+                rule.bucket == bucket && key.starts_with(&rule.prefix) && rule.verbs.contains(&verb)
+            }),
+        }
+    }
+}
+
+/// A key as it is shown once.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// The public half.
+    pub id: String,
+    /// The secret half.
+    pub secret: Secret,
+}
+
+/// A key as it is listed.
+#[derive(Debug, Clone)]
+pub struct KeyInfo {
+    /// The public half.
+    pub id: String,
+    /// Who acts with it.
+    pub owner: Owner,
+    /// What it may do.
+    pub scope: Scope,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it stops to work.
+    pub expires: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked: Option<Timestamp>,
+}
+
+/// Splits a row; a scope that cannot be read allows nothing.
+pub(crate) fn info(row: AccessKeyRow) -> (KeyInfo, Secret) {
+    let scope = serde_json::from_str(&row.scope).unwrap_or(Scope::Rules(Vec::new()));
+    let owner = Owner { id: row.owner, display: row.display, email: row.email };
+    let key = KeyInfo {
+        id: row.id,
+        owner,
+        scope,
+        created: row.created,
+        expires: row.expires,
+        revoked: row.revoked,
+    };
+    (key, row.secret)
+}
+
+impl Objects {
+    /// Makes a key for `owner`.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    pub async fn key_create(
+        &self,
+        owner: Owner,
+        scope: Scope,
+        expires: Option<Timestamp>,
+    ) -> Result<NewKey, Error> {
+        let id = format!("AK{}", digest::hex(&seal::random::<9>()).to_uppercase());
+        let secret = Secret::new(digest::base64(&seal::random::<30>()));
+        self.key_import(&id, &secret, owner, scope, expires).await?;
+        Ok(NewKey { id, secret })
+    }
+
+    /// Stores a key whose halves are given, for tools that bring their own.
+    ///
+    /// # Errors
+    /// [`Error::Index`], also when the id is in use.
+    pub async fn key_import(
+        &self,
+        id: &str,
+        secret: &Secret,
+        owner: Owner,
+        scope: Scope,
+        expires: Option<Timestamp>,
+    ) -> Result<(), Error> {
+        let (id, secret) = (id.to_owned(), secret.clone());
+        self.write(move |txn| {
+            txn.access_key_insert(&NewAccessKey {
+                id: &id,
+                secret: &secret,
+                owner: &owner.id,
+                display: &owner.display,
+                email: &owner.email,
+                scope: &crate::details::text(&scope),
+                created: now(),
+                expires,
+            })?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Revokes a key at once; `false` when there is none of that id.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    pub async fn key_revoke(&self, id: &str) -> Result<bool, Error> {
+        let id = id.to_owned();
+        self.write(move |txn| Ok(txn.access_key_revoke(&id, now())?)).await
+    }
+
+    /// Keys of one owner, or all of them.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    pub async fn key_list(&self, owner: Option<&str>) -> Result<Vec<KeyInfo>, Error> {
+        let owner = owner.map(str::to_owned);
+        let rows = self.read(move |reader| Ok(reader.access_key_list(owner.as_deref())?)).await?;
+        Ok(rows.into_iter().map(|row| info(row).0).collect())
+    }
+}

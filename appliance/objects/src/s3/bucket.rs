@@ -1,0 +1,233 @@
+//! Buckets: make, list, look, set, delete.
+
+use super::{
+    access::{self, Action, Context, Right, authorize},
+    acl,
+    call::{Call, Who},
+    dates,
+    error::{Code, S3Error},
+    object::bucket_of,
+    payload,
+    policy::{POLICY_MAX, Policy},
+    route::{document, empty, set, xml},
+    xml::Xml,
+};
+use crate::{
+    bucket::{self, Bucket, Settings, Versioning, is_name},
+    details,
+    keys::{Scope, Verb},
+};
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
+use store::objects::NewBucket;
+
+/// Buckets of one owner, as on S3 by default.
+const BUCKETS_MAX: u32 = 1000;
+
+const GET_ACL: Action = Action::new("s3:GetBucketAcl", Verb::Manage, Right::Bucket("READ_ACP"));
+const PUT_ACL: Action = Action::new("s3:PutBucketAcl", Verb::Manage, Right::Bucket("WRITE_ACP"));
+
+pub(super) async fn list_all(call: &Call) -> Result<Response, S3Error> {
+    access::known(call)?;
+    let all = matches!(&call.who, Who::House | Who::Key { scope: Scope::Site, .. });
+    let owner = (!all).then(|| call.who.owner().to_owned());
+    let buckets = call
+        .objects
+        .read(move |reader| Ok(reader.bucket_list(owner.as_deref(), "", BUCKETS_MAX)?))
+        .await?;
+    Ok(xml(Xml::document("ListAllMyBucketsResult", |xml| {
+        acl::write_owner(xml, "Owner", call.who.owner(), display(&call.who));
+        xml.nest("Buckets", |xml| {
+            for bucket in &buckets {
+                xml.nest("Bucket", |xml| {
+                    xml.text("Name", &bucket.name);
+                    xml.text("CreationDate", &dates::iso(bucket.created));
+                });
+            }
+        });
+    })))
+}
+
+fn display(who: &Who) -> &str {
+    match who {
+        Who::Key { owner, .. } => &owner.display,
+        Who::House | Who::Anonymous => who.owner(),
+    }
+}
+
+/// A key may make buckets in its own name: not one that is narrowed, unless a rule says so.
+fn may_create(call: &Call) -> bool {
+    match &call.who {
+        Who::Anonymous => false,
+        Who::House => true,
+        Who::Key { scope, .. } => scope.covers(&call.bucket, "", Verb::Manage),
+    }
+}
+
+pub(super) async fn create(call: &mut Call) -> Result<Response, S3Error> {
+    if !may_create(call) {
+        return Err(Code::AccessDenied.into());
+    }
+    if !is_name(&call.bucket) {
+        return Err(Code::InvalidBucketName.into());
+    }
+    if call
+        .header("x-amz-bucket-object-lock-enabled")
+        .is_some_and(|text| text.eq_ignore_ascii_case("true"))
+    {
+        return Err(Code::NotImplemented.says("Object lock is not implemented by this server."));
+    }
+    let bytes = payload::document(call).await?;
+    if !bytes.is_empty() && super::xml::parse(&bytes).is_none() {
+        return Err(Code::MalformedXML.into());
+    }
+    let owner = call.who.owner().to_owned();
+    let mut bucket = Bucket {
+        id: 0,
+        name: call.bucket.clone(),
+        owner: owner.clone(),
+        created: call.now,
+        versioning: Versioning::Off,
+        settings: Settings::default(),
+    };
+    bucket.settings.grants = acl::from_headers(call, &owner, &bucket).await?.flatten();
+    call.objects.write(move |txn| insert(txn, &bucket)).await?;
+    let mut response = empty(StatusCode::OK);
+    set(&mut response, "location", &format!("/{}", call.bucket));
+    Ok(response)
+}
+
+fn insert(txn: &mut store::Txn<'_>, bucket: &Bucket) -> Result<(), S3Error> {
+    if let Some(existing) = txn.bucket_get(&bucket.name)? {
+        let own = existing.owner == bucket.owner;
+        let code = if own { Code::BucketAlreadyOwnedByYou } else { Code::BucketAlreadyExists };
+        return Err(code.into());
+    }
+    txn.bucket_insert(&NewBucket {
+        name: &bucket.name,
+        owner: &bucket.owner,
+        created: bucket.created,
+        versioning: bucket.versioning.as_str(),
+        settings: &details::text(&bucket.settings),
+    })?;
+    Ok(())
+}
+
+pub(super) async fn head(call: &Call) -> Result<Response, S3Error> {
+    let bucket = bucket_of(call).await?;
+    authorize(call, &access::LIST, &bucket, Context::default())?;
+    let mut response = empty(StatusCode::OK);
+    set(&mut response, "x-amz-bucket-region", &call.objects.inner.config.region);
+    Ok(response)
+}
+
+pub(super) async fn delete(call: &Call) -> Result<Response, S3Error> {
+    let bucket = bucket_of(call).await?;
+    authorize(call, &Action::owner("s3:DeleteBucket"), &bucket, Context::default())?;
+    if bucket.owner == crate::HOUSE_OWNER {
+        return Err(Code::AccessDenied.says("The appliance needs this bucket."));
+    }
+    let now = call.now;
+    let gone =
+        call.objects.write(move |txn| Ok::<_, S3Error>(txn.bucket_delete(bucket.id, now)?)).await?;
+    if gone { Ok(empty(StatusCode::NO_CONTENT)) } else { Err(Code::BucketNotEmpty.into()) }
+}
+
+pub(super) async fn location(call: &Call) -> Result<Response, S3Error> {
+    let bucket = bucket_of(call).await?;
+    authorize(call, &Action::owner("s3:GetBucketLocation"), &bucket, Context::default())?;
+    let region = &call.objects.inner.config.region;
+    // S3 names its first region by silence.
+    let text = if region == "us-east-1" { "" } else { region };
+    let mut body = Xml::document("LocationConstraint", |_| ());
+    body = body.replace("\"></LocationConstraint>", &format!("\">{text}</LocationConstraint>"));
+    Ok(xml(body))
+}
+
+pub(super) async fn get_versioning(call: &Call) -> Result<Response, S3Error> {
+    let bucket = bucket_of(call).await?;
+    authorize(call, &Action::owner("s3:GetBucketVersioning"), &bucket, Context::default())?;
+    Ok(xml(Xml::document("VersioningConfiguration", |xml| match bucket.versioning {
+        Versioning::Off => {}
+        Versioning::On => xml.text("Status", "Enabled"),
+        Versioning::Suspended => xml.text("Status", "Suspended"),
+    })))
+}
+
+pub(super) async fn put_versioning(call: &mut Call) -> Result<Response, S3Error> {
+    let bucket = bucket_of(call).await?;
+    authorize(call, &Action::owner("s3:PutBucketVersioning"), &bucket, Context::default())?;
+    let versioning = match document(call).await?.text_of("Status") {
+        Some("Enabled") => Versioning::On,
+        Some("Suspended") => Versioning::Suspended,
+        _ => return Err(Code::IllegalVersioningConfigurationException.into()),
+    };
+    change(call, move |bucket| bucket.versioning = versioning).await?;
+    Ok(empty(StatusCode::OK))
+}
+
+/// Changes a bucket as it is now.
+async fn change(
+    call: &Call,
+    change: impl FnOnce(&mut Bucket) + Send + 'static,
+) -> Result<(), S3Error> {
+    let name = call.bucket.clone();
+    let work = move |txn: &mut store::Txn<'_>| {
+        let mut bucket = bucket::get(txn, &name)?;
+        change(&mut bucket);
+        Ok::<_, S3Error>(bucket::save(txn, &bucket)?)
+    };
+    call.objects.write(work).await
+}
+
+pub(super) async fn get_policy(call: &Call) -> Result<Response, S3Error> {
+    let bucket = bucket_of(call).await?;
+    authorize(call, &Action::owner("s3:GetBucketPolicy"), &bucket, Context::default())?;
+    let policy = bucket.settings.policy.ok_or(Code::NoSuchBucketPolicy)?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], policy).into_response())
+}
+
+pub(super) async fn put_policy(call: &mut Call) -> Result<Response, S3Error> {
+    let bucket = bucket_of(call).await?;
+    authorize(call, &Action::owner("s3:PutBucketPolicy"), &bucket, Context::default())?;
+    let bytes = payload::document(call).await?;
+    let text = String::from_utf8(bytes.to_vec()).map_err(|_| Code::MalformedPolicy)?;
+    if text.len() > POLICY_MAX {
+        return Err(Code::MalformedPolicy.says("Policies have at most 20 KiB"));
+    }
+    let policy = Policy::parse(&text).map_err(|why| Code::MalformedPolicy.says(why))?;
+    if !policy.is_about(&bucket.name) {
+        return Err(Code::MalformedPolicy.says("Policy has invalid resource"));
+    }
+    change(call, move |bucket| bucket.settings.policy = Some(text)).await?;
+    Ok(empty(StatusCode::NO_CONTENT))
+}
+
+pub(super) async fn delete_policy(call: &Call) -> Result<Response, S3Error> {
+    let bucket = bucket_of(call).await?;
+    authorize(call, &Action::owner("s3:DeleteBucketPolicy"), &bucket, Context::default())?;
+    change(call, |bucket| bucket.settings.policy = None).await?;
+    Ok(empty(StatusCode::NO_CONTENT))
+}
+
+pub(super) async fn get_acl(call: &Call) -> Result<Response, S3Error> {
+    let bucket = bucket_of(call).await?;
+    authorize(call, &GET_ACL, &bucket, Context::default())?;
+    Ok(xml(acl::to_xml(&call.objects, &bucket.owner, bucket.settings.grants.as_deref()).await?))
+}
+
+pub(super) async fn put_acl(call: &mut Call) -> Result<Response, S3Error> {
+    let bucket = bucket_of(call).await?;
+    authorize(call, &PUT_ACL, &bucket, Context::default())?;
+    let grants = match acl::from_headers(call, &bucket.owner, &bucket).await? {
+        Some(grants) => grants,
+        None => {
+            let root = document(call).await?;
+            let (_, grants) = acl::from_xml(&call.objects, &root).await?;
+            acl::permit(&bucket, Some(&grants))?;
+            Some(grants)
+        }
+    };
+    change(call, move |bucket| bucket.settings.grants = grants).await?;
+    Ok(empty(StatusCode::OK))
+}

@@ -1,0 +1,154 @@
+//! One request, taken apart: who asks, what for, and what they send.
+
+use super::{
+    error::{Code, S3Error},
+    payload::Mode,
+};
+use crate::{
+    keys::{Owner, Scope},
+    objects::Objects,
+};
+use axum::body::Body;
+use base::time::Timestamp;
+use http::{HeaderMap, Method};
+use std::sync::Mutex;
+
+/// Keys have at most so many bytes, as on S3.
+const KEY_MAX: usize = 1024;
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub(crate) enum Who {
+    /// Nobody in particular.
+    Anonymous,
+    /// The holder of an access key.
+    Key { id: String, owner: Owner, scope: Scope },
+    /// The house itself, by an address that it signed.
+    House,
+}
+
+impl Who {
+    /// The owner's id; empty for nobody.
+    pub(crate) fn owner(&self) -> &str {
+        match self {
+            Self::Anonymous => "",
+            Self::Key { owner, .. } => &owner.id,
+            Self::House => crate::HOUSE_OWNER,
+        }
+    }
+}
+
+/// A request on its way through the handlers.
+pub(crate) struct Call {
+    pub(crate) objects: Objects,
+    pub(crate) method: Method,
+    /// Empty when none is named.
+    pub(crate) bucket: String,
+    /// Empty when none is named.
+    pub(crate) key: String,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) who: Who,
+    /// Names the request in answers and logs.
+    pub(crate) id: String,
+    pub(crate) now: Timestamp,
+    pub(crate) mode: Mode,
+    /// Behind a lock only because a body cannot be shared between threads, and a call is.
+    pub(crate) body: Mutex<Option<Body>>,
+    /// The host that was asked, for addresses in answers.
+    pub(crate) host: String,
+}
+
+impl Call {
+    /// The value of a query parameter.
+    pub(crate) fn param(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The query names it, with or without a value.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.param(name).is_some()
+    }
+
+    /// The value of a header, when it is text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(text_of)
+    }
+
+    /// The version that is asked for.
+    pub(crate) fn version(&self) -> Option<&str> {
+        self.param("versionId").filter(|version| !version.is_empty())
+    }
+
+    /// A number in the query; `error` when it is none.
+    pub(crate) fn number(&self, name: &'static str) -> Result<Option<u32>, S3Error> {
+        let Some(text) = self.param(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+        let bad =
+            |_| Code::InvalidArgument.says(format!("{name} is not a number within its limits"));
+        text.parse().map(Some).map_err(bad)
+    }
+}
+
+/// A header's value as UTF-8 (user metadata may be).
+pub(crate) fn text_of(value: &http::HeaderValue) -> Option<&str> {
+    std::str::from_utf8(value.as_bytes()).ok()
+}
+
+/// Bucket and key of a decoded path; with virtual hosts the bucket is in the host.
+pub(crate) fn place(path: &[u8], host_bucket: Option<&str>) -> Result<(String, String), S3Error> {
+    let path = std::str::from_utf8(path).map_err(|_| Code::InvalidURI)?;
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let (bucket, key) = match host_bucket {
+        Some(bucket) => (bucket, path),
+        None => path.split_once('/').unwrap_or((path, "")),
+    };
+    if key.len() > KEY_MAX {
+        return Err(Code::KeyTooLongError.into());
+    }
+    if key.contains('\0') || bucket.contains('\0') {
+        return Err(Code::InvalidURI.says("A key cannot hold the character NUL."));
+    }
+    Ok((bucket.to_owned(), key.to_owned()))
+}
+
+/// The bucket that a host names: `<bucket>.<domain>`.
+pub(crate) fn host_bucket<'a>(host: &'a str, domains: &[String]) -> Option<&'a str> {
+    let name = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
+    let name = name.map_or(host, |(name, _)| name);
+    domains.iter().find_map(|domain| name.strip_suffix(domain.as_str())?.strip_suffix('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(path: &str, host: Option<&str>, bucket: &str, key: &str) {
+        let (found, rest) = place(path.as_bytes(), host).unwrap();
+        assert_eq!((found.as_str(), rest.as_str()), (bucket, key), "{path}");
+    }
+
+    #[test]
+    fn paths_name_a_bucket_and_a_key() {
+        check("/", None, "", "");
+        check("/b", None, "b", "");
+        check("/b/", None, "b", "");
+        check("/b/../etc//x/", None, "b", "../etc//x/");
+        check("/k/x", Some("b"), "b", "k/x");
+    }
+
+    #[test]
+    fn keys_that_s3_does_not_take_are_refused() {
+        let code = |path: &[u8]| place(path, None).unwrap_err().code;
+        assert_eq!(code(format!("/b/{}", "x".repeat(1025)).as_bytes()), Code::KeyTooLongError);
+        assert_eq!(code(b"/b/\xff"), Code::InvalidURI);
+        assert_eq!(code(b"/b/a\0"), Code::InvalidURI);
+    }
+
+    #[test]
+    fn a_host_under_a_domain_names_a_bucket() {
+        let domains = ["s3.site".to_owned()];
+        assert_eq!(host_bucket("a.b.s3.site:9000", &domains), Some("a.b"));
+        assert_eq!(host_bucket("s3.site:9000", &domains), None);
+        assert_eq!(host_bucket("evils3.site", &domains), None);
+    }
+}

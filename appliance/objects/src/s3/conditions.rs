@@ -1,0 +1,93 @@
+//! Conditional requests, pure: `If-Match` and its three brothers.
+
+use super::{
+    call::Call,
+    dates,
+    error::{Code, S3Error},
+};
+use store::objects::ObjectRow;
+
+fn names(list: &str, etag: &str) -> bool {
+    list.split(',').map(str::trim).any(|one| {
+        let one = one.strip_prefix("W/").unwrap_or(one);
+        one == "*" || one.trim_matches('"') == etag
+    })
+}
+
+/// Conditions of a read, with their headers' names beginning with `prefix` (for copies).
+pub(crate) fn read(call: &Call, prefix: &str, row: &ObjectRow) -> Result<(), S3Error> {
+    let header = |name: &str| call.header(&format!("{prefix}{name}"));
+    let modified = dates::seconds(row.modified);
+    let time = |name: &str| header(name).and_then(dates::parse_http).map(dates::seconds);
+    let copies = !prefix.is_empty();
+    match header("if-match") {
+        Some(list) if !names(list, &row.etag) => return Err(Code::PreconditionFailed.into()),
+        Some(_) => {}
+        None if time("if-unmodified-since").is_some_and(|at| modified > at) => {
+            return Err(Code::PreconditionFailed.into());
+        }
+        None => {}
+    }
+    let unchanged = match header("if-none-match") {
+        Some(list) => names(list, &row.etag),
+        None => time("if-modified-since").is_some_and(|at| modified <= at),
+    };
+    match (unchanged, copies) {
+        (false, _) => Ok(()),
+        (true, true) => Err(Code::PreconditionFailed.into()),
+        (true, false) => Err(S3Error::from(Code::NotModified)
+            .with("etag", format!("\"{}\"", row.etag))
+            .with("last-modified", dates::http(row.modified))),
+    }
+}
+
+/// The conditions of a write, taken out of the request so that they are checked in the transaction.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Write {
+    matching: Option<String>,
+    none_matching: Option<String>,
+}
+
+impl Write {
+    pub(crate) fn of(call: &Call) -> Self {
+        let header = |name: &str| call.header(name).map(str::to_owned);
+        Self { matching: header("if-match"), none_matching: header("if-none-match") }
+    }
+
+    /// Holds against what is stored now.
+    pub(crate) fn check(&self, current: Option<&ObjectRow>) -> Result<(), S3Error> {
+        let current = current.filter(|row| !row.marker);
+        match (&self.matching, current) {
+            (Some(_), None) => return Err(Code::NoSuchKey.into()),
+            (Some(list), Some(row)) if !names(list, &row.etag) => {
+                return Err(Code::PreconditionFailed.into());
+            }
+            _ => {}
+        }
+        match (&self.none_matching, current) {
+            (Some(list), Some(row)) if names(list, &row.etag) => {
+                Err(Code::PreconditionFailed.into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(list: &str, etag: &str, expected: bool) {
+        assert_eq!(names(list, etag), expected, "{list}");
+    }
+
+    #[test]
+    fn a_list_of_tags_names_a_tag_with_and_without_quotes() {
+        check("\"abc\"", "abc", true);
+        check("abc", "abc", true);
+        check("W/\"abc\"", "abc", true);
+        check("\"x\", \"abc\"", "abc", true);
+        check("*", "abc", true);
+        check("\"ab\"", "abc", false);
+    }
+}

@@ -1,0 +1,59 @@
+//! Times as HTTP and S3 write them.
+
+use base::time::Timestamp;
+
+/// `Mon, 23 Nov 2026 19:14:26 GMT`; whole seconds.
+pub(crate) fn http(at: Timestamp) -> String {
+    jiff::Timestamp::from_microsecond(at.0)
+        .map(|at| at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
+        .unwrap_or_default()
+}
+
+/// Reads an HTTP date in any of its usual forms.
+pub(crate) fn parse_http(text: &str) -> Option<Timestamp> {
+    if let Ok(at) =
+        jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text)
+    {
+        return Some(Timestamp(at.as_microsecond()));
+    }
+    text.parse().ok()
+}
+
+/// `2026-11-23T19:14:26.123Z`.
+pub(crate) fn iso(at: Timestamp) -> String {
+    at.to_string()
+}
+
+/// Reads an ISO 8601 time, also a bare date.
+pub(crate) fn parse_iso(text: &str) -> Option<Timestamp> {
+    if let Ok(at) = text.parse() {
+        return Some(at);
+    }
+    let date: jiff::civil::Date = text.parse().ok()?;
+    let at =
+        jiff::tz::Offset::UTC.to_timestamp(date.to_datetime(jiff::civil::Time::midnight())).ok()?;
+    Some(Timestamp(at.as_microsecond()))
+}
+
+/// The same time without its fraction, as HTTP dates compare.
+pub(crate) fn seconds(at: Timestamp) -> i64 {
+    at.0.div_euclid(1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_dates_are_written_and_read() {
+        let at: Timestamp = "2026-11-23T19:14:26Z".parse().unwrap();
+        assert_eq!(http(at), "Mon, 23 Nov 2026 19:14:26 GMT");
+        assert_eq!(parse_http("Mon, 23 Nov 2026 19:14:26 GMT"), Some(at));
+        assert_eq!(parse_http("nonsense"), None);
+    }
+
+    #[test]
+    fn bare_dates_are_midnight() {
+        assert_eq!(parse_iso("2026-11-23"), "2026-11-23T00:00:00Z".parse().ok());
+    }
+}

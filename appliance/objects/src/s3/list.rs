@@ -1,0 +1,175 @@
+//! Listing objects: version 1, version 2, and all versions.
+
+use super::{
+    access::{self, Context, authorize},
+    acl,
+    call::Call,
+    dates,
+    error::{Code, S3Error},
+    object::bucket_of,
+    route::xml,
+    xml::Xml,
+};
+use crate::{
+    digest,
+    listing::{self, Line, PAGE_MAX, Query},
+    sigv4::encode_path,
+};
+use axum::response::Response;
+use store::objects::ObjectRow;
+
+/// Names as the client wants them: plain, or URL-encoded.
+fn encoder(call: &Call) -> Result<fn(&str) -> String, S3Error> {
+    match call.param("encoding-type") {
+        None | Some("") => Ok(str::to_owned),
+        Some("url") => Ok(|text| encode_path(text.as_bytes())),
+        Some(_) => Err(Code::InvalidArgument.says("Invalid Encoding Method specified in Request")),
+    }
+}
+
+fn after(call: &Call, second: bool) -> Result<String, S3Error> {
+    if !second {
+        return Ok(call.param("marker").unwrap_or_default().to_owned());
+    }
+    match call.param("continuation-token") {
+        Some("") => Err(Code::InvalidArgument.says("The continuation token provided is incorrect")),
+        Some(token) => {
+            let text = digest::unbase64(token).and_then(|bytes| String::from_utf8(bytes).ok());
+            text.ok_or_else(|| {
+                Code::InvalidArgument.says("The continuation token provided is incorrect")
+            })
+        }
+        None => Ok(call.param("start-after").unwrap_or_default().to_owned()),
+    }
+}
+
+pub(super) async fn objects(call: &Call) -> Result<Response, S3Error> {
+    let bucket = bucket_of(call).await?;
+    authorize(call, &access::LIST, &bucket, Context::default())?;
+    let second = call.param("list-type") == Some("2");
+    let encode = encoder(call)?;
+    let query = Query {
+        prefix: call.param("prefix").unwrap_or_default().to_owned(),
+        delimiter: call.param("delimiter").unwrap_or_default().to_owned(),
+        after: after(call, second)?,
+        limit: call.number("max-keys")?.unwrap_or(PAGE_MAX).min(PAGE_MAX),
+    };
+    let asked = query.clone();
+    let lines = call.objects.read(move |reader| listing::page(reader, bucket.id, &asked)).await?;
+    let last = lines.lines.last().filter(|_| lines.more).map(Line::name);
+    let with_owner = !second || call.param("fetch-owner") == Some("true");
+    Ok(xml(Xml::document("ListBucketResult", |xml| {
+        xml.text("Name", &call.bucket);
+        xml.text("Prefix", &encode(&query.prefix));
+        xml.optional(
+            "Delimiter",
+            Some(encode(&query.delimiter)).filter(|text| !text.is_empty()).as_deref(),
+        );
+        xml.value("MaxKeys", query.limit);
+        xml.value("IsTruncated", lines.more);
+        xml.optional("EncodingType", call.param("encoding-type").filter(|text| !text.is_empty()));
+        if second {
+            xml.value("KeyCount", lines.lines.len());
+            xml.optional("ContinuationToken", call.param("continuation-token"));
+            xml.optional("StartAfter", call.param("start-after"));
+            let token = last.map(|name| digest::base64(name.as_bytes()));
+            xml.optional("NextContinuationToken", token.as_deref());
+        } else {
+            xml.text("Marker", &encode(&query.after));
+            xml.optional("NextMarker", last.map(encode).as_deref());
+        }
+        for line in &lines.lines {
+            match line {
+                Line::Object(row) => contents(xml, row, encode, with_owner),
+                Line::Prefix(prefix) => {
+                    xml.nest("CommonPrefixes", |xml| xml.text("Prefix", &encode(prefix)));
+                }
+            }
+        }
+    })))
+}
+
+fn owner_of(row: &ObjectRow) -> String {
+    crate::details::parse::<crate::details::Details>(&row.key, &row.details)
+        .map(|details| details.owner)
+        .unwrap_or_default()
+}
+
+fn contents(xml: &mut Xml, row: &ObjectRow, encode: fn(&str) -> String, with_owner: bool) {
+    xml.nest("Contents", |xml| {
+        xml.text("Key", &encode(&row.key));
+        xml.text("LastModified", &dates::iso(row.modified));
+        xml.text("ETag", &format!("\"{}\"", row.etag));
+        xml.value("Size", row.size);
+        if with_owner {
+            let owner = owner_of(row);
+            acl::write_owner(xml, "Owner", &owner, &owner);
+        }
+        xml.text("StorageClass", "STANDARD");
+    });
+}
+
+pub(super) async fn versions(call: &Call) -> Result<Response, S3Error> {
+    let bucket = bucket_of(call).await?;
+    authorize(call, &access::LIST_VERSIONS, &bucket, Context::default())?;
+    let encode = encoder(call)?;
+    if call.param("delimiter").is_some_and(|text| !text.is_empty()) {
+        return Err(
+            Code::NotImplemented.says("A delimiter in a listing of versions is not implemented.")
+        );
+    }
+    let limit = call.number("max-keys")?.unwrap_or(PAGE_MAX).min(PAGE_MAX);
+    let prefix = call.param("prefix").unwrap_or_default().to_owned();
+    let marker = call.param("key-marker").unwrap_or_default().to_owned();
+    let version =
+        call.param("version-id-marker").filter(|text| !text.is_empty()).map(str::to_owned);
+    let start = prefix.clone();
+    let work = move |reader: &store::Reader<'_>| {
+        let below = match &version {
+            Some(version) => {
+                reader.object_version(bucket.id, &marker, version)?.map_or(0, |row| row.id)
+            }
+            None if marker.is_empty() => i64::MAX,
+            None => 0,
+        };
+        let from = if marker < start { start } else { marker };
+        let below = if version.is_none() && from.is_empty() { i64::MAX } else { below };
+        Ok(reader.object_list_versions(bucket.id, &from, below, limit + 1)?)
+    };
+    let mut rows: Vec<ObjectRow> = call.objects.read(work).await?;
+    rows.retain(|row| row.key.starts_with(&prefix));
+    let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+    rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(xml(Xml::document("ListVersionsResult", |xml| {
+        xml.text("Name", &call.bucket);
+        xml.text("Prefix", &encode(&prefix));
+        xml.text("KeyMarker", &encode(call.param("key-marker").unwrap_or_default()));
+        xml.text("VersionIdMarker", call.param("version-id-marker").unwrap_or_default());
+        xml.value("MaxKeys", limit);
+        xml.value("IsTruncated", more);
+        xml.optional("EncodingType", call.param("encoding-type").filter(|text| !text.is_empty()));
+        if let Some(last) = rows.last().filter(|_| more) {
+            xml.text("NextKeyMarker", &encode(&last.key));
+            xml.text("NextVersionIdMarker", &last.version);
+        }
+        for row in &rows {
+            version_line(xml, row, encode);
+        }
+    })))
+}
+
+fn version_line(xml: &mut Xml, row: &ObjectRow, encode: fn(&str) -> String) {
+    xml.nest(if row.marker { "DeleteMarker" } else { "Version" }, |xml| {
+        xml.text("Key", &encode(&row.key));
+        xml.text("VersionId", &row.version);
+        xml.value("IsLatest", row.latest);
+        xml.text("LastModified", &dates::iso(row.modified));
+        if !row.marker {
+            xml.text("ETag", &format!("\"{}\"", row.etag));
+            xml.value("Size", row.size);
+            xml.text("StorageClass", "STANDARD");
+        }
+        let owner = owner_of(row);
+        acl::write_owner(xml, "Owner", &owner, &owner);
+    });
+}

@@ -1,0 +1,295 @@
+//! The body of a request: every form in which clients send it, checked against what they promised.
+//!
+//! Invariants: a body that breaks a promise (length, hash, signature, checksum) ends with an error
+//! before its end is reached, so that what was taken in is never committed. A sender that is
+//! silent for [`IDLE`] is cut.
+
+use super::{
+    call::Call,
+    chunked::{Chain, Decoder},
+    error::{Code, S3Error, in_stream},
+};
+use crate::{
+    digest::{self, Algorithm, Summed},
+    ingest::Body as Stream,
+    vault::ByteStream,
+};
+use axum::body::{Body, BodyDataStream};
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, stream};
+use sha2::{Digest, Sha256};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// The longest silence of a sender in the middle of a body.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The largest XML or JSON body: a deletion of 1,000 keys of 1,024 bytes, escaped.
+pub(crate) const DOCUMENT_MAX: usize = 8 << 20;
+
+/// The largest object that may come in one request, as on S3.
+pub(crate) const PUT_MAX: u64 = 5 << 30;
+
+/// How the body is sent.
+pub(crate) enum Mode {
+    /// As it is.
+    Plain,
+    /// As it is, with this SHA-256.
+    Hashed([u8; 32]),
+    /// In chunks of `aws-chunked`.
+    Chunked { chain: Option<Chain>, trailers: bool },
+}
+
+impl Mode {
+    /// By `x-amz-content-sha256`.
+    pub(crate) fn of(
+        text: Option<&str>,
+        chain: Option<&dyn Fn() -> Chain>,
+    ) -> Result<Self, S3Error> {
+        let invalid = || {
+            Code::InvalidArgument.says(
+                "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, a STREAMING form, or a valid sha256 value.",
+            )
+        };
+        let Some(text) = text else { return Ok(Self::Plain) };
+        let chain = || chain.map(|make| make());
+        Ok(match text {
+            "UNSIGNED-PAYLOAD" => Self::Plain,
+            "STREAMING-UNSIGNED-PAYLOAD-TRAILER" => Self::Chunked { chain: None, trailers: true },
+            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" => {
+                Self::Chunked { chain: chain(), trailers: false }
+            }
+            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER" => {
+                Self::Chunked { chain: chain(), trailers: true }
+            }
+            _ => {
+                let bytes = digest::unhex(text).and_then(|bytes| bytes.try_into().ok());
+                Self::Hashed(bytes.ok_or_else(invalid)?)
+            }
+        })
+    }
+}
+
+/// What a sender promised about the plain bytes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Promise {
+    /// Their number.
+    pub(crate) length: Option<u64>,
+    md5: Option<[u8; 16]>,
+    sha256: Option<[u8; 32]>,
+    /// The checksum to compute, and its value where the header gave it.
+    pub(crate) checksum: Option<(Algorithm, Option<Vec<u8>>)>,
+    trailers: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+impl Promise {
+    /// By the headers of the request.
+    pub(crate) fn of(call: &Call) -> Result<Self, S3Error> {
+        let chunked = matches!(call.mode, Mode::Chunked { .. });
+        let sha256 = match &call.mode {
+            Mode::Hashed(hash) => Some(*hash),
+            _ => None,
+        };
+        let md5 = call.header("content-md5").map(|text| {
+            let bytes = digest::unbase64(text.trim()).and_then(|bytes| bytes.try_into().ok());
+            bytes.ok_or(Code::InvalidDigest)
+        });
+        Ok(Self {
+            length: length(call, chunked)?,
+            md5: md5.transpose()?,
+            sha256,
+            checksum: checksum(call)?,
+            trailers: Arc::default(),
+        })
+    }
+
+    /// Sums that must be computed on the way.
+    pub(crate) fn sums(&self) -> Vec<Algorithm> {
+        let mut wanted: Vec<Algorithm> = self.checksum.iter().map(|(which, _)| *which).collect();
+        if self.sha256.is_some() && !wanted.contains(&Algorithm::Sha256) {
+            wanted.push(Algorithm::Sha256);
+        }
+        wanted
+    }
+
+    /// Compares what came with what was promised; gives the checksum to keep.
+    pub(crate) fn check(&self, summed: &Summed) -> Result<Option<(Algorithm, Vec<u8>)>, S3Error> {
+        if self.length.is_some_and(|length| length != summed.size) {
+            return Err(Code::IncompleteBody.into());
+        }
+        if self.sha256.is_some_and(|hash| summed.get(Algorithm::Sha256) != Some(&hash)) {
+            return Err(Code::XAmzContentSHA256Mismatch.into());
+        }
+        if self.md5.is_some_and(|md5| md5 != summed.md5) {
+            return Err(Code::BadDigest.into());
+        }
+        let Some((algorithm, given)) = &self.checksum else { return Ok(None) };
+        let found = summed.get(*algorithm).unwrap_or_default().to_vec();
+        let given = match given {
+            Some(value) => Some(value.clone()),
+            None => self.trailer(*algorithm)?,
+        };
+        if given.is_some_and(|given| given != found) {
+            return Err(Code::BadDigest.says(format!(
+                "The {} you specified did not match the calculated checksum.",
+                algorithm.name()
+            )));
+        }
+        Ok(Some((*algorithm, found)))
+    }
+
+    fn trailer(&self, algorithm: Algorithm) -> Result<Option<Vec<u8>>, S3Error> {
+        let trailers = self.trailers.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = trailers.iter().find(|(name, _)| name == algorithm.header());
+        found.map(|(_, value)| value_of(algorithm, value)).transpose()
+    }
+}
+
+/// The number of plain bytes, as far as it is told.
+fn length(call: &Call, chunked: bool) -> Result<Option<u64>, S3Error> {
+    let name = if chunked { "x-amz-decoded-content-length" } else { "content-length" };
+    let text = call.header(name);
+    let bad = |_| Code::InvalidArgument.says(format!("{name} is not a number"));
+    let length = text.map(|text| text.trim().parse::<u64>().map_err(bad)).transpose()?;
+    let streamed = call.header("transfer-encoding").is_some();
+    if length.is_none() && (chunked || !streamed) && call.headers.get("content-length").is_none() {
+        return Err(Code::MissingContentLength.into());
+    }
+    if length.is_some_and(|length| length > PUT_MAX) {
+        return Err(Code::EntityTooLarge.into());
+    }
+    Ok(length)
+}
+
+fn value_of(algorithm: Algorithm, text: &str) -> Result<Vec<u8>, S3Error> {
+    let bytes = digest::unbase64(text.trim()).filter(|bytes| bytes.len() == algorithm.length());
+    bytes.ok_or_else(|| {
+        Code::InvalidRequest.says(format!("Value for {} header is invalid.", algorithm.header()))
+    })
+}
+
+/// The checksum that the headers give, announce as a trailer, or ask for.
+fn checksum(call: &Call) -> Result<Option<(Algorithm, Option<Vec<u8>>)>, S3Error> {
+    let given: Vec<(Algorithm, &str)> = Algorithm::ALL
+        .into_iter()
+        .filter_map(|algorithm| Some((algorithm, call.header(algorithm.header())?)))
+        .collect();
+    match given.as_slice() {
+        [] => {}
+        [(algorithm, text)] => return Ok(Some((*algorithm, Some(value_of(*algorithm, text)?)))),
+        _ => {
+            return Err(Code::InvalidRequest
+                .says("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."));
+        }
+    }
+    let trailer = call.header("x-amz-trailer").map(str::trim);
+    if let Some(name) = trailer.filter(|name| name.starts_with("x-amz-checksum-")) {
+        let known = Algorithm::ALL.into_iter().find(|one| one.header() == name);
+        let known = known.ok_or_else(|| {
+            Code::InvalidRequest
+                .says("The value specified in the x-amz-trailer header is not supported")
+        })?;
+        return Ok(Some((known, None)));
+    }
+    match call.header("x-amz-sdk-checksum-algorithm") {
+        None => Ok(None),
+        Some(name) => Algorithm::named(name).map(|which| Some((which, None))).ok_or_else(|| {
+            Code::InvalidRequest.says("Checksum algorithm provided is unsupported.")
+        }),
+    }
+}
+
+/// The plain bytes of the body.
+pub(crate) fn stream(call: &mut Call, promise: &Promise) -> Stream {
+    let body =
+        call.body.get_mut().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+    let wire = wire(body, call.key.clone(), promise.length.is_some());
+    let mode = std::mem::replace(&mut call.mode, Mode::Plain);
+    match mode {
+        Mode::Plain | Mode::Hashed(_) => Stream(bounded(wire, call.key.clone())),
+        Mode::Chunked { chain, trailers } => {
+            let decoder = Decoder::new(chain, trailers);
+            Stream(decoded(wire, decoder, promise.clone(), call.key.clone()))
+        }
+    }
+}
+
+/// The bytes of the wire, cut when they stop coming.
+fn wire(body: Body, key: String, _known: bool) -> ByteStream {
+    let state: (BodyDataStream, String) = (body.into_data_stream(), key);
+    stream::try_unfold(state, |(mut body, key)| async move {
+        match tokio::time::timeout(IDLE, body.next()).await {
+            Err(_) => Err(in_stream(&key, Code::RequestTimeout.into())),
+            Ok(None) => Ok(None),
+            Ok(Some(Ok(bytes))) => Ok(Some((bytes, (body, key)))),
+            Ok(Some(Err(_))) => Err(in_stream(&key, Code::IncompleteBody.into())),
+        }
+    })
+    .boxed()
+}
+
+/// Ends with an error when more comes than one request may bring.
+fn bounded(bytes: ByteStream, key: String) -> ByteStream {
+    let mut total: u64 = 0;
+    bytes
+        .map(move |part| {
+            let part = part?;
+            total += part.len() as u64;
+            if total > PUT_MAX {
+                return Err(in_stream(&key, Code::EntityTooLarge.into()));
+            }
+            Ok(part)
+        })
+        .boxed()
+}
+
+fn decoded(wire: ByteStream, decoder: Decoder, promise: Promise, key: String) -> ByteStream {
+    let state = (wire, decoder, promise, key);
+    stream::try_unfold(state, |(mut wire, mut decoder, promise, key)| async move {
+        loop {
+            let next = decoder.next().map_err(|error| in_stream(&key, error))?;
+            if let Some(bytes) = next {
+                return Ok(Some((bytes, (wire, decoder, promise, key))));
+            }
+            if decoder.is_done() {
+                let mut trailers = promise.trailers.lock().unwrap_or_else(PoisonError::into_inner);
+                trailers.extend_from_slice(decoder.trailers());
+                return Ok(None);
+            }
+            match wire.next().await {
+                Some(bytes) => decoder.feed(&bytes?),
+                None => return Err(in_stream(&key, Code::IncompleteBody.into())),
+            }
+        }
+    })
+    .boxed()
+}
+
+/// A whole document, checked as far as it was promised.
+pub(crate) async fn document(call: &mut Call) -> Result<Bytes, S3Error> {
+    let promise = Promise { length: None, ..Promise::of(call).or_else(without_length)? };
+    let mut bytes = stream(call, &promise).0;
+    let mut all = BytesMut::new();
+    while let Some(part) = bytes.next().await {
+        all.extend_from_slice(&part?);
+        if all.len() > DOCUMENT_MAX {
+            return Err(Code::MaxMessageLengthExceeded.into());
+        }
+    }
+    let mut sums = digest::Sums::new(&promise.sums());
+    sums.update(&all);
+    promise.check(&sums.finish())?;
+    Ok(all.freeze())
+}
+
+/// A document may come without a length: it is bounded as it is read.
+fn without_length(error: S3Error) -> Result<Promise, S3Error> {
+    if error.code == Code::MissingContentLength { Ok(Promise::default()) } else { Err(error) }
+}
+
+/// SHA-256 in hexadecimal.
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    digest::hex(&Sha256::digest(bytes))
+}
