@@ -30,6 +30,8 @@ fn a_push_makes_the_project_and_shows_its_pipeline() {
     assert_eq!(pipeline["vcs"]["branch"], "main");
     assert_eq!(pipeline["trigger"]["type"], "webhook");
     assert_eq!(pipeline["trigger"]["actor"]["login"], "dev");
+    // A running job would go on without the appliance, and be found as left behind.
+    appliance.wait_for_workflows(pipeline["id"].as_str().unwrap());
 }
 
 #[test]
