@@ -90,7 +90,7 @@ impl House {
         let live = Arc::new(SledLive::open(&data.join("live"))?);
         let logs = Logs::new(store.clone(), objects.clone(), Arc::clone(&live) as _);
         let first_password = first_start::administrator(&store, now()).await?;
-        let s3 = axum::Router::new();
+        let s3 = objects::s3::router(objects.clone());
         let mut face = web::Config::new(base_url.clone());
         face.authority = fs::read_to_string(data.join("tls/ca.pem")).ok();
         let state = web::State::new(web::Rooms {
