@@ -20,6 +20,7 @@ mod keeper;
 mod keys;
 mod listing;
 mod objects;
+pub mod oci;
 pub mod s3;
 mod seal;
 mod sigv4;

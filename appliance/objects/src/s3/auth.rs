@@ -93,7 +93,7 @@ pub(crate) async fn holder(
     if key.expires.is_some_and(|at| at <= now) {
         return Err(Code::InvalidAccessKeyId.says("The access key has expired."));
     }
-    Ok((Who::Key { id: key.id, owner: key.owner, scope: key.scope }, secret))
+    Ok((Who::Key { owner: key.owner, scope: key.scope }, secret))
 }
 
 fn payload_header(headers: &HeaderMap) -> Option<&str> {
@@ -256,27 +256,6 @@ fn header_text(request: &Request<'_>, name: &str) -> String {
         .map(|value| text_of(value).unwrap_or("\u{fffd}").trim())
         .collect::<Vec<_>>()
         .join(",")
-}
-
-/// Checks the signature of a form's policy.
-pub(crate) fn form_signature(
-    secret: &Secret,
-    credential_text: &str,
-    policy: &str,
-    given: &str,
-) -> Result<(), S3Error> {
-    let (_, scope) = credential(credential_text).ok_or(Code::AccessDenied)?;
-    let expected = SigningKey::new(secret.expose(), &scope).sign(policy);
-    if expected.as_bytes().ct_eq(given.as_bytes()).into() {
-        Ok(())
-    } else {
-        Err(Code::SignatureDoesNotMatch.into())
-    }
-}
-
-/// The key that a form's credential names.
-pub(crate) fn form_key(credential_text: &str) -> Option<String> {
-    credential(credential_text).map(|(key, _)| key)
 }
 
 /// Names a request.

@@ -22,7 +22,7 @@ pub(crate) enum Who {
     /// Nobody in particular.
     Anonymous,
     /// The holder of an access key.
-    Key { id: String, owner: Owner, scope: Scope },
+    Key { owner: Owner, scope: Scope },
     /// The house itself, by an address that it signed.
     House,
 }
@@ -49,8 +49,6 @@ pub(crate) struct Call {
     pub(crate) query: Vec<(String, String)>,
     pub(crate) headers: HeaderMap,
     pub(crate) who: Who,
-    /// Names the request in answers and logs.
-    pub(crate) id: String,
     pub(crate) now: Timestamp,
     pub(crate) mode: Mode,
     /// Behind a lock only because a body cannot be shared between threads, and a call is.

@@ -24,17 +24,6 @@ pub(crate) fn iso(at: Timestamp) -> String {
     at.to_string()
 }
 
-/// Reads an ISO 8601 time, also a bare date.
-pub(crate) fn parse_iso(text: &str) -> Option<Timestamp> {
-    if let Ok(at) = text.parse() {
-        return Some(at);
-    }
-    let date: jiff::civil::Date = text.parse().ok()?;
-    let at =
-        jiff::tz::Offset::UTC.to_timestamp(date.to_datetime(jiff::civil::Time::midnight())).ok()?;
-    Some(Timestamp(at.as_microsecond()))
-}
-
 /// The same time without its fraction, as HTTP dates compare.
 pub(crate) fn seconds(at: Timestamp) -> i64 {
     at.0.div_euclid(1_000_000)
@@ -50,10 +39,5 @@ mod tests {
         assert_eq!(http(at), "Mon, 23 Nov 2026 19:14:26 GMT");
         assert_eq!(parse_http("Mon, 23 Nov 2026 19:14:26 GMT"), Some(at));
         assert_eq!(parse_http("nonsense"), None);
-    }
-
-    #[test]
-    fn bare_dates_are_midnight() {
-        assert_eq!(parse_iso("2026-11-23"), "2026-11-23T00:00:00Z".parse().ok());
     }
 }

@@ -17,7 +17,6 @@ use crate::{
 use axum::body::{Body, BodyDataStream};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
-use sha2::{Digest, Sha256};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -287,9 +286,4 @@ pub(crate) async fn document(call: &mut Call) -> Result<Bytes, S3Error> {
 /// A document may come without a length: it is bounded as it is read.
 fn without_length(error: S3Error) -> Result<Promise, S3Error> {
     if error.code == Code::MissingContentLength { Ok(Promise::default()) } else { Err(error) }
-}
-
-/// SHA-256 in hexadecimal.
-pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    digest::hex(&Sha256::digest(bytes))
 }

@@ -28,7 +28,7 @@ async fn serve(State(objects): State<Objects>, request: Request) -> Response {
     let id = auth::request_id();
     let head = parts.method == Method::HEAD;
     let resource = parts.uri.path().to_owned();
-    let answer = answer(objects, &parts, body, &id).await;
+    let answer = answer(objects, &parts, body).await;
     let mut response = answer.unwrap_or_else(|error| {
         if let Some(cause) = error.cause().filter(|_| error.status().is_server_error()) {
             tracing::error!(request.id = id, cause = %report(cause), "an S3 request failed");
@@ -55,22 +55,12 @@ fn report(error: &dyn std::error::Error) -> String {
     text
 }
 
-async fn answer(
-    objects: Objects,
-    parts: &Parts,
-    body: Body,
-    id: &str,
-) -> Result<Response, S3Error> {
-    let mut call = take_apart(objects, parts, body, id).await?;
+async fn answer(objects: Objects, parts: &Parts, body: Body) -> Result<Response, S3Error> {
+    let mut call = take_apart(objects, parts, body).await?;
     dispatch(&mut call).await
 }
 
-async fn take_apart(
-    objects: Objects,
-    parts: &Parts,
-    body: Body,
-    id: &str,
-) -> Result<Call, S3Error> {
+async fn take_apart(objects: Objects, parts: &Parts, body: Body) -> Result<Call, S3Error> {
     let original = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
     let decode = |path: &str| percent_encoding::percent_decode_str(path).collect::<Vec<u8>>();
     let query = crate::sigv4::parse_query(parts.uri.query().unwrap_or_default());
@@ -84,9 +74,9 @@ async fn take_apart(
     let request = auth::Request { parts, path: &decode(original.path()), query: &query, host, now };
     let (who, mode) = auth::authenticate(&objects, &request).await?;
     let (method, headers) = (parts.method.clone(), parts.headers.clone());
-    let (id, host) = (id.to_owned(), host.to_owned());
+    let host = host.to_owned();
     let body = std::sync::Mutex::new(Some(body));
-    Ok(Call { objects, method, bucket, key, query, headers, who, id, now, mode, body, host })
+    Ok(Call { objects, method, bucket, key, query, headers, who, now, mode, body, host })
 }
 
 /// Parts of S3 that are not built: asked for, they are refused by name and never passed over.

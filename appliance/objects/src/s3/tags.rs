@@ -10,9 +10,6 @@ use std::collections::BTreeSet;
 /// Tags of one object, as on S3.
 pub(crate) const OBJECT_TAGS_MAX: usize = 10;
 
-/// Tags of one bucket, as on S3.
-pub(crate) const BUCKET_TAGS_MAX: usize = 50;
-
 /// Tags of the header `x-amz-tagging`, a query string.
 pub(crate) fn from_header(text: &str) -> Result<Vec<(String, String)>, S3Error> {
     let tags = parse_query(text);

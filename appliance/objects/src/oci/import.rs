@@ -1,0 +1,285 @@
+//! Importing: every file is stored under its SHA-256, then the manifest says what they are.
+
+use super::{
+    BUCKET, DOCUMENT_MAX, ImageError, Reference, Tagged,
+    archive::{self, Found, Source},
+    blob_key,
+    manifest::{CONFIG, Descriptor, Index, MANIFEST, Manifest, Saved, choose},
+};
+use crate::{digest, error::Error, ingest::Body, objects::Objects};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::HashMap,
+    io::{self, Read},
+    sync::Arc,
+};
+use tokio::sync::mpsc;
+
+/// Read at once from the archive; the queue holds two of them.
+const READ: usize = 256 << 10;
+
+/// A file of the archive, stored.
+#[derive(Debug, Clone)]
+struct Stored {
+    digest: String,
+    size: u64,
+    /// Its first bytes tell how it is compressed.
+    magic: [u8; 4],
+    /// The whole of a small one.
+    text: Option<Vec<u8>>,
+}
+
+impl Stored {
+    fn layer_type(&self) -> &'static str {
+        match self.magic {
+            [0x1f, 0x8b, ..] => "application/vnd.oci.image.layer.v1.tar+gzip",
+            [0x28, 0xb5, 0x2f, 0xfd] => "application/vnd.oci.image.layer.v1.tar+zstd",
+            _ => "application/vnd.oci.image.layer.v1.tar",
+        }
+    }
+
+    fn descriptor(&self, media_type: &str) -> Descriptor {
+        Descriptor {
+            media_type: media_type.to_owned(),
+            digest: self.digest.clone(),
+            size: self.size,
+            platform: None,
+            annotations: Default::default(),
+        }
+    }
+}
+
+/// What an archive holds.
+#[derive(Debug, Default)]
+struct Files {
+    files: HashMap<String, Stored>,
+    links: HashMap<String, String>,
+}
+
+impl Files {
+    fn get(&self, path: &str) -> Option<&Stored> {
+        let mut path = path;
+        // A link to a link to a link is not made by any tool.
+        for _ in 0..3 {
+            match self.links.get(path) {
+                Some(target) => path = target,
+                None => break,
+            }
+        }
+        self.files.get(path)
+    }
+
+    fn text(&self, path: &str) -> Option<&[u8]> {
+        self.get(path)?.text.as_deref()
+    }
+
+    fn by_digest(&self, digest: &str) -> Option<&Stored> {
+        self.get(&blob_key(digest)?).filter(|stored| stored.digest == digest)
+    }
+}
+
+impl Objects {
+    /// Imports the images of an archive or folder; `name` names one that carries no name.
+    ///
+    /// # Errors
+    /// [`ImageError::Read`], [`ImageError::Archive`] when it lacks something, [`ImageError::Objects`].
+    pub async fn image_import(
+        &self,
+        source: Source,
+        name: Option<&str>,
+    ) -> Result<Vec<Tagged>, ImageError> {
+        let name = name.map(str::parse::<Reference>).transpose()?;
+        let (objects, from) = (self.clone(), source.clone());
+        let runtime = tokio::runtime::Handle::current();
+        let files = tokio::task::spawn_blocking(move || take_in(&objects, &runtime, &from))
+            .await
+            .map_err(|_| Error::Lost)??;
+        let bad = |why: String| ImageError::Archive { path: source.path().to_owned(), why };
+        let images = if files.text("manifest.json").is_some() {
+            self.saved(&files, name.as_ref()).await.map_err(bad)?
+        } else {
+            layout(&files, name.as_ref()).map_err(bad)?
+        };
+        let mut tagged = Vec::new();
+        for (reference, digest) in images {
+            self.put(BUCKET, &format!("tags/{reference}"), digest.clone().into_bytes()).await?;
+            tagged.push(Tagged { reference: reference.to_string(), digest });
+        }
+        Ok(tagged)
+    }
+
+    /// The images of a `docker save` archive: manifests are made from what it tells.
+    async fn saved(
+        &self,
+        files: &Files,
+        name: Option<&Reference>,
+    ) -> Result<Vec<(Reference, String)>, String> {
+        let text = files.text("manifest.json").unwrap_or_default();
+        let saved: Vec<Saved> =
+            serde_json::from_slice(text).map_err(|error| format!("manifest.json: {error}"))?;
+        let mut images = Vec::new();
+        for image in saved {
+            let missing = |path: &str| format!("it names {path} and does not hold it");
+            let config = files.get(&image.config).ok_or_else(|| missing(&image.config))?;
+            let mut layers = Vec::new();
+            for path in &image.layers {
+                let layer = files.get(path).ok_or_else(|| missing(path))?;
+                layers.push(layer.descriptor(layer.layer_type()));
+            }
+            let manifest = Manifest {
+                schema_version: 2,
+                media_type: MANIFEST.into(),
+                config: config.descriptor(CONFIG),
+                layers,
+            };
+            let text = serde_json::to_vec(&manifest).map_err(|error| error.to_string())?;
+            let digest = format!("sha256:{}", digest::hex(&Sha256::digest(&text)));
+            let key = blob_key(&digest).ok_or("the digest of a manifest is malformed")?;
+            self.put(BUCKET, &key, text).await.map_err(|error| error.to_string())?;
+            for reference in names(name, image.repo_tags.unwrap_or_default())? {
+                images.push((reference, digest.clone()));
+            }
+        }
+        Ok(images)
+    }
+}
+
+/// The given name, or those of the archive.
+fn names(given: Option<&Reference>, own: Vec<String>) -> Result<Vec<Reference>, String> {
+    if let Some(name) = given {
+        return Ok(vec![name.clone()]);
+    }
+    if own.is_empty() {
+        return Err("the image has no name in it: give one with --name".into());
+    }
+    own.iter().map(|text| text.parse().map_err(|error: ImageError| error.to_string())).collect()
+}
+
+/// The images of an OCI layout: each with all that this machine needs of it.
+fn layout(files: &Files, name: Option<&Reference>) -> Result<Vec<(Reference, String)>, String> {
+    let text = files.text("index.json");
+    let text = text.ok_or("it holds neither manifest.json nor index.json, so it is no image")?;
+    let index: Index =
+        serde_json::from_slice(text).map_err(|error| format!("index.json: {error}"))?;
+    let mut images = Vec::new();
+    for entry in &index.manifests {
+        let own = ["io.containerd.image.name", "org.opencontainers.image.ref.name"]
+            .into_iter()
+            .filter_map(|key| entry.annotations.get(key))
+            .find(|text| text.contains([':', '/']));
+        let Some(digest) = runnable(files, entry)? else { continue };
+        for reference in names(name, own.cloned().into_iter().collect())? {
+            images.push((reference, digest.clone()));
+        }
+    }
+    if images.is_empty() {
+        return Err(format!("it holds no image for linux/{}", super::manifest::architecture()));
+    }
+    Ok(images)
+}
+
+/// The manifest of an entry that this machine runs, with everything that it names.
+fn runnable(files: &Files, entry: &Descriptor) -> Result<Option<String>, String> {
+    let missing = |digest: &str| format!("it names {digest} and does not hold it");
+    let stored = files.by_digest(&entry.digest).ok_or_else(|| missing(&entry.digest))?;
+    let text = stored.text.as_deref().ok_or("a manifest is larger than 4 MiB")?;
+    if let Ok(index) = serde_json::from_slice::<Index>(text) {
+        let Some(chosen) = choose(&index) else { return Ok(None) };
+        // One level: an index of indexes is not made by any tool.
+        return complete(files, &chosen.digest).map(Some);
+    }
+    complete(files, &entry.digest).map(Some)
+}
+
+fn complete(files: &Files, digest: &str) -> Result<String, String> {
+    let missing = |digest: &str| format!("it names {digest} and does not hold it");
+    let stored = files.by_digest(digest).ok_or_else(|| missing(digest))?;
+    let text = stored.text.as_deref().ok_or("a manifest is larger than 4 MiB")?;
+    let manifest: Manifest =
+        serde_json::from_slice(text).map_err(|error| format!("{digest}: {error}"))?;
+    for part in manifest.layers.iter().chain([&manifest.config]) {
+        files.by_digest(&part.digest).ok_or_else(|| missing(&part.digest))?;
+    }
+    Ok(digest.to_owned())
+}
+
+/// Stores every file of the source; runs on a thread that may block.
+fn take_in(
+    objects: &Objects,
+    runtime: &tokio::runtime::Handle,
+    source: &Source,
+) -> Result<Files, ImageError> {
+    let mut files = Files::default();
+    let walked = archive::walk(source, &mut |path, found| {
+        match found {
+            Found::Link(target) => drop(files.links.insert(path, target)),
+            Found::File(reader) => {
+                let stored = store_file(objects, runtime, reader)?;
+                files.files.insert(path, stored);
+            }
+        }
+        Ok(())
+    });
+    match walked {
+        Ok(()) => Ok(files),
+        Err(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+            Some(own) => Err(own.clone().into()),
+            None => {
+                Err(ImageError::Read { path: source.path().to_owned(), source: Arc::new(error) })
+            }
+        },
+    }
+}
+
+/// Streams a file into the store while it is hashed, then gives it the name of its hash.
+fn store_file(
+    objects: &Objects,
+    runtime: &tokio::runtime::Handle,
+    reader: &mut dyn Read,
+) -> io::Result<Stored> {
+    let staged = format!("importing/{}", digest::hex(&crate::seal::random::<16>()));
+    let (send, receive) = mpsc::channel::<Result<Bytes, Error>>(1);
+    let (room, key) = (objects.clone(), staged.clone());
+    let put = runtime.spawn(async move {
+        let bytes =
+            stream::unfold(receive, |mut queue| async move { Some((queue.recv().await?, queue)) });
+        room.put(BUCKET, &key, Body::from(bytes.boxed())).await
+    });
+    let (mut hash, mut size, mut magic, mut text) =
+        (Sha256::new(), 0_u64, [0; 4], Some(Vec::new()));
+    loop {
+        let mut buffer = Vec::with_capacity(READ);
+        let read = reader.take(READ as u64).read_to_end(&mut buffer);
+        if let Err(error) = &read {
+            let source = Arc::new(io::Error::from(error.kind()));
+            drop(send.blocking_send(Err(Error::Receive { key: staged.clone(), source })));
+        }
+        if read? == 0 {
+            break;
+        }
+        if size == 0 {
+            buffer.iter().take(4).zip(&mut magic).for_each(|(byte, at)| *at = *byte);
+        }
+        hash.update(&buffer);
+        size += buffer.len() as u64;
+        text = text.filter(|_| size <= DOCUMENT_MAX).map(|mut text| {
+            text.extend_from_slice(&buffer);
+            text
+        });
+        if send.blocking_send(Ok(Bytes::from(buffer))).is_err() {
+            break;
+        }
+    }
+    drop(send);
+    let digest = format!("sha256:{}", digest::hex(&hash.finalize()));
+    let key = blob_key(&digest).ok_or_else(|| io::Error::other("malformed digest"))?;
+    runtime.block_on(async {
+        put.await.map_err(|_| io::Error::other(Error::Lost))?.map_err(io::Error::other)?;
+        objects.rename(BUCKET, &staged, &key).await.map_err(io::Error::other)
+    })?;
+    // Only documents are looked at again; a small layer is not one.
+    let text = text.filter(|text| text.first() == Some(&b'{') || text.first() == Some(&b'['));
+    Ok(Stored { digest, size, magic, text })
+}

@@ -1,0 +1,123 @@
+//! Names of images, made full as Docker does: `alpine` is `docker.io/library/alpine:latest`.
+
+use super::ImageError;
+
+/// Longer than any name of a registry.
+const NAME_MAX: usize = 255;
+
+/// As registries bound it.
+const TAG_MAX: usize = 128;
+
+/// A full name with a tag, or a digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    name: String,
+    tag: String,
+    digest: Option<String>,
+}
+
+impl Reference {
+    /// Reads `[host/]path[:tag][@sha256:…]`.
+    ///
+    /// # Errors
+    /// [`ImageError::Reference`].
+    pub fn parse(text: &str) -> Result<Self, ImageError> {
+        Self::read(text.trim()).ok_or_else(|| ImageError::Reference(text.to_owned()))
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => (rest, Some(digest).filter(|digest| is_digest(digest))),
+            None => (text, None),
+        };
+        if text.contains('@') && digest.is_none() {
+            return None;
+        }
+        let last = rest.rfind('/').map_or(0, |at| at + 1);
+        let (name, tag) = match rest[last..].find(':') {
+            Some(at) => (&rest[..last + at], &rest[last + at + 1..]),
+            None => (rest, "latest"),
+        };
+        let (host, path) = match name.split_once('/') {
+            Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (host, path),
+            _ => ("docker.io", name),
+        };
+        let host = if host == "index.docker.io" { "docker.io" } else { host };
+        let official = host == "docker.io" && !path.contains('/');
+        let name = format!("{host}/{}{path}", if official { "library/" } else { "" });
+        let fits = name.len() <= NAME_MAX && is_host(host) && is_path(path) && is_tag(tag);
+        fits.then(|| Self { name, tag: tag.to_owned(), digest: digest.map(str::to_owned) })
+    }
+
+    /// The full name with its tag.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}:{}", self.name, self.tag)
+    }
+
+    /// The digest that it pins, if it does.
+    #[must_use]
+    pub fn digest(&self) -> Option<&str> {
+        self.digest.as_deref()
+    }
+}
+
+/// `sha256:` and 64 digits.
+pub(super) fn is_digest(text: &str) -> bool {
+    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.strip_prefix("sha256:").is_some_and(|rest| rest.len() == 64 && rest.bytes().all(hex))
+}
+
+fn is_host(host: &str) -> bool {
+    !host.is_empty()
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:".contains(&byte))
+}
+
+fn is_path(path: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    path.split('/').all(|part| {
+        part.bytes().all(|byte| plain(byte) || b"._-".contains(&byte))
+            && part.bytes().next().is_some_and(plain)
+    })
+}
+
+fn is_tag(tag: &str) -> bool {
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    tag.len() <= TAG_MAX
+        && tag.bytes().next().is_some_and(word)
+        && tag.bytes().all(|byte| word(byte) || b".-".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, full: Option<&str>) {
+        assert_eq!(Reference::parse(text).ok().map(|one| one.name()).as_deref(), full, "{text}");
+    }
+
+    #[test]
+    fn names_are_made_full_as_docker_does() {
+        check("alpine", Some("docker.io/library/alpine:latest"));
+        check("alpine:3.20", Some("docker.io/library/alpine:3.20"));
+        check("cimg/base:2024.01", Some("docker.io/cimg/base:2024.01"));
+        check("docker.io/alpine", Some("docker.io/library/alpine:latest"));
+        check("index.docker.io/library/alpine", Some("docker.io/library/alpine:latest"));
+        check("localhost:5000/a/b:c", Some("localhost:5000/a/b:c"));
+        check("ghcr.io/a/b", Some("ghcr.io/a/b:latest"));
+    }
+
+    #[test]
+    fn what_no_registry_takes_is_refused() {
+        for bad in ["", "A", "a//b", "a:", "a b", "../a", "a@sha256:12", "a:b:c", "a/"] {
+            check(bad, None);
+        }
+    }
+
+    #[test]
+    fn a_digest_is_kept_beside_the_name() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let one = Reference::parse(&format!("alpine@{digest}")).unwrap();
+        assert_eq!(one.digest(), Some(digest.as_str()));
+    }
+}

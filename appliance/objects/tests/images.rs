@@ -1,0 +1,121 @@
+//! Images: imported from archives and layouts, found by any form of their name.
+
+use objects::{
+    Config, Objects,
+    digest::hex,
+    oci::{ImageError, Source},
+};
+use sha2::{Digest, Sha256};
+use std::{path::Path, time::Duration};
+use store::{SiteKey, Store};
+
+async fn open(dir: &Path) -> Objects {
+    let store = Store::open(&store::Config::new(dir.join("store")), SiteKey::new([7; 32])).unwrap();
+    let config = Config { keep_free: 0, ..Config::new(dir.join("blobs")) };
+    Objects::open(config, store).await.unwrap()
+}
+
+fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex(&Sha256::digest(bytes)))
+}
+
+fn tar(path: &Path, files: &[(&str, &[u8])]) {
+    let mut tar = tar::Builder::new(std::fs::File::create(path).unwrap());
+    for (name, bytes) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, *bytes).unwrap();
+    }
+    tar.into_inner().unwrap();
+}
+
+const CONFIG: &[u8] = br#"{"config":{"Cmd":["sh"]},"rootfs":{"type":"layers","diff_ids":[]}}"#;
+
+#[tokio::test]
+async fn a_docker_archive_is_found_under_every_form_of_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let objects = open(dir.path()).await;
+    let layer = vec![7_u8; 300_000];
+    let manifest = br#"[{"Config":"c.json","RepoTags":["cimg/base:1"],"Layers":["l/layer.tar"]}]"#;
+    let path = dir.path().join("image.tar");
+    tar(&path, &[("c.json", CONFIG), ("l/layer.tar", &layer), ("manifest.json", manifest)]);
+    let tagged = objects.image_import(Source::at(path), None).await.unwrap();
+    assert_eq!(tagged[0].reference, "docker.io/cimg/base:1");
+    for name in ["cimg/base:1", "docker.io/cimg/base:1", &format!("cimg/base@{}", tagged[0].digest)]
+    {
+        let source = objects.image_source(name, Duration::from_secs(60)).await.unwrap();
+        assert_eq!(source.digest, tagged[0].digest);
+        assert_eq!(source.config.as_bytes(), CONFIG);
+        assert_eq!(
+            (source.layers[0].digest.as_str(), source.layers[0].size),
+            (digest(&layer).as_str(), 300_000)
+        );
+        assert!(source.layers[0].from.url.expose().starts_with("/s3/images/blobs/sha256/"));
+    }
+    assert_eq!(objects.image_list().await.unwrap(), tagged);
+    let left = objects.list("images", "importing/", None, None, 10).await.unwrap();
+    assert!(left.entries.is_empty());
+}
+
+#[tokio::test]
+async fn a_layout_is_imported_as_a_folder_and_as_an_archive() {
+    let dir = tempfile::tempdir().unwrap();
+    let objects = open(dir.path()).await;
+    let layer: &[u8] = b"\x1f\x8blayer";
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"config":{{"digest":"{}","size":{}}},"layers":[{{"mediaType":"x/tar+gzip","digest":"{}","size":7}}]}}"#,
+        digest(CONFIG),
+        CONFIG.len(),
+        digest(layer)
+    );
+    let index = format!(
+        r#"{{"manifests":[{{"digest":"{}","size":{}}}]}}"#,
+        digest(manifest.as_bytes()),
+        manifest.len()
+    );
+    let name = |bytes: &[u8]| format!("blobs/sha256/{}", &digest(bytes)[7..]);
+    let files = [
+        (name(CONFIG), CONFIG),
+        (name(layer), layer),
+        (name(manifest.as_bytes()), manifest.as_bytes()),
+        ("index.json".into(), index.as_bytes()),
+    ];
+    let folder = dir.path().join("layout");
+    std::fs::create_dir_all(folder.join("blobs/sha256")).unwrap();
+    for (name, bytes) in &files {
+        std::fs::write(folder.join(name), bytes).unwrap();
+    }
+    let archive = dir.path().join("layout.tar");
+    let listed: Vec<(&str, &[u8])> =
+        files.iter().map(|(name, bytes)| (name.as_str(), *bytes)).collect();
+    tar(&archive, &listed);
+    for path in [folder.clone(), archive] {
+        let tagged = objects.image_import(Source::at(path), Some("site/tool:2")).await.unwrap();
+        assert_eq!(tagged[0].digest, digest(manifest.as_bytes()));
+    }
+    let source = objects.image_source("site/tool:2", Duration::from_secs(60)).await.unwrap();
+    assert_eq!(source.layers[0].media_type, "x/tar+gzip");
+    let unnamed = objects.image_import(Source::at(folder), None).await.unwrap_err().to_string();
+    assert!(unnamed.contains("--name"), "{unnamed}");
+}
+
+#[tokio::test]
+async fn a_missing_image_tells_how_to_import_it_and_a_broken_archive_what_it_lacks() {
+    let dir = tempfile::tempdir().unwrap();
+    let objects = open(dir.path()).await;
+    let missing = objects.image_digest("cimg/base:9").await.unwrap_err();
+    assert!(matches!(missing, ImageError::Missing(_)));
+    assert!(missing.to_string().contains("appliance registry import"), "{missing}");
+    let path = dir.path().join("broken.tar");
+    tar(
+        &path,
+        &[
+            ("manifest.json", br#"[{"Config":"c.json","RepoTags":["a/b:1"],"Layers":["no.tar"]}]"#),
+            ("c.json", CONFIG),
+        ],
+    );
+    let broken = objects.image_import(Source::at(path), None).await.unwrap_err().to_string();
+    assert!(broken.contains("no.tar"), "{broken}");
+    assert!(matches!(objects.image_digest("a/b:1").await, Err(ImageError::Missing(_))));
+}
