@@ -140,8 +140,11 @@ impl Folder {
         }
     }
 
-    /// Removes the folder and all that is in it.
+    /// Removes the folder and all that is in it, the assignment first: a runner that finds what a
+    /// cut removal left must not take it for a job without a journal.
     pub fn remove(&self) -> Result<(), FolderError> {
+        // What else stands in the way of it stands in the way of the folder, too.
+        let _ = fs::remove_file(self.assignment_path());
         match fs::remove_dir_all(&self.0) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 Err(FolderError { attempt: "remove", path: self.0.clone(), source })

@@ -31,6 +31,8 @@ pub(crate) struct State {
     pub(crate) caches: Vec<(String, String, u64)>,
     pub(crate) layers: Vec<(String, String, Vec<String>)>,
     pub(crate) checkout: Vec<u8>,
+    /// How often a runner has registered; what an earlier one asked is void.
+    pub(crate) registrations: u32,
     /// The runner is to send a heartbeat.
     pub(crate) news: Option<()>,
     /// Every request is answered with 503.
@@ -160,10 +162,14 @@ async fn claim(control: &Control, body: &[u8]) -> Vec<u8> {
     let claim: base::protocol::Claim = serde_json::from_slice(body).unwrap();
     let mut changes = control.changed.subscribe();
     let deadline = tokio::time::Instant::now() + claim.wait;
+    let runner = control.state.lock().unwrap().registrations;
     loop {
         changes.borrow_and_update();
         let assignments: Vec<Assignment> = {
             let mut state = control.state.lock().unwrap();
+            if state.registrations != runner {
+                return json(&Claimed::default());
+            }
             let count = state.queue.len().min(claim.free_slots as usize);
             state.queue.drain(..count).collect()
         };
@@ -198,7 +204,10 @@ fn carry_out(
         return object(state, method, key, body);
     }
     match path {
-        "/runner/v1/register" => return Ok(json(&Registered { runner: RunnerId(Uuid::nil()) })),
+        "/runner/v1/register" => {
+            state.registrations += 1;
+            return Ok(json(&Registered { runner: RunnerId(Uuid::nil()) }));
+        }
         "/runner/v1/heartbeat" => return Ok(heartbeat(state, body)),
         "/runner/v1/report" => return report(state, body),
         _ => {}

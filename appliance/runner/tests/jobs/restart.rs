@@ -137,7 +137,9 @@ async fn kills_at_any_moment_lose_nothing() {
             }
         }
         bench.kill_runner();
+        let before = bench.control.state.lock().unwrap().registrations;
         bench.restart_runner();
+        until(&bench, |_| bench.control.state.lock().unwrap().registrations > before).await;
         let done = bench.control.finished(task).await;
         let whole: String = (1..=30).map(|i| format!("line {i}\n")).collect();
         match done.outcome() {
