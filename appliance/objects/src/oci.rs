@@ -3,30 +3,30 @@
 //! Why: an appliance without internet has no registry to pull from, so that images come as an OCI
 //! layout (a folder or a tar of one) or as the output of `docker save`.
 //! The way: every blob is kept once, under `blobs/sha256/<hex>` of the bucket `images`; a name is a
-//! small object `refs/<full name>:<tag>` that holds a digest.
-//! Invariants: a blob's bytes are those that its key promises, checked as they come; a name is
-//! written after everything it leads to is stored, so that a cut import leaves the old image.
-//! On failure: [`ImageError`]; blobs of a failed import stay and make its repetition shorter.
+//! small object `tags/<full name>:<tag>` that holds the digest of a manifest.
+//! Invariants: a blob's key is computed from its bytes; a name is written after everything that it
+//! leads to is stored, so that a cut import leaves the old image.
+//! On failure: [`ImageError`]; blobs of a failed import stay and make its repetition no worse.
 
-mod document;
+mod archive;
+mod import;
+mod manifest;
 mod reference;
-mod resolve;
-mod source;
-mod take;
 
+pub use archive::Source;
 pub use reference::Reference;
-pub use resolve::{Image, Layer, resolve};
-pub use source::Source;
 
-use crate::{bucket, error::Error, listing::Entry, objects::Objects};
-use serde::{Deserialize, Serialize};
-use std::{path::PathBuf, sync::Arc};
+use crate::{error::Error, listing::Entry, objects::Objects};
+use base::protocol::{ImageSource, LayerSource};
+use http::Method;
+use manifest::Manifest;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// The bucket of images.
 const BUCKET: &str = "images";
 
 /// Where names are.
-const NAMES: &str = "refs/";
+const TAGS: &str = "tags/";
 
 /// The largest index, manifest or configuration that is read: registries take 4 MiB as well.
 const DOCUMENT_MAX: u64 = 4 << 20;
@@ -42,136 +42,151 @@ pub enum ImageError {
     /// The name cannot be one.
     #[error("`{0}` is no image reference: write `name:tag` or `name@sha256:…`")]
     Reference(String),
-    /// It is there, for other machines.
-    #[error("image `{reference}` has no variant for {platform}: import one that has")]
-    Platform {
+    /// Its name is there, and a part of it is not or cannot be read.
+    #[error("image `{reference}` is damaged in the local store ({what}): import it again")]
+    Damaged {
         /// As it was asked for.
         reference: String,
-        /// For example `linux/amd64`.
-        platform: String,
-    },
-    /// It is there, and a part of it is not.
-    #[error("image `{reference}` is incomplete, {digest} is missing: make the file again and import it")]
-    Incomplete {
-        /// As it was asked for.
-        reference: String,
-        /// What is missing.
-        digest: String,
+        /// Which part.
+        what: String,
     },
     /// The file is not what was expected.
-    #[error("the file is not an image that can be imported: {0}")]
-    Archive(String),
+    #[error("{path} is not an image that can be imported: {why}")]
+    Archive {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it lacks.
+        why: String,
+    },
     /// The file cannot be read.
-    #[error("could not read {path}")]
+    #[error("could not read the image at {path}")]
     Read {
-        /// The file, or what of it.
+        /// The file or folder.
         path: PathBuf,
         /// The cause.
         #[source]
         source: Arc<std::io::Error>,
     },
-    /// The bytes are not those that their name promises.
-    #[error("`{0}` in the file is damaged: make the file again")]
-    Damaged(String),
     /// Bytes could not be kept or got.
     #[error("the image store failed")]
     Objects(#[from] Error),
 }
 
-/// An image that was brought in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Imported {
-    /// Its full name, for example `docker.io/library/alpine:3.20`.
+/// A name and the manifest that it leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tagged {
+    /// The full name, for example `docker.io/library/alpine:3.20`.
     pub reference: String,
-    /// `sha256:…` of its manifest for this machine.
+    /// `sha256:…` of the manifest.
     pub digest: String,
-    /// Size of all its layers in bytes.
-    pub size: u64,
 }
 
-/// What a name leads to.
-#[derive(Debug, Serialize, Deserialize)]
-struct Name {
-    digest: String,
+/// The key of a blob; `None` when that is no SHA-256 digest.
+fn blob_key(digest: &str) -> Option<String> {
+    let hex = reference::hex_of(digest)?;
+    Some(format!("blobs/sha256/{hex}"))
 }
 
-/// The key of a blob.
-fn blob_key(digest: &str) -> String {
-    format!("blobs/{}", digest.replacen(':', "/", 1))
-}
-
-fn name_key(reference: &Reference) -> String {
-    format!("{NAMES}{}", reference.name())
-}
-
-/// Brings in the images of a file; `name` is for a file that names none, or to give it another.
-///
-/// # Errors
-/// [`ImageError`] of any kind but `Missing`.
-pub async fn import(
-    objects: &Objects,
-    source: Source,
-    name: Option<&str>,
-) -> Result<Vec<Imported>, ImageError> {
-    let name = name.map(Reference::parse).transpose()?;
-    let taken = take::take(objects, source).await?;
-    let mut imported = Vec::new();
-    for (reference, digest) in taken.images(objects, name).await? {
-        imported.push(enter(objects, &reference, &digest).await?);
+/// `None` for what is not there.
+fn there<T>(got: Result<T, Error>) -> Result<Option<T>, Error> {
+    match got {
+        Ok(found) => Ok(Some(found)),
+        Err(Error::NoObject { .. }) => Ok(None),
+        Err(other) => Err(other),
     }
-    Ok(imported)
 }
 
-/// Writes the name of an image that is whole.
-async fn enter(
-    objects: &Objects,
-    reference: &Reference,
-    digest: &str,
-) -> Result<Imported, ImageError> {
-    let image = resolve::image(objects, &reference.name(), digest).await?;
-    for layer in &image.layers {
-        resolve::present(objects, &reference.name(), layer).await?;
+impl Objects {
+    /// The digest of the manifest that a name leads to.
+    ///
+    /// # Errors
+    /// [`ImageError::Missing`] tells how to bring it in; [`ImageError::Reference`],
+    /// [`ImageError::Damaged`], [`ImageError::Objects`].
+    pub async fn image_digest(&self, reference: &str) -> Result<String, ImageError> {
+        let missing = || ImageError::Missing(reference.to_owned());
+        let parsed: Reference = reference.parse()?;
+        if let Some(digest) = parsed.digest() {
+            let key = blob_key(digest).ok_or_else(missing)?;
+            there(self.head(BUCKET, &key).await)?.ok_or_else(missing)?;
+            return Ok(digest.to_owned());
+        }
+        let text = there(self.get_small(BUCKET, &format!("{TAGS}{parsed}"), DOCUMENT_MAX).await)?;
+        String::from_utf8(text.ok_or_else(missing)?).map_err(|_| damaged(reference, "its name"))
     }
-    let name = crate::details::text(&Name { digest: digest.to_owned() });
-    objects.put(BUCKET, &name_key(reference), name.into_bytes()).await?;
-    let size = image.layers.iter().map(|layer| layer.size).sum();
-    Ok(Imported { reference: reference.name(), digest: image.digest, size })
-}
 
-/// Full names of the images that are here, in order.
-///
-/// # Errors
-/// [`ImageError::Objects`].
-pub async fn list(objects: &Objects) -> Result<Vec<String>, ImageError> {
-    let (mut names, mut after) = (Vec::new(), None::<String>);
-    loop {
-        let page = objects.list(BUCKET, NAMES, None, after.as_deref(), 1000).await?;
-        names.extend(page.entries.into_iter().filter_map(|entry| match entry {
-            Entry::Object(info) => info.key.strip_prefix(NAMES).map(str::to_owned),
-            Entry::Prefix(_) => None,
-        }));
-        match page.next {
-            Some(next) => after = Some(next),
-            None => return Ok(names),
+    /// What a runner needs of an image: its addresses live for `expires`, and work under `/s3` of
+    /// the connection that the runner has.
+    ///
+    /// # Errors
+    /// As [`Objects::image_digest`].
+    pub async fn image_source(
+        &self,
+        reference: &str,
+        expires: Duration,
+    ) -> Result<ImageSource, ImageError> {
+        let digest = self.image_digest(reference).await?;
+        let manifest = self.image_document(reference, &digest).await?;
+        let manifest: Manifest =
+            serde_json::from_str(&manifest).map_err(|_| damaged(reference, "its manifest"))?;
+        let config = self.image_document(reference, &manifest.config.digest).await?;
+        let layers = manifest.layers.into_iter().map(|layer| {
+            let key = blob_key(&layer.digest).ok_or_else(|| damaged(reference, &layer.digest))?;
+            let from = self.presign(&Method::GET, BUCKET, &key, expires, "");
+            let manifest::Descriptor { media_type, digest, size, .. } = layer;
+            Ok(LayerSource { digest, media_type, size, from })
+        });
+        let layers = layers.collect::<Result<_, ImageError>>()?;
+        Ok(ImageSource { digest, config, layers })
+    }
+
+    /// A manifest or a configuration.
+    async fn image_document(&self, reference: &str, digest: &str) -> Result<String, ImageError> {
+        let lost = || damaged(reference, digest);
+        let key = blob_key(digest).ok_or_else(lost)?;
+        let bytes = match there(self.get_small(BUCKET, &key, DOCUMENT_MAX).await) {
+            Err(Error::Range { .. }) => None,
+            other => other?,
+        };
+        String::from_utf8(bytes.ok_or_else(lost)?).map_err(|_| lost())
+    }
+
+    /// The images that are here, by name.
+    ///
+    /// # Errors
+    /// [`ImageError::Objects`].
+    pub async fn image_list(&self) -> Result<Vec<Tagged>, ImageError> {
+        let (mut images, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let page = self.list(BUCKET, TAGS, None, after.as_deref(), 1000).await?;
+            for entry in page.entries {
+                let Entry::Object(info) = entry else { continue };
+                let Some(reference) = info.key.strip_prefix(TAGS) else { continue };
+                // One that was removed meanwhile is not listed.
+                if let Some(bytes) = there(self.get_small(BUCKET, &info.key, DOCUMENT_MAX).await)? {
+                    let digest = String::from_utf8_lossy(&bytes).into_owned();
+                    images.push(Tagged { reference: reference.to_owned(), digest });
+                }
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(images),
+            }
         }
     }
+
+    /// Forgets a name; its blobs stay, as other names may lead to them.
+    ///
+    /// # Errors
+    /// [`ImageError::Missing`], [`ImageError::Reference`], [`ImageError::Objects`].
+    pub async fn image_remove(&self, reference: &str) -> Result<(), ImageError> {
+        let parsed: Reference = reference.parse()?;
+        let key = format!("{TAGS}{parsed}");
+        let found = there(self.head(BUCKET, &key).await)?;
+        found.ok_or_else(|| ImageError::Missing(reference.to_owned()))?;
+        Ok(self.delete(BUCKET, &key).await?)
+    }
 }
 
-/// Forgets a name; its blobs stay, as other names may lead to them.
-///
-/// # Errors
-/// [`ImageError::Missing`], [`ImageError::Reference`], [`ImageError::Objects`].
-pub async fn remove(objects: &Objects, reference: &str) -> Result<(), ImageError> {
-    let key = name_key(&Reference::parse(reference)?);
-    let asked = key.clone();
-    let there = objects
-        .read(move |reader| {
-            let bucket = bucket::get(reader, BUCKET)?;
-            Ok(reader.object_latest(bucket.id, &asked)?.is_some())
-        })
-        .await?;
-    if !there {
-        return Err(ImageError::Missing(reference.to_owned()));
-    }
-    Ok(objects.delete(BUCKET, &key).await?)
+fn damaged(reference: &str, what: &str) -> ImageError {
+    ImageError::Damaged { reference: reference.to_owned(), what: what.to_owned() }
 }

@@ -1,6 +1,7 @@
 //! Names of images, made full as Docker does: `alpine` is `docker.io/library/alpine:latest`.
 
 use super::ImageError;
+use std::{fmt, str::FromStr};
 
 /// Longer than any name of a registry.
 const NAME_MAX: usize = 255;
@@ -17,17 +18,9 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Reads `[host/]path[:tag][@sha256:…]`.
-    ///
-    /// # Errors
-    /// [`ImageError::Reference`].
-    pub fn parse(text: &str) -> Result<Self, ImageError> {
-        Self::read(text.trim()).ok_or_else(|| ImageError::Reference(text.to_owned()))
-    }
-
     fn read(text: &str) -> Option<Self> {
         let (rest, digest) = match text.split_once('@') {
-            Some((rest, digest)) => (rest, Some(digest).filter(|digest| is_digest(digest))),
+            Some((rest, digest)) => (rest, Some(digest).filter(|digest| hex_of(digest).is_some())),
             None => (text, None),
         };
         if text.contains('@') && digest.is_none() {
@@ -49,12 +42,6 @@ impl Reference {
         fits.then(|| Self { name, tag: tag.to_owned(), digest: digest.map(str::to_owned) })
     }
 
-    /// The full name with its tag.
-    #[must_use]
-    pub fn name(&self) -> String {
-        format!("{}:{}", self.name, self.tag)
-    }
-
     /// The digest that it pins, if it does.
     #[must_use]
     pub fn digest(&self) -> Option<&str> {
@@ -62,14 +49,31 @@ impl Reference {
     }
 }
 
-/// `sha256:` and 64 digits.
-pub(super) fn is_digest(text: &str) -> bool {
-    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    text.strip_prefix("sha256:").is_some_and(|rest| rest.len() == 64 && rest.bytes().all(hex))
+/// The full name with its tag.
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.name, self.tag)
+    }
+}
+
+/// Reads `[host/]path[:tag][@sha256:…]`.
+impl FromStr for Reference {
+    type Err = ImageError;
+
+    fn from_str(text: &str) -> Result<Self, ImageError> {
+        Self::read(text.trim()).ok_or_else(|| ImageError::Reference(text.to_owned()))
+    }
+}
+
+/// The 64 digits of `sha256:…`.
+pub(super) fn hex_of(digest: &str) -> Option<&str> {
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let hex = digest.strip_prefix("sha256:")?;
+    (hex.len() == 64 && hex.bytes().all(is_hex)).then_some(hex)
 }
 
 fn is_host(host: &str) -> bool {
-    !host.is_empty()
+    host.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())
         && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:".contains(&byte))
 }
 
@@ -93,7 +97,11 @@ mod tests {
     use super::*;
 
     fn check(text: &str, full: Option<&str>) {
-        assert_eq!(Reference::parse(text).ok().map(|one| one.name()).as_deref(), full, "{text}");
+        assert_eq!(
+            text.parse::<Reference>().ok().map(|one| one.to_string()).as_deref(),
+            full,
+            "{text}"
+        );
     }
 
     #[test]
@@ -117,7 +125,7 @@ mod tests {
     #[test]
     fn a_digest_is_kept_beside_the_name() {
         let digest = format!("sha256:{}", "0".repeat(64));
-        let one = Reference::parse(&format!("alpine@{digest}")).unwrap();
+        let one = format!("alpine@{digest}").parse::<Reference>().unwrap();
         assert_eq!(one.digest(), Some(digest.as_str()));
     }
 }
