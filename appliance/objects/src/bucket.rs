@@ -20,7 +20,7 @@ pub const HOUSE_OWNER: &str = "site";
 
 /// Whether a bucket keeps versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Versioning {
+pub(crate) enum Versioning {
     /// Never did.
     Off,
     /// Does.
@@ -32,7 +32,7 @@ pub enum Versioning {
 impl Versioning {
     /// As it is stored.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Off => "off",
             Self::On => "on",
@@ -51,59 +51,59 @@ impl Versioning {
 
 /// Public access that is shut off whatever lists and policies say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PublicBlock {
+pub(crate) struct PublicBlock {
     /// New public lists are refused.
-    pub block_acls: bool,
+    pub(crate) block_acls: bool,
     /// Public lists have no effect.
-    pub ignore_acls: bool,
+    pub(crate) ignore_acls: bool,
     /// New public policies are refused.
-    pub block_policy: bool,
+    pub(crate) block_policy: bool,
     /// A public policy serves the owner alone.
-    pub restrict: bool,
+    pub(crate) restrict: bool,
 }
 
 /// What was set on a bucket.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Who else may do what; `None` is private.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub grants: Option<Vec<Grant>>,
+    pub(crate) grants: Option<Vec<Grant>>,
     /// The bucket policy, as it came.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub policy: Option<String>,
+    pub(crate) policy: Option<String>,
     /// `BucketOwnerEnforced`, `BucketOwnerPreferred` or `ObjectWriter`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ownership: Option<String>,
+    pub(crate) ownership: Option<String>,
     /// Which public access is shut off.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub public_block: Option<PublicBlock>,
+    pub(crate) public_block: Option<PublicBlock>,
     /// Versions may be locked.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub lock: bool,
+    pub(crate) lock: bool,
     /// Checked XML documents by the name of their query parameter (`cors`, `lifecycle` …).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub documents: BTreeMap<String, String>,
+    pub(crate) documents: BTreeMap<String, String>,
     /// At most so many bytes; a site's own setting, not S3's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub quota: Option<u64>,
+    pub(crate) quota: Option<u64>,
 }
 
 /// A bucket and what was set on it.
 #[derive(Debug, Clone)]
-pub struct Bucket {
+pub(crate) struct Bucket {
     /// Its row's number.
-    pub id: i64,
+    pub(crate) id: i64,
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Who made it.
-    pub owner: String,
+    pub(crate) owner: String,
     /// When.
-    pub created: Timestamp,
+    pub(crate) created: Timestamp,
     /// Whether it keeps versions.
-    pub versioning: Versioning,
+    pub(crate) versioning: Versioning,
     /// What was set on it.
-    pub settings: Settings,
+    pub(crate) settings: Settings,
 }
 
 impl Bucket {
@@ -149,7 +149,7 @@ pub(crate) fn make_house(txn: &mut Txn<'_>, now: Timestamp) -> Result<(), store:
 /// A name that S3 takes: 3 to 63 of `a-z0-9.-`, letter or digit at both ends, no `..`, no
 /// hyphen beside a dot, not like an IPv4 address.
 #[must_use]
-pub fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = name.as_bytes();
     (3..=63).contains(&bytes.len())

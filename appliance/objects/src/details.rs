@@ -11,82 +11,82 @@ use std::{collections::BTreeMap, sync::Arc};
 /// Details of one version.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Details {
+pub(crate) struct Details {
     /// HTTP headers that are given back as they came (`content-type`, `cache-control` …).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, String>,
+    pub(crate) headers: BTreeMap<String, String>,
     /// `x-amz-meta-…` without the prefix.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub user: BTreeMap<String, String>,
+    pub(crate) user: BTreeMap<String, String>,
     /// Object tags in their order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tags: Vec<(String, String)>,
+    pub(crate) tags: Vec<(String, String)>,
     /// The checksum that the sender gave or asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub checksum: Option<Checksum>,
+    pub(crate) checksum: Option<Checksum>,
     /// Who stored it.
     #[serde(skip_serializing_if = "String::is_empty")]
-    pub owner: String,
+    pub(crate) owner: String,
     /// Who else may do what; `None` is private.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub grants: Option<Vec<Grant>>,
+    pub(crate) grants: Option<Vec<Grant>>,
     /// How it is encrypted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub encryption: Option<Encryption>,
+    pub(crate) encryption: Option<Encryption>,
     /// The wrapped key of its blob, when it is encrypted and in one piece.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub seal: Option<String>,
+    pub(crate) seal: Option<String>,
     /// Number of parts that it was uploaded in; `None` when it came whole.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub parts: Option<u32>,
+    pub(crate) parts: Option<u32>,
     /// Until when it must not be removed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub retention: Option<Retention>,
+    pub(crate) retention: Option<Retention>,
     /// It must not be removed at all.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub legal_hold: bool,
+    pub(crate) legal_hold: bool,
     /// Storage class as the client named it; `None` is STANDARD.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub class: Option<String>,
+    pub(crate) class: Option<String>,
 }
 
 /// Details of one piece of a version or of one uploaded part.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct PieceDetails {
+pub(crate) struct PieceDetails {
     /// The wrapped key of its blob.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub seal: Option<String>,
+    pub(crate) seal: Option<String>,
     /// Its checksum.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub checksum: Option<Checksum>,
+    pub(crate) checksum: Option<Checksum>,
 }
 
 /// A checksum that S3 reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Checksum {
+pub(crate) struct Checksum {
     /// How it was computed.
-    pub algorithm: Algorithm,
+    pub(crate) algorithm: Algorithm,
     /// Base64; for a composite one with `-<parts>` behind.
-    pub value: String,
+    pub(crate) value: String,
     /// Computed over the parts' checksums instead of over all bytes.
     #[serde(default)]
-    pub composite: bool,
+    pub(crate) composite: bool,
 }
 
 /// A permission of an access control list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grant {
+pub(crate) struct Grant {
     /// To whom.
-    pub to: Grantee,
+    pub(crate) to: Grantee,
     /// `READ`, `WRITE`, `READ_ACP`, `WRITE_ACP` or `FULL_CONTROL`.
-    pub permission: String,
+    pub(crate) permission: String,
 }
 
 /// Who is given a permission.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Grantee {
+pub(crate) enum Grantee {
     /// One owner of keys.
     User(String),
     /// Anybody, without a key too.
@@ -100,7 +100,7 @@ pub enum Grantee {
 /// How an object is encrypted at rest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Encryption {
+pub(crate) enum Encryption {
     /// Under the room's own key (SSE-S3).
     Site,
     /// Under a named key of the room's key ring (SSE-KMS).
@@ -111,11 +111,11 @@ pub enum Encryption {
 
 /// A promise not to remove a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Retention {
+pub(crate) struct Retention {
     /// Nobody may lift it (COMPLIANCE); otherwise who has the permission may (GOVERNANCE).
-    pub compliance: bool,
+    pub(crate) compliance: bool,
     /// Its end.
-    pub until: Timestamp,
+    pub(crate) until: Timestamp,
 }
 
 /// Reads stored details; `what` names them in the error.

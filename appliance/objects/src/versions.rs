@@ -15,7 +15,7 @@ use store::{
 use uuid::Uuid;
 
 /// The name of the version where versions are not kept.
-pub const NULL: &str = "null";
+pub(crate) const NULL: &str = "null";
 
 /// A version to be stored; its name follows from the bucket.
 #[derive(Debug, Clone, Copy)]
@@ -38,11 +38,11 @@ pub(crate) struct Put {
 
 /// What a delete did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Deleted {
+pub(crate) struct Deleted {
     /// A marker was made or removed.
-    pub marker: bool,
+    pub(crate) marker: bool,
     /// The version that was made or removed.
-    pub version: Option<String>,
+    pub(crate) version: Option<String>,
 }
 
 /// Stores a version as the newest.

@@ -1,5 +1,7 @@
 //! Images: imported from archives and layouts, found by any form of their name.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
+
 use objects::{
     Config, Objects,
     digest::hex,

@@ -1,5 +1,7 @@
 //! The room as other rooms use it.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
+
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use objects::{Body, ByteStream, Config, Entry, Error, Objects, Place};

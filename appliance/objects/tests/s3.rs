@@ -1,5 +1,7 @@
 //! The S3 face, with the clients that people use. Skipped with a note where none is installed.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
+
 use base::secret::Secret;
 use objects::{Config, Objects, Owner, Scope};
 use std::{
@@ -49,7 +51,6 @@ fn run(port: u16, dir: &Path, args: &[&str]) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stderr, reason = "a skipped test says why")]
 async fn the_aws_command_line_works_with_it() {
     let dir = tempfile::tempdir().unwrap();
     let port = listen(open(dir.path()).await).await;

@@ -138,7 +138,7 @@ impl Objects {
             let digest = format!("sha256:{}", digest::hex(&Sha256::digest(&text)));
             let key = blob_key(&digest).ok_or("the digest of a manifest is malformed")?;
             self.put(BUCKET, &key, text).await.map_err(|error| error.to_string())?;
-            for reference in names(name, image.repo_tags.unwrap_or_default())? {
+            for reference in names(name, &image.repo_tags.unwrap_or_default())? {
                 images.push((reference, digest.clone()));
             }
         }
@@ -147,7 +147,7 @@ impl Objects {
 }
 
 /// The given name, or those of the archive.
-fn names(given: Option<&Reference>, own: Vec<String>) -> Result<Vec<Reference>, String> {
+fn names(given: Option<&Reference>, own: &[String]) -> Result<Vec<Reference>, String> {
     if let Some(name) = given {
         return Ok(vec![name.clone()]);
     }
@@ -170,7 +170,7 @@ fn layout(files: &Files, name: Option<&Reference>) -> Result<Vec<(Reference, Str
             .filter_map(|key| entry.annotations.get(key))
             .find(|text| text.contains([':', '/']));
         let Some(digest) = runnable(files, entry)? else { continue };
-        for reference in names(name, own.cloned().into_iter().collect())? {
+        for reference in names(name, own.cloned().as_slice())? {
             images.push((reference, digest.clone()));
         }
     }

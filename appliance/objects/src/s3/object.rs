@@ -124,6 +124,7 @@ pub(super) async fn put(call: &mut Call) -> Result<Response, S3Error> {
         value: digest::base64(&value),
         composite: false,
     });
+    details.seal = ingested.seal.clone();
     let etag = digest::hex(&ingested.summed.md5);
     let (checksum, row_etag) = (details.checksum.clone(), etag.clone());
     let (name, key, now) = (call.bucket.clone(), call.key.clone(), call.now);

@@ -71,6 +71,9 @@ impl Mode {
     }
 }
 
+/// A checksum, and its value when a header gave it.
+pub(crate) type Announced = (Algorithm, Option<Vec<u8>>);
+
 /// What a sender promised about the plain bytes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Promise {
@@ -79,7 +82,7 @@ pub(crate) struct Promise {
     md5: Option<[u8; 16]>,
     sha256: Option<[u8; 32]>,
     /// The checksum to compute, and its value where the header gave it.
-    pub(crate) checksum: Option<(Algorithm, Option<Vec<u8>>)>,
+    pub(crate) checksum: Option<Announced>,
     trailers: Arc<Mutex<Vec<(String, String)>>>,
 }
 
@@ -170,7 +173,7 @@ fn value_of(algorithm: Algorithm, text: &str) -> Result<Vec<u8>, S3Error> {
 }
 
 /// The checksum that the headers give, announce as a trailer, or ask for.
-fn checksum(call: &Call) -> Result<Option<(Algorithm, Option<Vec<u8>>)>, S3Error> {
+fn checksum(call: &Call) -> Result<Option<Announced>, S3Error> {
     let given: Vec<(Algorithm, &str)> = Algorithm::ALL
         .into_iter()
         .filter_map(|algorithm| Some((algorithm, call.header(algorithm.header())?)))

@@ -38,22 +38,22 @@ pub(crate) fn parse(text: Option<&str>, size: u64) -> Asked {
 mod tests {
     use super::*;
 
-    fn check(text: &str, size: u64, expected: Asked) {
-        assert_eq!(parse(Some(text), size), expected, "{text} of {size}");
+    fn check(text: &str, size: u64, expected: &Asked) {
+        assert_eq!(&parse(Some(text), size), expected, "{text} of {size}");
     }
 
     #[test]
     fn ranges_are_cut_to_the_object() {
-        check("bytes=0-0", 10, Asked::Part(0..1));
-        check("bytes=4-99", 10, Asked::Part(4..10));
-        check("bytes=4-", 10, Asked::Part(4..10));
-        check("bytes=-3", 10, Asked::Part(7..10));
-        check("bytes=-30", 10, Asked::Part(0..10));
-        check("bytes=10-", 10, Asked::Unsatisfiable);
-        check("bytes=-1", 0, Asked::Unsatisfiable);
-        check("bytes=5-4", 10, Asked::Whole);
-        check("lines=1-2", 10, Asked::Whole);
-        check("bytes=a-b", 10, Asked::Whole);
-        check("bytes=18446744073709551615-18446744073709551615", 10, Asked::Unsatisfiable);
+        check("bytes=0-0", 10, &Asked::Part(0..1));
+        check("bytes=4-99", 10, &Asked::Part(4..10));
+        check("bytes=4-", 10, &Asked::Part(4..10));
+        check("bytes=-3", 10, &Asked::Part(7..10));
+        check("bytes=-30", 10, &Asked::Part(0..10));
+        check("bytes=10-", 10, &Asked::Unsatisfiable);
+        check("bytes=-1", 0, &Asked::Unsatisfiable);
+        check("bytes=5-4", 10, &Asked::Whole);
+        check("lines=1-2", 10, &Asked::Whole);
+        check("bytes=a-b", 10, &Asked::Whole);
+        check("bytes=18446744073709551615-18446744073709551615", 10, &Asked::Unsatisfiable);
     }
 }

@@ -36,15 +36,6 @@ impl Element {
     pub(crate) fn text_of(&self, name: &str) -> Option<&str> {
         self.child(name).map(|child| child.text.as_str())
     }
-
-    /// Writes it back without namespaces.
-    pub(crate) fn write(&self, to: &mut Xml) {
-        if self.children.is_empty() {
-            to.text(&self.name, &self.text);
-            return;
-        }
-        to.nest(&self.name, |to| self.children.iter().for_each(|child| child.write(to)));
-    }
 }
 
 /// Reads a document; `None` when it is not well-formed or too large.
