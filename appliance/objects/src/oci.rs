@@ -19,7 +19,7 @@ pub use reference::Reference;
 use crate::{error::Error, listing::Entry, objects::Objects};
 use base::protocol::{ImageSource, LayerSource};
 use http::Method;
-use manifest::Manifest;
+use manifest::{Descriptor, Index, Manifest, architecture, choose};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// The bucket of images.
@@ -49,6 +49,14 @@ pub enum ImageError {
         reference: String,
         /// Which part.
         what: String,
+    },
+    /// It is there, for other machines.
+    #[error("image `{reference}` has no variant for linux/{architecture}: import one that has")]
+    Platform {
+        /// As it was asked for.
+        reference: String,
+        /// In OCI's words.
+        architecture: &'static str,
     },
     /// The file is not what was expected.
     #[error("{path} is not an image that can be imported: {why}")]
@@ -125,18 +133,35 @@ impl Objects {
         expires: Duration,
     ) -> Result<ImageSource, ImageError> {
         let digest = self.image_digest(reference).await?;
-        let manifest = self.image_document(reference, &digest).await?;
-        let manifest: Manifest =
-            serde_json::from_str(&manifest).map_err(|_| damaged(reference, "its manifest"))?;
+        let (digest, manifest) = self.image_manifest(reference, digest).await?;
         let config = self.image_document(reference, &manifest.config.digest).await?;
         let layers = manifest.layers.into_iter().map(|layer| {
             let key = blob_key(&layer.digest).ok_or_else(|| damaged(reference, &layer.digest))?;
             let from = self.presign(&Method::GET, BUCKET, &key, expires, "");
-            let manifest::Descriptor { media_type, digest, size, .. } = layer;
+            let Descriptor { media_type, digest, size, .. } = layer;
             Ok(LayerSource { digest, media_type, size, from })
         });
         let layers = layers.collect::<Result<_, ImageError>>()?;
         Ok(ImageSource { digest, config, layers })
+    }
+
+    /// The manifest for this machine and its digest; an index that is pinned by its digest is
+    /// followed.
+    async fn image_manifest(
+        &self,
+        reference: &str,
+        digest: String,
+    ) -> Result<(String, Manifest), ImageError> {
+        let (mut digest, mut text) =
+            (digest.clone(), self.image_document(reference, &digest).await?);
+        if let Ok(index) = serde_json::from_str::<Index>(&text) {
+            let (reference, architecture) = (reference.to_owned(), architecture());
+            let other = || ImageError::Platform { reference: reference.clone(), architecture };
+            digest.clone_from(&choose(&index).ok_or_else(other)?.digest);
+            text = self.image_document(&reference, &digest).await?;
+        }
+        let manifest = serde_json::from_str(&text);
+        Ok((digest, manifest.map_err(|_| damaged(reference, "its manifest"))?))
     }
 
     /// A manifest or a configuration.

@@ -121,3 +121,46 @@ async fn a_missing_image_tells_how_to_import_it_and_a_broken_archive_what_it_lac
     assert!(broken.contains("no.tar"), "{broken}");
     assert!(matches!(objects.image_digest("a/b:1").await, Err(ImageError::Missing(_))));
 }
+
+#[tokio::test]
+async fn an_index_leads_to_the_variant_of_this_machine_also_when_it_is_pinned() {
+    let dir = tempfile::tempdir().unwrap();
+    let objects = open(dir.path()).await;
+    let here = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let entry = |bytes: &[u8], more: &str| {
+        format!(r#"{{"digest":"{}","size":{}{more}}}"#, digest(bytes), bytes.len())
+    };
+    let platform = |name: &str| format!(r#","platform":{{"os":"linux","architecture":"{name}"}}"#);
+    let manifest = format!(r#"{{"schemaVersion":2,"config":{},"layers":[]}}"#, entry(CONFIG, ""));
+    // The other variant is named and, as many tools do, left out of the file.
+    let index = format!(
+        r#"{{"manifests":[{},{}]}}"#,
+        entry(b"left out", &platform("other")),
+        entry(manifest.as_bytes(), &platform(here))
+    );
+    let named = r#","annotations":{"io.containerd.image.name":"docker.io/library/both:1"}"#;
+    let top = format!(r#"{{"manifests":[{}]}}"#, entry(index.as_bytes(), named));
+    let name = |bytes: &[u8]| format!("blobs/sha256/{}", &digest(bytes)[7..]);
+    let path = dir.path().join("both.tar");
+    tar(
+        &path,
+        &[
+            ("index.json", top.as_bytes()),
+            (&name(CONFIG), CONFIG),
+            (&name(manifest.as_bytes()), manifest.as_bytes()),
+            (&name(index.as_bytes()), index.as_bytes()),
+        ],
+    );
+    objects.image_import(Source::at(path), None).await.unwrap();
+    for reference in ["both:1", &format!("both@{}", digest(index.as_bytes()))] {
+        let source = objects.image_source(reference, Duration::from_secs(60)).await.unwrap();
+        assert_eq!(source.digest, digest(manifest.as_bytes()), "{reference}");
+    }
+    objects.image_remove("both:1").await.unwrap();
+    assert!(matches!(objects.image_digest("both:1").await, Err(ImageError::Missing(_))));
+    assert!(matches!(objects.image_remove("both:1").await, Err(ImageError::Missing(_))));
+}
