@@ -1,5 +1,7 @@
 //! Addresses that carry their own signature, and keys that stop to work, over a real connection.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use base::secret::Secret;
 use objects::{Config, Objects, Owner, Scope};
 use std::{path::Path, process::Command};
