@@ -108,7 +108,7 @@ impl std::fmt::Debug for Objects {
 
 impl Objects {
     /// Opens the room: makes its keys and the house's buckets at the first start. What a cut
-    /// left behind waits for [`Objects::sweep`].
+    /// left behind waits for [`Objects::keep`].
     ///
     /// # Errors
     /// [`Error::Folder`] when the folder cannot be made or synced, [`Error::Index`] when the store fails.
