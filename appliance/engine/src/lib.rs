@@ -20,6 +20,8 @@ mod handle;
 mod ids;
 pub mod logs;
 
+pub mod retention;
+
 pub use command::{RerunWanted, Triggered};
 pub use config::Config;
 pub use engine::Engine;

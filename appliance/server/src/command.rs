@@ -8,6 +8,7 @@ pub(crate) mod config;
 pub(crate) mod job;
 pub(crate) mod pipeline;
 pub(crate) mod project;
+pub(crate) mod registry;
 pub(crate) mod workflow;
 
 use crate::client::{Client, Failure};

@@ -6,6 +6,7 @@
 use crate::settings::{Error, Settings};
 use std::{
     net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
     path::PathBuf,
     time::Duration,
 };
@@ -21,6 +22,7 @@ pub(crate) struct Config {
     pub(crate) base_url: Option<String>,
     pub(crate) own_certificate: Option<(PathBuf, PathBuf)>,
     pub(crate) drain: Duration,
+    pub(crate) keep: Duration,
     pub(crate) slots: u32,
     pub(crate) machine_root: PathBuf,
     pub(crate) network_allow: Vec<String>,
@@ -38,7 +40,8 @@ impl Config {
             names: words(settings.text("names")),
             base_url: base_url(settings)?,
             own_certificate: own_certificate(settings)?,
-            drain: Duration::from_secs(within(settings, "drain_seconds", 600)?),
+            drain: Duration::from_secs(within(settings, "drain_seconds", 0..=600)?),
+            keep: Duration::from_secs(within(settings, "keep_days", 1..=3650)? * 24 * 3600),
             slots: slots(settings)?,
             machine_root: absolute(settings, "machine_root")?,
             network_allow: networks(settings)?,
@@ -56,9 +59,13 @@ fn absolute(settings: &Settings, key: &'static str) -> Result<PathBuf, Error> {
     if path.is_absolute() { Ok(path) } else { Err(settings.refuse(key)) }
 }
 
-fn within(settings: &Settings, key: &'static str, max: u64) -> Result<u64, Error> {
+fn within(
+    settings: &Settings,
+    key: &'static str,
+    range: RangeInclusive<u64>,
+) -> Result<u64, Error> {
     let value = settings.get(key)?;
-    if value <= max { Ok(value) } else { Err(settings.refuse(key)) }
+    if range.contains(&value) { Ok(value) } else { Err(settings.refuse(key)) }
 }
 
 fn address_or_off(settings: &Settings, key: &'static str) -> Result<Option<SocketAddr>, Error> {
@@ -98,7 +105,7 @@ fn own_certificate(settings: &Settings) -> Result<Option<(PathBuf, PathBuf)>, Er
 /// One and a half jobs for each core, as the replaced system's worker pool, at least two.
 fn slots(settings: &Settings) -> Result<u32, Error> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    match within(settings, "slots", 256)? {
+    match within(settings, "slots", 0..=256)? {
         0 => Ok(u32::try_from(cores + cores / 2).unwrap_or(256).max(2)),
         given => Ok(u32::try_from(given).unwrap_or(256)),
     }
@@ -141,6 +148,7 @@ mod tests {
         check("data_dir", "data", false);
         check("drain_seconds", "601", false);
         check("slots", "257", false);
+        check("keep_days", "0", false);
         check("network_allow", "10.0.0.0/8 fd00::/8", true);
         check("network_allow", "10.0.0.0/33", false);
         check("base_url", "ftp://x", false);

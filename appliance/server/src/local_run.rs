@@ -16,6 +16,9 @@ use std::{
     sync::Arc,
 };
 
+/// The first of the host ids that jobs use here; the server's runner on this machine has others.
+const FIRST_ID: u32 = 0x2000_0000;
+
 pub(crate) fn run(args: RunArgs) -> anyhow::Result<Code> {
     let keep = cache_folder()?;
     let data = Scratch::new(&keep)?;
@@ -27,7 +30,7 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Code> {
         environment: variables(&args.environment)?,
         approve: args.approve,
         slots: args.slots,
-        host: runner_child::host(&data.0, Path::new("/"), Vec::new(), Vec::new()),
+        host: runner_child::host(&data.0, Path::new("/"), Vec::new(), Vec::new(), FIRST_ID),
         keep,
         print: Arc::new(print_line),
     };

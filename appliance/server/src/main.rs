@@ -78,6 +78,7 @@ async fn remote_command(command: Command) -> anyhow::Result<Code> {
         Command::Workflow(command) => command::workflow::run(command).await,
         Command::Job(command) => command::job::run(command).await,
         Command::Artifact(command) => command::artifact::run(command).await,
+        Command::Registry(command) => command::registry::run(command).await,
         Command::Project(command) => command::project::project(command).await,
         Command::Context(command) => command::project::context(command).await,
         other => unreachable!("{other:?} needs no connection and was handled before"),

@@ -112,7 +112,7 @@ pub(crate) fn run(args: RunnerArgs) -> anyhow::Result<Code> {
         slots: args.slots,
         resource_classes: Vec::new(),
         serves_plain_classes: true,
-        host: host(&args.folder, &args.machine_root, args.mask, args.services),
+        host: host(&args.folder, &args.machine_root, args.mask, args.services, FIRST_ID),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -131,6 +131,7 @@ pub(crate) fn host(
     machine_root: &Path,
     masks: Vec<PathBuf>,
     services: Vec<u16>,
+    first_id: u32,
 ) -> runner::HostConfig {
     let executable = executable();
     runner::HostConfig {
@@ -141,7 +142,7 @@ pub(crate) fn host(
         machine_root: (machine_root != Path::new("/")).then(|| machine_root.to_path_buf()),
         masks,
         disk: None,
-        first_id: FIRST_ID,
+        first_id,
         network: runner::SiteNetwork { services, ..runner::SiteNetwork::default() },
     }
 }

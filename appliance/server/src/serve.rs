@@ -21,7 +21,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 use store::{SiteKey, Store, live::SledLive};
 use tokio::{signal::unix::SignalKind, sync::watch};
@@ -52,6 +52,7 @@ pub(crate) struct House {
     engine: Handle,
     logs: Logs,
     live: Arc<SledLive>,
+    objects: Objects,
     certificates: Arc<Certificates>,
     faces: axum::Router,
     s3: axum::Router,
@@ -98,7 +99,7 @@ impl House {
             store: store.clone(),
             engine: engine.clone(),
             logs: logs.clone(),
-            objects,
+            objects: objects.clone(),
             repos,
         });
         web::tell_open_pushes(&state).await?;
@@ -110,6 +111,7 @@ impl House {
             engine,
             logs,
             live,
+            objects,
             certificates,
             faces,
             s3,
@@ -153,14 +155,26 @@ impl House {
     /// Serves until `stop`, then drains.
     pub(crate) async fn serve(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self {
-            config, data, store, engine, logs, live, certificates, faces, s3, sockets, ..
+            config,
+            data,
+            store,
+            engine,
+            logs,
+            live,
+            objects,
+            certificates,
+            faces,
+            s3,
+            sockets,
+            ..
         } = self;
-        let (drain, deadline) = (Drain::new(), config.drain);
+        let (drain, deadline, keep) = (Drain::new(), config.drain, config.keep);
         let (runner_stop, runner_stopped) = watch::channel(false);
         let services = sockets.service_ports();
         let listeners = sockets.serve(&drain, deadline, &faces, &s3);
         let runner = tokio::spawn(runner_child::keep(config, data, services, runner_stopped));
         let reload = tokio::spawn(reload_on_hangup(certificates));
+        let sweep = tokio::spawn(sweep_daily(store.clone(), logs.clone(), objects, keep));
         stop.await;
         tracing::info!("stopping");
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
@@ -171,6 +185,7 @@ impl House {
             tracing::warn!(connections = cut, "connections were cut at the deadline");
         }
         reload.abort();
+        sweep.abort();
         runner.await.context("the runner's keeper ended early")?;
         engine.drain().await;
         logs.flush().await?;
@@ -216,7 +231,7 @@ impl Sockets {
     fn serve(
         self,
         drain: &Drain,
-        deadline: std::time::Duration,
+        deadline: Duration,
         faces: &axum::Router,
         s3: &axum::Router,
     ) -> tokio::task::JoinSet<usize> {
@@ -300,6 +315,24 @@ fn base_url(config: &Config, address: Option<SocketAddr>) -> String {
         format!("{}:{port}", names.dns.first().map_or("localhost", String::as_str))
     };
     format!("https://{}", host.strip_suffix(":443").unwrap_or(&host))
+}
+
+/// Once a day, and soon after the start: a box that is switched on for an hour a week is swept, too.
+async fn sweep_daily(store: Store, logs: Logs, objects: Objects, keep: Duration) {
+    let mut wait = Duration::from_secs(60);
+    loop {
+        tokio::time::sleep(wait).await;
+        match engine::retention::sweep(&store, &logs, &objects, keep, now()).await {
+            Ok(swept) if swept == engine::retention::Swept::default() => {}
+            Ok(swept) => tracing::info!(
+                pipelines = swept.pipelines,
+                caches = swept.caches,
+                "old runs were removed"
+            ),
+            Err(error) => tracing::error!("old runs could not be removed: {error:#}"),
+        }
+        wait = Duration::from_secs(24 * 3600);
+    }
 }
 
 /// SIGHUP reads the certificate anew; a pair that does not load is said and not taken.

@@ -83,6 +83,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         about: "Jobs that the local runner runs side by side. 0: one and a half for each core, at least 2.",
     },
     Setting {
+        key: "keep_days",
+        default: "90",
+        expected: "a whole number, 1 to 3650",
+        about: "Days that pipelines are kept with their logs and artifacts. The ten newest of each project stay.",
+    },
+    Setting {
         key: "machine_root",
         default: "/",
         expected: "an absolute path",

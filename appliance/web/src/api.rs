@@ -10,6 +10,7 @@ mod compile;
 mod contexts;
 mod events;
 mod health;
+mod images;
 mod jobs;
 mod log;
 mod me;
@@ -45,6 +46,7 @@ pub(crate) fn routes() -> Routes {
         .merge(events::routes())
         .merge(health::routes())
         .merge(log::routes())
+        .merge(images::routes())
         .merge(v1::routes())
 }
 

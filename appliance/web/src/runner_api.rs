@@ -10,6 +10,7 @@
 
 mod checkout;
 mod held;
+mod image;
 mod keep;
 mod reach;
 mod refusal;
@@ -51,7 +52,12 @@ pub(crate) fn routes() -> Routes {
         .body_max(REPORT_MAX);
     let output =
         Routes::new().put("/runner/v1/output", output).body_max(Size(OUTPUT_FRAME_MAX as u64));
-    reports.merge(output).merge(keep::routes()).merge(reach::routes()).merge(checkout::routes())
+    reports
+        .merge(output)
+        .merge(keep::routes())
+        .merge(reach::routes())
+        .merge(image::routes())
+        .merge(checkout::routes())
 }
 
 async fn register(_: Runner, state: State, asked: Asked<Register>) -> Answer<Registered> {

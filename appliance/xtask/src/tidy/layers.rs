@@ -16,7 +16,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("objects", &["base", "store"]),
     ("repos", &["base"]),
     ("sandbox", &["base"]),
-    ("runner", &["base", "pipeline", "sandbox"]),
+    ("runner", &["base", "pipeline", "control", "sandbox"]),
     ("engine", &["base", "pipeline", "control", "store", "objects"]),
     ("ingress", &["base"]),
     ("web", &["base", "pipeline", "store", "objects", "repos", "engine"]),

@@ -1,0 +1,236 @@
+//! Commands that talk to an appliance, and how they reach it.
+
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// How to reach an appliance.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Remote {
+    /// `https://HOST:PORT` [default: the appliance of this machine, through its socket].
+    #[arg(long, env = "APPLIANCE_HOST", global = true)]
+    pub(crate) host: Option<String>,
+    /// Certificate of the appliance's authority, PEM.
+    #[arg(long, env = "APPLIANCE_CA", global = true)]
+    pub(crate) ca: Option<PathBuf>,
+    /// Data directory of the appliance of this machine.
+    #[arg(long, env = "APPLIANCE_DATA_DIR", default_value = "/var/lib/appliance", global = true)]
+    pub(crate) data_dir: PathBuf,
+    /// Print data instead of a table.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PipelineCommand {
+    /// Start a pipeline.
+    Trigger {
+        /// ORG/NAME.
+        project: String,
+        /// Branch [default: the project's default branch].
+        #[arg(long)]
+        branch: Option<String>,
+        /// Tag instead of a branch.
+        #[arg(long, conflicts_with = "branch")]
+        tag: Option<String>,
+        /// Pipeline parameter.
+        #[arg(long = "parameter", short = 'p', value_name = "NAME=VALUE")]
+        parameters: Vec<String>,
+        /// Follow it to its end and exit with its result.
+        #[arg(long)]
+        watch: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// List the newest pipelines.
+    List {
+        /// ORG/NAME.
+        project: String,
+        /// Of this branch alone.
+        #[arg(long)]
+        branch: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Follow a pipeline to its end and exit with its result.
+    Watch {
+        /// Pipeline id.
+        pipeline: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkflowCommand {
+    /// List a workflow's jobs.
+    Jobs {
+        /// Workflow id.
+        workflow: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Approve a job that is on hold.
+    Approve {
+        /// Workflow id.
+        workflow: String,
+        /// Name of the approval job [default: the only one on hold].
+        job: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Stop a workflow.
+    Cancel {
+        /// Workflow id.
+        workflow: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Run a workflow again.
+    Rerun {
+        /// Workflow id.
+        workflow: String,
+        /// Only what failed and what follows it.
+        #[arg(long)]
+        from_failed: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobCommand {
+    /// Show a job.
+    Show {
+        /// ORG/NAME.
+        project: String,
+        /// Job number.
+        number: u64,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Print a job's log.
+    Log {
+        /// ORG/NAME.
+        project: String,
+        /// Job number.
+        number: u64,
+        /// Go on until the job ends.
+        #[arg(long, short)]
+        follow: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Stop a job.
+    Cancel {
+        /// ORG/NAME.
+        project: String,
+        /// Job number.
+        number: u64,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ArtifactCommand {
+    /// List a job's artifacts.
+    List {
+        /// ORG/NAME.
+        project: String,
+        /// Job number.
+        number: u64,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Download a job's artifacts.
+    Get {
+        /// ORG/NAME.
+        project: String,
+        /// Job number.
+        number: u64,
+        /// Paths as listed [default: all].
+        paths: Vec<String>,
+        /// Folder to write to.
+        #[arg(long, short, default_value = ".")]
+        output: PathBuf,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RegistryCommand {
+    /// Bring images in from an OCI layout (folder or tar) or a `docker save` archive.
+    Import {
+        /// The archive or folder.
+        path: PathBuf,
+        /// Name for an image that carries none, such as cimg/base:2024.01.
+        #[arg(long)]
+        tag: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// List images.
+    List {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Forget an image's name.
+    Remove {
+        /// As listed.
+        reference: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProjectCommand {
+    /// Set an environment variable; the value is read from standard input.
+    SetEnv {
+        /// ORG/NAME.
+        project: String,
+        /// Name of the variable.
+        name: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// List environment variables (names alone; values are never shown).
+    Env {
+        /// ORG/NAME.
+        project: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContextCommand {
+    /// Make a context.
+    Create {
+        /// Its organisation.
+        org: String,
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// List contexts.
+    List {
+        /// Its organisation.
+        org: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Set a variable; the value is read from standard input.
+    SetEnv {
+        /// Its organisation.
+        org: String,
+        /// Its context.
+        context: String,
+        /// Name of the variable.
+        name: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}

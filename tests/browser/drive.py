@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""Drives the dashboard in headless Chromium as a person would, through the WebDriver protocol.
+
+Arguments: BASE_URL ONE_TIME_PASSWORD PIPELINE_PATH SCREENSHOT_FOLDER
+The pipeline has a job `hold` that waits for approval, and after it a job `ship` that prints
+"shipped" and keeps an artifact. Ends with 0 when everything was seen; each wait has a deadline.
+Needs Python's own library, chromium and chromedriver alone.
+"""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+DEADLINE = 40
+FLAGS = [
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--ignore-certificate-errors",
+]
+ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+
+
+class Browser:
+    """One browser session."""
+
+    def __init__(self, driver_url, profile, width, height, dark):
+        flags = FLAGS + [f"--user-data-dir={profile}", f"--window-size={width},{height}"]
+        if dark:
+            flags.append("--force-dark-mode")
+        wanted = {"alwaysMatch": {"acceptInsecureCerts": True, "goog:chromeOptions": {"args": flags}}}
+        self.root = driver_url
+        made = self.call("POST", "/session", {"capabilities": wanted})
+        self.root = f"{driver_url}/session/{made['sessionId']}"
+
+    def call(self, method, path, body=None):
+        data = json.dumps(body).encode() if body is not None else None
+        request = urllib.request.Request(self.root + path, data=data, method=method)
+        with urllib.request.urlopen(request, timeout=DEADLINE) as answer:
+            return json.load(answer)["value"]
+
+    def open(self, url):
+        self.call("POST", "/url", {"url": url})
+
+    def find(self, css):
+        return self.call("POST", "/element", {"using": "css selector", "value": css})[ELEMENT]
+
+    def type(self, css, text):
+        self.call("POST", f"/element/{self.find(css)}/value", {"text": text})
+
+    def click(self, css):
+        self.call("POST", f"/element/{self.find(css)}/click", {})
+
+    def script(self, text):
+        return self.call("POST", "/execute/sync", {"script": text, "args": []})
+
+    def text(self):
+        return self.script("return document.body.innerText")
+
+    def shot(self, path):
+        with open(path, "wb") as file:
+            file.write(base64.b64decode(self.call("GET", "/screenshot")))
+
+    def close(self):
+        self.call("DELETE", "")
+
+
+def wait_for(what, check):
+    end = time.monotonic() + DEADLINE
+    while time.monotonic() < end:
+        try:
+            value = check()
+        except urllib.error.HTTPError:
+            value = None
+        if value:
+            return value
+        time.sleep(0.05)
+    raise SystemExit(f"gave up waiting for {what}")
+
+
+def drive(browser, base, password, pipeline, shots):
+    # Log in with the one-time password, which must be changed before anything else.
+    browser.open(base)
+    browser.type("input[name=login]", "admin")
+    browser.type("input[name=password]", password)
+    browser.click("button[type=submit]")
+    wait_for("the form for a new password", lambda: browser.find("input[name=new]"))
+    fresh = "a-long-enough-password"
+    browser.type("input[name=old]", password)
+    browser.type("input[name=new]", fresh)
+    browser.type("input[name=again]", fresh)
+    browser.click("form[action='/account/password'] button")
+    wait_for("the password to be taken", lambda: "One-time" not in browser.text())
+
+    # The pipeline waits for an approval; the page moves on by itself after it.
+    browser.open(base + pipeline)
+    wait_for("the approval", lambda: browser.find("form[action$='/approve'] button"))
+    browser.shot(os.path.join(shots, "hold.png"))
+    browser.click("form[action$='/approve'] button")
+    wait_for("the approval to be told", lambda: "approved by admin" in browser.text())
+    link = "a[href^='/gh/']"
+    wait_for("the job to succeed", lambda: "ship" in browser.text() and browser.find(link))
+    browser.shot(os.path.join(shots, "pipeline.png"))
+
+    # The job's page shows its output, live or kept.
+    address = wait_for("the link of the job", lambda: browser.script(
+        "return [...document.querySelectorAll(\"a[href^='/gh/']\")].filter(a => a.textContent.includes('ship')).map(a => a.href)[0]"))
+    browser.open(address)
+    wait_for("the end of the job", lambda: "Success" in browser.text())
+    browser.script("document.querySelectorAll('details').forEach(d => d.open = true)")
+    wait_for("the job's output", lambda: "shipped" in browser.text())
+    browser.shot(os.path.join(shots, "job.png"))
+
+    # The artifact is listed and downloads.
+    browser.open(address + "/artifacts")
+    wait_for("the artifact", lambda: "cargo.txt" in browser.text())
+    browser.shot(os.path.join(shots, "artifacts.png"))
+    kept = browser.script(
+        "return fetch([...document.querySelectorAll('a')].find(a => a.textContent.includes('cargo.txt')).href).then(r => r.text())")
+    if kept.strip() != "crates":
+        raise SystemExit(f"the artifact holds {kept!r}")
+
+
+def main():
+    base, password, pipeline, shots = sys.argv[1:5]
+    with tempfile.TemporaryDirectory() as profile:
+        driver = subprocess.Popen(
+            ["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        try:
+            port = wait_for("chromedriver", lambda: next(
+                (word.strip(".") for line in driver.stdout for word in line.split()[-1:] if "started successfully on port" in line), None))
+            browser = Browser(f"http://127.0.0.1:{port}", profile, 1360, 900, False)
+            try:
+                drive(browser, base, password, pipeline, shots)
+            except SystemExit:
+                browser.shot(os.path.join(shots, "failed.png"))
+                print(browser.text(), file=sys.stderr)
+                raise
+            finally:
+                browser.close()
+        finally:
+            driver.terminate()
+            driver.wait(DEADLINE)
+
+
+main()
