@@ -109,7 +109,8 @@ def drive(browser, base, password, pipeline, shots):
 
     # The job's page shows its output, live or kept.
     address = wait_for("the link of the job", lambda: browser.script(
-        "return [...document.querySelectorAll(\"a[href^='/gh/']\")].filter(a => a.textContent.includes('ship')).map(a => a.href)[0]"))
+        "return [...document.querySelectorAll(\"a[href^='/gh/']\")].filter(a => a.textContent.includes('ship')).map(a => a.getAttribute('href'))[0]"))
+    address = base + address
     browser.open(address)
     wait_for("the end of the job", lambda: "Success" in browser.text())
     browser.script("document.querySelectorAll('details').forEach(d => d.open = true)")

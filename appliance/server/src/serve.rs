@@ -174,6 +174,7 @@ impl House {
         let listeners = sockets.serve(&drain, deadline, &faces, &s3);
         let runner = tokio::spawn(runner_child::keep(config, data, services, runner_stopped));
         let reload = tokio::spawn(reload_on_hangup(certificates));
+        let keeper = tokio::spawn(objects.clone().keep());
         let sweep = tokio::spawn(sweep_daily(store.clone(), logs.clone(), objects, keep));
         stop.await;
         tracing::info!("stopping");
@@ -186,6 +187,7 @@ impl House {
         }
         reload.abort();
         sweep.abort();
+        keeper.abort();
         runner.await.context("the runner's keeper ended early")?;
         engine.drain().await;
         logs.flush().await?;
