@@ -184,7 +184,10 @@ mod tests {
     fn repository_names_cannot_leave_their_folder() {
         check("acme/relay", true);
         check("a.b/c_d-e", true);
-        for bad in ["", "acme", "acme/", "/x", "../x", "a/..", "a/b/c", "a/x.git", "-a/b", "a/b\0", "a/b..c"] {
+        for bad in [
+            "", "acme", "acme/", "/x", "../x", "a/..", "a/b/c", "a/x.git", "-a/b", "a/b\0",
+            "a/b..c",
+        ] {
             check(bad, false);
         }
     }
