@@ -12,9 +12,11 @@ mod archive;
 mod import;
 mod manifest;
 mod reference;
+mod sweep;
 
 pub use archive::Source;
 pub use reference::Reference;
+pub use sweep::AGE;
 
 use crate::{error::Error, listing::Entry, objects::Objects};
 use base::protocol::{ImageSource, LayerSource};
@@ -27,6 +29,9 @@ const BUCKET: &str = "images";
 
 /// Where names are.
 const TAGS: &str = "tags/";
+
+/// Where files are while they are hashed.
+const STAGED: &str = "importing/";
 
 /// The largest index, manifest or configuration that is read: registries take 4 MiB as well.
 const DOCUMENT_MAX: u64 = 4 << 20;
@@ -199,7 +204,7 @@ impl Objects {
         }
     }
 
-    /// Forgets a name; its blobs stay, as other names may lead to them.
+    /// Forgets a name; its blobs stay until [`Objects::image_sweep`], as other names may lead to them.
     ///
     /// # Errors
     /// [`ImageError::Missing`], [`ImageError::Reference`], [`ImageError::Objects`].

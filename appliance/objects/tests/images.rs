@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
 
+use base::time::Timestamp;
 use objects::{
     Config, Objects,
     digest::hex,
@@ -160,7 +161,19 @@ async fn an_index_leads_to_the_variant_of_this_machine_also_when_it_is_pinned() 
         let source = objects.image_source(reference, Duration::from_secs(60)).await.unwrap();
         assert_eq!(source.digest, digest(manifest.as_bytes()), "{reference}");
     }
+    objects.put("images", "importing/cut", b"x".to_vec()).await.unwrap();
+    let days =
+        |count: i64| Timestamp(jiff::Timestamp::now().as_microsecond() + count * 86_400_000_000);
+    assert_eq!(objects.image_sweep(days(0)).await.unwrap(), 0, "what is young stays");
+    // The cut import and the file's own `index.json` go; the index that a plan may pin stays.
+    assert_eq!(objects.image_sweep(days(2)).await.unwrap(), 2);
+    for reference in ["both:1", &format!("both@{}", digest(index.as_bytes()))] {
+        objects.image_source(reference, Duration::from_secs(60)).await.unwrap();
+    }
     objects.image_remove("both:1").await.unwrap();
+    assert_eq!(objects.image_sweep(days(2)).await.unwrap(), 3);
+    let left = objects.list("images", "", None, None, 10).await.unwrap();
+    assert!(left.entries.is_empty(), "{left:?}");
     assert!(matches!(objects.image_digest("both:1").await, Err(ImageError::Missing(_))));
     assert!(matches!(objects.image_remove("both:1").await, Err(ImageError::Missing(_))));
 }

@@ -1,7 +1,7 @@
 //! Importing: every file is stored under its SHA-256, then the manifest says what they are.
 
 use super::{
-    BUCKET, DOCUMENT_MAX, ImageError, Reference, Tagged,
+    BUCKET, DOCUMENT_MAX, ImageError, Reference, STAGED, TAGS, Tagged,
     archive::{self, Found, Source},
     blob_key,
     manifest::{CONFIG, Descriptor, Index, MANIFEST, Manifest, Saved, choose},
@@ -104,7 +104,7 @@ impl Objects {
         };
         let mut tagged = Vec::new();
         for (reference, digest) in images {
-            self.put(BUCKET, &format!("tags/{reference}"), digest.clone().into_bytes()).await?;
+            self.put(BUCKET, &format!("{TAGS}{reference}"), digest.clone().into_bytes()).await?;
             tagged.push(Tagged { reference: reference.to_string(), digest });
         }
         Ok(tagged)
@@ -239,7 +239,7 @@ fn store_file(
     runtime: &tokio::runtime::Handle,
     reader: &mut dyn Read,
 ) -> io::Result<Stored> {
-    let staged = format!("importing/{}", digest::hex(&crate::seal::random::<16>()));
+    let staged = format!("{STAGED}{}", digest::hex(&crate::seal::random::<16>()));
     let (send, receive) = mpsc::channel::<Result<Bytes, Error>>(1);
     let (room, key) = (objects.clone(), staged.clone());
     let put = runtime.spawn(async move {
