@@ -11,6 +11,7 @@ mod browser;
 mod crash;
 mod git;
 mod harness;
+mod image;
 mod pipeline;
 mod start;
 mod workspace;

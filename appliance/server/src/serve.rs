@@ -324,6 +324,9 @@ async fn sweep_daily(store: Store, logs: Logs, objects: Objects, keep: Duration)
     let mut wait = Duration::from_secs(60);
     loop {
         tokio::time::sleep(wait).await;
+        if let Err(error) = objects.image_sweep(now()).await {
+            tracing::error!("images without a name could not be removed: {error:#}");
+        }
         match engine::retention::sweep(&store, &logs, &objects, keep, now()).await {
             Ok(swept) if swept == engine::retention::Swept::default() => {}
             Ok(swept) => tracing::info!(

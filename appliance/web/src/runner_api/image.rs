@@ -45,10 +45,9 @@ impl From<ImageError> for Failure {
     fn from(error: ImageError) -> Self {
         match error {
             ImageError::Missing(_) => Self::Missing(error.to_string()),
-            ImageError::Reference(_) | ImageError::Archive { .. } | ImageError::Read { .. } => {
-                Self::Invalid(error.to_string())
-            }
-            other => Self::inside(other),
+            ImageError::Objects(_) => Self::inside(error),
+            // All others tell what to do with the file or the name.
+            other => Self::Invalid(other.to_string()),
         }
     }
 }

@@ -1,0 +1,74 @@
+//! A `docker:` job on an image brought in from an archive.
+
+use crate::{
+    git::account,
+    harness::{Appliance, announce, may_run_jobs},
+    workspace::WorkingCopy,
+};
+use std::{fs, path::Path, process::Command};
+
+const PROJECT: &str = "acme/box";
+
+const CONFIG: &str = "version: 2.1\njobs:\n  inside:\n    docker: [{image: 'site/box:1'}]\n    steps:\n      - checkout\n      - run: {command: 'echo from $FLAVOUR; ls /etc/box-release; cat README', shell: '/bin/sh -e'}\nworkflows:\n  main:\n    jobs: [inside]\n";
+
+/// Runs a shell script in a folder; it must succeed.
+fn shell(folder: &Path, script: &str) {
+    let status = Command::new("sh").args(["-ec", script]).current_dir(folder).status().unwrap();
+    assert!(status.success(), "{script}");
+}
+
+/// What `docker save site/box:1` would write for an image that holds busybox alone.
+fn archive(folder: &Path) {
+    shell(
+        folder,
+        r#"mkdir -p root/bin root/etc root/tmp root/root
+cp "$(command -v busybox)" root/bin/busybox
+for tool in sh ls cat echo mkdir env sleep id; do ln -s busybox root/bin/$tool; done
+echo 'root:x:0:0:root:/root:/bin/sh' > root/etc/passwd
+echo 1 > root/etc/box-release
+tar --create --owner=0 --group=0 --numeric-owner --file=layer.tar --directory=root .
+diff=$(sha256sum layer.tar | cut -d' ' -f1)
+printf '{"architecture":"amd64","os":"linux","config":{"Env":["PATH=/bin","FLAVOUR=busybox"]},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' "$diff" > config.json
+printf '[{"Config":"config.json","RepoTags":["site/box:1"],"Layers":["layer.tar"]}]' > manifest.json
+tar --create --file=image.tar manifest.json config.json layer.tar"#,
+    );
+}
+
+#[test]
+fn a_missing_image_says_how_to_import_it_and_an_imported_one_runs() {
+    let has_busybox =
+        Command::new("busybox").arg("true").status().is_ok_and(|status| status.success());
+    if !has_busybox {
+        announce("skipped: the image test needs busybox-static");
+        return;
+    }
+    if !may_run_jobs() {
+        return;
+    }
+    let appliance = Appliance::start();
+    let copy = WorkingCopy::new(&appliance, PROJECT, &account(&appliance, "dev", "member"));
+    fs::write(copy.path().join("README"), "read me\n").unwrap();
+    copy.commit(".circleci/config.yml", CONFIG, "In a box");
+    copy.push();
+    let first = appliance.newest_pipeline(PROJECT)["id"].as_str().unwrap().to_owned();
+    assert_eq!(appliance.wait_for_workflows(&first)[0].1, "failed");
+    let log = |number: &str| {
+        let output = appliance.cli(&["job", "log", PROJECT, number]);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(log("1").contains("appliance registry import"), "{}", log("1"));
+
+    let folder = tempfile::tempdir().unwrap();
+    archive(folder.path());
+    let image = folder.path().join("image.tar");
+    let imported = appliance.cli(&["registry", "import", image.to_str().unwrap()]);
+    assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
+    let made = appliance.api("POST", &format!("/api/v2/project/gh/{PROJECT}/pipeline"), Some("{}"));
+    let second = made["id"].as_str().unwrap();
+    let states = appliance.wait_for_workflows(second);
+    let told = log("2");
+    assert_eq!(states[0].1, "success", "{told}");
+    for text in ["from busybox", "/etc/box-release", "read me"] {
+        assert!(told.contains(text), "`{text}` is missing:\n{told}");
+    }
+}
