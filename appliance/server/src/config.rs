@@ -4,12 +4,7 @@
 //! system beyond asking for the host name and the number of cores.
 
 use crate::settings::{Error, Settings};
-use std::{
-    net::{IpAddr, SocketAddr},
-    ops::RangeInclusive,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 /// What `serve` is told.
 #[derive(Debug, Clone)]
@@ -25,7 +20,6 @@ pub(crate) struct Config {
     pub(crate) keep: Duration,
     pub(crate) slots: u32,
     pub(crate) machine_root: PathBuf,
-    pub(crate) network_allow: Vec<String>,
     pub(crate) log: String,
 }
 
@@ -44,7 +38,6 @@ impl Config {
             keep: Duration::from_secs(within(settings, "keep_days", 1..=3650)? * 24 * 3600),
             slots: slots(settings)?,
             machine_root: absolute(settings, "machine_root")?,
-            network_allow: networks(settings)?,
             log: settings.text("log").to_owned(),
         })
     }
@@ -111,24 +104,6 @@ fn slots(settings: &Settings) -> Result<u32, Error> {
     }
 }
 
-fn networks(settings: &Settings) -> Result<Vec<String>, Error> {
-    let all = words(settings.text("network_allow"));
-    if all.iter().all(|network| is_network(network)) {
-        Ok(all)
-    } else {
-        Err(settings.refuse("network_allow"))
-    }
-}
-
-fn is_network(text: &str) -> bool {
-    let Some((address, prefix)) = text.split_once('/') else { return false };
-    match (address.parse::<IpAddr>(), prefix.parse::<u8>()) {
-        (Ok(IpAddr::V4(_)), Ok(prefix)) => prefix <= 32,
-        (Ok(IpAddr::V6(_)), Ok(prefix)) => prefix <= 128,
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,8 +124,6 @@ mod tests {
         check("drain_seconds", "601", false);
         check("slots", "257", false);
         check("keep_days", "0", false);
-        check("network_allow", "10.0.0.0/8 fd00::/8", true);
-        check("network_allow", "10.0.0.0/33", false);
         check("base_url", "ftp://x", false);
         check("tls_key", "/k", false);
     }

@@ -95,12 +95,6 @@ pub(crate) const SETTINGS: &[Setting] = &[
         about: "Root file system of `machine` jobs, under an overlay. `/` is this machine's own.",
     },
     Setting {
-        key: "network_allow",
-        default: "",
-        expected: "networks such as 10.1.0.0/16, separated by blanks",
-        about: "What jobs of projects with network `full` may reach.",
-    },
-    Setting {
         key: "log",
         default: "info",
         expected: "error, warn, info, debug, or filters such as web=debug",
