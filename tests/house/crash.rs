@@ -43,7 +43,7 @@ fn trigger(appliance: &Appliance) -> String {
     made["id"].as_str().unwrap_or_else(|| panic!("{made}")).to_owned()
 }
 
-/// Some moment of the first seconds of a pipeline; reproducible from the announced number.
+/// Some moment of the first seconds of a pipeline, announced so that a failure tells it.
 fn moment(round: u32) -> Duration {
     let random = RandomState::new().hash_one(round) % 2500;
     announce(&format!("round {round}: killing after {random} ms"));
@@ -128,8 +128,8 @@ fn the_control_plane_may_die_at_any_moment() {
     }
 }
 
-#[test]
-fn the_runner_may_die_at_any_moment() {
+/// Kills the process whose command line contains `word`, at some moment of each round.
+fn check_kill_of(word: &str) {
     if !may_run_jobs() {
         return;
     }
@@ -137,7 +137,7 @@ fn the_runner_may_die_at_any_moment() {
     for round in 0..kills() {
         let pipeline = trigger(&appliance);
         pause(moment(round));
-        if let Some(pid) = process(&appliance, " runner ") {
+        if let Some(pid) = process(&appliance, word) {
             signal("KILL", pid);
         }
         assert_right(&appliance, &pipeline);
@@ -145,19 +145,13 @@ fn the_runner_may_die_at_any_moment() {
 }
 
 #[test]
+fn the_runner_may_die_at_any_moment() {
+    check_kill_of(" runner ");
+}
+
+#[test]
 fn a_supervisor_may_die_at_any_moment() {
-    if !may_run_jobs() {
-        return;
-    }
-    let (appliance, _copy) = prepared();
-    for round in 0..kills() {
-        let pipeline = trigger(&appliance);
-        pause(moment(round));
-        if let Some(pid) = process(&appliance, " supervise ") {
-            signal("KILL", pid);
-        }
-        assert_right(&appliance, &pipeline);
-    }
+    check_kill_of(" supervise ");
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! The compile endpoint, so that the original command line pointed here validates and processes.
 
 use crate::{
-    State,
     access::{Routes, Viewer},
     error::Failure,
 };
@@ -32,12 +31,7 @@ struct Options {
     pipeline_values: Option<IndexMap<String, ParameterValue>>,
 }
 
-async fn compile(
-    _: Viewer,
-    state: State,
-    Json(wanted): Json<Wanted>,
-) -> Result<Json<Value>, Failure> {
-    let _ = state;
+async fn compile(_: Viewer, Json(wanted): Json<Wanted>) -> Result<Json<Value>, Failure> {
     // A large configuration takes a hundred milliseconds of computing.
     tokio::task::spawn_blocking(move || Json(answer(wanted))).await.map_err(Failure::inside)
 }
