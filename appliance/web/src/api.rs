@@ -29,7 +29,7 @@ use axum::Json;
 use base::ids::RepoName;
 use http::StatusCode;
 use serde_json::{Value, json};
-use store::{projects::Project, runs::Artifact};
+use store::projects::Project;
 
 /// Items of one page, as the original sends.
 const PAGE: u32 = 20;
@@ -49,20 +49,6 @@ pub(crate) fn routes() -> Routes {
         .merge(images::routes())
         .merge(v1::routes())
 }
-
-/// Path under which an artifact is downloaded.
-pub(crate) fn artifact_path(row: &Artifact) -> String {
-    let quoted = percent_encoding::utf8_percent_encode(&row.path, ARTIFACT_NAME);
-    format!("/artifacts/{}/{quoted}", row.task)
-}
-
-/// Slashes stay, so that relative links within an HTML report work.
-const ARTIFACT_NAME: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
-    .remove(b'/')
-    .remove(b'.')
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'~');
 
 /// The three parts of a project slug in a path.
 type Slug = (String, String, String);

@@ -176,7 +176,7 @@ pub(super) fn artifact(row: &Artifact, base_url: &str) -> Value {
     json!({
         "path": row.path,
         "node_index": row.node,
-        "url": format!("{base_url}{}", crate::api::artifact_path(row)),
+        "url": format!("{base_url}{}", crate::pages::links::artifact(row)),
     })
 }
 
