@@ -13,6 +13,7 @@ pub mod ids;
 pub mod limits;
 pub mod plan;
 pub mod protocol;
+pub mod reading;
 pub mod secret;
 pub mod state;
 pub mod time;

@@ -2,8 +2,8 @@
 //!
 //! Why: a limit of `4096` is pages, bytes or megabytes until somebody guesses wrong.
 
-use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::{fmt, str::FromStr, time::Duration};
 
 /// A size or an offset in bytes.
 #[derive(
@@ -99,6 +99,94 @@ impl From<Percent> for u8 {
     }
 }
 
+/// Declares a measured quantity: a finite number with its unit in the name of the type.
+macro_rules! quantity {
+    ($(#[$doc:meta])* $name:ident, $unit:literal, $decimals:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub f64);
+
+        impl Unit for $name {
+            const UNIT: &'static str = $unit;
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!("{:.", $decimals, "} ", $unit), self.0)
+            }
+        }
+    };
+}
+
+/// A type whose values are told with a unit on the wire.
+pub trait Unit {
+    /// The unit, as people write it; empty for a bare count or a state.
+    const UNIT: &'static str;
+}
+
+quantity!(
+    /// A temperature in degrees Celsius.
+    Celsius, "°C", "1"
+);
+quantity!(
+    /// A power in watts.
+    Watts, "W", "1"
+);
+quantity!(
+    /// Turns of a fan in a minute.
+    Rpm, "rpm", "0"
+);
+quantity!(
+    /// A share of a whole in percent, with its fractions: 4.6 is 4.6 %.
+    Share, "%", "1"
+);
+quantity!(
+    /// A frequency in megahertz.
+    Megahertz, "MHz", "0"
+);
+
+impl Unit for Bytes {
+    const UNIT: &'static str = "B";
+}
+
+impl Unit for u64 {
+    const UNIT: &'static str = "";
+}
+
+impl Unit for Span {
+    const UNIT: &'static str = "ms";
+}
+
+/// A measured span of time; milliseconds with fractions on the wire, so that a disk's latency keeps
+/// its digits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub Duration);
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_f64(self.0.as_secs_f64() * 1e3)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let millis = f64::deserialize(from)?;
+        Duration::try_from_secs_f64(millis / 1e3).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs_f64();
+        if seconds < 1.0 {
+            write!(f, "{:.1} ms", seconds * 1e3)
+        } else {
+            write!(f, "{seconds:.1} s")
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,5 +210,14 @@ mod tests {
         assert_eq!(Bytes(0).to_string(), "0 B");
         assert_eq!(Bytes::mib(512).to_string(), "512 MiB");
         assert_eq!(Bytes(9_961_472).to_string(), "9.5 MiB");
+    }
+
+    #[test]
+    fn quantities_are_shown_with_their_unit() {
+        assert_eq!(Celsius(81.24).to_string(), "81.2 °C");
+        assert_eq!(Rpm(1200.0).to_string(), "1200 rpm");
+        assert_eq!(Share(4.62).to_string(), "4.6 %");
+        assert_eq!(Span(Duration::from_micros(1_250)).to_string(), "1.2 ms");
+        assert_eq!(serde_json::to_string(&Span(Duration::from_micros(1_250))).unwrap(), "1.25");
     }
 }

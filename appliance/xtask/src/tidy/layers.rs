@@ -8,13 +8,14 @@ use anyhow::Context;
 use std::{fs, path::Path};
 
 /// A room and the rooms that it may name.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("base", &[]),
     ("pipeline", &["base"]),
     ("control", &["base"]),
     ("store", &["base"]),
     ("objects", &["base", "store"]),
     ("repos", &["base"]),
+    ("hardware", &["base"]),
     ("sandbox", &["base"]),
     ("runner", &["base", "pipeline", "control", "sandbox"]),
     ("engine", &["base", "pipeline", "control", "store", "objects"]),
@@ -22,7 +23,10 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("web", &["base", "pipeline", "store", "objects", "repos", "engine"]),
     (
         "server",
-        &["base", "pipeline", "store", "objects", "repos", "runner", "engine", "ingress", "web"],
+        &[
+            "base", "pipeline", "store", "objects", "repos", "hardware", "runner", "engine",
+            "ingress", "web",
+        ],
     ),
     ("xtask", &[]),
 ];
