@@ -66,6 +66,8 @@ pub(crate) fn piece(
     let missing = || Error::Damaged(format!("blob {blob}"));
     let blob = reader.blob_get(blob)?.ok_or_else(missing)?;
     let data = match blob.path {
+        // Rotten bytes are nobody's; those in the row are compared at every read.
+        Some(_) if reader.blob_is_bad(blob.id)? => return Err(missing()),
         Some(_) => None,
         None => Some(reader.blob_data(blob.id)?.ok_or_else(missing)?.into()),
     };
@@ -139,22 +141,23 @@ async fn stored_stream(
     };
     let bytes = vault.read(path, range).await?;
     let verify = whole && READS.fetch_add(1, Ordering::Relaxed).is_multiple_of(VERIFY_ONE_OF);
-    Ok(if verify { verified(bytes, blob.clone()) } else { bytes })
+    Ok(if verify { verified(vault.clone(), bytes, blob.clone()) } else { bytes })
 }
 
 /// Passes the bytes on and fails at the end when they are not what was stored.
-fn verified(bytes: ByteStream, blob: BlobRow) -> ByteStream {
-    let state = (bytes, blake3::Hasher::new(), blob);
-    stream::try_unfold(state, |(mut bytes, mut hasher, blob)| async move {
+fn verified(vault: Vault, bytes: ByteStream, blob: BlobRow) -> ByteStream {
+    let state = (vault, bytes, blake3::Hasher::new(), blob);
+    stream::try_unfold(state, |(vault, mut bytes, mut hasher, blob)| async move {
         match bytes.next().await {
             Some(part) => {
                 let part = part?;
                 hasher.update(&part);
-                Ok(Some((part, (bytes, hasher, blob))))
+                Ok(Some((part, (vault, bytes, hasher, blob))))
             }
             None if hasher.finalize().as_bytes() == &blob.hash => Ok(None),
             None => {
                 tracing::error!(blob.id, "stored bytes are damaged");
+                vault.suspect(blob.id);
                 Err(Error::Damaged(format!("blob {}", blob.id)))
             }
         }

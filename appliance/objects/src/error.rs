@@ -8,6 +8,14 @@ pub enum Error {
     /// The bucket is not there.
     #[error("bucket `{0}` does not exist")]
     NoBucket(String),
+    /// No bucket can have that name.
+    #[error(
+        "`{0}` is no bucket name: 3 to 63 of lower-case letters, digits, dots and hyphens, a letter or digit at both ends"
+    )]
+    BucketName(String),
+    /// The house keeps its own things there.
+    #[error("bucket `{0}` belongs to the appliance itself and cannot be deleted")]
+    House(String),
     /// The key, or that version of it, is not there.
     #[error("object `{key}` does not exist in bucket `{bucket}`")]
     NoObject {
@@ -58,9 +66,14 @@ pub enum Error {
     },
     /// No space is left, or less than the high-water mark keeps free.
     #[error(
-        "the object store is full: delete objects, lower a retention, or raise `objects.high_water`"
+        "the object store is full: delete objects, lower a retention, or give it a larger disk"
     )]
     Full,
+    /// The bucket may not hold more.
+    #[error(
+        "the bucket has reached its quota: delete objects, or raise it with `appliance bucket quota`"
+    )]
+    Quota,
     /// Stored bytes are not what was stored.
     #[error("the stored bytes of `{0}` are damaged: restore them from a backup or a peer")]
     Damaged(String),
@@ -85,6 +98,7 @@ impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
             store::Error::Full => Self::Full,
+            store::Error::Quota => Self::Quota,
             other => Self::Index(Arc::new(other)),
         }
     }

@@ -29,9 +29,14 @@ pub struct Removed {
 }
 
 impl Objects {
-    /// Keeps the place tidy until it is dropped: one sweep, then a collection every minute.
-    /// A run that fails is logged, and the next one begins afresh.
+    /// Keeps the place tidy until it is dropped: one sweep, then a collection every minute, and
+    /// beside it the rounds of the scrubber. A run that fails is logged, and the next one begins
+    /// afresh.
     pub async fn keep(self) {
+        tokio::join!(self.collect_for_ever(), self.scrub_for_ever());
+    }
+
+    async fn collect_for_ever(&self) {
         match self.sweep().await {
             Ok(0) => {}
             Ok(files) => tracing::info!(files, "removed files that a cut had left without a name"),
@@ -42,7 +47,24 @@ impl Objects {
             if let Err(error) = self.gc().await {
                 tracing::warn!(%error, "could not give back the space of deleted objects");
             }
+            if let Err(error) = self.look_at_suspects().await {
+                tracing::warn!(%error, "could not read bytes that looked damaged again");
+            }
         }
+    }
+
+    /// Reads again what a reader found damaged, and keeps it from further ones if it is.
+    ///
+    /// # Errors
+    /// [`Error::Index`], [`Error::Bytes`].
+    pub async fn look_at_suspects(&self) -> Result<(), Error> {
+        for id in self.inner.vault.suspects() {
+            let blob = self.read(move |reader| Ok(reader.blob_get(id)?)).await?;
+            if let Some(blob) = blob {
+                self.scrub_blob(blob).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Gives back the space of blobs that nothing has named for [`GRACE`].

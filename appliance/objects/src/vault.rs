@@ -19,7 +19,7 @@ use std::{
     ops::Range,
     os::unix::fs::{DirBuilderExt, FileExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 use tokio::task::JoinHandle;
 
@@ -31,6 +31,9 @@ const PART_REMOTE: usize = 8 << 20;
 
 /// Read at once from a folder.
 const READ: usize = 256 << 10;
+
+/// Damaged blobs noted between two looks of the keeper.
+const SUSPECTS_MAX: usize = 256;
 
 /// Folders that the files are spread over; a power of 16.
 const SHARDS: u32 = 256;
@@ -46,6 +49,8 @@ pub(crate) struct Vault {
     keep_free: u64,
     /// Begins the name of every file of this run: what has another one and no row is a leftover.
     era: String,
+    /// Blobs that a reader found damaged, until the keeper looks at them.
+    suspects: Arc<Mutex<Vec<i64>>>,
 }
 
 fn folder_error<'a>(
@@ -61,16 +66,31 @@ impl Vault {
         let era = digest::hex(&seal::random::<6>());
         match place {
             Place::Remote(bytes) => {
-                Ok(Self { bytes: Arc::clone(bytes), folder: None, keep_free: 0, era })
+                let bytes = Arc::clone(bytes);
+                Ok(Self { bytes, folder: None, keep_free: 0, era, suspects: Arc::default() })
             }
             Place::Folder(path) => {
                 prepare(path)?;
                 let bytes = LocalFileSystem::new_with_prefix(path)
                     .map_err(|source| Error::bytes("open", &path.to_string_lossy(), source))?
                     .with_fsync(true);
-                Ok(Self { bytes: Arc::new(bytes), folder: Some(path.clone()), keep_free, era })
+                let (bytes, folder) = (Arc::new(bytes), Some(path.clone()));
+                Ok(Self { bytes, folder, keep_free, era, suspects: Arc::default() })
             }
         }
+    }
+
+    /// Notes a blob whose bytes did not fit; beyond the bound the scrubber finds them anyway.
+    pub(crate) fn suspect(&self, blob: i64) {
+        let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+        if suspects.len() < SUSPECTS_MAX && !suspects.contains(&blob) {
+            suspects.push(blob);
+        }
+    }
+
+    /// Takes the noted blobs.
+    pub(crate) fn suspects(&self) -> Vec<i64> {
+        std::mem::take(&mut self.suspects.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Refuses when the file system is nearly full.

@@ -13,6 +13,9 @@ pub enum Error {
     /// No space was left.
     #[error("the disk that holds the data directory is full: free some space and try again")]
     Full,
+    /// A bucket would hold more than its quota.
+    #[error("the bucket has reached its quota: delete objects, or raise it")]
+    Quota,
     /// The database refused a statement or a commit.
     #[error("the database refused an operation")]
     Sql(#[source] Arc<rusqlite::Error>),
@@ -52,6 +55,10 @@ impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
+            // The words of the trigger in `0007_keeping.sql`.
+            Some(rusqlite::ErrorCode::ConstraintViolation) if error.to_string() == "quota" => {
+                Self::Quota
+            }
             _ => Self::Sql(Arc::new(error)),
         }
     }

@@ -17,6 +17,7 @@ pub const STEPS: &[&str] = &[
     include_str!("../migrations/0004_access.sql"),
     include_str!("../migrations/0005_projects.sql"),
     include_str!("../migrations/0006_logs.sql"),
+    include_str!("../migrations/0007_keeping.sql"),
 ];
 
 /// The newest schema version this program knows.

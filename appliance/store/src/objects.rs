@@ -10,11 +10,13 @@
 mod access;
 mod blobs;
 mod buckets;
+mod keeping;
 mod uploads;
 mod versions;
 
 pub use access::{AccessKeyRow, NewAccessKey};
 pub use blobs::{BlobRow, Held, NewBlob};
 pub use buckets::{BucketRow, NewBucket, Usage};
+pub use keeping::Quota;
 pub use uploads::{NewPart, PartRow, UploadRow};
 pub use versions::{NewObject, ObjectRow, PieceRow};

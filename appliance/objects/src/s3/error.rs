@@ -73,6 +73,7 @@ codes! {
     NotImplemented 501 "A header or query that you provided implies functionality that is not implemented.";
     NotModified 304 "Not Modified";
     PreconditionFailed 412 "At least one of the preconditions that you specified did not hold.";
+    QuotaExceeded 403 "The bucket has reached its quota: delete objects, or raise it.";
     RequestTimeTooSkewed 403 "The difference between the request time and the server's time is too large.";
     RequestTimeout 400 "Your socket connection to the server was not read from or written to within the timeout period.";
     ServiceUnavailable 503 "The object store has no room left for writes: delete objects or lower a retention.";
@@ -171,6 +172,7 @@ impl From<Error> for S3Error {
             Error::Range { .. } => Code::InvalidRange,
             Error::Receive { source, .. } => return received(source, &error),
             Error::Full => Code::ServiceUnavailable,
+            Error::Quota => Code::QuotaExceeded,
             Error::Sealed => Code::AccessDenied,
             _ => Code::InternalError,
         };

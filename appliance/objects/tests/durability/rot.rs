@@ -1,0 +1,100 @@
+//! Stored bytes that change on the disk: found, kept from readers, put back.
+
+use crate::load::{Value, noise, open};
+use futures_util::TryStreamExt;
+use objects::{Error, Objects};
+use std::{
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+const BIG: Value = Value { seed: 3, size: 200_000 };
+
+/// The only file below a folder.
+fn only_file(dir: &Path) -> Option<PathBuf> {
+    std::fs::read_dir(dir).unwrap().find_map(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() { only_file(&path) } else { Some(path) }
+    })
+}
+
+fn rot(path: &Path) {
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    file.write_all_at(b"rot", 100_000).unwrap();
+}
+
+async fn read(objects: &Objects) -> Result<Vec<u8>, Error> {
+    objects.get_small("caches", "big", 1 << 20).await
+}
+
+#[tokio::test]
+async fn the_scrubber_finds_rot_keeps_it_from_readers_and_takes_the_bytes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (objects, _store) = open(dir.path(), None).await.unwrap();
+    objects.put("caches", "big", noise(BIG)).await.unwrap();
+    objects.put("caches", "small", b"few".to_vec()).await.unwrap();
+    let scrubbed = objects.scrub_all().await.unwrap();
+    assert_eq!((scrubbed.blobs, scrubbed.files, scrubbed.rotten), (2, 1, 0));
+    rot(&only_file(&dir.path().join("blobs")).unwrap());
+    assert_eq!(objects.scrub_all().await.unwrap().rotten, 1);
+    assert!(matches!(read(&objects).await, Err(Error::Damaged(_))));
+    assert_eq!(objects.scrub_all().await.unwrap().rotten, 1, "it stays rotten");
+    let rotten = objects.rotten().await.unwrap();
+    assert_eq!((rotten.len(), rotten[0].size), (1, 200_000));
+    assert!(!objects.heal(rotten[0].hash, b"other bytes".to_vec()).await.unwrap());
+    assert!(objects.heal(rotten[0].hash, noise(BIG)).await.unwrap());
+    assert!(read(&objects).await.unwrap() == noise(BIG));
+    assert_eq!(objects.rotten().await.unwrap(), []);
+    assert_eq!(crate::kill::on_disk(&dir.path().join("blobs")), 1, "the rotten file is gone");
+    objects.delete("caches", "big").await.unwrap();
+    assert_eq!(objects.gc_now().await.unwrap().bytes, 200_000, "healing holds nothing back");
+}
+
+#[tokio::test]
+async fn an_upload_of_the_same_bytes_heals_them_and_a_lost_file_counts_as_rot() {
+    let dir = tempfile::tempdir().unwrap();
+    let (objects, _store) = open(dir.path(), None).await.unwrap();
+    objects.put("caches", "big", noise(BIG)).await.unwrap();
+    std::fs::remove_file(only_file(&dir.path().join("blobs")).unwrap()).unwrap();
+    assert_eq!(objects.scrub_all().await.unwrap().rotten, 1);
+    objects.put("caches", "again", noise(BIG)).await.unwrap();
+    assert!(read(&objects).await.unwrap() == noise(BIG));
+    assert_eq!(objects.scrub_all().await.unwrap().rotten, 0);
+}
+
+#[tokio::test]
+async fn readers_notice_rot_by_themselves_before_long() {
+    let dir = tempfile::tempdir().unwrap();
+    let (objects, _store) = open(dir.path(), None).await.unwrap();
+    objects.put("caches", "big", noise(BIG)).await.unwrap();
+    rot(&only_file(&dir.path().join("blobs")).unwrap());
+    // A sample of the reads is compared; other tests of this process share the count.
+    let mut told = 0;
+    for _ in 0..64 {
+        let found = objects.get("caches", "big", None).await.unwrap();
+        told += usize::from(found.bytes.try_collect::<Vec<_>>().await.is_err());
+    }
+    assert!(told >= 1, "no read noticed");
+    objects.look_at_suspects().await.unwrap();
+    assert!(matches!(read(&objects).await, Err(Error::Damaged(_))));
+}
+
+#[tokio::test]
+async fn a_full_bucket_refuses_more_and_takes_deletes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (objects, _store) = open(dir.path(), None).await.unwrap();
+    assert!(objects.bucket_create("site", "ann").await.unwrap());
+    assert!(!objects.bucket_create("site", "ann").await.unwrap());
+    let quota = objects::Quota { bytes: Some(1000), objects: None };
+    objects.bucket_quota("site", quota).await.unwrap();
+    objects.put("site", "a", vec![1; 900]).await.unwrap();
+    assert!(matches!(objects.put("site", "b", vec![2; 200]).await, Err(Error::Quota)));
+    objects.put("site", "a", vec![3; 1000]).await.expect("a replacement counts once");
+    let infos = objects.bucket_infos().await.unwrap();
+    let site = infos.iter().find(|info| info.name == "site").unwrap();
+    assert_eq!((site.usage.bytes, site.usage.objects, site.quota), (1000, 1, quota));
+    assert!(!objects.bucket_delete("site").await.unwrap());
+    objects.delete("site", "a").await.unwrap();
+    assert!(objects.bucket_delete("site").await.unwrap());
+    assert!(matches!(objects.bucket_delete("logs").await, Err(Error::House(_))));
+}
