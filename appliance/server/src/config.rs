@@ -4,6 +4,7 @@
 //! system beyond asking for the host name and the number of cores.
 
 use crate::settings::{Error, Settings};
+use base::units::Bytes;
 use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 /// What `serve` is told.
@@ -19,6 +20,7 @@ pub(crate) struct Config {
     pub(crate) drain: Duration,
     pub(crate) keep: Duration,
     pub(crate) slots: u32,
+    pub(crate) git: repos::Limits,
     pub(crate) machine_root: PathBuf,
     pub(crate) log: String,
 }
@@ -37,6 +39,7 @@ impl Config {
             drain: Duration::from_secs(within(settings, "drain_seconds", 0..=600)?),
             keep: Duration::from_secs(within(settings, "keep_days", 1..=3650)? * 24 * 3600),
             slots: slots(settings)?,
+            git: git(settings)?,
             machine_root: absolute(settings, "machine_root")?,
             log: settings.text("log").to_owned(),
         })
@@ -102,6 +105,16 @@ fn slots(settings: &Settings) -> Result<u32, Error> {
         0 => Ok(u32::try_from(cores + cores / 2).unwrap_or(256).max(2)),
         given => Ok(u32::try_from(given).unwrap_or(256)),
     }
+}
+
+/// What one push may bring; the other bounds are fixed.
+fn git(settings: &Settings) -> Result<repos::Limits, Error> {
+    let objects = within(settings, "git_pack_objects", 1..=100_000_000)?;
+    Ok(repos::Limits {
+        pack: Bytes::mib(within(settings, "git_pack_mib", 1..=1 << 20)?),
+        objects: u32::try_from(objects).unwrap_or(u32::MAX),
+        ..repos::Limits::default()
+    })
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ impl House {
         let store = open_store(&data)?;
         let objects =
             Objects::open(objects::Config::new(data.join("objects")), store.clone()).await?;
-        let repos = Repos::open(data.join("repos"), repos::Limits::default())?;
+        let repos = Repos::open(data.join("repos"), config.git.clone())?;
         let certificates = certificates(&config, &data)?;
         let sockets = Sockets::bind(&config, &data, &certificates).await?;
         let base_url = base_url(&config, sockets.tls.address());

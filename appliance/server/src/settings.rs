@@ -6,7 +6,9 @@
 //! until [`Settings::get`] reads them, so that an error can name the place.
 //! On failure: the message names the setting, its origin, the value and what is expected.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
+use std::{collections::BTreeMap, fmt,
+    path::{Path, PathBuf},
+    str::FromStr};
 
 /// One thing that can be set.
 pub(crate) struct Setting {
@@ -93,6 +95,18 @@ pub(crate) const SETTINGS: &[Setting] = &[
         default: "/",
         expected: "an absolute path",
         about: "Root file system of `machine` jobs, under an overlay. `/` is this machine's own.",
+    },
+    Setting {
+        key: "git_pack_mib",
+        default: "2048",
+        expected: "a whole number, 1 to 1048576",
+        about: "Mebibytes of one push.",
+    },
+    Setting {
+        key: "git_pack_objects",
+        default: "2000000",
+        expected: "a whole number, 1 to 100000000",
+        about: "Git objects in one push.",
     },
     Setting {
         key: "log",
@@ -222,18 +236,18 @@ impl Settings {
 
 fn read_file(
     values: &mut BTreeMap<&'static str, (String, Origin)>,
-    path: &PathBuf,
+    path: &Path,
     text: &str,
 ) -> Result<(), Error> {
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| Error::Syntax {
-        file: path.clone(),
+        file: path.to_owned(),
         message: error.to_string(),
     })?;
     for (key, value) in table {
         let Some(setting) = SETTINGS.iter().find(|s| s.key == key) else {
-            return Err(Error::Unknown { file: path.clone(), hint: nearest(&key), key });
+            return Err(Error::Unknown { file: path.to_owned(), hint: nearest(&key), key });
         };
-        values.insert(setting.key, (plain(&value), Origin::File(path.clone())));
+        values.insert(setting.key, (plain(&value), Origin::File(path.to_owned())));
     }
     Ok(())
 }

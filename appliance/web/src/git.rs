@@ -28,6 +28,7 @@ use serde::Deserialize;
 use std::sync::Arc;
 use watcher::Watcher;
 
+pub(crate) use pushes::set_default_branch;
 pub use pushes::tell_open_pushes;
 
 pub(crate) fn routes() -> Routes {

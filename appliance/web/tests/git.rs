@@ -77,6 +77,18 @@ impl Site {
         format!("http://{login}:{password}@{}/git/acme/relay.git", self.address)
     }
 
+    /// Fills in the settings form with curl; the status of the answer.
+    #[expect(clippy::disallowed_methods, reason = "tests run real clients")]
+    async fn save_default_branch(&self, login: &str, branch: &str) -> String {
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "-u"])
+            .arg(format!("{login}:{PASSWORD}"))
+            .args(["--data-urlencode", &format!("default_branch={branch}")])
+            .arg(format!("http://{}/projects/acme/relay/settings", self.address));
+        let output = tokio::task::spawn_blocking(move || curl.output()).await.unwrap().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// A working copy with one commit and a configuration.
     async fn copy(&self, name: &str) -> Copy {
         let copy = Copy { dir: self.dir.path().join(name).to_string_lossy().into_owned() };
@@ -229,6 +241,20 @@ async fn the_default_branch_of_a_project_is_the_first_that_comes() {
     let id = site.project().await.unwrap();
     let project = site.state.store.read(move |reader| reader.project_get(id)).await.unwrap();
     assert_eq!(project.unwrap().settings.default_branch, "trunk");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_settings_form_moves_the_branch_that_a_clone_checks_out() {
+    let site = Site::open().await;
+    site.account("mira", Role::Member).await;
+    let (copy, url) = (site.copy("a").await, site.url("mira"));
+    copy.git(&["push", "-q", &url, "main", "main:release/2"]).await;
+    assert_eq!(site.save_default_branch("mira", "release/2").await, "303");
+    let (head, _) = copy.git(&["ls-remote", "--symref", &url, "HEAD"]).await;
+    assert!(head.starts_with("ref: refs/heads/release/2\tHEAD"), "{head}");
+    assert_eq!(site.save_default_branch("mira", "gone").await, "400");
+    let (head, _) = copy.git(&["ls-remote", "--symref", &url, "HEAD"]).await;
+    assert!(head.starts_with("ref: refs/heads/release/2\tHEAD"), "{head}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

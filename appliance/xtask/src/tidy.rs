@@ -45,7 +45,7 @@ fn read_tree(root: &Path) -> anyhow::Result<Vec<Source>> {
             if path.is_dir() && !SKIPPED.contains(&name.as_str()) {
                 folders.push(path);
             } else if path.is_file() {
-                sources.extend(read_text(root, path));
+                sources.extend(read_text(root, &path));
             }
         }
     }
@@ -54,8 +54,8 @@ fn read_tree(root: &Path) -> anyhow::Result<Vec<Source>> {
 }
 
 /// `None` for what is not text.
-fn read_text(root: &Path, path: PathBuf) -> Option<Source> {
-    let text = fs::read_to_string(&path).ok()?;
-    let path = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+fn read_text(root: &Path, path: &Path) -> Option<Source> {
+    let text = fs::read_to_string(path).ok()?;
+    let path = path.strip_prefix(root).unwrap_or(path).display().to_string();
     Some(Source { path, text })
 }

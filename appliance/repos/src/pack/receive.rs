@@ -140,11 +140,11 @@ fn tell(problem: Problem, repository: &Repository) -> Failure {
     let limits = repository.limits();
     match problem {
         Problem::TooManyBytes => Failure::Refused(format!(
-            "the pack is larger than the {} that one push may have here; push in smaller parts, or ask the operator to raise `repos.pack`",
+            "the pack is larger than the {} that one push may have here; push in smaller parts, or ask the operator to raise `git_pack_mib`",
             limits.pack
         )),
         Problem::TooManyObjects(count) => Failure::Refused(format!(
-            "the pack has {count} objects, more than the {} that one push may have here; push in smaller parts, or ask the operator to raise `repos.objects`",
+            "the pack has {count} objects, more than the {} that one push may have here; push in smaller parts, or ask the operator to raise `git_pack_objects`",
             limits.objects
         )),
         Problem::NotAPack => Failure::Refused("the pack does not start as a pack does".into()),

@@ -2,7 +2,7 @@
 
 use crate::{State, error::Failure, trigger};
 use base::{
-    ids::PipelineNumber,
+    ids::{PipelineNumber, RepoName},
     state::PipelineState,
     trigger::{ConfigText, Trigger, TriggerKind},
 };
@@ -220,4 +220,25 @@ pub(super) async fn keep_default_branch(
         None => Ok(()),
     };
     Ok(state.store.write(write).await?)
+}
+
+/// Makes `branch` the one that a clone checks out. A repository without any branch takes the first
+/// that comes, as its settings say then.
+pub(crate) async fn set_default_branch(
+    state: &State,
+    repo: &RepoName,
+    branch: &str,
+) -> Result<(), Failure> {
+    let (repos, name, branch) = (state.repos.clone(), repo.clone(), branch.to_owned());
+    let set = move || match repos.get(&name) {
+        Err(repos::Error::NoRepository(_)) => Ok(()),
+        Ok(repository) if !repository.branches()?.is_empty() => {
+            repository.set_default_branch(&branch)
+        }
+        found => found.map(drop),
+    };
+    match tokio::task::spawn_blocking(set).await.map_err(Failure::inside)? {
+        Err(unknown @ repos::Error::Unknown { .. }) => Err(Failure::Invalid(unknown.to_string())),
+        done => done.map_err(Failure::inside),
+    }
 }

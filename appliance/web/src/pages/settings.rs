@@ -9,6 +9,7 @@ use crate::{
     State,
     access::{Member, Role, Routes, User, Viewer},
     error::Failure,
+    git,
 };
 use axum::{Form, extract::Path, response::Redirect};
 use base::{ids::RepoName, protocol::NetworkPolicy};
@@ -200,6 +201,9 @@ async fn save(
     let view = load(&state, &user, &org, &repo).await?;
     let project = view.project;
     let settings = judged(given, &project.settings, user.may(Role::Admin))?;
+    if settings.default_branch != project.settings.default_branch {
+        git::set_default_branch(&state, &project.repo, &settings.default_branch).await?;
+    }
     let (deed, now, id) = (
         user.deed("project.settings", format!("project {}", project.repo)),
         state.now(),
