@@ -14,4 +14,5 @@ mod harness;
 mod image;
 mod pipeline;
 mod start;
+mod systemd;
 mod workspace;

@@ -1,6 +1,6 @@
 //! Starting, starting again, and refusing to start.
 
-use crate::harness::{Appliance, BINARY};
+use crate::harness::{Appliance, BINARY, may_run_jobs};
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
@@ -153,7 +153,7 @@ fn the_binary_is_one_static_file_that_runs_in_an_empty_root() {
         "{told}"
     );
 
-    if !crate::harness::may_run_jobs() {
+    if !may_run_jobs() {
         return;
     }
     let root = tempfile::tempdir().unwrap();
@@ -167,4 +167,22 @@ fn the_binary_is_one_static_file_that_runs_in_an_empty_root() {
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn a_full_disk_is_refused_with_the_remedy() {
+    if !may_run_jobs() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    // A small disk, mounted in a namespace that ends with the process.
+    let script = "mount -t tmpfs -o size=200k small \"$1\" && exec \"$0\" serve --listen 127.0.0.1:0 --s3-listen off --data-dir \"$1/data\"";
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, BINARY])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(told.contains("the disk is full") && told.contains("df -h"), "{told}");
 }

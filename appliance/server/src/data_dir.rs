@@ -7,11 +7,16 @@
 //! because somebody may have opened it on purpose.
 
 use anyhow::{Context, bail};
+use base::units::Bytes;
 use std::{
     fs,
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
 };
+
+/// Less free space than this and the databases cannot open their logs; the next start would stop
+/// half-way with an error of SQLite's.
+const START_FREE: Bytes = Bytes::mib(16);
 
 /// Paths within the data directory.
 #[derive(Debug, Clone)]
@@ -36,6 +41,7 @@ impl DataDir {
                 path.display()
             );
         }
+        room_to_start(path)?;
         let this = Self(path.to_path_buf());
         for folder in ["state", "live", "objects", "repos", "runner", "tls"] {
             fs::DirBuilder::new()
@@ -72,6 +78,20 @@ impl DataDir {
         key.try_into()
             .map_err(|_| anyhow::anyhow!("{} is damaged: expected 32 bytes", path.display()))
     }
+}
+
+/// A full disk is told before anything is written to it.
+fn room_to_start(path: &Path) -> anyhow::Result<()> {
+    let disk = rustix::fs::statvfs(path)
+        .with_context(|| format!("cannot ask for the free space of {}", path.display()))?;
+    let free = Bytes(disk.f_bavail.saturating_mul(disk.f_frsize));
+    if free < START_FREE {
+        bail!(
+            "the disk is full: {0} has {free} free, and a start needs {START_FREE}; see `df -h {0}`, remove what is not needed there or give it more room",
+            path.display()
+        );
+    }
+    Ok(())
 }
 
 #[cfg(test)]

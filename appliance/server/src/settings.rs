@@ -6,9 +6,12 @@
 //! until [`Settings::get`] reads them, so that an error can name the place.
 //! On failure: the message names the setting, its origin, the value and what is expected.
 
-use std::{collections::BTreeMap, fmt,
+use std::{
+    collections::BTreeMap,
+    fmt,
     path::{Path, PathBuf},
-    str::FromStr};
+    str::FromStr,
+};
 
 /// One thing that can be set.
 pub(crate) struct Setting {

@@ -10,7 +10,10 @@ use serde_json::{Map, Value, json};
 use store::runs::{Artifact, Job, JobType, Pipeline, Task, Workflow};
 
 /// `{"items": […], "next_page_token": …}`.
-#[expect(clippy::needless_pass_by_value, reason = "`json!` serializes by reference; every caller hands over what it just made")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "`json!` serializes by reference; every caller hands over what it just made"
+)]
 pub(super) fn page(items: Vec<Value>, next: Option<String>) -> Value {
     json!({ "items": items, "next_page_token": next })
 }
