@@ -6,10 +6,7 @@ mod modules;
 mod words;
 
 use anyhow::Context;
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 /// Something to mend.
 pub(crate) type Finding = String;
