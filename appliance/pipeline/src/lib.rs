@@ -50,7 +50,7 @@ pub use continuation::{
 pub use diagnostic::{Code, Diagnostic, Frame, Severity};
 pub use explain::{Explanation, Origin, explain};
 pub use orb::{orb_references, validate_orb};
-pub use orbs::{FoundOrb, OrbReferenceError, OrbVersion, Orbs};
+pub use orbs::{FoundOrb, OrbReference, OrbReferenceError, OrbVersion, Orbs};
 pub use plan::{PlanValues, Scheduled, plan, schedules};
 pub use processed::process;
 pub use request::{Request, Values};

@@ -3,7 +3,7 @@
 //! References: `ns/name@1.2.3`, `@1.2`, `@1`, `@volatile` (the newest release), `@dev:label`, or
 //! an `https://` address. A partial version means the newest that fits.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 
 /// A version of an orb.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,10 +21,21 @@ pub enum OrbVersion {
 )]
 pub struct OrbReferenceError(String);
 
+/// One version of one orb: `ns/name@1.2.3` or `ns/name@dev:label`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrbReference {
+    /// `ns/name`
+    pub name: String,
+    /// Whole, never partial.
+    pub version: OrbVersion,
+}
+
 /// Orb sources by name and version, and by address.
 #[derive(Debug, Clone, Default)]
 pub struct Orbs {
     registry: BTreeMap<String, BTreeMap<OrbVersion, Arc<str>>>,
+    /// Versions that exist without being loaded, for messages.
+    known: BTreeMap<String, Vec<OrbVersion>>,
     addresses: BTreeMap<String, Arc<str>>,
 }
 
@@ -43,6 +54,23 @@ impl fmt::Display for OrbVersion {
             Self::Dev(label) => write!(f, "dev:{label}"),
             Self::Release(major, minor, patch) => write!(f, "{major}.{minor}.{patch}"),
         }
+    }
+}
+
+impl fmt::Display for OrbReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.name, self.version)
+    }
+}
+
+impl FromStr for OrbReference {
+    type Err = OrbReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, OrbReferenceError> {
+        let error = || OrbReferenceError(text.chars().take(120).collect());
+        let (name, version) = split_reference(text).ok_or_else(error)?;
+        let version = OrbVersion::parse(version).ok_or_else(error)?;
+        Ok(Self { name: name.into(), version })
     }
 }
 
@@ -99,10 +127,8 @@ impl Orbs {
         reference: &str,
         text: impl Into<Arc<str>>,
     ) -> Result<(), OrbReferenceError> {
-        let error = || OrbReferenceError(reference.chars().take(120).collect());
-        let (name, version) = split_reference(reference).ok_or_else(error)?;
-        let version = OrbVersion::parse(version).ok_or_else(error)?;
-        self.registry.entry(name.into()).or_default().insert(version, text.into());
+        let OrbReference { name, version } = reference.parse()?;
+        self.registry.entry(name).or_default().insert(version, text.into());
         Ok(())
     }
 
@@ -111,14 +137,24 @@ impl Orbs {
         self.addresses.insert(address.into(), text.into());
     }
 
-    /// Names (`ns/name`) of all registry orbs held.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.registry.keys().map(String::as_str)
+    /// Tells which versions of an orb exist, loaded or not, oldest first: a reference that nothing
+    /// fits is then answered with them.
+    pub fn know(&mut self, name: impl Into<String>, versions: Vec<OrbVersion>) {
+        self.known.insert(name.into(), versions);
     }
 
-    /// Versions held of one orb, oldest first.
-    pub fn versions(&self, name: &str) -> impl Iterator<Item = &OrbVersion> {
-        self.registry.get(name).into_iter().flat_map(BTreeMap::keys)
+    /// Names (`ns/name`) of all registry orbs held or known.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.registry.keys().chain(self.known.keys()).map(String::as_str)
+    }
+
+    /// Versions of one orb that are known, or else held, oldest first.
+    #[must_use]
+    pub fn versions(&self, name: &str) -> Vec<&OrbVersion> {
+        match self.known.get(name) {
+            Some(list) => list.iter().collect(),
+            None => self.registry.get(name).into_iter().flat_map(BTreeMap::keys).collect(),
+        }
     }
 
     /// The newest version that fits a reference, or what stands behind an address.

@@ -3,7 +3,7 @@
 use super::{Element, Library, Namespace, shortened};
 use crate::{
     diagnostic::{Code, nearest},
-    orbs::split_reference,
+    orbs::{OrbReference, split_reference},
     parameter::{Owner, declare},
     report::Report,
     request::Request,
@@ -155,7 +155,9 @@ impl Builder<'_> {
             let id = id.unwrap_or_else(|| report.sources.add(reference, "".into()));
             self.loaded.insert(reference.into(), id);
             let hint = if is_address {
-                "addresses are not fetched; import the orb with `appliance orb import`, or ask the operator to allow this prefix".into()
+                format!(
+                    "addresses are never fetched: bring the file and `appliance orb import FILE {reference}`; the operator must allow its prefix with the setting `orb_addresses`"
+                )
             } else {
                 self.import_hint(reference)
             };
@@ -190,13 +192,18 @@ impl Builder<'_> {
     fn import_hint(&self, reference: &str) -> String {
         let name = reference.split('@').next().unwrap_or_default();
         let versions: Vec<String> =
-            self.request.orbs.versions(name).map(ToString::to_string).collect();
+            self.request.orbs.versions(name).into_iter().map(ToString::to_string).collect();
         let known = match (versions.is_empty(), nearest(name, self.request.orbs.names())) {
             (false, _) => format!("the local store holds {name} in {}; ", shortened(&versions)),
             (true, Some(near)) => format!("did you mean `{near}`? "),
             (true, None) => String::new(),
         };
-        format!("{known}import it into the local store: `appliance orb import {reference} FILE`")
+        // A partial version cannot be imported, so the example is whole.
+        let example = match reference.parse::<OrbReference>() {
+            Ok(whole) => whole.to_string(),
+            Err(_) => format!("{name}@VERSION"),
+        };
+        format!("{known}import it into the local store: `appliance orb import FILE {example}`")
     }
 }
 

@@ -8,23 +8,24 @@ use anyhow::Context;
 use std::{fs, path::Path};
 
 /// A room and the rooms that it may name.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("base", &[]),
     ("pipeline", &["base"]),
     ("control", &["base"]),
     ("store", &["base"]),
     ("objects", &["base", "store"]),
+    ("orbs", &["base", "pipeline"]),
     ("repos", &["base"]),
     ("hardware", &["base"]),
     ("sandbox", &["base"]),
     ("runner", &["base", "pipeline", "control", "sandbox"]),
-    ("engine", &["base", "pipeline", "control", "store", "objects"]),
+    ("engine", &["base", "pipeline", "control", "store", "objects", "orbs"]),
     ("ingress", &["base"]),
-    ("web", &["base", "pipeline", "store", "objects", "repos", "engine"]),
+    ("web", &["base", "pipeline", "store", "objects", "orbs", "repos", "engine"]),
     (
         "server",
         &[
-            "base", "pipeline", "store", "objects", "repos", "hardware", "runner", "engine",
+            "base", "pipeline", "store", "objects", "orbs", "repos", "hardware", "runner", "engine",
             "ingress", "web",
         ],
     ),

@@ -1,0 +1,20 @@
+//! The orb store: orbs in a folder of the data directory, and the way into it.
+//!
+//! Why: configurations name orbs by reference, and there is no registry to ask. What is used here
+//! was imported by somebody, stays readable as plain YAML files, and survives any cut of power.
+//! Shape: `registry/<namespace>/<orb>/<version>.yml` and `addresses/<escaped address>.yml`.
+//! Invariants: a file is complete and synced before its name exists; a released version never
+//! changes, a `dev:` one and what stands behind an address may; nothing is ever fetched.
+//! Failure: [`Error`] names the file or the reference and what to do.
+
+mod bundle;
+mod check;
+mod error;
+mod intake;
+mod registry;
+
+pub use bundle::write as write_bundle;
+pub use check::check;
+pub use error::Error;
+pub use intake::{Candidate, Name, read};
+pub use registry::{Added, Listed, Registry};

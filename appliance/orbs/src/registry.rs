@@ -1,0 +1,303 @@
+//! The folder itself: add, list, read, and load what one configuration needs.
+
+use crate::{error::Error, intake::Name};
+use base::limits::CONFIG_MAX;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use pipeline::{OrbReference, OrbVersion, Orbs, orb_references};
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Sources loaded for one configuration; the compiler's own bound on orbs is lower.
+const LOADED_MAX: usize = 1000;
+
+/// A file name may have 255 bytes.
+const ADDRESS_MAX: usize = 240;
+
+/// The orbs of one data directory. Clones are cheap and see each other's additions, as other
+/// processes do: every question is answered from the folder.
+#[derive(Debug, Clone, Default)]
+pub struct Registry {
+    folder: Option<Arc<Path>>,
+    prefixes: Option<Arc<[String]>>,
+}
+
+/// What became of an addition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Added {
+    /// It is new.
+    New,
+    /// The same bytes were there already.
+    Same,
+    /// It took the place of an older `dev:` version, or of what stood behind the address.
+    Replaced,
+}
+
+/// One orb of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// `ns/name`, or an address.
+    pub name: String,
+    /// Oldest first; empty for an address.
+    pub versions: Vec<OrbVersion>,
+}
+
+impl Registry {
+    /// The store in `folder`, which is made when the first orb comes.
+    #[must_use]
+    pub fn at(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: Some(folder.into().into()), prefixes: None }
+    }
+
+    /// The same, answering for addresses only below these prefixes.
+    #[must_use]
+    pub fn allow_only(self, prefixes: impl IntoIterator<Item = String>) -> Self {
+        Self { prefixes: Some(prefixes.into_iter().collect()), ..self }
+    }
+
+    /// Keeps one orb. When this returns, it is on disk.
+    ///
+    /// # Errors
+    /// [`Error::Taken`] for a released version with other content, else when it cannot be written.
+    pub fn add(&self, name: &Name, text: &str) -> Result<Added, Error> {
+        let path = self.path(name)?;
+        let before = read_if_there(&path)?;
+        if before.as_deref() == Some(text) {
+            return Ok(Added::Same);
+        }
+        let may_change =
+            !matches!(name, Name::Registry(OrbReference { version: OrbVersion::Release(..), .. }));
+        if before.is_some() && !may_change {
+            return Err(Error::Taken(name.to_string()));
+        }
+        let written = write(&path, text, may_change);
+        match written {
+            Ok(()) if before.is_some() => Ok(Added::Replaced),
+            Ok(()) => Ok(Added::New),
+            // Another process was faster: what it wrote counts.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if read_if_there(&path)?.as_deref() == Some(text) {
+                    return Ok(Added::Same);
+                }
+                Err(Error::Taken(name.to_string()))
+            }
+            Err(error) => Err(Error::io("write", &path)(error)),
+        }
+    }
+
+    /// All orbs, by name; addresses last.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn list(&self) -> Result<Vec<Listed>, Error> {
+        let Some(folder) = &self.folder else { return Ok(vec![]) };
+        let mut found = vec![];
+        for namespace in names(&folder.join("registry"))? {
+            for orb in names(&folder.join("registry").join(&namespace))? {
+                let name = format!("{namespace}/{orb}");
+                let versions = self.versions(&name)?;
+                if !versions.is_empty() {
+                    found.push(Listed { name, versions });
+                }
+            }
+        }
+        for file in names(&folder.join("addresses"))? {
+            let Some(stem) = file.strip_suffix(".yml") else { continue };
+            let name = percent_decode_str(stem).decode_utf8_lossy().into_owned();
+            found.push(Listed { name, versions: vec![] });
+        }
+        Ok(found)
+    }
+
+    /// Versions of one orb, oldest first.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn versions(&self, name: &str) -> Result<Vec<OrbVersion>, Error> {
+        let Some(folder) = self.orb_folder(name) else { return Ok(vec![]) };
+        let files = names(&folder)?;
+        let mut versions: Vec<OrbVersion> =
+            files.iter().filter_map(|file| OrbVersion::parse(file.strip_suffix(".yml")?)).collect();
+        versions.sort();
+        Ok(versions)
+    }
+
+    /// The newest version that fits a reference, partial ones included, and its source.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] with the versions that are kept.
+    pub fn source(&self, reference: &str) -> Result<pipeline::FoundOrb, Error> {
+        let mut orbs = Orbs::default();
+        // A bare name means the newest.
+        let wanted = if reference.contains('@') || reference.starts_with("https://") {
+            reference.to_owned()
+        } else {
+            format!("{reference}@volatile")
+        };
+        self.load_one(&wanted, &mut orbs)?;
+        let name = wanted.split('@').next().unwrap_or_default();
+        let missing = |versions: Vec<OrbVersion>| Error::Missing {
+            reference: reference.to_owned(),
+            known: versions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        };
+        match orbs.find(&wanted) {
+            Some(found) => Ok(found),
+            None => Err(missing(self.versions(name)?)),
+        }
+    }
+
+    /// The orbs that a configuration, or an orb, names, and those that they name in turn. What is
+    /// not kept is left out: the compiler tells it with its place.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn load_for(&self, text: &str) -> Result<Orbs, Error> {
+        let mut orbs = Orbs::default();
+        if self.folder.is_none() {
+            return Ok(orbs);
+        }
+        let mut seen = BTreeSet::new();
+        let mut open = orb_references(text);
+        while let Some(reference) = open.pop() {
+            if seen.len() >= LOADED_MAX || !seen.insert(reference.clone()) {
+                continue;
+            }
+            for text in self.load_one(&reference, &mut orbs)? {
+                open.extend(orb_references(&text));
+            }
+        }
+        Ok(orbs)
+    }
+
+    /// Loads what fits one reference; every version, when its version is an expression.
+    fn load_one(&self, reference: &str, orbs: &mut Orbs) -> Result<Vec<Arc<str>>, Error> {
+        if reference.starts_with("https://") {
+            return self.load_address(reference, orbs);
+        }
+        let Some((name, wanted)) = reference.split_once('@') else { return Ok(vec![]) };
+        let versions = self.versions(name)?;
+        let mut known = Orbs::default();
+        for version in &versions {
+            // Told in the message when nothing fits; the source is read only when it does.
+            known.add(&format!("{name}@{version}"), "").ok();
+        }
+        let fitting: Vec<String> = if wanted.contains("<<") {
+            versions.iter().map(|version| format!("{name}@{version}")).collect()
+        } else {
+            known.find(reference).into_iter().map(|found| found.resolved).collect()
+        };
+        let mut texts = vec![];
+        for exact in &fitting {
+            let Ok(parsed) = exact.parse() else { continue };
+            let path = self.path(&Name::Registry(parsed))?;
+            let Some(text) = read_if_there(&path)? else { continue };
+            let text: Arc<str> = text.into();
+            orbs.add(exact, text.clone()).ok();
+            texts.push(text);
+        }
+        orbs.know(name, versions);
+        Ok(texts)
+    }
+
+    fn load_address(&self, address: &str, orbs: &mut Orbs) -> Result<Vec<Arc<str>>, Error> {
+        let allowed = self
+            .prefixes
+            .as_ref()
+            .is_none_or(|list| list.iter().any(|prefix| is_below(address, prefix)));
+        let Ok(path) = self.path(&Name::Address(address.to_owned())) else { return Ok(vec![]) };
+        let text = if allowed { read_if_there(&path)? } else { None };
+        let Some(text) = text.map(Arc::<str>::from) else { return Ok(vec![]) };
+        orbs.add_address(address, text.clone());
+        Ok(vec![text])
+    }
+
+    fn orb_folder(&self, name: &str) -> Option<PathBuf> {
+        // A name is checked before it becomes a path: nothing above the store can be reached.
+        format!("{name}@1.0.0").parse::<OrbReference>().ok()?;
+        Some(self.folder.as_ref()?.join("registry").join(name))
+    }
+
+    fn path(&self, name: &Name) -> Result<PathBuf, Error> {
+        let wrong = || Error::Name(name.to_string());
+        let folder = self.folder.as_ref().ok_or_else(wrong)?;
+        match name {
+            Name::Registry(OrbReference { name, version }) => {
+                Ok(self.orb_folder(name).ok_or_else(wrong)?.join(format!("{version}.yml")))
+            }
+            Name::Address(address) => {
+                let escaped = utf8_percent_encode(address, NON_ALPHANUMERIC).to_string();
+                if escaped.len() > ADDRESS_MAX {
+                    return Err(wrong());
+                }
+                Ok(folder.join("addresses").join(format!("{escaped}.yml")))
+            }
+        }
+    }
+}
+
+/// Whether an address stands below a prefix: at a boundary, so that `https://a.b` does not admit
+/// `https://a.b.evil`.
+fn is_below(address: &str, prefix: &str) -> bool {
+    let Some(rest) = address.strip_prefix(prefix) else { return false };
+    !address.contains("/../") && (prefix.ends_with('/') || rest.is_empty() || rest.starts_with('/'))
+}
+
+fn names(folder: &Path) -> Result<Vec<String>, Error> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(error) => return Err(Error::io("read", folder)(error)),
+    };
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| !name.starts_with('.'))
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+fn read_if_there(path: &Path) -> Result<Option<String>, Error> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("open", path)(error)),
+    };
+    let mut text = String::new();
+    file.take(CONFIG_MAX as u64 + 1).read_to_string(&mut text).map_err(Error::io("read", path))?;
+    Ok(Some(text))
+}
+
+/// Content first, then the name, then the folder that holds the name.
+fn write(path: &Path, text: &str, replace: bool) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    make(folder)?;
+    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(0o600))?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    if replace {
+        file.persist(path)?;
+    } else {
+        file.persist_noclobber(path)?;
+    }
+    File::open(folder)?.sync_all()
+}
+
+/// Makes a folder; the names of new ones are on disk when this returns.
+fn make(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder.parent().unwrap_or(Path::new("."));
+    make(above)?;
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    File::open(above)?.sync_all()
+}
