@@ -1,7 +1,7 @@
 //! Settings and bounds of the engine.
 
 use control::board::Limits;
-use pipeline::Orbs;
+use orbs::Registry;
 
 /// Requests that wait for the loop; more wait in line at their callers.
 pub const INBOX_MAX: usize = 1024;
@@ -20,8 +20,8 @@ pub struct Config {
     pub limits: Limits,
     /// Address of the appliance without a trailing slash, for `CIRCLE_BUILD_URL`.
     pub url: String,
-    /// Orbs that configurations may use.
-    pub orbs: Orbs,
+    /// Where the orbs are that configurations may use.
+    pub orbs: Registry,
 }
 
 impl Config {
@@ -32,7 +32,7 @@ impl Config {
         Self {
             limits: Limits { slots, per_project: slots },
             url: url.into(),
-            orbs: Orbs::default(),
+            orbs: Registry::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     Config, Error, RerunWanted, Triggered,
     clock::wall,
     command::{Answer, Asking, Command, Intake},
+    compile::planned,
     engine::{Delivery, Input},
     ids::Ids,
     logs::Tail,
@@ -17,7 +18,6 @@ use base::{
     trigger::Trigger,
 };
 use control::board::Held;
-use pipeline::plan_trigger;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -78,7 +78,7 @@ impl Handle {
         let id = PipelineId(self.ids.next(wall()));
         let config = Arc::clone(&self.config);
         let compile = move || {
-            let planned = plan_trigger(&trigger, id, number, &repo, &config.orbs);
+            let planned = planned(&trigger, id, number, &repo, &config.orbs);
             Intake { trigger, id, number, planned }
         };
         let intake = tokio::task::spawn_blocking(compile).await;

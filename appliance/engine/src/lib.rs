@@ -12,6 +12,7 @@
 
 mod clock;
 pub mod command;
+mod compile;
 pub mod config;
 mod core;
 mod engine;

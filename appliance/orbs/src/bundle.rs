@@ -3,9 +3,9 @@
 //! Shape: `NAMESPACE/ORB/VERSION.yml` for each, below any number of leading folders, so that the
 //! store's own folder is a bundle, too. `dev:label` and addresses are named as in the store.
 
-use crate::{error::Error, intake::Name, registry::Registry};
+use crate::{error::Error, intake::Name};
 use base::limits::CONFIG_MAX;
-use percent_encoding::percent_decode_str;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use pipeline::OrbReference;
 use std::{
     io::{self, Read, Write},
@@ -70,26 +70,26 @@ fn entries(reader: impl Read, path: &Path) -> Result<Vec<(String, String)>, Erro
     Ok(found)
 }
 
-/// Writes orbs of the store as one bundle, gzip; the same orbs give the same bytes.
+/// Writes orbs, each a whole reference and its source, as one bundle, gzip; the same orbs give the
+/// same bytes. Returns how many were written.
 ///
 /// # Errors
-/// [`Error::Missing`] for an orb that is not kept, or when `out` cannot be written.
-pub fn write(
-    registry: &Registry,
-    references: &[String],
-    out: &mut impl Write,
-) -> Result<usize, Error> {
+/// [`Error::Name`] for a partial reference, or when `out` cannot be written.
+pub fn write(orbs: &[(String, String)], out: &mut impl Write) -> Result<usize, Error> {
     let unwritable = || Error::io("write", Path::new("the bundle"));
-    let mut builder =
-        tar::Builder::new(flate2::write::GzEncoder::new(out, flate2::Compression::default()));
-    for reference in references {
-        let found = registry.source(reference)?;
-        let name: Name = found.resolved.parse()?;
-        let Name::Registry(OrbReference { name, version }) = name else { continue };
-        append(&mut builder, &format!("{name}/{version}.yml"), &found.text).map_err(unwritable())?;
+    let packer = flate2::write::GzEncoder::new(out, flate2::Compression::default());
+    let mut builder = tar::Builder::new(packer);
+    for (reference, text) in orbs {
+        let path = match reference.parse()? {
+            Name::Registry(OrbReference { name, version }) => format!("{name}/{version}.yml"),
+            Name::Address(address) => {
+                format!("addresses/{}.yml", utf8_percent_encode(&address, NON_ALPHANUMERIC))
+            }
+        };
+        append(&mut builder, &path, text).map_err(unwritable())?;
     }
     builder.into_inner().and_then(flate2::write::GzEncoder::finish).map_err(unwritable())?;
-    Ok(references.len())
+    Ok(orbs.len())
 }
 
 fn append(builder: &mut tar::Builder<impl Write>, path: &str, text: &str) -> io::Result<()> {

@@ -101,7 +101,7 @@ fn folder(path: &Path, name: Option<&str>) -> Result<Vec<Candidate>, Error> {
 ///
 /// # Errors
 /// When the folder cannot be read or holds more than any orb.
-pub(crate) fn files(folder: &Path) -> Result<pack::Files, Error> {
+pub fn files(folder: &Path) -> Result<pack::Files, Error> {
     let mut found = pack::Files::new();
     let mut open = vec![(folder.to_path_buf(), String::new(), 0)];
     while let Some((at, prefix, depth)) = open.pop() {

@@ -16,5 +16,5 @@ mod registry;
 pub use bundle::write as write_bundle;
 pub use check::check;
 pub use error::Error;
-pub use intake::{Candidate, Name, read};
+pub use intake::{Candidate, Name, files, read};
 pub use registry::{Added, Listed, Registry};

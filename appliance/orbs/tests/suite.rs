@@ -120,7 +120,7 @@ fn a_file_a_source_folder_and_a_bundle_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let at = |path: &str| folder.path().join(path);
     put(folder.path(), "orb.yml", ORB);
-    assert_eq!(read(&at("orb.yml"), Some("acme/a@1.0.0")).unwrap()[0].text, ORB);
+    assert_eq!(read(&at("orb.yml"), Some("acme/aa@1.0.0")).unwrap()[0].text, ORB);
     assert!(read(&at("orb.yml"), None).unwrap_err().to_string().contains("orb import"));
     put(folder.path(), "source/src/@orb.yml", "version: 2.1\n");
     put(
@@ -129,7 +129,7 @@ fn a_file_a_source_folder_and_a_bundle_are_read() {
         "steps: [run: <<include(scripts/say.sh)>>]\n",
     );
     put(folder.path(), "source/src/scripts/say.sh", "echo hi\n");
-    let packed = read(&at("source"), Some("acme/b@dev:x")).unwrap();
+    let packed = read(&at("source"), Some("acme/bb@dev:x")).unwrap();
     assert!(packed[0].text.contains("- run: |\n        echo hi\n"), "{}", packed[0].text);
     assert!(
         read(&at("source/src/scripts"), None).unwrap_err().to_string().contains("no orb in it")
@@ -139,19 +139,22 @@ fn a_file_a_source_folder_and_a_bundle_are_read() {
 #[test]
 fn a_bundle_carries_orbs_from_store_to_store() {
     let ((_a, from), (folder, to)) = (registry(), registry());
-    for name in ["acme/a@1.0.0", "acme/b@2.1.3", "acme/b@dev:x"] {
+    for name in ["acme/aa@1.0.0", "acme/bb@2.1.3", "acme/bb@dev:x"] {
         add(&from, name, ORB).unwrap();
     }
     let path = folder.path().join("orbs.tar.gz");
     let mut bytes = vec![];
-    let all = ["acme/a@1", "acme/b@2.1.3", "acme/b@dev:x"].map(str::to_owned);
-    assert_eq!(write_bundle(&from, &all, &mut bytes).unwrap(), 3);
+    let all = ["acme/aa@1", "acme/bb@2.1.3", "acme/bb@dev:x"].map(|name| {
+        let found = from.source(name).unwrap();
+        (found.resolved, found.text.to_string())
+    });
+    assert_eq!(write_bundle(&all, &mut bytes).unwrap(), 3);
     fs::write(&path, &bytes).unwrap();
     for candidate in read(&path, None).unwrap() {
         to.add(&candidate.name, &candidate.text).unwrap();
     }
     assert_eq!(to.list().unwrap(), from.list().unwrap());
-    assert!(read(&path, Some("acme/a@1.0.0")).unwrap_err().to_string().contains("own names"));
+    assert!(read(&path, Some("acme/aa@1.0.0")).unwrap_err().to_string().contains("own names"));
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     assert!(read(&path, None).unwrap_err().to_string().contains("unpack"));
 }

@@ -7,7 +7,7 @@ use crate::{
     parameter::{self, Declarations, Owner},
     report::Report,
     request::parameter_node,
-    syntax::{Node, SourceId, load},
+    syntax::{Node, SourceId, Value, load},
 };
 use base::trigger::ParameterValue;
 use indexmap::IndexMap;
@@ -75,6 +75,19 @@ fn declarations(text: &str) -> Result<Declarations, ContinuationError> {
             Err(ContinuationError::Unreadable(Box::new(found.remove(0))))
         }
     }
+}
+
+/// Pipeline parameters written as a YAML (or JSON) map; `None` when the text is no map of scalars.
+#[must_use]
+pub fn parameter_map(text: &str) -> Option<IndexMap<String, ParameterValue>> {
+    let loaded = load::load(text, SourceId(0)).ok()?;
+    let map = loaded.root.as_map()?;
+    let value = |node: &Node| match &node.value {
+        Value::Bool(on) => Some(ParameterValue::Boolean(*on)),
+        Value::Int(number) => Some(ParameterValue::Integer(*number)),
+        _ => node.scalar_text().map(|text| ParameterValue::String(text)),
+    };
+    map.entries.iter().map(|entry| Some((entry.key.to_string(), value(&entry.value)?))).collect()
 }
 
 /// Names and types of the pipeline parameters of a configuration, for forms: name, type, default,

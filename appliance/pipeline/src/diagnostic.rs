@@ -5,6 +5,8 @@
 //! Invariants: a diagnostic is data; [`Diagnostic::render`] is its only form for terminals.
 //! Units: lines and columns count from 1; line 0 means "the file as a whole".
 
+mod render;
+
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
@@ -168,43 +170,6 @@ impl Diagnostic {
         text.push_str(&self.message);
         text
     }
-
-    /// For a terminal: place, code, message, the line with a caret, the calls, the remedy.
-    #[must_use]
-    pub fn render(&self) -> String {
-        let severity = match self.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
-        let mut out =
-            format!("{}: {severity}[{}]: {}\n", self.place(), self.code.as_str(), self.message);
-        if self.line > 0 {
-            self.render_line(&mut out);
-        }
-        for frame in self.chain.iter().rev() {
-            let Frame { kind, name, file, line, column } = frame;
-            let _ = writeln!(out, "  called from {kind} '{name}' at {file}:{line}:{column}");
-        }
-        if let Some(hint) = &self.hint {
-            let _ = writeln!(out, "  help: {hint}");
-        }
-        out
-    }
-
-    fn render_line(&self, out: &mut String) {
-        let number = self.line.to_string();
-        let gutter = " ".repeat(number.len());
-        let before = usize::try_from(self.column.saturating_sub(1)).unwrap_or(0);
-        // A tab before the caret stays a tab, or the caret would stand elsewhere.
-        let padding: String = self
-            .source_line
-            .chars()
-            .take(before)
-            .map(|c| if c == '\t' { '\t' } else { ' ' })
-            .collect();
-        let _ =
-            writeln!(out, " {gutter} |\n {number} | {}\n {gutter} | {padding}^", self.source_line);
-    }
 }
 
 /// Which known name was probably meant: the nearest within a third of the name's length.
@@ -256,26 +221,6 @@ mod tests {
         check("filter", &["filters", "requires"], Some("filters"));
         check("Checkout", &["checkout"], Some("checkout"));
         check("deploy", &["build", "test"], None);
-    }
-
-    #[test]
-    fn renders_the_line_with_a_caret() {
-        let diagnostic = Diagnostic {
-            severity: Severity::Error,
-            code: Code::UnknownName,
-            message: "Cannot find a definition for job named biuld".into(),
-            file: "config.yml".into(),
-            line: 12,
-            column: 5,
-            source_line: "  - biuld".into(),
-            chain: vec![],
-            hint: Some("did you mean `build`?".into()),
-        };
-        assert_eq!(
-            diagnostic.render(),
-            "config.yml:12:5: error[unknown-name]: Cannot find a definition for job named biuld\n    \
-             |\n 12 |   - biuld\n    |     ^\n  help: did you mean `build`?\n"
-        );
     }
 
     #[test]

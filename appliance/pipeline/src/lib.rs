@@ -45,7 +45,7 @@ pub use compile::{Compilation, compile};
 pub use compiled::Compiled;
 pub use continuation::{
     CONTINUATION_LIFE, ContinuationError, DeclaredParameter, continue_parameters,
-    declared_parameters,
+    declared_parameters, parameter_map,
 };
 pub use diagnostic::{Code, Diagnostic, Frame, Severity};
 pub use explain::{Explanation, Origin, explain};

@@ -40,6 +40,8 @@ pub struct Options {
     pub job: Option<String>,
     /// Pipeline parameters.
     pub parameters: IndexMap<String, ParameterValue>,
+    /// Orbs that the configuration may use.
+    pub orbs: pipeline::Orbs,
     /// Secret variables of all jobs.
     pub environment: Vec<Variable>,
     /// Approves every approval; otherwise what waits for one is not run.
@@ -119,13 +121,8 @@ fn plan(options: &Options, copy: working_copy::Copy) -> Result<(Plan, Vcs, RepoN
         push: None,
     };
     let id = PipelineId(Uuid::new_v4());
-    let planned = pipeline::plan_trigger(
-        &trigger,
-        id,
-        PipelineNumber(1),
-        &copy.repo,
-        &pipeline::Orbs::default(),
-    );
+    let planned =
+        pipeline::plan_trigger(&trigger, id, PipelineNumber(1), &copy.repo, &options.orbs);
     match planned {
         Ok(planned) => Ok((planned.plan, copy.vcs, copy.repo)),
         Err(rejected) => {

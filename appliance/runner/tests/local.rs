@@ -31,6 +31,7 @@ async fn check(
     let printed = Arc::new(Mutex::new(String::new()));
     let lines = printed.clone();
     let mut options = local::Options {
+        orbs: pipeline::Orbs::default(),
         directory: copy.path().into(),
         workflows: Vec::new(),
         job: None,

@@ -3,8 +3,10 @@
 //! Exit codes: 0 passed · 1 a run failed · 2 usage · 3 not found · 4 not allowed · 5 canceled ·
 //! 6 timed out · 7 server unreachable · 8 configuration invalid.
 
+mod language;
 mod remote;
 
+pub(crate) use language::{ConfigCommand, ConfigFile, GraphFormat, OrbCommand, OrbPlace};
 pub(crate) use remote::{
     ArtifactCommand, ContextCommand, JobCommand, PipelineCommand, ProjectCommand, RegistryCommand,
     Remote, WorkflowCommand,
@@ -38,6 +40,9 @@ pub(crate) enum Command {
     /// Work with configuration files, and show this appliance's settings.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Import, list and check orbs.
+    #[command(subcommand)]
+    Orb(OrbCommand),
     /// Trigger, list and watch pipelines.
     #[command(subcommand)]
     Pipeline(PipelineCommand),
@@ -159,34 +164,12 @@ pub(crate) struct RunArgs {
     /// Approve every approval instead of asking.
     #[arg(long)]
     pub(crate) approve: bool,
+    /// Data directory with the orbs [default: as `appliance orb`].
+    #[arg(long, env = "APPLIANCE_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
     /// Jobs side by side.
     #[arg(long, default_value_t = 2)]
     pub(crate) slots: u32,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ConfigCommand {
-    /// Check a configuration and show every error with its place.
-    Validate(ConfigFile),
-    /// Print the configuration as it will run, free of orbs, commands and parameters.
-    Process(ConfigFile),
-    /// Show this appliance's settings and where each came from.
-    Show(ServeArgs),
-    /// Print the commented settings file with all defaults.
-    Defaults,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ConfigFile {
-    /// The file; `-` is standard input.
-    #[arg(default_value = ".circleci/config.yml")]
-    pub(crate) path: PathBuf,
-    /// Pipeline parameter.
-    #[arg(long = "parameter", short = 'p', value_name = "NAME=VALUE")]
-    pub(crate) parameters: Vec<String>,
-    /// Print diagnostics as data.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@
 pub(crate) mod artifact;
 pub(crate) mod config;
 pub(crate) mod job;
+pub(crate) mod orb;
 pub(crate) mod pipeline;
 pub(crate) mod project;
 pub(crate) mod registry;

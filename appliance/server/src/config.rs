@@ -22,6 +22,7 @@ pub(crate) struct Config {
     pub(crate) slots: u32,
     pub(crate) git: repos::Limits,
     pub(crate) machine_root: PathBuf,
+    pub(crate) orb_addresses: Vec<String>,
     pub(crate) log: String,
 }
 
@@ -41,6 +42,7 @@ impl Config {
             slots: slots(settings)?,
             git: git(settings)?,
             machine_root: absolute(settings, "machine_root")?,
+            orb_addresses: orb_addresses(settings)?,
             log: settings.text("log").to_owned(),
         })
     }
@@ -98,6 +100,14 @@ fn own_certificate(settings: &Settings) -> Result<Option<(PathBuf, PathBuf)>, Er
     }
 }
 
+fn orb_addresses(settings: &Settings) -> Result<Vec<String>, Error> {
+    let prefixes = words(settings.text("orb_addresses"));
+    match prefixes.iter().all(|prefix| prefix.starts_with("https://")) {
+        true => Ok(prefixes),
+        false => Err(settings.refuse("orb_addresses")),
+    }
+}
+
 /// One and a half jobs for each core, as the replaced system's worker pool, at least two.
 fn slots(settings: &Settings) -> Result<u32, Error> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -138,6 +148,8 @@ mod tests {
         check("slots", "257", false);
         check("keep_days", "0", false);
         check("base_url", "ftp://x", false);
+        check("orb_addresses", "https://a/ https://b/orbs/", true);
+        check("orb_addresses", "a", false);
         check("tls_key", "/k", false);
     }
 }

@@ -1,7 +1,7 @@
 //! The data directory: its shape, its mode, its first start.
 //!
 //! Shape: `state/` (SQLite), `live/` (sled, may be deleted), `objects/` (blobs), `repos/` (bare
-//! repositories), `runner/` (jobs in hand), `tls/` (authority and certificates), `site.key`,
+//! repositories), `orbs/` (made with the first orb), `runner/` (jobs in hand), `tls/` (authority and certificates), `site.key`,
 //! `control.sock` and `runner.sock`.
 //! Invariants: 0700 and ours; a directory that others can enter is refused, never silently closed,
 //! because somebody may have opened it on purpose.

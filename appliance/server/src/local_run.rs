@@ -22,8 +22,10 @@ const FIRST_ID: u32 = 0x2000_0000;
 pub(crate) fn run(args: RunArgs) -> anyhow::Result<Code> {
     let keep = cache_folder()?;
     let data = Scratch::new(&keep)?;
+    let directory = std::path::absolute(&args.directory)?;
     let options = Options {
-        directory: std::path::absolute(&args.directory)?,
+        orbs: orbs(&args, &directory)?,
+        directory,
         workflows: args.workflow,
         job: args.job,
         parameters: parameters(&args.parameters)?,
@@ -48,6 +50,13 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Code> {
         Err(error @ LocalError::Unknown { .. }) => Err(Usage(error.to_string()).into()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The orbs that the working copy's configuration names. A configuration that cannot be read is
+/// told by the run itself.
+fn orbs(args: &RunArgs, directory: &Path) -> anyhow::Result<pipeline::Orbs> {
+    let text = std::fs::read_to_string(directory.join(".circleci/config.yml")).unwrap_or_default();
+    Ok(crate::command::orb::local(args.data_dir.as_deref()).load_for(&text)?)
 }
 
 fn print_line(job: &str, text: &str) {

@@ -52,6 +52,7 @@ fn run(command: Command) -> anyhow::Result<Code> {
         Command::Run(args) => local_run::run(args),
         Command::Runner(args) => runner_child::run(args),
         Command::Config(command) => command::config::run(command),
+        Command::Orb(command) => block_on(command::orb::run(command)),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

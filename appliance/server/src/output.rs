@@ -2,7 +2,9 @@
 
 #![expect(clippy::print_stdout, reason = "printing results is this module's purpose")]
 
+use pipeline::Diagnostic;
 use serde_json::Value;
+use std::io::IsTerminal;
 
 /// Aligned columns under their titles.
 pub(crate) fn table(titles: &[&str], rows: &[Vec<String>]) {
@@ -40,4 +42,14 @@ pub(crate) fn raw(bytes: &[u8]) -> std::io::Result<()> {
 #[expect(clippy::print_stderr, reason = "notes for people do not belong into the result")]
 pub(crate) fn note(text: &str) {
     eprintln!("{text}");
+}
+
+/// Findings of a configuration, beside the result; in colours on a terminal, unless `NO_COLOR` is
+/// set to anything.
+pub(crate) fn diagnostics(found: &[Diagnostic]) {
+    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colors = !is_plain && std::io::stderr().is_terminal();
+    for diagnostic in found {
+        note(&if colors { diagnostic.render_colored() } else { diagnostic.render() });
+    }
 }

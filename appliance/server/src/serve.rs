@@ -87,6 +87,8 @@ impl House {
         let mut schedule = engine::Config::for_cores(1, base_url.clone());
         schedule.limits.slots = config.slots;
         schedule.limits.per_project = config.slots;
+        let orbs = orbs::Registry::at(data.join("orbs")).allow_only(config.orb_addresses.clone());
+        schedule.orbs = orbs.clone();
         let engine = Engine::start(schedule, store.clone()).await?;
         let live = Arc::new(SledLive::open(&data.join("live"))?);
         let logs = Logs::new(store.clone(), objects.clone(), Arc::clone(&live) as _);
@@ -101,6 +103,7 @@ impl House {
             logs: logs.clone(),
             objects: objects.clone(),
             repos,
+            orbs,
         });
         web::tell_open_pushes(&state).await?;
         let faces = web::router(state);

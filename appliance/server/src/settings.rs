@@ -112,6 +112,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         about: "Git objects in one push.",
     },
     Setting {
+        key: "orb_addresses",
+        default: "",
+        expected: "prefixes such as https://git.example/orbs/, separated by blanks",
+        about: "Configurations may name orbs by address below these prefixes.\nNothing is fetched: such an orb, too, comes with `appliance orb import FILE ADDRESS`.",
+    },
+    Setting {
         key: "log",
         default: "info",
         expected: "error, warn, info, debug, or filters such as web=debug",

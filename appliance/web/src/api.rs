@@ -14,6 +14,7 @@ mod images;
 mod jobs;
 mod log;
 mod me;
+mod orbs;
 mod pipelines;
 mod projects;
 mod shapes;
@@ -47,6 +48,7 @@ pub(crate) fn routes() -> Routes {
         .merge(health::routes())
         .merge(log::routes())
         .merge(images::routes())
+        .merge(orbs::routes())
         .merge(v1::routes())
 }
 

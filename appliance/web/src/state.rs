@@ -55,6 +55,8 @@ pub struct Rooms {
     pub objects: objects::Objects,
     /// Bare repositories.
     pub repos: repos::Repos,
+    /// Orbs that configurations may use.
+    pub orbs: orbs::Registry,
 }
 
 /// What guards the doors, and is lost at a restart without harm.

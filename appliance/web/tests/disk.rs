@@ -57,7 +57,15 @@ async fn site(dir: &std::path::Path) -> Site {
         Ok(txn.project_ensure(&repo, &Settings::default(), Timestamp(0))?.0.id)
     };
     let project = store.write(made).await.unwrap();
-    let state = State::new(Rooms { config, store, engine, logs, objects, repos });
+    let state = State::new(Rooms {
+        config,
+        store,
+        engine,
+        logs,
+        objects,
+        repos,
+        orbs: orbs::Registry::default(),
+    });
     let router = web::router(state.clone());
     let runners = [register(&router, "one").await, register(&router, "two").await];
     Site { state, router, project, runners }

@@ -58,7 +58,15 @@ impl Site {
         let engine = Engine::start(schedule, store.clone()).await.unwrap();
         let repos = repos::Repos::open(at("repos"), repos::Limits::default()).unwrap();
         let config = Config::new(base_url);
-        let state = State::new(Rooms { config, store, engine, logs, objects, repos });
+        let state = State::new(Rooms {
+            config,
+            store,
+            engine,
+            logs,
+            objects,
+            repos,
+            orbs: orbs::Registry::default(),
+        });
         let peer = Peer::Network(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let router = web::router(state.clone()).layer(axum::Extension(peer));
         tokio::spawn(async move { axum::serve(listener, router).await });

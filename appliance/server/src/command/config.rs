@@ -1,49 +1,71 @@
-//! `appliance config`: validate, process, show, defaults.
+//! `appliance config`: the configuration language on the command line, and this appliance's settings.
 
 use super::{Code, Usage, parameters};
 use crate::{
-    cli::{ConfigCommand, ConfigFile, ServeArgs},
+    cli::{ConfigCommand, ConfigFile, GraphFormat, ServeArgs},
     output,
     settings::{self, Settings},
 };
 use anyhow::Context;
-use pipeline::{Compilation, Request, Values};
+use base::trigger::ParameterValue;
+use indexmap::IndexMap;
+use pipeline::{Compilation, Compiled, PlanValues, Request, Values};
+use serde_json::json;
 use std::{io::Read, path::Path};
+
+/// Exit code for a configuration with errors.
+const INVALID: Code = 8;
 
 /// The settings file of a machine that has one.
 const SYSTEM_FILE: &str = "/etc/appliance/appliance.toml";
 
 pub(crate) fn run(command: ConfigCommand) -> anyhow::Result<Code> {
     match command {
-        ConfigCommand::Validate(file) => {
-            let done = compile(&file)?;
-            tell(&done, &file)?;
-            if done.config.is_none() {
-                return Ok(8);
-            }
-            output::line(&format!("Config file at {} is valid.", file.path.display()));
+        ConfigCommand::Validate(file) => validate(&file),
+        ConfigCommand::Process(file) => process(&file),
+        ConfigCommand::Pack { folder } => pack(&folder),
+        ConfigCommand::Schema => {
+            output::json(&pipeline::json_schema());
+            Ok(0)
         }
-        ConfigCommand::Process(file) => {
-            let done = compile(&file)?;
-            tell(&done, &file)?;
-            let Some(config) = &done.config else { return Ok(8) };
-            output::raw(pipeline::process(config).as_bytes())?;
+        ConfigCommand::Explain { job, file } => explain(&job, &file),
+        ConfigCommand::Graph { file, format, workflow, branch, tag } => {
+            let branch = branch.or_else(|| tag.is_none().then(|| "main".to_owned()));
+            let values = PlanValues { branch, tag, scheduled: None };
+            graph(&file, format, workflow.as_deref(), &values)
         }
-        ConfigCommand::Show(args) => show(&args)?,
-        ConfigCommand::Defaults => output::raw(settings::commented_file().as_bytes())?,
+        ConfigCommand::Show(args) => show(&args).map(|()| 0),
+        ConfigCommand::Defaults => {
+            output::raw(settings::commented_file().as_bytes())?;
+            Ok(0)
+        }
     }
-    Ok(0)
+}
+
+fn path(file: &ConfigFile) -> &Path {
+    file.named.as_deref().unwrap_or(&file.path)
 }
 
 fn compile(file: &ConfigFile) -> anyhow::Result<Compilation> {
-    let text = read(&file.path)?;
+    let text = read(path(file))?;
+    let mut given = map(file.pipeline_parameters.as_deref())?;
+    given.extend(parameters(&file.parameters)?);
     let request = Request {
-        file: file.path.display().to_string(),
+        file: path(file).display().to_string(),
         values: Values::local(),
-        parameters: parameters(&file.parameters)?,
-        ..Request::default()
+        parameters: given,
+        orbs: super::orb::local(file.data_dir.as_deref()).load_for(&text)?,
+        continuation: false,
     };
     Ok(pipeline::compile(&text, &request))
+}
+
+/// Pipeline parameters as the original command line takes them: a map, or a file with one.
+fn map(given: Option<&str>) -> anyhow::Result<IndexMap<String, ParameterValue>> {
+    let Some(given) = given else { return Ok(IndexMap::new()) };
+    let text = if Path::new(given).is_file() { read(Path::new(given))? } else { given.to_owned() };
+    let wrong = || Usage(format!("--pipeline-parameters: `{given}` is neither a map nor a file"));
+    Ok(pipeline::parameter_map(&text).ok_or_else(wrong)?)
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
@@ -61,16 +83,104 @@ fn read(path: &Path) -> anyhow::Result<String> {
     })
 }
 
-/// Diagnostics as text on standard error, or as data on standard output.
-fn tell(done: &Compilation, file: &ConfigFile) -> anyhow::Result<()> {
+fn validate(file: &ConfigFile) -> anyhow::Result<Code> {
+    let done = compile(file)?;
+    let valid = done.config.is_some();
     if file.json {
-        output::json(&serde_json::to_value(&done.diagnostics)?);
-        return Ok(());
+        output::json(&json!({ "valid": valid, "diagnostics": done.diagnostics }));
+    } else {
+        output::diagnostics(&done.diagnostics);
+        if valid {
+            output::line(&format!("Config file at {} is valid.", path(file).display()));
+        }
     }
-    for diagnostic in &done.diagnostics {
-        output::note(&diagnostic.render());
+    Ok(if valid { 0 } else { INVALID })
+}
+
+fn process(file: &ConfigFile) -> anyhow::Result<Code> {
+    let done = compile(file)?;
+    let text = done.config.as_ref().map(pipeline::process);
+    if file.json {
+        let valid = text.is_some();
+        output::json(&json!({ "valid": valid, "output": text, "diagnostics": done.diagnostics }));
+    } else {
+        output::diagnostics(&done.diagnostics);
+        output::raw(text.as_deref().unwrap_or_default().as_bytes())?;
     }
-    Ok(())
+    Ok(if text.is_some() { 0 } else { INVALID })
+}
+
+fn pack(folder: &Path) -> anyhow::Result<Code> {
+    let files = orbs::files(folder).map_err(|error| Usage(error.to_string()))?;
+    let packed = pipeline::pack::pack(&files)
+        .map_err(|error| Usage(format!("{}/{error}", folder.display())))?;
+    output::raw(packed.as_bytes())?;
+    Ok(0)
+}
+
+/// The configuration, or its errors and their exit code.
+fn valid(file: &ConfigFile) -> anyhow::Result<Result<Compiled, Code>> {
+    let done = compile(file)?;
+    Ok(done.config.ok_or_else(|| {
+        output::diagnostics(&done.diagnostics);
+        INVALID
+    }))
+}
+
+fn explain(job: &str, file: &ConfigFile) -> anyhow::Result<Code> {
+    let config = match valid(file)? {
+        Ok(config) => config,
+        Err(code) => return Ok(code),
+    };
+    let found = pipeline::explain(&config, job).ok_or_else(|| {
+        let names: Vec<&str> = config.job_names().collect();
+        Usage(format!("no job is named `{job}`: there are {}", names.join(", ")))
+    })?;
+    if file.json {
+        output::json(&serde_json::to_value(&found)?);
+    } else {
+        output::raw(found.render().as_bytes())?;
+    }
+    Ok(0)
+}
+
+fn graph(
+    file: &ConfigFile,
+    format: GraphFormat,
+    only: Option<&str>,
+    values: &PlanValues,
+) -> anyhow::Result<Code> {
+    let config = match valid(file)? {
+        Ok(config) => config,
+        Err(code) => return Ok(code),
+    };
+    let mut plan = pipeline::plan(&config, values);
+    plan.workflows.retain(|workflow| only.is_none_or(|name| workflow.name == name));
+    if plan.workflows.is_empty() {
+        let what = only.map_or("no workflow".into(), |name| format!("no workflow `{name}`"));
+        return Err(Usage(format!("{what} runs for this branch or tag")).into());
+    }
+    if file.json {
+        output::json(&serde_json::to_value(&plan)?);
+        return Ok(0);
+    }
+    let draw = match format {
+        GraphFormat::Text => pipeline::graph::text,
+        GraphFormat::Dot => pipeline::graph::dot,
+        GraphFormat::Svg => pipeline::graph::svg,
+    };
+    if format == GraphFormat::Svg && plan.workflows.len() > 1 {
+        let names: Vec<&str> = plan.workflows.iter().map(|w| w.name.as_str()).collect();
+        return Err(Usage(format!(
+            "a picture shows one workflow: choose with --workflow from {}",
+            names.join(", ")
+        ))
+        .into());
+    }
+    for workflow in &plan.workflows {
+        output::raw(draw(workflow).as_bytes())?;
+    }
+    Ok(0)
 }
 
 fn show(args: &ServeArgs) -> anyhow::Result<()> {

@@ -1,59 +1,120 @@
-//! The compile endpoint, so that the original command line pointed here validates and processes.
+//! The compile endpoints, so that the original command lines pointed here validate and process.
+//!
+//! An invalid configuration is an answer of status 200 that says so; only a body that is no
+//! request is refused. A large configuration takes a hundred milliseconds of computing, so all of
+//! it happens off the asynchronous threads.
 
+use super::orbs::off_thread;
 use crate::{
+    State,
     access::{Routes, Viewer},
     error::Failure,
 };
 use axum::Json;
-use base::{trigger::ParameterValue, units::Bytes};
-use indexmap::IndexMap;
-use pipeline::{Request, Values};
-use serde::Deserialize;
+use base::units::Bytes;
+use http::StatusCode;
+use orbs::Registry;
+use pipeline::{Orbs, endpoints};
 use serde_json::{Value, json};
 
 pub(super) fn routes() -> Routes {
-    // The text itself may have 8 MB; quoted as JSON it grows.
-    Routes::new().post("/api/v2/compile-config-with-defaults", compile).body_max(Bytes::mib(20))
+    Routes::new()
+        .post("/api/v2/compile-config-with-defaults", version_2)
+        .post("/api/v3/configs/compile", version_3)
+        .post("/graphql-unstable", graphql)
+        // The text itself may have 8 MB; quoted as JSON it grows.
+        .body_max(Bytes::mib(20))
 }
 
-/// Body of a compilation.
-#[derive(Debug, Deserialize)]
-pub(super) struct Wanted {
-    config_yaml: String,
-    #[serde(default)]
-    options: Options,
-}
+type Endpoint = fn(&Value, &Orbs) -> Result<Value, endpoints::BodyError>;
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Options {
-    pipeline_parameters: Option<IndexMap<String, ParameterValue>>,
-    pipeline_values: Option<IndexMap<String, ParameterValue>>,
-}
-
-async fn compile(_: Viewer, Json(wanted): Json<Wanted>) -> Result<Json<Value>, Failure> {
-    // A large configuration takes a hundred milliseconds of computing.
-    tokio::task::spawn_blocking(move || Json(answer(wanted))).await.map_err(Failure::inside)
-}
-
-fn answer(wanted: Wanted) -> Value {
-    let mut values = Values::local();
-    for (name, value) in wanted.options.pipeline_values.unwrap_or_default() {
-        values.put(name.strip_prefix("pipeline.").unwrap_or(&name), value);
-    }
-    let parameters = wanted.options.pipeline_parameters.unwrap_or_default();
-    let request = Request { values, parameters, ..Request::default() };
-    let done = pipeline::compile(&wanted.config_yaml, &request);
-    let errors: Vec<Value> = done
-        .diagnostics
-        .iter()
-        .filter(|d| d.is_error())
-        .map(|d| json!({ "message": d.original_text() }))
-        .collect();
-    json!({
-        "valid": done.config.is_some(),
-        "source-yaml": wanted.config_yaml,
-        "output-yaml": done.config.as_ref().map(pipeline::process).unwrap_or_default(),
-        "errors": errors,
+/// Answers with the orbs that the text at `pointer` names.
+async fn answer(
+    state: &State,
+    body: Value,
+    pointer: &'static str,
+    endpoint: Endpoint,
+) -> Result<Result<Value, endpoints::BodyError>, Failure> {
+    off_thread(state, move |registry: &Registry| {
+        let text = body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        Ok(endpoint(&body, &registry.load_for(text)?))
     })
+    .await
+}
+
+async fn version_2(
+    _: Viewer,
+    state: State,
+    Json(body): Json<Value>,
+) -> Result<Json<Value>, Failure> {
+    let answered = answer(&state, body, "/config_yaml", endpoints::compile_v2).await?;
+    answered.map(Json).map_err(|error| Failure::Invalid(error.to_string()))
+}
+
+async fn version_3(
+    _: Viewer,
+    state: State,
+    Json(body): Json<Value>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    let answered = answer(&state, body, "/data/attributes/config", endpoints::compile_v3).await?;
+    Ok(match answered {
+        Ok(value) => (StatusCode::OK, Json(value)),
+        // Version 3 has its own form of errors.
+        Err(error) => (
+            StatusCode::BAD_REQUEST,
+            Json(json!({ "error": { "title": "Bad request", "detail": error.to_string() } })),
+        ),
+    })
+}
+
+/// A query is told by the field that it asks for; the official command line sends a handful.
+async fn graphql(
+    Viewer(user): Viewer,
+    state: State,
+    Json(body): Json<Value>,
+) -> Result<Json<Value>, Failure> {
+    let query = body["query"].as_str().unwrap_or_default().to_owned();
+    let asks = |field: &str| {
+        query.match_indices(field).any(|(at, _)| {
+            let starts = !query[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+            let rest = query[at + field.len()..].trim_start();
+            starts && rest.starts_with(['(', '{'])
+        })
+    };
+    let answered = if asks("buildConfig") {
+        answer(&state, body, "/variables/config", endpoints::build_config).await?
+    } else if asks("orbConfig") {
+        answer(&state, body, "/variables/config", endpoints::orb_config).await?
+    } else if asks("orbVersion") {
+        orb_version(&state, &body).await?
+    } else if asks("me") {
+        Ok(json!({ "me": { "id": user.id.to_string(), "name": user.login, "login": user.login } }))
+    } else {
+        let told = "this appliance answers buildConfig, orbConfig, orbVersion and me; orbs are imported with `appliance orb import`";
+        return Ok(Json(json!({ "data": null, "errors": [{ "message": told }] })));
+    };
+    Ok(Json(match answered {
+        Ok(data) => json!({ "data": data }),
+        Err(error) => json!({ "data": null, "errors": [{ "message": error.to_string() }] }),
+    }))
+}
+
+/// What `orb source` and `orb info` ask.
+async fn orb_version(
+    state: &State,
+    body: &Value,
+) -> Result<Result<Value, endpoints::BodyError>, Failure> {
+    let reference = body.pointer("/variables/orbVersionRef").and_then(Value::as_str);
+    let reference = reference.unwrap_or_default().to_owned();
+    let found = off_thread(state, move |registry| Ok(registry.source(&reference).ok())).await?;
+    let version = found.map(|found| {
+        let (name, version) = found.resolved.split_once('@').unwrap_or((&found.resolved, ""));
+        json!({
+            "id": found.resolved,
+            "version": version,
+            "source": &*found.text,
+            "orb": { "id": name, "name": name, "namespace": { "name": name.split('/').next() } },
+        })
+    });
+    Ok(Ok(json!({ "orbVersion": version })))
 }

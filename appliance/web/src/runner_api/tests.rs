@@ -47,7 +47,15 @@ async fn site() -> Site {
     let engine = Engine::start(schedule, store.clone()).await.unwrap();
     let repos = repos::Repos::open(at("repos"), repos::Limits::default()).unwrap();
     let config = Config::new("https://ci.test");
-    let state = State::new(Rooms { config, store, engine, logs, objects, repos });
+    let state = State::new(Rooms {
+        config,
+        store,
+        engine,
+        logs,
+        objects,
+        repos,
+        orbs: orbs::Registry::default(),
+    });
     Site { router: router(state.clone()), state, _dir: dir }
 }
 

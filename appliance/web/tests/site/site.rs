@@ -59,8 +59,10 @@ impl Site {
         let objects = objects::Config::new(dir.path().join("objects"));
         let objects = Objects::open(objects, store.clone()).await.unwrap();
         let logs = Logs::new(store.clone(), objects.clone(), Arc::new(MemoryLive::default()));
-        let engine =
-            Engine::start(engine::Config::for_cores(2, base_url), store.clone()).await.unwrap();
+        let orbs = orbs::Registry::at(dir.path().join("orbs"));
+        let schedule =
+            engine::Config { orbs: orbs.clone(), ..engine::Config::for_cores(2, base_url) };
+        let engine = Engine::start(schedule, store.clone()).await.unwrap();
         let repos = repos::Repos::open(dir.path().join("repos"), repos::Limits::default()).unwrap();
         let state = web::State::new(web::Rooms {
             config: web::Config::new(base_url),
@@ -69,6 +71,7 @@ impl Site {
             logs: logs.clone(),
             objects: objects.clone(),
             repos,
+            orbs,
         });
         Self { dir, store, engine, logs, objects, router: web::router(state) }
     }
