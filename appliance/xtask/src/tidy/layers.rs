@@ -25,8 +25,8 @@ const ROOMS: [(&str, &[&str]); 15] = [
     (
         "server",
         &[
-            "base", "pipeline", "store", "objects", "orbs", "repos", "hardware", "runner", "engine",
-            "ingress", "web",
+            "base", "pipeline", "store", "objects", "orbs", "repos", "hardware", "runner",
+            "engine", "ingress", "web",
         ],
     ),
     ("xtask", &[]),
