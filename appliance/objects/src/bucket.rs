@@ -1,12 +1,14 @@
 //! Buckets: names, settings, and those that the house makes for itself.
 
 use crate::{
-    details::{self, Grant},
+    cors::CorsRule,
+    details::{self, Encryption, Grant},
     error::Error,
+    lifecycle,
+    lock::LockDefault,
 };
 use base::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use store::{
     Reader, Txn,
     objects::{BucketRow, NewBucket},
@@ -81,9 +83,21 @@ pub(crate) struct Settings {
     /// Versions may be locked.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) lock: bool,
-    /// Checked XML documents by the name of their query parameter (`cors`, `lifecycle` …).
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) documents: BTreeMap<String, String>,
+    /// The retention of versions that are stored without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lock_default: Option<LockDefault>,
+    /// How objects are encrypted that are stored without a wish.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) encryption: Option<Encryption>,
+    /// Tags of the bucket in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tags: Vec<(String, String)>,
+    /// Which pages of other origins may ask for what.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) cors: Vec<CorsRule>,
+    /// What ends when.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) lifecycle: Vec<lifecycle::Rule>,
     /// At most so many bytes; a site's own setting, not S3's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) quota: Option<u64>,

@@ -29,6 +29,8 @@ static READS: AtomicU32 = AtomicU32::new(0);
 /// One blob of an object, in the object's order.
 #[derive(Debug, Clone)]
 pub(crate) struct Piece {
+    /// Its part number; 1 for an object in one piece.
+    pub(crate) number: u32,
     /// Plain size.
     pub(crate) size: u64,
     pub(crate) blob: BlobRow,
@@ -44,14 +46,14 @@ pub(crate) fn pieces(
 ) -> Result<Vec<Piece>, Error> {
     if let Some(blob) = row.blob {
         let details = PieceDetails { seal: seal.cloned(), checksum: None };
-        return Ok(vec![piece(reader, row.size, blob, details)?]);
+        return Ok(vec![piece(reader, 1, row.size, blob, details)?]);
     }
     reader
         .object_pieces(row.id)?
         .into_iter()
         .map(|part| {
             let details = details::parse(&row.key, &part.details)?;
-            piece(reader, part.size, part.blob, details)
+            piece(reader, part.number, part.size, part.blob, details)
         })
         .collect()
 }
@@ -59,6 +61,7 @@ pub(crate) fn pieces(
 /// One blob with its bytes when they are in the row.
 pub(crate) fn piece(
     reader: &Reader<'_>,
+    number: u32,
     size: u64,
     blob: i64,
     details: PieceDetails,
@@ -71,7 +74,7 @@ pub(crate) fn piece(
         Some(_) => None,
         None => Some(reader.blob_data(blob.id)?.ok_or_else(missing)?.into()),
     };
-    Ok(Piece { size, blob, data, details })
+    Ok(Piece { number, size, blob, data, details })
 }
 
 /// Streams `range` of the object made of `pieces`; `unwrap` opens the keys of sealed blobs.

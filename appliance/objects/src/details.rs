@@ -39,6 +39,9 @@ pub(crate) struct Details {
     /// Number of parts that it was uploaded in; `None` when it came whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) parts: Option<u32>,
+    /// The upload that made it, so that a completion whose answer was lost can be told again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) upload: Option<String>,
     /// Until when it must not be removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) retention: Option<Retention>,

@@ -8,24 +8,36 @@
 
 mod access;
 mod acl;
+mod attributes;
 mod auth;
 mod bucket;
 mod call;
 mod chunked;
+mod complete;
 mod conditions;
 mod context;
 mod copy;
+mod cors;
 mod dates;
 mod delete;
+mod encryption;
 mod error;
+mod lifecycle;
 mod list;
+mod lock;
+mod meta;
 mod object;
 mod payload;
-mod policy;
+pub(crate) mod policy;
+mod post;
+mod post_policy;
 mod range;
+mod read;
 mod route;
+mod setting;
 mod tags;
 mod upload;
+mod upload_list;
 mod xml;
 
 pub use route::router;

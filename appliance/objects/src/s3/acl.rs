@@ -17,6 +17,9 @@ const EVERYONE: &str = "http://acs.amazonaws.com/groups/global/AllUsers";
 const AUTHENTICATED: &str = "http://acs.amazonaws.com/groups/global/AuthenticatedUsers";
 const LOG_DELIVERY: &str = "http://acs.amazonaws.com/groups/s3/LogDelivery";
 
+/// The canned list by which a writer gives an object away.
+pub(crate) const OWNER_FULL: &str = "bucket-owner-full-control";
+
 /// Grants of one list, as on S3.
 const GRANTS_MAX: usize = 100;
 
@@ -35,6 +38,13 @@ fn grant(to: Grantee, permission: &str) -> Grant {
 /// A list that lets anybody in.
 pub(crate) fn is_public(grants: &[Grant]) -> bool {
     grants.iter().any(|grant| matches!(grant.to, Grantee::Everyone | Grantee::Authenticated))
+}
+
+/// A list that gives nothing to anybody but `owner`.
+pub(crate) fn is_owners_alone(grants: Option<&[Grant]>, owner: &str) -> bool {
+    grants.is_none_or(|grants| {
+        grants.iter().all(|grant| matches!(&grant.to, Grantee::User(user) if user == owner))
+    })
 }
 
 /// The list that a canned name stands for; `None` for a private one.
@@ -72,6 +82,9 @@ pub(crate) async fn from_headers(
     bucket: &Bucket,
 ) -> Result<Option<Option<Vec<Grant>>>, S3Error> {
     let canned_name = call.header("x-amz-acl");
+    if lists_are_off(bucket) && canned_name.is_some_and(|name| name != OWNER_FULL) {
+        return Err(Code::AccessControlListNotSupported.into());
+    }
     let granted: Vec<(&str, &str)> = HEADERS
         .iter()
         .filter_map(|(name, permission)| Some((call.header(name)?, *permission)))
@@ -91,9 +104,7 @@ pub(crate) async fn from_headers(
 
 /// Refuses a list that the bucket's settings do not take.
 pub(crate) fn permit(bucket: &Bucket, wanted: Option<&[Grant]>) -> Result<(), S3Error> {
-    let owned = wanted.is_none_or(|grants| {
-        grants.iter().all(|grant| grant.to == Grantee::User(bucket.owner.clone()))
-    });
+    let owned = is_owners_alone(wanted, &bucket.owner);
     if lists_are_off(bucket) && !owned {
         return Err(Code::AccessControlListNotSupported.into());
     }

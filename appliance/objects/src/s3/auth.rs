@@ -117,13 +117,13 @@ fn claim(request: &Request<'_>) -> Result<Option<Claim>, S3Error> {
     }
 }
 
-fn version_2() -> S3Error {
+pub(super) fn version_2() -> S3Error {
     Code::InvalidRequest.says(
-        "The authorization mechanism that you provided is not supported. Use AWS4-HMAC-SHA256.",
+        "The authorization mechanism you have provided is not supported: Signature Version 2 is refused. Please use AWS4-HMAC-SHA256.",
     )
 }
 
-fn credential(text: &str) -> Option<(String, Scope)> {
+pub(super) fn credential(text: &str) -> Option<(String, Scope)> {
     let mut parts = text.rsplitn(5, '/');
     let (end, service, region) = (parts.next()?, parts.next()?, parts.next()?);
     let (date, key) = (parts.next()?, parts.next()?);

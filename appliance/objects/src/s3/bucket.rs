@@ -10,6 +10,7 @@ use super::{
     payload,
     policy::{POLICY_MAX, Policy},
     route::{document, empty, set, xml},
+    setting,
     xml::Xml,
 };
 use crate::{
@@ -71,12 +72,6 @@ pub(super) async fn create(call: &mut Call) -> Result<Response, S3Error> {
     if !is_name(&call.bucket) {
         return Err(Code::InvalidBucketName.into());
     }
-    if call
-        .header("x-amz-bucket-object-lock-enabled")
-        .is_some_and(|text| text.eq_ignore_ascii_case("true"))
-    {
-        return Err(Code::NotImplemented.says("Object lock is not implemented by this server."));
-    }
     let bytes = payload::document(call).await?;
     if !bytes.is_empty() && super::xml::parse(&bytes).is_none() {
         return Err(Code::MalformedXML.into());
@@ -90,6 +85,13 @@ pub(super) async fn create(call: &mut Call) -> Result<Response, S3Error> {
         versioning: Versioning::Off,
         settings: Settings::default(),
     };
+    let locks = call.header("x-amz-bucket-object-lock-enabled");
+    if locks.is_some_and(|text| text.eq_ignore_ascii_case("true")) {
+        bucket.settings.lock = true;
+        bucket.versioning = Versioning::On;
+    }
+    bucket.settings.ownership =
+        call.header("x-amz-object-ownership").map(setting::ownership).transpose()?;
     bucket.settings.grants = acl::from_headers(call, &owner, &bucket).await?.flatten();
     call.objects.write(move |txn| insert(txn, &bucket)).await?;
     let mut response = empty(StatusCode::OK);
@@ -162,12 +164,16 @@ pub(super) async fn put_versioning(call: &mut Call) -> Result<Response, S3Error>
         Some("Suspended") => Versioning::Suspended,
         _ => return Err(Code::IllegalVersioningConfigurationException.into()),
     };
+    if bucket.settings.lock && versioning != Versioning::On {
+        return Err(Code::InvalidBucketState
+            .says("An Object Lock configuration is present on this bucket, so the versioning state cannot be changed."));
+    }
     change(call, move |bucket| bucket.versioning = versioning).await?;
     Ok(empty(StatusCode::OK))
 }
 
 /// Changes a bucket as it is now.
-async fn change(
+pub(super) async fn change(
     call: &Call,
     change: impl FnOnce(&mut Bucket) + Send + 'static,
 ) -> Result<(), S3Error> {
@@ -198,6 +204,11 @@ pub(super) async fn put_policy(call: &mut Call) -> Result<Response, S3Error> {
     let policy = Policy::parse(&text).map_err(|why| Code::MalformedPolicy.says(why))?;
     if !policy.is_about(&bucket.name) {
         return Err(Code::MalformedPolicy.says("Policy has invalid resource"));
+    }
+    if policy.is_public() && bucket.settings.public_block.is_some_and(|block| block.block_policy) {
+        return Err(
+            Code::AccessDenied.says("The bucket's public access block refuses public policies.")
+        );
     }
     change(call, move |bucket| bucket.settings.policy = Some(text)).await?;
     Ok(empty(StatusCode::NO_CONTENT))

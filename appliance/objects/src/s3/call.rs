@@ -100,13 +100,21 @@ pub(crate) fn place(path: &[u8], host_bucket: Option<&str>) -> Result<(String, S
         Some(bucket) => (bucket, path),
         None => path.split_once('/').unwrap_or((path, "")),
     };
+    if bucket.contains('\0') {
+        return Err(Code::InvalidURI.says("A bucket cannot hold the character NUL."));
+    }
+    Ok((bucket.to_owned(), checked_key(key)?.to_owned()))
+}
+
+/// A key that S3 takes.
+pub(super) fn checked_key(key: &str) -> Result<&str, S3Error> {
     if key.len() > KEY_MAX {
         return Err(Code::KeyTooLongError.into());
     }
-    if key.contains('\0') || bucket.contains('\0') {
+    if key.contains('\0') {
         return Err(Code::InvalidURI.says("A key cannot hold the character NUL."));
     }
-    Ok((bucket.to_owned(), key.to_owned()))
+    Ok(key)
 }
 
 /// The bucket that a host names: `<bucket>.<domain>`.

@@ -73,6 +73,55 @@ impl Write {
     }
 }
 
+/// The conditions of a deletion, checked against what is to be deleted, a marker too. Where
+/// nothing is, nothing is done, and no condition is broken.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Delete {
+    etag: Option<String>,
+    /// In seconds since the epoch.
+    modified: Option<i64>,
+    size: Option<u64>,
+}
+
+impl Delete {
+    pub(crate) fn of(call: &Call) -> Result<Self, S3Error> {
+        Self::of_texts(
+            call.header("if-match"),
+            call.header("x-amz-if-match-last-modified-time"),
+            call.header("x-amz-if-match-size"),
+        )
+    }
+
+    /// By the texts of headers or of a document's elements.
+    pub(crate) fn of_texts(
+        etag: Option<&str>,
+        modified: Option<&str>,
+        size: Option<&str>,
+    ) -> Result<Self, S3Error> {
+        let bad = |what: &str| {
+            Code::InvalidArgument.says(format!("The condition on {what} is not valid"))
+        };
+        let modified = modified.map(|text| {
+            dates::parse_any(text.trim()).map(dates::seconds).ok_or_else(|| bad("the time"))
+        });
+        let size = size.map(|text| text.trim().parse().map_err(|_| bad("the size")));
+        Ok(Self {
+            etag: etag.map(str::to_owned),
+            modified: modified.transpose()?,
+            size: size.transpose()?,
+        })
+    }
+
+    /// Holds against what is there.
+    pub(crate) fn check(&self, found: Option<&ObjectRow>) -> Result<(), S3Error> {
+        let Some(row) = found else { return Ok(()) };
+        let holds = self.etag.as_deref().is_none_or(|list| names(list, &row.etag))
+            && self.modified.is_none_or(|at| at == dates::seconds(row.modified))
+            && self.size.is_none_or(|size| size == row.size);
+        if holds { Ok(()) } else { Err(Code::PreconditionFailed.into()) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

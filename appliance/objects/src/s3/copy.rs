@@ -1,26 +1,28 @@
-//! Copies: rows that name the same blobs; bytes are moved only for a part of a range.
+//! Copies: rows that name the same blobs; bytes move only where they are sealed anew, and for parts.
 
 use super::{
     access::{self, Context, authorize, is_allowed},
     call::Call,
     conditions, dates,
+    encryption::{self, Sealing},
     error::{Code, S3Error},
-    object::{bucket_of, details_of, version_header},
+    object::{bucket_of, details_of, store, version_header},
+    payload::Promise,
     range::{self, Asked},
     route::{set, xml},
     upload,
     xml::Xml,
 };
 use crate::{
-    bucket, content,
-    details::{self, Details},
-    digest,
-    ingest::{Body, Plan},
+    bucket::{self, Bucket},
+    content,
+    details::{self, Details, Encryption},
+    ingest::Body,
     objects::Located,
     versions::{self, NewVersion},
 };
 use axum::response::Response;
-use store::objects::{NewPart, PieceRow};
+use store::objects::PieceRow;
 
 /// Bucket, key and version of `x-amz-copy-source`.
 fn source(text: &str) -> Result<(String, String, Option<String>), S3Error> {
@@ -60,31 +62,80 @@ pub(super) async fn object(call: &Call) -> Result<Response, S3Error> {
     let replace = call
         .header("x-amz-metadata-directive")
         .is_some_and(|text| text.eq_ignore_ascii_case("REPLACE"));
+    let sealing = encryption::of_upload(call, &target)?;
     let itself = from.bucket.id == target.id && from.row.key == call.key;
-    if itself && !replace && from.row.latest {
+    let sealed_anew = sealing.encryption != from.details.encryption;
+    if itself && !replace && !sealed_anew && from.row.latest {
         return Err(Code::InvalidRequest.says("This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes."));
     }
-    let asked = details_of(call, &target).await?;
+    let details = copied(call, &from, &target, replace).await?;
+    // Bytes under the room's own key, or under none, need not move.
+    let moves = sealed_anew || matches!(sealing.encryption, Some(Encryption::Customer(_)));
+    let source_version = from.row.version.clone();
+    let versioned = from.bucket.versioning != bucket::Versioning::Off;
+    let (etag, put) = if moves {
+        rewrite(call, from, details, sealing.clone()).await?
+    } else {
+        (from.row.etag.clone(), link(call, &from, details).await?)
+    };
+    let mut response = xml(Xml::document("CopyObjectResult", |xml| {
+        xml.text("LastModified", &dates::iso(call.now));
+        xml.text("ETag", &format!("\"{etag}\""));
+    }));
+    version_header(&mut response, put.version.as_deref());
+    encryption::headers(&mut response, sealing.encryption.as_ref());
+    if versioned {
+        set(&mut response, "x-amz-copy-source-version-id", &source_version);
+    }
+    Ok(response)
+}
+
+/// The details of the copy: the source's, but for what is never copied or is to be replaced.
+async fn copied(
+    call: &Call,
+    from: &Located,
+    target: &Bucket,
+    replace: bool,
+) -> Result<Details, S3Error> {
+    let asked = details_of(call, target).await?;
     let retag = call
         .header("x-amz-tagging-directive")
         .is_some_and(|text| text.eq_ignore_ascii_case("REPLACE"));
-    let mut details = Details { owner: asked.owner, grants: asked.grants, ..from.details.clone() };
+    let mut details = Details {
+        owner: asked.owner,
+        grants: asked.grants,
+        class: asked.class,
+        retention: asked.retention,
+        legal_hold: asked.legal_hold,
+        upload: None,
+        ..from.details.clone()
+    };
     if replace {
         (details.headers, details.user) = (asked.headers, asked.user);
     }
     if retag {
         details.tags = asked.tags;
     }
-    let put = link(call, &from, details).await?;
-    let mut response = xml(Xml::document("CopyObjectResult", |xml| {
-        xml.text("LastModified", &dates::iso(call.now));
-        xml.text("ETag", &format!("\"{}\"", from.row.etag));
-    }));
-    version_header(&mut response, put.version.as_deref());
-    if from.bucket.versioning != bucket::Versioning::Off {
-        set(&mut response, "x-amz-copy-source-version-id", &from.row.version);
-    }
-    Ok(response)
+    Ok(details)
+}
+
+/// Opens the source and seals it anew, as one piece.
+async fn rewrite(
+    call: &Call,
+    from: Located,
+    details: Details,
+    sealing: Sealing,
+) -> Result<(String, versions::Put), S3Error> {
+    let key = encryption::key_for(call, encryption::SOURCE, from.details.encryption.as_ref())?;
+    let size = from.row.size;
+    let vault = &call.objects.inner.vault;
+    let bytes = content::stream(vault, from.pieces, 0..size, key.as_ref())?;
+    let checksum = details.checksum.as_ref().map(|sum| (sum.algorithm, None));
+    let mut promise = Promise::default();
+    (promise.length, promise.checksum) = (Some(size), checksum);
+    let details = Details { parts: None, seal: None, ..details };
+    let stored = store(call, &promise, Body::from(bytes), details, sealing).await?;
+    Ok((stored.etag, stored.put))
 }
 
 /// Stores a version that names the blobs of `from`, if it is still there.
@@ -133,32 +184,22 @@ pub(super) async fn part(call: &Call) -> Result<Response, S3Error> {
         }
         (Some(_), _) => return Err(Code::InvalidRange.into()),
     };
-    let unwrap = call.objects.wrapping_key(from.details.encryption.as_ref());
-    let bytes = content::stream(&call.objects.inner.vault, from.pieces, range, unwrap.as_ref())?;
-    let ingested = call.objects.ingest(Body::from(bytes), &Plan::default()).await?;
-    let etag = digest::hex(&ingested.summed.md5);
-    let (row_etag, size, blob, now) =
-        (etag.clone(), ingested.summed.size, ingested.blob.clone(), call.now);
-    let work = move |txn: &mut store::Txn<'_>| {
-        txn.upload_get(&target.name)?.ok_or(Code::NoSuchUpload)?;
-        let held = txn.blob_hold(&blob)?;
-        txn.upload_part_put(&NewPart {
-            upload: target.id,
-            number,
-            size,
-            etag: &row_etag,
-            modified: now,
-            blob: held.id,
-            details: "{}",
-        })?;
-        Ok::<_, S3Error>(held)
-    };
-    let held = call.objects.write(work).await?;
-    ingested.settle(held);
-    Ok(xml(Xml::document("CopyPartResult", |xml| {
-        xml.text("LastModified", &dates::iso(now));
-        xml.text("ETag", &format!("\"{etag}\""));
-    })))
+    let key = encryption::key_for(call, encryption::SOURCE, from.details.encryption.as_ref())?;
+    let bytes = content::stream(&call.objects.inner.vault, from.pieces, range, key.as_ref())?;
+    let mut promise = Promise::default();
+    let part = upload::store_part(call, &target, number, &mut promise, Body::from(bytes)).await?;
+    let mut response = xml(Xml::document("CopyPartResult", |xml| {
+        xml.text("LastModified", &dates::iso(call.now));
+        xml.text("ETag", &format!("\"{}\"", part.etag));
+        if let Some(sum) = &part.checksum {
+            xml.text(&format!("Checksum{}", sum.algorithm.name()), &sum.value);
+        }
+    }));
+    encryption::headers(&mut response, part.encryption.as_ref());
+    if from.bucket.versioning != bucket::Versioning::Off {
+        set(&mut response, "x-amz-copy-source-version-id", &from.row.version);
+    }
+    Ok(response)
 }
 
 #[cfg(test)]

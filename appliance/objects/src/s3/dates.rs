@@ -19,6 +19,19 @@ pub(crate) fn parse_http(text: &str) -> Option<Timestamp> {
     text.parse().ok()
 }
 
+/// Reads the forms of ISO 8601 that clients send, with or without a zone; without one it is UTC.
+pub(crate) fn parse_any(text: &str) -> Option<Timestamp> {
+    let utc = |time: jiff::civil::DateTime| jiff::tz::Offset::UTC.to_timestamp(time).ok();
+    let at = text.parse::<jiff::Timestamp>().ok().or_else(|| utc(text.parse().ok()?));
+    at.map(|at| Timestamp(at.as_microsecond())).or_else(|| parse_http(text))
+}
+
+/// Reads a day: `2026-11-23`, or that day's midnight in a longer form.
+pub(crate) fn parse_day(text: &str) -> Option<Timestamp> {
+    let dashed = text.len() >= 10 && text.as_bytes()[4] == b'-';
+    dashed.then(|| parse_any(text)).flatten()
+}
+
 /// `2026-11-23T19:14:26.123Z`.
 pub(crate) fn iso(at: Timestamp) -> String {
     at.to_string()
@@ -39,5 +52,14 @@ mod tests {
         assert_eq!(http(at), "Mon, 23 Nov 2026 19:14:26 GMT");
         assert_eq!(parse_http("Mon, 23 Nov 2026 19:14:26 GMT"), Some(at));
         assert_eq!(parse_http("nonsense"), None);
+    }
+
+    #[test]
+    fn days_and_times_without_a_zone_are_utc() {
+        let midnight: Timestamp = "2026-11-23T00:00:00Z".parse().unwrap();
+        assert_eq!(parse_day("2026-11-23"), Some(midnight));
+        assert_eq!(parse_any("2026-11-23T00:00:00"), Some(midnight));
+        assert_eq!(parse_any("2026-11-23T01:00:00+01:00"), Some(midnight));
+        assert_eq!(parse_day("20261123"), None);
     }
 }

@@ -1,16 +1,19 @@
 //! Deleting one object or many.
 
 use super::{
-    access::{self, Context, authorize, is_allowed},
+    access::{self, Action, Context, authorize, is_allowed},
     call::Call,
     conditions,
     error::{Code, S3Error},
+    lock as s3_lock,
     object::{bucket_of, version_header},
     route::{document, empty, set, xml},
-    xml::Xml,
+    xml::{Element, Xml},
 };
 use crate::{
     bucket::{self, Bucket},
+    details::{self, Details},
+    lock,
     versions::{self, Deleted},
 };
 use axum::response::Response;
@@ -20,31 +23,63 @@ use http::StatusCode;
 /// Keys of one request, as on S3.
 const KEYS_MAX: usize = 1000;
 
+/// One thing to be deleted.
+#[derive(Debug, Clone, Default)]
+struct Wanted {
+    key: String,
+    version: Option<String>,
+    condition: conditions::Delete,
+}
+
+/// What may be removed although it is retained, and when it is now.
+#[derive(Debug, Clone, Copy)]
+struct Terms {
+    now: Timestamp,
+    bypass: bool,
+}
+
 fn delete(
     txn: &mut store::Txn<'_>,
     bucket: &Bucket,
-    key: &str,
-    version: Option<&str>,
-    now: Timestamp,
-) -> Result<Deleted, store::Error> {
-    let Some(version) = version else { return versions::delete(txn, bucket, key, now) };
-    match txn.object_version(bucket.id, key, version)? {
-        Some(row) => versions::delete_version(txn, &row, now),
-        None => Ok(Deleted { marker: false, version: Some(version.to_owned()) }),
+    wanted: &Wanted,
+    terms: Terms,
+) -> Result<Deleted, S3Error> {
+    let Wanted { key, version, condition } = wanted;
+    let row = match version {
+        Some(version) => txn.object_version(bucket.id, key, version)?,
+        None => txn.object_latest(bucket.id, key)?,
+    };
+    condition.check(row.as_ref())?;
+    let Some(version) = version else {
+        return Ok(versions::delete(txn, bucket, key, terms.now)?);
+    };
+    let Some(row) = row else {
+        return Ok(Deleted { marker: false, version: Some(version.clone()) });
+    };
+    let details: Details = details::parse(key, &row.details)?;
+    if !lock::permits_removal(&details, terms.now, terms.bypass) {
+        return Err(s3_lock::locked());
     }
+    Ok(versions::delete_version(txn, &row, terms.now)?)
+}
+
+fn action(version: Option<&str>) -> Action {
+    if version.is_some() { access::DELETE_VERSION } else { access::DELETE }
 }
 
 pub(super) async fn one(call: &Call) -> Result<Response, S3Error> {
     let bucket = bucket_of(call).await?;
-    let action = if call.version().is_some() { access::DELETE_VERSION } else { access::DELETE };
-    authorize(call, &action, &bucket, Context::default())?;
-    let (name, key, now) = (call.bucket.clone(), call.key.clone(), call.now);
-    let version = call.version().map(str::to_owned);
-    let condition = conditions::Write::of(call);
+    authorize(call, &action(call.version()), &bucket, Context::default())?;
+    let wanted = Wanted {
+        key: call.key.clone(),
+        version: call.version().map(str::to_owned),
+        condition: conditions::Delete::of(call)?,
+    };
+    let terms = Terms { now: call.now, bypass: s3_lock::bypass(call, &bucket) };
+    let name = call.bucket.clone();
     let work = move |txn: &mut store::Txn<'_>| {
         let bucket = bucket::get(txn, &name)?;
-        condition.check(txn.object_latest(bucket.id, &key)?.as_ref())?;
-        Ok::<_, S3Error>(delete(txn, &bucket, &key, version.as_deref(), now)?)
+        delete(txn, &bucket, &wanted, terms)
     };
     let deleted = call.objects.write(work).await?;
     let mut response = empty(StatusCode::NO_CONTENT);
@@ -55,45 +90,72 @@ pub(super) async fn one(call: &Call) -> Result<Response, S3Error> {
     Ok(response)
 }
 
-pub(super) async fn many(call: &mut Call) -> Result<Response, S3Error> {
-    let bucket = bucket_of(call).await?;
-    let root = document(call).await?;
+/// What a document asks to delete, and whether only failures are to be told.
+fn listed(root: &Element) -> Result<(Vec<Wanted>, bool), S3Error> {
     let quiet = root.text_of("Quiet").is_some_and(|text| text.eq_ignore_ascii_case("true"));
     let mut wanted = Vec::new();
     for one in root.all("Object") {
         let key = one.text_of("Key").filter(|key| !key.is_empty()).ok_or(Code::MalformedXML)?;
         let version = one.text_of("VersionId").filter(|version| !version.is_empty());
-        wanted.push((key.to_owned(), version.map(str::to_owned)));
+        let condition = conditions::Delete::of_texts(
+            one.text_of("ETag"),
+            one.text_of("LastModifiedTime"),
+            one.text_of("Size"),
+        )?;
+        let (key, version) = (key.to_owned(), version.map(str::to_owned));
+        wanted.push(Wanted { key, version, condition });
     }
     if root.name != "Delete" || wanted.is_empty() || wanted.len() > KEYS_MAX {
         return Err(Code::MalformedXML.into());
     }
-    let (allowed, denied): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(key, version)| {
-        let action = if version.is_some() { access::DELETE_VERSION } else { access::DELETE };
-        is_allowed(call, &action, &bucket, Context { key: Some(key), ..Context::default() })
-    });
-    let (name, now) = (call.bucket.clone(), call.now);
+    Ok((wanted, quiet))
+}
+
+pub(super) async fn many(call: &mut Call) -> Result<Response, S3Error> {
+    let bucket = bucket_of(call).await?;
+    let (wanted, quiet) = listed(&document(call).await?)?;
+    let judged: Vec<(Wanted, bool)> = wanted
+        .into_iter()
+        .map(|one| {
+            let context = Context { key: Some(&one.key), ..Context::default() };
+            let allowed = is_allowed(call, &action(one.version.as_deref()), &bucket, context);
+            (one, allowed)
+        })
+        .collect();
+    let terms = Terms { now: call.now, bypass: s3_lock::bypass(call, &bucket) };
+    let name = call.bucket.clone();
     let work = move |txn: &mut store::Txn<'_>| {
         let bucket = bucket::get(txn, &name)?;
         let mut done = Vec::new();
-        for (key, version) in allowed {
-            let deleted = delete(txn, &bucket, &key, version.as_deref(), now)?;
-            done.push((key, version, deleted));
+        for (one, allowed) in judged {
+            let result = if allowed {
+                delete(txn, &bucket, &one, terms)
+            } else {
+                Err(Code::AccessDenied.into())
+            };
+            match result {
+                // A failure of the store undoes all; a refusal is of this object alone.
+                Err(error) if error.status().is_server_error() => return Err(error),
+                result => done.push((one, result)),
+            }
         }
         Ok::<_, S3Error>(done)
     };
     let done = call.objects.write(work).await?;
     Ok(xml(Xml::document("DeleteResult", |xml| {
-        for (key, version, deleted) in done.iter().filter(|_| !quiet) {
-            xml.nest("Deleted", |xml| deleted_line(xml, key, version.as_deref(), deleted));
-        }
-        for (key, version) in &denied {
-            xml.nest("Error", |xml| {
-                xml.text("Key", key);
-                xml.optional("VersionId", version.as_deref());
-                xml.text("Code", "AccessDenied");
-                xml.text("Message", "Access Denied");
-            });
+        for (one, result) in &done {
+            match result {
+                Ok(_) if quiet => {}
+                Ok(deleted) => xml.nest("Deleted", |xml| {
+                    deleted_line(xml, &one.key, one.version.as_deref(), deleted);
+                }),
+                Err(error) => xml.nest("Error", |xml| {
+                    xml.text("Key", &one.key);
+                    xml.optional("VersionId", one.version.as_deref());
+                    xml.text("Code", error.code.name());
+                    xml.text("Message", error.message());
+                }),
+            }
         }
     })))
 }

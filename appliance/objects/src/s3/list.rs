@@ -6,16 +6,18 @@ use super::{
     call::Call,
     dates,
     error::{Code, S3Error},
-    object::bucket_of,
+    object::{bucket_of, type_name},
     route::xml,
     xml::Xml,
 };
 use crate::{
+    details::{self, Details},
     digest,
     listing::{self, Line, PAGE_MAX, Query},
     sigv4::encode_path,
 };
 use axum::response::Response;
+use std::collections::{BTreeSet, HashMap};
 use store::objects::ObjectRow;
 
 /// Names as the client wants them: plain, or URL-encoded.
@@ -58,6 +60,11 @@ pub(super) async fn objects(call: &Call) -> Result<Response, S3Error> {
     let lines = call.objects.read(move |reader| listing::page(reader, bucket.id, &asked)).await?;
     let last = lines.lines.last().filter(|_| lines.more).map(Line::name);
     let with_owner = !second || call.param("fetch-owner") == Some("true");
+    let rows = lines.lines.iter().filter_map(|line| match line {
+        Line::Object(row) => Some(&**row),
+        Line::Prefix(_) => None,
+    });
+    let names = if with_owner { Some(names_of(call, rows).await?) } else { None };
     Ok(xml(Xml::document("ListBucketResult", |xml| {
         xml.text("Name", &call.bucket);
         xml.text("Prefix", &encode(&query.prefix));
@@ -80,7 +87,7 @@ pub(super) async fn objects(call: &Call) -> Result<Response, S3Error> {
         }
         for line in &lines.lines {
             match line {
-                Line::Object(row) => contents(xml, row, encode, with_owner),
+                Line::Object(row) => contents(xml, row, encode, names.as_ref()),
                 Line::Prefix(prefix) => {
                     xml.nest("CommonPrefixes", |xml| xml.text("Prefix", &encode(prefix)));
                 }
@@ -89,23 +96,44 @@ pub(super) async fn objects(call: &Call) -> Result<Response, S3Error> {
     })))
 }
 
-fn owner_of(row: &ObjectRow) -> String {
-    crate::details::parse::<crate::details::Details>(&row.key, &row.details)
-        .map(|details| details.owner)
-        .unwrap_or_default()
+/// What a line tells of its row's details.
+fn details_of(row: &ObjectRow) -> Details {
+    details::parse(&row.key, &row.details).unwrap_or_default()
 }
 
-fn contents(xml: &mut Xml, row: &ObjectRow, encode: fn(&str) -> String, with_owner: bool) {
+/// Names of the owners of all lines, each looked up once.
+async fn names_of(
+    call: &Call,
+    rows: impl Iterator<Item = &ObjectRow>,
+) -> Result<HashMap<String, String>, S3Error> {
+    let ids: BTreeSet<String> = rows.map(|row| details_of(row).owner).collect();
+    acl::displays(&call.objects, ids.into_iter().collect()).await
+}
+
+fn write_owner(xml: &mut Xml, id: &str, names: &HashMap<String, String>) {
+    acl::write_owner(xml, "Owner", id, names.get(id).map_or(id, String::as_str));
+}
+
+fn contents(
+    xml: &mut Xml,
+    row: &ObjectRow,
+    encode: fn(&str) -> String,
+    names: Option<&HashMap<String, String>>,
+) {
+    let details = details_of(row);
     xml.nest("Contents", |xml| {
         xml.text("Key", &encode(&row.key));
         xml.text("LastModified", &dates::iso(row.modified));
         xml.text("ETag", &format!("\"{}\"", row.etag));
         xml.value("Size", row.size);
-        if with_owner {
-            let owner = owner_of(row);
-            acl::write_owner(xml, "Owner", &owner, &owner);
+        if let Some(sum) = &details.checksum {
+            xml.text("ChecksumAlgorithm", sum.algorithm.name());
+            xml.text("ChecksumType", type_name(sum.composite));
         }
-        xml.text("StorageClass", "STANDARD");
+        if let Some(names) = names {
+            write_owner(xml, &details.owner, names);
+        }
+        xml.text("StorageClass", details.class.as_deref().unwrap_or("STANDARD"));
     });
 }
 
@@ -140,6 +168,7 @@ pub(super) async fn versions(call: &Call) -> Result<Response, S3Error> {
     rows.retain(|row| row.key.starts_with(&prefix));
     let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
     rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let names = names_of(call, rows.iter()).await?;
     Ok(xml(Xml::document("ListVersionsResult", |xml| {
         xml.text("Name", &call.bucket);
         xml.text("Prefix", &encode(&prefix));
@@ -153,12 +182,18 @@ pub(super) async fn versions(call: &Call) -> Result<Response, S3Error> {
             xml.text("NextVersionIdMarker", &last.version);
         }
         for row in &rows {
-            version_line(xml, row, encode);
+            version_line(xml, row, encode, &names);
         }
     })))
 }
 
-fn version_line(xml: &mut Xml, row: &ObjectRow, encode: fn(&str) -> String) {
+fn version_line(
+    xml: &mut Xml,
+    row: &ObjectRow,
+    encode: fn(&str) -> String,
+    names: &HashMap<String, String>,
+) {
+    let details = details_of(row);
     xml.nest(if row.marker { "DeleteMarker" } else { "Version" }, |xml| {
         xml.text("Key", &encode(&row.key));
         xml.text("VersionId", &row.version);
@@ -167,9 +202,8 @@ fn version_line(xml: &mut Xml, row: &ObjectRow, encode: fn(&str) -> String) {
         if !row.marker {
             xml.text("ETag", &format!("\"{}\"", row.etag));
             xml.value("Size", row.size);
-            xml.text("StorageClass", "STANDARD");
+            xml.text("StorageClass", details.class.as_deref().unwrap_or("STANDARD"));
         }
-        let owner = owner_of(row);
-        acl::write_owner(xml, "Owner", &owner, &owner);
+        write_owner(xml, &details.owner, names);
     });
 }

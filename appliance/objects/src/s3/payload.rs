@@ -173,7 +173,7 @@ fn value_of(algorithm: Algorithm, text: &str) -> Result<Vec<u8>, S3Error> {
 }
 
 /// The checksum that the headers give, announce as a trailer, or ask for.
-fn checksum(call: &Call) -> Result<Option<Announced>, S3Error> {
+pub(super) fn checksum(call: &Call) -> Result<Option<Announced>, S3Error> {
     let given: Vec<(Algorithm, &str)> = Algorithm::ALL
         .into_iter()
         .filter_map(|algorithm| Some((algorithm, call.header(algorithm.header())?)))
@@ -207,7 +207,7 @@ fn checksum(call: &Call) -> Result<Option<Announced>, S3Error> {
 pub(crate) fn stream(call: &mut Call, promise: &Promise) -> Stream {
     let body =
         call.body.get_mut().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
-    let wire = wire(body, call.key.clone(), promise.length.is_some());
+    let wire = wire(body, call.key.clone());
     let mode = std::mem::replace(&mut call.mode, Mode::Plain);
     match mode {
         Mode::Plain | Mode::Hashed(_) => Stream(bounded(wire, call.key.clone())),
@@ -219,7 +219,7 @@ pub(crate) fn stream(call: &mut Call, promise: &Promise) -> Stream {
 }
 
 /// The bytes of the wire, cut when they stop coming.
-fn wire(body: Body, key: String, _known: bool) -> ByteStream {
+pub(super) fn wire(body: Body, key: String) -> ByteStream {
     let state: (BodyDataStream, String) = (body.into_data_stream(), key);
     stream::try_unfold(state, |(mut body, key)| async move {
         match tokio::time::timeout(IDLE, body.next()).await {

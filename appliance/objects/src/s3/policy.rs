@@ -113,6 +113,10 @@ fn check(statement: &Map<String, Value>) -> Result<(), &'static str> {
     if !statement.contains_key("Principal") && !statement.contains_key("NotPrincipal") {
         return Err("Missing required field Principal");
     }
+    let allows = statement.get("Effect").and_then(Value::as_str) == Some("Allow");
+    if allows && statement.contains_key("NotPrincipal") {
+        return Err("Allow with NotPrincipal is not allowed.");
+    }
     let actions = texts(statement.get("Action").or_else(|| statement.get("NotAction")));
     if actions.is_empty() || !actions.iter().all(|one| *one == "*" || one.starts_with("s3:")) {
         return Err("Policy has invalid action");

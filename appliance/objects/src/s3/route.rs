@@ -1,11 +1,11 @@
 //! From an HTTP request to its handler, and from the handler's error to an answer.
 
 use super::{
-    auth, bucket,
+    attributes, auth, bucket,
     call::{self, Call},
-    copy, delete,
+    complete, copy, cors, delete,
     error::{Code, S3Error},
-    list, object, payload, upload,
+    lifecycle, list, lock, meta, object, payload, post, read, setting, upload, upload_list,
 };
 use crate::objects::{Objects, now};
 use axum::{
@@ -28,13 +28,25 @@ async fn serve(State(objects): State<Objects>, request: Request) -> Response {
     let id = auth::request_id();
     let head = parts.method == Method::HEAD;
     let resource = parts.uri.path().to_owned();
-    let answer = answer(objects, &parts, body).await;
+    let origin = parts.headers.contains_key(header::ORIGIN);
+    let answer = if parts.method == Method::OPTIONS {
+        preflight(&objects, &parts).await
+    } else {
+        answer(objects.clone(), &parts, body).await
+    };
     let mut response = answer.unwrap_or_else(|error| {
         if let Some(cause) = error.cause().filter(|_| error.status().is_server_error()) {
             tracing::error!(request.id = id, cause = %report(cause), "an S3 request failed");
         }
         error.response(&resource, &id, !head)
     });
+    if origin && parts.method != Method::OPTIONS {
+        // A request that names no bucket has no rules that could speak of it.
+        if let Ok((bucket, _)) = place(&objects, &parts) {
+            let (method, headers) = (&parts.method, &parts.headers);
+            cors::annotate(&objects, &bucket, method, headers, &mut response).await;
+        }
+    }
     let headers = response.headers_mut();
     headers.insert(header::SERVER, HeaderValue::from_static("appliance"));
     if let Ok(value) = HeaderValue::from_str(&id) {
@@ -60,16 +72,29 @@ async fn answer(objects: Objects, parts: &Parts, body: Body) -> Result<Response,
     dispatch(&mut call).await
 }
 
+fn host(parts: &Parts) -> &str {
+    let host = parts.headers.get(header::HOST).and_then(call::text_of);
+    host.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default()
+}
+
+/// The bucket and key that a request names.
+fn place(objects: &Objects, parts: &Parts) -> Result<(String, String), S3Error> {
+    let host_bucket = call::host_bucket(host(parts), &objects.inner.config.domains);
+    let path = percent_encoding::percent_decode_str(parts.uri.path()).collect::<Vec<u8>>();
+    call::place(&path, host_bucket)
+}
+
+async fn preflight(objects: &Objects, parts: &Parts) -> Result<Response, S3Error> {
+    let (bucket, _) = place(objects, parts)?;
+    cors::preflight(objects, &bucket, &parts.headers).await
+}
+
 async fn take_apart(objects: Objects, parts: &Parts, body: Body) -> Result<Call, S3Error> {
     let original = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
     let decode = |path: &str| percent_encoding::percent_decode_str(path).collect::<Vec<u8>>();
     let query = crate::sigv4::parse_query(parts.uri.query().unwrap_or_default());
-    let host = parts.headers.get(header::HOST).and_then(call::text_of);
-    let host = host
-        .or_else(|| parts.uri.authority().map(http::uri::Authority::as_str))
-        .unwrap_or_default();
-    let host_bucket = call::host_bucket(host, &objects.inner.config.domains);
-    let (bucket, key) = call::place(&decode(parts.uri.path()), host_bucket)?;
+    let host = host(parts);
+    let (bucket, key) = place(&objects, parts)?;
     let now = now();
     let request = auth::Request { parts, path: &decode(original.path()), query: &query, host, now };
     let (who, mode) = auth::authenticate(&objects, &request).await?;
@@ -80,24 +105,15 @@ async fn take_apart(objects: Objects, parts: &Parts, body: Body) -> Result<Call,
 }
 
 /// Parts of S3 that are not built: asked for, they are refused by name and never passed over.
-const ABSENT: [&str; 20] = [
+const ABSENT: [&str; 11] = [
     "accelerate",
     "analytics",
-    "cors",
-    "encryption",
     "intelligent-tiering",
     "inventory",
-    "legal-hold",
-    "lifecycle",
     "logging",
     "metrics",
     "notification",
-    "object-lock",
-    "publicAccessBlock",
     "replication",
-    "requestPayment",
-    "restore",
-    "retention",
     "select",
     "torrent",
     "website",
@@ -118,25 +134,69 @@ async fn dispatch(call: &mut Call) -> Result<Response, S3Error> {
     }
 }
 
+/// The settings of a bucket that are named in the query.
+const SETTINGS: [&str; 9] = [
+    "cors",
+    "encryption",
+    "lifecycle",
+    "object-lock",
+    "ownershipControls",
+    "policyStatus",
+    "publicAccessBlock",
+    "requestPayment",
+    "tagging",
+];
+
+async fn on_setting(call: &mut Call, method: &Method, name: &str) -> Result<Response, S3Error> {
+    match (method.as_str(), name) {
+        ("GET", "cors") => cors::get(call).await,
+        ("PUT", "cors") => cors::put(call).await,
+        ("DELETE", "cors") => cors::delete(call).await,
+        ("GET", "encryption") => setting::get_encryption(call).await,
+        ("PUT", "encryption") => setting::put_encryption(call).await,
+        ("DELETE", "encryption") => setting::delete_encryption(call).await,
+        ("GET", "lifecycle") => lifecycle::get(call).await,
+        ("PUT", "lifecycle") => lifecycle::put(call).await,
+        ("DELETE", "lifecycle") => lifecycle::delete(call).await,
+        ("GET", "object-lock") => lock::get_configuration(call).await,
+        ("PUT", "object-lock") => lock::put_configuration(call).await,
+        ("GET", "ownershipControls") => setting::get_ownership(call).await,
+        ("PUT", "ownershipControls") => setting::put_ownership(call).await,
+        ("DELETE", "ownershipControls") => setting::delete_ownership(call).await,
+        ("GET", "policyStatus") => setting::policy_status(call).await,
+        ("GET", "publicAccessBlock") => setting::get_block(call).await,
+        ("PUT", "publicAccessBlock") => setting::put_block(call).await,
+        ("DELETE", "publicAccessBlock") => setting::delete_block(call).await,
+        ("GET", "requestPayment") => setting::get_payment(call).await,
+        ("GET", "tagging") => setting::get_tags(call).await,
+        ("PUT", "tagging") => setting::put_tags(call).await,
+        ("DELETE", "tagging") => setting::delete_tags(call).await,
+        _ => Err(Code::MethodNotAllowed.into()),
+    }
+}
+
 async fn on_bucket(call: &mut Call, method: &Method) -> Result<Response, S3Error> {
+    if let Some(name) = SETTINGS.into_iter().find(|name| call.has(name)) {
+        return on_setting(call, method, name).await;
+    }
     let refused = || Err(Code::MethodNotAllowed.into());
     match *method {
         Method::GET if call.has("location") => bucket::location(call).await,
         Method::GET if call.has("versioning") => bucket::get_versioning(call).await,
         Method::GET if call.has("policy") => bucket::get_policy(call).await,
         Method::GET if call.has("acl") => bucket::get_acl(call).await,
-        Method::GET if call.has("uploads") => upload::list(call).await,
+        Method::GET if call.has("uploads") => upload_list::list(call).await,
         Method::GET if call.has("versions") => list::versions(call).await,
         Method::GET => list::objects(call).await,
         Method::HEAD => bucket::head(call).await,
         Method::PUT if call.has("versioning") => bucket::put_versioning(call).await,
         Method::PUT if call.has("policy") => bucket::put_policy(call).await,
         Method::PUT if call.has("acl") => bucket::put_acl(call).await,
-        Method::PUT if call.has("tagging") => refused(),
         Method::PUT => bucket::create(call).await,
         Method::DELETE if call.has("policy") => bucket::delete_policy(call).await,
         Method::DELETE => bucket::delete(call).await,
         Method::POST if call.has("delete") => delete::many(call).await,
+        Method::POST if post::is_form(call) => post::upload(call).await,
         _ => refused(),
     }
 }
@@ -145,21 +205,27 @@ async fn on_object(call: &mut Call, method: &Method) -> Result<Response, S3Error
     let copies = call.headers.contains_key("x-amz-copy-source");
     let parts = call.has("uploadId");
     match *method {
-        Method::GET if parts => upload::list_parts(call).await,
-        Method::GET if call.has("tagging") => object::get_tags(call).await,
-        Method::GET if call.has("acl") => object::get_acl(call).await,
-        Method::GET => object::get(call, true).await,
-        Method::HEAD => object::get(call, false).await,
+        Method::GET if parts => upload_list::list_parts(call).await,
+        Method::GET if call.has("tagging") => meta::get_tags(call).await,
+        Method::GET if call.has("acl") => meta::get_acl(call).await,
+        Method::GET if call.has("attributes") => attributes::get(call).await,
+        Method::GET if call.has("retention") => lock::get_retention(call).await,
+        Method::GET if call.has("legal-hold") => lock::get_hold(call).await,
+        Method::GET => read::get(call, true).await,
+        Method::HEAD => read::get(call, false).await,
         Method::PUT if parts && copies => copy::part(call).await,
         Method::PUT if parts => upload::put_part(call).await,
-        Method::PUT if call.has("tagging") => object::put_tags(call).await,
-        Method::PUT if call.has("acl") => object::put_acl(call).await,
+        Method::PUT if call.has("tagging") => meta::put_tags(call).await,
+        Method::PUT if call.has("acl") => meta::put_acl(call).await,
+        Method::PUT if call.has("retention") => lock::put_retention(call).await,
+        Method::PUT if call.has("legal-hold") => lock::put_hold(call).await,
         Method::PUT if copies => copy::object(call).await,
         Method::PUT => object::put(call).await,
         Method::POST if call.has("uploads") => upload::create(call).await,
-        Method::POST if parts => upload::complete(call).await,
+        Method::POST if parts => complete::complete(call).await,
+        Method::POST if call.has("restore") => read::restore(call).await,
         Method::DELETE if parts => upload::abort(call).await,
-        Method::DELETE if call.has("tagging") => object::delete_tags(call).await,
+        Method::DELETE if call.has("tagging") => meta::delete_tags(call).await,
         Method::DELETE => delete::one(call).await,
         _ => Err(Code::MethodNotAllowed.into()),
     }

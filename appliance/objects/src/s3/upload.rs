@@ -1,54 +1,91 @@
-//! Uploads in parts. Completing writes rows only: the parts' bytes stay where they are.
+//! Uploads in parts: begun, filled, given up.
 
 use super::{
     access::{self, Context, authorize},
     call::Call,
-    conditions, dates,
+    encryption,
     error::{Code, S3Error},
-    object::{bucket_of, details_of, version_header},
+    lock,
+    object::{bucket_of, details_of, type_name},
     payload::{self, Promise},
-    route::{document, empty, set, xml},
-    xml::{Element, Xml},
+    route::{empty, set, xml},
+    xml::Xml,
 };
 use crate::{
-    bucket,
-    details::{self, Checksum, Details, PieceDetails},
-    digest,
+    details::{self, Checksum, Details, Encryption, PieceDetails},
+    digest::{self, Algorithm},
     ingest::Plan,
-    listing::PAGE_MAX,
-    versions::{self, NewVersion},
 };
 use axum::response::Response;
-use base::time::Timestamp;
 use http::StatusCode;
-use store::objects::{NewPart, PartRow, PieceRow, UploadRow};
-
-/// Every part but the last has at least so many bytes, as on S3.
-const PART_MIN: u64 = 5 << 20;
+use store::objects::{NewPart, UploadRow};
 
 /// Part numbers end here, as on S3.
-const PARTS_MAX: u32 = 10_000;
+pub(super) const PARTS_MAX: u32 = 10_000;
+
+/// The checksum that the parts and the whole will have.
+fn wanted_sum(call: &Call) -> Result<Option<Checksum>, S3Error> {
+    let unknown = || Code::InvalidRequest.says("Checksum algorithm provided is unsupported.");
+    let composite = match call.header("x-amz-checksum-type") {
+        None => None,
+        Some(name) if name.eq_ignore_ascii_case("COMPOSITE") => Some(true),
+        Some(name) if name.eq_ignore_ascii_case("FULL_OBJECT") => Some(false),
+        Some(_) => {
+            return Err(
+                Code::InvalidRequest.says("Value for x-amz-checksum-type header is invalid.")
+            );
+        }
+    };
+    let Some(name) = call.header("x-amz-checksum-algorithm") else {
+        return match composite {
+            None => Ok(None),
+            Some(_) => Err(Code::InvalidRequest
+                .says("The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.")),
+        };
+    };
+    let algorithm = Algorithm::named(name.trim()).ok_or_else(unknown)?;
+    let hashed = matches!(algorithm, Algorithm::Sha1 | Algorithm::Sha256);
+    let composite = composite.unwrap_or(algorithm != Algorithm::Crc64nvme);
+    if (hashed && !composite) || (composite && algorithm == Algorithm::Crc64nvme) {
+        return Err(Code::InvalidRequest.says(format!(
+            "The {} checksum type cannot be used with the {} checksum algorithm.",
+            type_name(composite),
+            algorithm.name().to_ascii_lowercase()
+        )));
+    }
+    Ok(Some(Checksum { algorithm, value: String::new(), composite }))
+}
 
 pub(super) async fn create(call: &Call) -> Result<Response, S3Error> {
     let bucket = bucket_of(call).await?;
     authorize(call, &access::PUT, &bucket, Context::default())?;
-    let details = details::text(&details_of(call, &bucket).await?);
+    lock::authorize_upload(call, &bucket)?;
+    let mut details = details_of(call, &bucket).await?;
+    details.encryption = encryption::of_upload(call, &bucket)?.encryption;
+    // Of an unfinished upload it tells which checksum is to be computed; the value comes later.
+    details.checksum = wanted_sum(call)?;
     let name = digest::hex(&crate::seal::random::<20>());
+    details.upload = Some(name.clone());
     let (upload, key, now) = (name.clone(), call.key.clone(), call.now);
+    let row = details::text(&details);
     call.objects
-        .write(move |txn| {
-            Ok::<_, S3Error>(txn.upload_insert(bucket.id, &key, &upload, now, &details)?)
-        })
+        .write(move |txn| Ok::<_, S3Error>(txn.upload_insert(bucket.id, &key, &upload, now, &row)?))
         .await?;
-    Ok(xml(Xml::document("InitiateMultipartUploadResult", |xml| {
+    let mut response = xml(Xml::document("InitiateMultipartUploadResult", |xml| {
         xml.text("Bucket", &call.bucket);
         xml.text("Key", &call.key);
         xml.text("UploadId", &name);
-    })))
+    }));
+    encryption::headers(&mut response, details.encryption.as_ref());
+    if let Some(sum) = &details.checksum {
+        set(&mut response, "x-amz-checksum-algorithm", sum.algorithm.name());
+        set(&mut response, "x-amz-checksum-type", type_name(sum.composite));
+    }
+    Ok(response)
 }
 
 /// The upload of the call.
-async fn upload_of(call: &Call, bucket: i64) -> Result<UploadRow, S3Error> {
+pub(super) async fn upload_of(call: &Call, bucket: i64) -> Result<UploadRow, S3Error> {
     let name = call.param("uploadId").unwrap_or_default().to_owned();
     let found = call.objects.read(move |reader| Ok(reader.upload_get(&name)?)).await?;
     let fits = found.filter(|upload| upload.bucket == bucket && upload.key == call.key);
@@ -73,41 +110,69 @@ pub(super) async fn writable(call: &Call) -> Result<UploadRow, S3Error> {
 pub(super) async fn put_part(call: &mut Call) -> Result<Response, S3Error> {
     let number = part_number(call)?;
     let upload = writable(call).await?;
-    let promise = Promise::of(call)?;
-    let wanted = promise.sums();
+    let mut promise = Promise::of(call)?;
     let body = payload::stream(call, &promise);
-    let ingested = call.objects.ingest(body, &Plan { wrap: None, sums: &wanted }).await?;
+    let part = store_part(call, &upload, number, &mut promise, body).await?;
+    let mut response = empty(StatusCode::OK);
+    set(&mut response, "etag", &format!("\"{}\"", part.etag));
+    if let Some(sum) = &part.checksum {
+        set(&mut response, sum.algorithm.header(), &sum.value);
+    }
+    encryption::headers(&mut response, part.encryption.as_ref());
+    Ok(response)
+}
+
+/// A part that was stored.
+pub(super) struct Part {
+    pub(super) etag: String,
+    pub(super) checksum: Option<Checksum>,
+    pub(super) encryption: Option<Encryption>,
+}
+
+/// Takes in a part, sealed as its upload asks, with the checksum that its upload asks for.
+pub(super) async fn store_part(
+    call: &Call,
+    upload: &UploadRow,
+    number: u32,
+    promise: &mut Promise,
+    body: crate::ingest::Body,
+) -> Result<Part, S3Error> {
+    let details: Details = details::parse(&upload.key, &upload.details)?;
+    let wrap = encryption::key_for(call, encryption::OWN, details.encryption.as_ref())?;
+    match (&details.checksum, &promise.checksum) {
+        (Some(asked), None) => promise.checksum = Some((asked.algorithm, None)),
+        (Some(asked), Some((given, _))) if asked.algorithm != *given => {
+            return Err(Code::InvalidRequest.says(format!(
+                "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
+                asked.algorithm.name().to_ascii_lowercase(),
+                given.name().to_ascii_lowercase()
+            )));
+        }
+        _ => {}
+    }
+    let plan = Plan { wrap: wrap.as_ref(), sums: &promise.sums() };
+    let ingested = call.objects.ingest(body, &plan).await?;
     let checksum = promise.check(&ingested.summed)?.map(|(algorithm, value)| Checksum {
         algorithm,
         value: digest::base64(&value),
         composite: false,
     });
     let etag = digest::hex(&ingested.summed.md5);
-    let mut response = empty(StatusCode::OK);
-    set(&mut response, "etag", &format!("\"{etag}\""));
-    if let Some(sum) = &checksum {
-        set(&mut response, sum.algorithm.header(), &sum.value);
-    }
+    let row = PieceDetails { seal: ingested.seal.clone(), checksum: checksum.clone() };
     let (size, blob, now) = (ingested.summed.size, ingested.blob.clone(), call.now);
-    let details = details::text(&PieceDetails { seal: None, checksum });
+    let (row, row_etag, name) = (details::text(&row), etag.clone(), upload.name.clone());
+    let id = upload.id;
     let work = move |txn: &mut store::Txn<'_>| {
-        txn.upload_get(&upload.name)?.ok_or(Code::NoSuchUpload)?;
+        txn.upload_get(&name)?.ok_or(Code::NoSuchUpload)?;
         let held = txn.blob_hold(&blob)?;
-        let (upload, etag, details) = (upload.id, etag.as_str(), details.as_str());
-        txn.upload_part_put(&NewPart {
-            upload,
-            number,
-            size,
-            etag,
-            modified: now,
-            blob: held.id,
-            details,
-        })?;
+        let (etag, details) = (row_etag.as_str(), row.as_str());
+        let (upload, blob, modified) = (id, held.id, now);
+        txn.upload_part_put(&NewPart { upload, number, size, etag, modified, blob, details })?;
         Ok::<_, S3Error>(held)
     };
     let held = call.objects.write(work).await?;
     ingested.settle(held);
-    Ok(response)
+    Ok(Part { etag, checksum, encryption: details.encryption })
 }
 
 pub(super) async fn abort(call: &Call) -> Result<Response, S3Error> {
@@ -117,198 +182,4 @@ pub(super) async fn abort(call: &Call) -> Result<Response, S3Error> {
     let now = call.now;
     call.objects.write(move |txn| Ok::<_, S3Error>(txn.upload_delete(upload.id, now)?)).await?;
     Ok(empty(StatusCode::NO_CONTENT))
-}
-
-/// Numbers and ETags that a client lists.
-fn listed(root: &Element) -> Result<Vec<(u32, String)>, S3Error> {
-    let part = |part: &Element| {
-        let number = part.text_of("PartNumber").and_then(|text| text.trim().parse().ok());
-        let etag = part.text_of("ETag").map(|text| text.trim().trim_matches('"').to_owned());
-        number.zip(etag).ok_or_else(|| Code::MalformedXML.into())
-    };
-    let parts: Vec<_> = root.all("Part").map(part).collect::<Result<_, S3Error>>()?;
-    if root.name != "CompleteMultipartUpload" || parts.is_empty() {
-        return Err(Code::MalformedXML.into());
-    }
-    if parts.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
-        return Err(Code::InvalidPartOrder.into());
-    }
-    Ok(parts)
-}
-
-/// The stored parts that a client lists, checked, pure.
-fn chosen(stored: &[PartRow], wanted: &[(u32, String)]) -> Result<Vec<PartRow>, S3Error> {
-    let mut parts = Vec::with_capacity(wanted.len());
-    for (number, etag) in wanted {
-        let part = stored.iter().find(|part| part.number == *number && part.etag == *etag);
-        parts.push(part.ok_or(Code::InvalidPart)?.clone());
-    }
-    let short =
-        parts.split_last().is_some_and(|(_, rest)| rest.iter().any(|part| part.size < PART_MIN));
-    if short { Err(Code::EntityTooSmall.into()) } else { Ok(parts) }
-}
-
-/// The ETag of an object in parts: MD5 of their MD5s, and their number.
-fn etag_of(parts: &[PartRow]) -> String {
-    let sums: Vec<u8> =
-        parts.iter().filter_map(|part| digest::unhex(&part.etag)).flatten().collect();
-    format!("{}-{}", digest::hex(&digest::md5(&sums)), parts.len())
-}
-
-pub(super) async fn complete(call: &mut Call) -> Result<Response, S3Error> {
-    let upload = writable(call).await?;
-    let wanted = listed(&document(call).await?)?;
-    let (name, now) = (call.bucket.clone(), call.now);
-    let condition = conditions::Write::of(call);
-    let work =
-        move |txn: &mut store::Txn<'_>| finish(txn, &name, &upload, &wanted, &condition, now);
-    let (etag, put) = call.objects.write(work).await?;
-    let mut response = xml(Xml::document("CompleteMultipartUploadResult", |xml| {
-        xml.text("Location", &format!("http://{}/{}/{}", call.host, call.bucket, call.key));
-        xml.text("Bucket", &call.bucket);
-        xml.text("Key", &call.key);
-        xml.text("ETag", &format!("\"{etag}\""));
-    }));
-    version_header(&mut response, put.version.as_deref());
-    Ok(response)
-}
-
-fn finish(
-    txn: &mut store::Txn<'_>,
-    bucket: &str,
-    upload: &UploadRow,
-    wanted: &[(u32, String)],
-    condition: &conditions::Write,
-    now: Timestamp,
-) -> Result<(String, versions::Put), S3Error> {
-    let bucket = bucket::get(txn, bucket)?;
-    txn.upload_get(&upload.name)?.ok_or(Code::NoSuchUpload)?;
-    condition.check(txn.object_latest(bucket.id, &upload.key)?.as_ref())?;
-    let parts = chosen(&txn.upload_parts(upload.id, 0, PARTS_MAX)?, wanted)?;
-    let (etag, size) = (etag_of(&parts), parts.iter().map(|part| part.size).sum());
-    let mut details: Details = details::parse(&upload.key, &upload.details)?;
-    details.parts = u32::try_from(parts.len()).ok();
-    let details = details::text(&details);
-    let new = NewVersion {
-        key: &upload.key,
-        size,
-        etag: &etag,
-        blob: None,
-        details: &details,
-        marker: false,
-    };
-    let put = versions::put(txn, &bucket, new, now)?;
-    for part in parts {
-        txn.blob_hold_again(part.blob)?;
-        let piece = PieceRow {
-            number: part.number,
-            size: part.size,
-            blob: part.blob,
-            details: part.details,
-        };
-        txn.object_piece_insert(put.row, &piece)?;
-    }
-    txn.upload_delete(upload.id, now)?;
-    Ok((etag, put))
-}
-
-pub(super) async fn list_parts(call: &Call) -> Result<Response, S3Error> {
-    let bucket = bucket_of(call).await?;
-    authorize(call, &access::LIST_PARTS, &bucket, Context::default())?;
-    let upload = upload_of(call, bucket.id).await?;
-    let limit = call.number("max-parts")?.unwrap_or(PAGE_MAX).min(PAGE_MAX);
-    let after = call.number("part-number-marker")?.unwrap_or(0);
-    let mut parts = call
-        .objects
-        .read(move |reader| Ok(reader.upload_parts(upload.id, after, limit + 1)?))
-        .await?;
-    let more = parts.len() > usize::try_from(limit).unwrap_or(usize::MAX);
-    parts.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    Ok(xml(Xml::document("ListPartsResult", |xml| {
-        xml.text("Bucket", &call.bucket);
-        xml.text("Key", &call.key);
-        xml.text("UploadId", &upload.name);
-        xml.value("PartNumberMarker", after);
-        xml.value("NextPartNumberMarker", parts.last().map_or(0, |part| part.number));
-        xml.value("MaxParts", limit);
-        xml.value("IsTruncated", more);
-        xml.text("StorageClass", "STANDARD");
-        for part in &parts {
-            xml.nest("Part", |xml| {
-                xml.value("PartNumber", part.number);
-                xml.text("LastModified", &dates::iso(part.modified));
-                xml.text("ETag", &format!("\"{}\"", part.etag));
-                xml.value("Size", part.size);
-            });
-        }
-    })))
-}
-
-pub(super) async fn list(call: &Call) -> Result<Response, S3Error> {
-    let bucket = bucket_of(call).await?;
-    authorize(call, &access::LIST_UPLOADS, &bucket, Context::default())?;
-    let limit = call.number("max-uploads")?.unwrap_or(PAGE_MAX).min(PAGE_MAX);
-    let prefix = call.param("prefix").unwrap_or_default().to_owned();
-    let marker = call.param("key-marker").unwrap_or_default().to_owned();
-    let upload_marker = call.param("upload-id-marker").unwrap_or_default().to_owned();
-    let start = if marker < prefix { prefix.clone() } else { marker };
-    let work = move |reader: &store::Reader<'_>| {
-        let after = match upload_marker.as_str() {
-            "" if start.is_empty() => 0,
-            "" => 0,
-            name => reader.upload_get(name)?.map_or(i64::MAX, |upload| upload.id),
-        };
-        Ok(reader.upload_list(bucket.id, &start, after, limit + 1)?)
-    };
-    let mut uploads: Vec<UploadRow> = call.objects.read(work).await?;
-    uploads.retain(|upload| upload.key.starts_with(&prefix));
-    let more = uploads.len() > usize::try_from(limit).unwrap_or(usize::MAX);
-    uploads.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    Ok(xml(Xml::document("ListMultipartUploadsResult", |xml| {
-        xml.text("Bucket", &call.bucket);
-        xml.text("Prefix", &prefix);
-        xml.text("KeyMarker", call.param("key-marker").unwrap_or_default());
-        xml.text("UploadIdMarker", call.param("upload-id-marker").unwrap_or_default());
-        xml.value("MaxUploads", limit);
-        xml.value("IsTruncated", more);
-        if let Some(last) = uploads.last().filter(|_| more) {
-            xml.text("NextKeyMarker", &last.key);
-            xml.text("NextUploadIdMarker", &last.name);
-        }
-        for upload in &uploads {
-            xml.nest("Upload", |xml| {
-                xml.text("Key", &upload.key);
-                xml.text("UploadId", &upload.name);
-                xml.text("Initiated", &dates::iso(upload.started));
-                xml.text("StorageClass", "STANDARD");
-            });
-        }
-    })))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn part(number: u32, size: u64) -> PartRow {
-        let etag = format!("{number:032x}");
-        PartRow { number, size, etag, modified: Timestamp(0), blob: 0, details: "{}".into() }
-    }
-
-    fn check(wanted: &[(u32, u32)], expected: Result<usize, Code>) {
-        let stored = [part(1, PART_MIN), part(2, 7), part(4, PART_MIN)];
-        let wanted: Vec<_> =
-            wanted.iter().map(|(number, tag)| (*number, format!("{tag:032x}"))).collect();
-        let found = chosen(&stored, &wanted).map(|parts| parts.len()).map_err(|error| error.code);
-        assert_eq!(found, expected, "{wanted:?}");
-    }
-
-    #[test]
-    fn only_stored_parts_of_full_size_complete_an_upload() {
-        check(&[(1, 1), (2, 2)], Ok(2));
-        check(&[(2, 2)], Ok(1));
-        check(&[(2, 2), (4, 4)], Err(Code::EntityTooSmall));
-        check(&[(1, 9)], Err(Code::InvalidPart));
-        check(&[(3, 3)], Err(Code::InvalidPart));
-    }
 }

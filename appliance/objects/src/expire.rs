@@ -1,0 +1,228 @@
+//! Carries out the lifecycle rules of all buckets.
+//!
+//! Invariants: what is to go is decided on a page of rows and decided again inside the
+//! transaction that removes it, so that a version stored meanwhile is never taken for an old one;
+//! object lock wins over every rule; a sweep that is cut goes on at the next one.
+
+use crate::{
+    bucket::{self, Bucket, Versioning},
+    details::{self, Details},
+    error::Error,
+    lifecycle::{self, Subject},
+    lock,
+    objects::Objects,
+    versions,
+};
+use base::time::Timestamp;
+use store::{
+    Reader, Txn,
+    objects::{ObjectRow, UploadRow},
+};
+
+/// Rows read at once; also the most that one transaction removes.
+const PAGE: u32 = 256;
+
+/// What a sweep removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// Newest versions that were deleted, as their bucket's versioning says.
+    pub current: u64,
+    /// Older versions that were removed.
+    pub noncurrent: u64,
+    /// Markers that hid nothing any more.
+    pub markers: u64,
+    /// Unfinished uploads.
+    pub uploads: u64,
+}
+
+impl Expired {
+    fn add(&mut self, other: Self) {
+        self.current += other.current;
+        self.noncurrent += other.noncurrent;
+        self.markers += other.markers;
+        self.uploads += other.uploads;
+    }
+}
+
+/// What is to be done with a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Stays,
+    Deleted,
+    Removed,
+    MarkerRemoved,
+}
+
+/// A key's place among its newer versions.
+#[derive(Debug, Clone, Copy, Default)]
+struct Above {
+    /// Versions of the key that are newer, markers counted.
+    newer: u32,
+    /// When the next newer one was stored.
+    replaced: Option<Timestamp>,
+    /// An older version exists.
+    hides: bool,
+}
+
+fn fate(bucket: &Bucket, row: &ObjectRow, above: Above, now: Timestamp) -> Result<Fate, Error> {
+    let details: Details = details::parse(&row.key, &row.details)?;
+    let rules = &bucket.settings.lifecycle;
+    let since = above.replaced.unwrap_or(row.modified);
+    let subject = Subject { key: &row.key, size: row.size, tags: &details.tags, since };
+    if row.latest {
+        let ended = || lifecycle::current_end(rules, &subject).is_some_and(|(at, _)| at <= now);
+        let lone = !above.hides && lifecycle::marker_ended(rules, &subject, now);
+        return Ok(match row.marker {
+            true if lone => Fate::MarkerRemoved,
+            false if ended() => Fate::Deleted,
+            _ => Fate::Stays,
+        });
+    }
+    let ended = lifecycle::noncurrent_ended(rules, &subject, above.newer.saturating_sub(1), now);
+    let free = lock::permits_removal(&details, now, false);
+    Ok(if ended && free { Fate::Removed } else { Fate::Stays })
+}
+
+impl Objects {
+    /// Does what the lifecycle rules of all buckets ask for at `now`.
+    ///
+    /// # Errors
+    /// [`Error::Index`]; what was removed until then stays removed.
+    pub async fn expire(&self, now: Timestamp) -> Result<Expired, Error> {
+        let mut all = Expired::default();
+        let mut after = String::new();
+        loop {
+            let from = after.clone();
+            let rows = self.read(move |reader| Ok(reader.bucket_list(None, &from, PAGE)?)).await?;
+            let Some(last) = rows.last() else { return Ok(all) };
+            after = last.name.clone();
+            for row in rows {
+                let bucket = Bucket::from_row(row)?;
+                if bucket.settings.lifecycle.iter().any(|rule| rule.enabled) {
+                    all.add(self.expire_bucket(&bucket, now).await?);
+                }
+            }
+        }
+    }
+
+    async fn expire_bucket(&self, bucket: &Bucket, now: Timestamp) -> Result<Expired, Error> {
+        let mut all = Expired::default();
+        let (mut from, mut below) = (String::new(), i64::MAX);
+        let mut above = Above::default();
+        loop {
+            let (asked, start, was) = (bucket.clone(), from.clone(), above);
+            let work = move |reader: &Reader<'_>| {
+                let rows = reader.object_list_versions(asked.id, &start, below, PAGE + 1)?;
+                judge(&asked, &rows, was, now)
+            };
+            let page = self.read(work).await?;
+            if !page.doomed.is_empty() {
+                let name = bucket.name.clone();
+                all.add(self.write(move |txn| carry_out(txn, &name, &page.doomed, now)).await?);
+            }
+            match page.next {
+                Some((key, id, next)) => (from, below, above) = (key, id, next),
+                None => break,
+            }
+        }
+        all.uploads = self.expire_uploads(bucket, now).await?;
+        Ok(all)
+    }
+
+    async fn expire_uploads(&self, bucket: &Bucket, now: Timestamp) -> Result<u64, Error> {
+        let (mut removed, mut from, mut after) = (0, String::new(), 0);
+        loop {
+            let (id, start) = (bucket.id, from.clone());
+            let work = move |reader: &Reader<'_>| Ok(reader.upload_list(id, &start, after, PAGE)?);
+            let uploads: Vec<UploadRow> = self.read(work).await?;
+            let Some(last) = uploads.last() else { return Ok(removed) };
+            (from, after) = (last.key.clone(), last.id);
+            let rules = &bucket.settings.lifecycle;
+            let ended: Vec<i64> = uploads
+                .iter()
+                .filter(|one| lifecycle::upload_ended(rules, &one.key, one.started, now))
+                .map(|one| one.id)
+                .collect();
+            if ended.is_empty() {
+                continue;
+            }
+            removed += ended.len() as u64;
+            self.write(move |txn| {
+                ended.into_iter().try_for_each(|id| txn.upload_delete(id, now))?;
+                Ok::<_, Error>(())
+            })
+            .await?;
+        }
+    }
+}
+
+/// The versions of one page that must go, and where the next page begins.
+struct Page {
+    doomed: Vec<(ObjectRow, Fate)>,
+    next: Option<(String, i64, Above)>,
+}
+
+/// Decides a page; its last row is only looked at, and decided with the next page.
+fn judge(
+    bucket: &Bucket,
+    rows: &[ObjectRow],
+    mut above: Above,
+    now: Timestamp,
+) -> Result<Page, Error> {
+    let more = rows.len() > usize::try_from(PAGE).unwrap_or(usize::MAX);
+    let decided = if more { &rows[..rows.len() - 1] } else { rows };
+    let mut page = Page { doomed: Vec::new(), next: None };
+    for (number, row) in decided.iter().enumerate() {
+        if row.latest {
+            above = Above::default();
+        }
+        above.hides = rows.get(number + 1).is_some_and(|next| next.key == row.key);
+        let fate = fate(bucket, row, above, now)?;
+        if fate != Fate::Stays {
+            page.doomed.push((row.clone(), fate));
+        }
+        above = Above { newer: above.newer + 1, replaced: Some(row.modified), hides: false };
+    }
+    if let (true, Some(last)) = (more, decided.last()) {
+        page.next = Some((last.key.clone(), last.id, above));
+    }
+    Ok(page)
+}
+
+/// Removes what is still as it was when it was judged.
+fn carry_out(
+    txn: &mut Txn<'_>,
+    bucket: &str,
+    doomed: &[(ObjectRow, Fate)],
+    now: Timestamp,
+) -> Result<Expired, Error> {
+    let bucket = bucket::get(txn, bucket)?;
+    let mut done = Expired::default();
+    for (judged, fate) in doomed {
+        let row = txn.object_version(bucket.id, &judged.key, &judged.version)?;
+        let same = |row: &ObjectRow| {
+            row.id == judged.id && row.latest == judged.latest && row.details == judged.details
+        };
+        let Some(row) = row.filter(same) else { continue };
+        match fate {
+            Fate::Stays => {}
+            Fate::Deleted if bucket.versioning == Versioning::Off => {
+                txn.object_delete(&row, now)?;
+                done.current += 1;
+            }
+            Fate::Deleted => {
+                versions::delete(txn, &bucket, &row.key, now)?;
+                done.current += 1;
+            }
+            Fate::Removed => {
+                txn.object_delete(&row, now)?;
+                done.noncurrent += 1;
+            }
+            Fate::MarkerRemoved => {
+                txn.object_delete(&row, now)?;
+                done.markers += 1;
+            }
+        }
+    }
+    Ok(done)
+}

@@ -1,0 +1,284 @@
+//! Completing an upload in parts: rows only, the parts' bytes stay where they are.
+//!
+//! A completion that is asked for again, because its answer was lost, is answered again.
+
+use super::{
+    call::Call,
+    conditions, encryption,
+    error::{Code, S3Error},
+    object::{type_name, version_header},
+    route::{document, xml},
+    upload::{self, PARTS_MAX},
+    xml::{Element, Xml},
+};
+use crate::{
+    bucket,
+    details::{self, Checksum, Details, PieceDetails},
+    digest::{self, Algorithm},
+    versions::{self, NewVersion},
+};
+use axum::response::Response;
+use base::time::Timestamp;
+use store::objects::{PartRow, PieceRow, UploadRow};
+
+/// Every part but the last has at least so many bytes, as on S3.
+const PART_MIN: u64 = 5 << 20;
+
+/// A part as the client lists it.
+#[derive(Debug, Clone)]
+struct Listed {
+    number: u32,
+    etag: String,
+    sum: Option<(Algorithm, String)>,
+}
+
+/// What the client lists.
+fn listed(root: &Element) -> Result<Vec<Listed>, S3Error> {
+    let part = |part: &Element| {
+        let number = part.text_of("PartNumber").and_then(|text| text.trim().parse().ok());
+        let etag = part.text_of("ETag").map(|text| text.trim().trim_matches('"').to_owned());
+        let sum = Algorithm::ALL.into_iter().find_map(|one| {
+            let text = part.text_of(&format!("Checksum{}", one.name()))?;
+            Some((one, text.trim().to_owned()))
+        });
+        let (number, etag) = number.zip(etag).ok_or(Code::MalformedXML)?;
+        Ok(Listed { number, etag, sum })
+    };
+    let parts: Vec<_> = root.all("Part").map(part).collect::<Result<_, S3Error>>()?;
+    if root.name != "CompleteMultipartUpload" || parts.is_empty() {
+        return Err(Code::MalformedXML.into());
+    }
+    if parts.windows(2).any(|pair| pair[0].number >= pair[1].number) {
+        return Err(Code::InvalidPartOrder.into());
+    }
+    Ok(parts)
+}
+
+/// The checksum of a stored part.
+fn sum_of(part: &PartRow) -> Option<Checksum> {
+    details::parse::<PieceDetails>("a part", &part.details).ok()?.checksum
+}
+
+/// The stored parts that a client lists, checked, pure.
+fn chosen(stored: &[PartRow], wanted: &[Listed]) -> Result<Vec<PartRow>, S3Error> {
+    let mut parts = Vec::with_capacity(wanted.len());
+    for one in wanted {
+        let part = stored.iter().find(|part| part.number == one.number && part.etag == one.etag);
+        let part = part.ok_or(Code::InvalidPart)?;
+        if let Some((algorithm, value)) = &one.sum {
+            let known = sum_of(part).filter(|sum| sum.algorithm == *algorithm);
+            if known.is_some_and(|sum| sum.value != *value) {
+                return Err(Code::InvalidPart.into());
+            }
+        }
+        parts.push(part.clone());
+    }
+    let short =
+        parts.split_last().is_some_and(|(_, rest)| rest.iter().any(|part| part.size < PART_MIN));
+    if short { Err(Code::EntityTooSmall.into()) } else { Ok(parts) }
+}
+
+/// The ETag of an object in parts: MD5 of their MD5s, and their number.
+fn etag_of(parts: &[PartRow]) -> String {
+    let sums: Vec<u8> =
+        parts.iter().filter_map(|part| digest::unhex(&part.etag)).flatten().collect();
+    format!("{}-{}", digest::hex(&digest::md5(&sums)), parts.len())
+}
+
+/// The checksum of the whole from those of its parts, as the upload asked for it.
+fn whole_sum(asked: &Checksum, parts: &[PartRow]) -> Option<Checksum> {
+    let algorithm = asked.algorithm;
+    let sums: Vec<Vec<u8>> = parts
+        .iter()
+        .map(|part| sum_of(part).and_then(|sum| digest::unbase64(&sum.value)))
+        .collect::<Option<_>>()?;
+    let value = if asked.composite {
+        let joined = digest::checksum(algorithm, &sums.concat());
+        format!("{}-{}", digest::base64(&joined), parts.len())
+    } else {
+        let mut pairs = sums.into_iter().zip(parts);
+        let (first, _) = pairs.next()?;
+        let joined =
+            pairs.try_fold(first, |all, (sum, part)| algorithm.combined(&all, &sum, part.size))?;
+        digest::base64(&joined)
+    };
+    Some(Checksum { value, ..asked.clone() })
+}
+
+/// What the headers promise of the whole.
+fn promised(call: &Call) -> Option<(Algorithm, String)> {
+    Algorithm::ALL
+        .into_iter()
+        .find_map(|one| Some((one, call.header(one.header())?.trim().to_owned())))
+}
+
+/// What was completed.
+struct Done {
+    etag: String,
+    version: Option<String>,
+    details: Details,
+}
+
+pub(super) async fn complete(call: &mut Call) -> Result<Response, S3Error> {
+    let done = match upload::writable(call).await {
+        Ok(upload) => finish_now(call, upload).await?,
+        Err(error) if error.code == Code::NoSuchUpload => {
+            finished_before(call).await?.ok_or(error)?
+        }
+        Err(error) => return Err(error),
+    };
+    let mut response = xml(Xml::document("CompleteMultipartUploadResult", |xml| {
+        xml.text("Location", &format!("http://{}/{}/{}", call.host, call.bucket, call.key));
+        xml.text("Bucket", &call.bucket);
+        xml.text("Key", &call.key);
+        xml.text("ETag", &format!("\"{}\"", done.etag));
+        if let Some(sum) = &done.details.checksum {
+            xml.text(&format!("Checksum{}", sum.algorithm.name()), &sum.value);
+            xml.text("ChecksumType", type_name(sum.composite));
+        }
+    }));
+    version_header(&mut response, done.version.as_deref());
+    encryption::headers(&mut response, done.details.encryption.as_ref());
+    Ok(response)
+}
+
+async fn finish_now(call: &mut Call, upload: UploadRow) -> Result<Done, S3Error> {
+    let begun: Details = details::parse(&upload.key, &upload.details)?;
+    encryption::key_for(call, encryption::OWN, begun.encryption.as_ref())?;
+    // The checksum header is the whole object's, not the document's.
+    let promised = promised(call);
+    let wanted = listed(&payload_document(call).await?)?;
+    let (name, now) = (call.bucket.clone(), call.now);
+    let condition = conditions::Write::of(call);
+    let work = move |txn: &mut store::Txn<'_>| {
+        finish(txn, &name, &upload, &wanted, promised.as_ref(), &condition, now)
+    };
+    call.objects.write(work).await
+}
+
+async fn payload_document(call: &mut Call) -> Result<Element, S3Error> {
+    for algorithm in Algorithm::ALL {
+        call.headers.remove(algorithm.header());
+    }
+    document(call).await
+}
+
+/// The object that an earlier request of the same upload made, while it is the newest.
+async fn finished_before(call: &Call) -> Result<Option<Done>, S3Error> {
+    let (bucket, key) = (call.bucket.clone(), call.key.clone());
+    let name = call.param("uploadId").unwrap_or_default().to_owned();
+    let work = move |reader: &store::Reader<'_>| {
+        let bucket = bucket::get(reader, &bucket)?;
+        let Some(row) = reader.object_latest(bucket.id, &key)? else { return Ok(None) };
+        let details: Details = details::parse(&key, &row.details)?;
+        let version = (bucket.versioning != bucket::Versioning::Off).then_some(row.version);
+        let same = details.upload.as_ref() == Some(&name);
+        Ok(same.then_some(Done { etag: row.etag, version, details }))
+    };
+    Ok(call.objects.read(work).await?)
+}
+
+fn finish(
+    txn: &mut store::Txn<'_>,
+    bucket: &str,
+    upload: &UploadRow,
+    wanted: &[Listed],
+    promised: Option<&(Algorithm, String)>,
+    condition: &conditions::Write,
+    now: Timestamp,
+) -> Result<Done, S3Error> {
+    let bucket = bucket::get(txn, bucket)?;
+    txn.upload_get(&upload.name)?.ok_or(Code::NoSuchUpload)?;
+    condition.check(txn.object_latest(bucket.id, &upload.key)?.as_ref())?;
+    let parts = chosen(&txn.upload_parts(upload.id, 0, PARTS_MAX)?, wanted)?;
+    let (etag, size) = (etag_of(&parts), parts.iter().map(|part| part.size).sum());
+    let mut details: Details = details::parse(&upload.key, &upload.details)?;
+    details.parts = u32::try_from(parts.len()).ok();
+    details.checksum = details.checksum.as_ref().and_then(|asked| whole_sum(asked, &parts));
+    if let (Some((algorithm, value)), Some(sum)) = (promised, &details.checksum)
+        && *algorithm == sum.algorithm
+        && *value != sum.value
+        && Some(value.as_str()) != sum.value.split_once('-').map(|(plain, _)| plain)
+    {
+        return Err(Code::BadDigest.says(format!(
+            "The {} you specified did not match the calculated checksum.",
+            algorithm.name()
+        )));
+    }
+    let new = NewVersion {
+        key: &upload.key,
+        size,
+        etag: &etag,
+        blob: None,
+        details: &details::text(&details),
+        marker: false,
+    };
+    let put = versions::put(txn, &bucket, new, now)?;
+    for part in parts {
+        txn.blob_hold_again(part.blob)?;
+        let piece = PieceRow {
+            number: part.number,
+            size: part.size,
+            blob: part.blob,
+            details: part.details,
+        };
+        txn.object_piece_insert(put.row, &piece)?;
+    }
+    txn.upload_delete(upload.id, now)?;
+    Ok(Done { etag, version: put.version, details })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(number: u32, size: u64) -> PartRow {
+        let etag = format!("{number:032x}");
+        PartRow { number, size, etag, modified: Timestamp(0), blob: 0, details: "{}".into() }
+    }
+
+    fn check(wanted: &[(u32, u32)], expected: Result<usize, Code>) {
+        let stored = [part(1, PART_MIN), part(2, 7), part(4, PART_MIN)];
+        let one = |(number, tag): &(u32, u32)| Listed {
+            number: *number,
+            etag: format!("{tag:032x}"),
+            sum: None,
+        };
+        let wanted: Vec<_> = wanted.iter().map(one).collect();
+        let found = chosen(&stored, &wanted).map(|parts| parts.len()).map_err(|error| error.code);
+        assert_eq!(found, expected, "{wanted:?}");
+    }
+
+    #[test]
+    fn only_stored_parts_of_full_size_complete_an_upload() {
+        check(&[(1, 1), (2, 2)], Ok(2));
+        check(&[(2, 2)], Ok(1));
+        check(&[(2, 2), (4, 4)], Err(Code::EntityTooSmall));
+        check(&[(1, 9)], Err(Code::InvalidPart));
+        check(&[(3, 3)], Err(Code::InvalidPart));
+    }
+
+    #[test]
+    fn sums_of_parts_become_the_sum_of_the_whole() {
+        let bodies: [&[u8]; 3] = [b"one", b"two", b"three"];
+        let part = |number: u32, algorithm| {
+            let body = bodies[number as usize];
+            let sum = Checksum {
+                algorithm,
+                value: digest::base64(&digest::checksum(algorithm, body)),
+                composite: false,
+            };
+            let details = details::text(&PieceDetails { seal: None, checksum: Some(sum) });
+            PartRow { details, ..part(number, body.len() as u64) }
+        };
+        let whole = |algorithm, composite| {
+            let parts: Vec<_> = (0..3).map(|number| part(number, algorithm)).collect();
+            let asked = Checksum { algorithm, value: String::new(), composite };
+            whole_sum(&asked, &parts).map(|sum| sum.value)
+        };
+        let full = digest::base64(&digest::checksum(Algorithm::Crc64nvme, &bodies.concat()));
+        assert_eq!(whole(Algorithm::Crc64nvme, false), Some(full));
+        assert!(whole(Algorithm::Sha256, true).unwrap().ends_with("-3"));
+        assert_eq!(whole(Algorithm::Sha256, false), None);
+    }
+}

@@ -1,0 +1,172 @@
+//! Objects: get and head, whole, by range and by part.
+
+use super::{
+    access::{self, Action, Context, Right, authorize},
+    call::Call,
+    conditions, dates, encryption,
+    error::{Code, S3Error},
+    lifecycle, lock,
+    object::{KEPT, bucket_of, checksum_header, version_header},
+    range::{self, Asked},
+    route::{empty, set},
+};
+use crate::{
+    bucket, content,
+    details::{Checksum, Details, PieceDetails},
+    keys::Verb,
+    objects::Located,
+};
+use axum::{body::Body, response::Response};
+use http::StatusCode;
+use std::ops::Range;
+
+/// Finds the object of the call for a reader; who may not know of it learns nothing.
+pub(super) async fn located(call: &Call, action: &Action) -> Result<Located, S3Error> {
+    let found = call.objects.locate(&call.bucket, &call.key, call.version()).await;
+    match found {
+        Ok(located) => {
+            let context = Context { object: Some(&located.details), ..Context::default() };
+            authorize(call, action, &located.bucket, context)?;
+            Ok(located)
+        }
+        Err(crate::Error::NoObject { .. }) => {
+            let bucket = bucket_of(call).await?;
+            let code = if call.version().is_some() { Code::NoSuchVersion } else { Code::NoSuchKey };
+            Err(access::missing(call, &bucket, code.into()))
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// The action of a reader of the object.
+pub(super) fn action(call: &Call) -> Action {
+    if call.version().is_some() { access::GET_VERSION } else { access::GET }
+}
+
+/// One part of an object, by the number under which it was uploaded.
+fn part_of(call: &Call, located: &Located) -> Result<Option<(Range<u64>, PieceDetails)>, S3Error> {
+    let Some(number) = call.number("partNumber")? else { return Ok(None) };
+    if located.details.parts.is_none() {
+        return if number == 1 { Ok(None) } else { Err(Code::InvalidPart.into()) };
+    }
+    let mut start = 0;
+    for piece in &located.pieces {
+        if piece.number == number {
+            return Ok(Some((start..start + piece.size, piece.details.clone())));
+        }
+        start += piece.size;
+    }
+    Err(Code::InvalidPart.into())
+}
+
+/// The bytes that the header `Range` asks for.
+fn range_of(call: &Call, size: u64) -> Result<Option<Range<u64>>, S3Error> {
+    match range::parse(call.header("range"), size) {
+        Asked::Whole => Ok(None),
+        Asked::Part(range) => Ok(Some(range)),
+        Asked::Unsatisfiable => {
+            Err(S3Error::from(Code::InvalidRange).with("content-range", format!("bytes */{size}")))
+        }
+    }
+}
+
+pub(super) async fn get(call: &Call, body: bool) -> Result<Response, S3Error> {
+    let located = located(call, &action(call)).await?;
+    conditions::read(call, "", &located.row)?;
+    let numbered = part_of(call, &located)?;
+    encryption::refuse_on_read(call)?;
+    let key = encryption::key_for(call, encryption::OWN, located.details.encryption.as_ref())?;
+    let size = located.row.size;
+    let part = match &numbered {
+        Some((range, _)) => Some(range.clone()),
+        None => range_of(call, size)?,
+    };
+    let mut response =
+        empty(if part.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK });
+    describe(call, &mut response, &located);
+    if let Some((_, details)) = &numbered {
+        part_checksum(&mut response, &located.details, details);
+    }
+    let range = part.clone().unwrap_or(0..size);
+    set(&mut response, "content-length", &(range.end - range.start).to_string());
+    if let Some(part) = part {
+        set(
+            &mut response,
+            "content-range",
+            &format!("bytes {}-{}/{size}", part.start, part.end.saturating_sub(1)),
+        );
+    }
+    if body {
+        let bytes =
+            content::stream(&call.objects.inner.vault, located.pieces, range, key.as_ref())?;
+        *response.body_mut() = Body::from_stream(bytes);
+    }
+    Ok(response)
+}
+
+/// A part's own checksum, told with the type of the whole one.
+fn part_checksum(response: &mut Response, whole: &Details, part: &PieceDetails) {
+    if let Some(sum) = &part.checksum {
+        let composite = whole.checksum.as_ref().is_some_and(|whole| whole.composite);
+        checksum_header(response, Some(&Checksum { composite, ..sum.clone() }));
+    }
+}
+
+fn describe(call: &Call, response: &mut Response, located: &Located) {
+    let (row, details) = (&located.row, &located.details);
+    set(response, "content-type", "binary/octet-stream");
+    set(response, "etag", &format!("\"{}\"", row.etag));
+    set(response, "last-modified", &dates::http(row.modified));
+    set(response, "accept-ranges", "bytes");
+    for (name, value) in &details.headers {
+        set(response, name, value);
+    }
+    for (name, value) in &details.user {
+        set(response, &format!("x-amz-meta-{name}"), value);
+    }
+    // A page among the objects must not act with the rights of this origin.
+    set(
+        response,
+        "content-security-policy",
+        "sandbox; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'",
+    );
+    set(response, "x-content-type-options", "nosniff");
+    encryption::headers(response, details.encryption.as_ref());
+    for (name, value) in lock::headers(details) {
+        set(response, name, &value);
+    }
+    lifecycle::header(response, &located.bucket.settings.lifecycle, row, details);
+    version_header(
+        response,
+        (located.bucket.versioning != bucket::Versioning::Off).then_some(&row.version),
+    );
+    if !details.tags.is_empty() {
+        set(response, "x-amz-tagging-count", &details.tags.len().to_string());
+    }
+    if let Some(parts) = details.parts {
+        set(response, "x-amz-mp-parts-count", &parts.to_string());
+    }
+    if let Some(class) = &details.class {
+        set(response, "x-amz-storage-class", class);
+    }
+    if call.header("x-amz-checksum-mode").is_some_and(|mode| mode.eq_ignore_ascii_case("enabled"))
+        && call.header("range").is_none()
+        && call.param("partNumber").is_none()
+    {
+        checksum_header(response, details.checksum.as_ref());
+    }
+    for name in KEPT {
+        if let Some(value) = call.param(&format!("response-{name}")) {
+            set(response, name, value);
+        }
+    }
+}
+
+const RESTORE: Action = Action::new("s3:RestoreObject", Verb::Write, Right::Bucket("WRITE"));
+
+/// Nothing is archived here, so nothing can be brought back from an archive.
+pub(super) async fn restore(call: &Call) -> Result<Response, S3Error> {
+    located(call, &RESTORE).await?;
+    Err(Code::InvalidObjectState
+        .says("Restore is not allowed for the object's current storage class"))
+}
