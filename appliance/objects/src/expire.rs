@@ -10,14 +10,18 @@ use crate::{
     error::Error,
     lifecycle::{self, Subject},
     lock,
-    objects::Objects,
+    objects::{Objects, now},
     versions,
 };
 use base::time::Timestamp;
+use std::time::Duration;
 use store::{
     Reader, Txn,
     objects::{ObjectRow, UploadRow},
 };
+
+/// Rules count in days: an hour late is early enough, and an idle house stays idle.
+const PAUSE: Duration = Duration::from_secs(3600);
 
 /// Rows read at once; also the most that one transaction removes.
 const PAGE: u32 = 256;
@@ -84,6 +88,18 @@ fn fate(bucket: &Bucket, row: &ObjectRow, above: Above, now: Timestamp) -> Resul
 }
 
 impl Objects {
+    /// Looks at the rules every [`PAUSE`]; a run that fails is logged, and the next begins afresh.
+    pub(crate) async fn expire_for_ever(&self) {
+        loop {
+            match self.expire(now()).await {
+                Ok(expired) if expired == Expired::default() => {}
+                Ok(expired) => tracing::info!(?expired, "carried out the lifecycle rules"),
+                Err(error) => tracing::warn!(%error, "could not carry out the lifecycle rules"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
     /// Does what the lifecycle rules of all buckets ask for at `now`.
     ///
     /// # Errors

@@ -31,6 +31,7 @@ mod scrub;
 mod seal;
 mod sigv4;
 mod vault;
+mod version_listing;
 mod versions;
 
 pub use bucket::{HOUSE, HOUSE_OWNER};

@@ -15,6 +15,7 @@ use crate::{
     digest,
     listing::{self, Line, PAGE_MAX, Query},
     sigv4::encode_path,
+    version_listing::{self, Page},
 };
 use axum::response::Response;
 use std::collections::{BTreeSet, HashMap};
@@ -141,48 +142,47 @@ pub(super) async fn versions(call: &Call) -> Result<Response, S3Error> {
     let bucket = bucket_of(call).await?;
     authorize(call, &access::LIST_VERSIONS, &bucket, Context::default())?;
     let encode = encoder(call)?;
-    if call.param("delimiter").is_some_and(|text| !text.is_empty()) {
-        return Err(
-            Code::NotImplemented.says("A delimiter in a listing of versions is not implemented.")
-        );
-    }
-    let limit = call.number("max-keys")?.unwrap_or(PAGE_MAX).min(PAGE_MAX);
-    let prefix = call.param("prefix").unwrap_or_default().to_owned();
-    let marker = call.param("key-marker").unwrap_or_default().to_owned();
-    let version =
-        call.param("version-id-marker").filter(|text| !text.is_empty()).map(str::to_owned);
-    let start = prefix.clone();
-    let work = move |reader: &store::Reader<'_>| {
-        let below = match &version {
-            Some(version) => {
-                reader.object_version(bucket.id, &marker, version)?.map_or(0, |row| row.id)
-            }
-            None if marker.is_empty() => i64::MAX,
-            None => 0,
-        };
-        let from = if marker < start { start } else { marker };
-        let below = if version.is_none() && from.is_empty() { i64::MAX } else { below };
-        Ok(reader.object_list_versions(bucket.id, &from, below, limit + 1)?)
+    let query = version_listing::Query {
+        prefix: call.param("prefix").unwrap_or_default().to_owned(),
+        delimiter: call.param("delimiter").unwrap_or_default().to_owned(),
+        key_after: call.param("key-marker").unwrap_or_default().to_owned(),
+        id_after: call.param("version-id-marker").filter(|id| !id.is_empty()).map(str::to_owned),
+        limit: call.number("max-keys")?.unwrap_or(PAGE_MAX).min(PAGE_MAX),
     };
-    let mut rows: Vec<ObjectRow> = call.objects.read(work).await?;
-    rows.retain(|row| row.key.starts_with(&prefix));
-    let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
-    rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    let names = names_of(call, rows.iter()).await?;
+    let asked = query.clone();
+    let work = move |reader: &store::Reader<'_>| version_listing::page(reader, bucket.id, &asked);
+    let page: Page<ObjectRow> = call.objects.read(work).await?;
+    let rows = page.lines.iter().filter_map(|line| match line {
+        version_listing::Line::Row(row) => Some(row),
+        version_listing::Line::Prefix(_) => None,
+    });
+    let names = names_of(call, rows).await?;
     Ok(xml(Xml::document("ListVersionsResult", |xml| {
         xml.text("Name", &call.bucket);
-        xml.text("Prefix", &encode(&prefix));
-        xml.text("KeyMarker", &encode(call.param("key-marker").unwrap_or_default()));
-        xml.text("VersionIdMarker", call.param("version-id-marker").unwrap_or_default());
-        xml.value("MaxKeys", limit);
-        xml.value("IsTruncated", more);
+        xml.text("Prefix", &encode(&query.prefix));
+        xml.text("KeyMarker", &encode(&query.key_after));
+        xml.text("VersionIdMarker", query.id_after.as_deref().unwrap_or_default());
+        xml.optional("Delimiter", call.param("delimiter").map(encode).as_deref());
+        xml.value("MaxKeys", query.limit);
+        xml.value("IsTruncated", page.more);
         xml.optional("EncodingType", call.param("encoding-type").filter(|text| !text.is_empty()));
-        if let Some(last) = rows.last().filter(|_| more) {
-            xml.text("NextKeyMarker", &encode(&last.key));
-            xml.text("NextVersionIdMarker", &last.version);
+        match page.lines.last().filter(|_| page.more) {
+            Some(version_listing::Line::Row(row)) => {
+                xml.text("NextKeyMarker", &encode(&row.key));
+                xml.text("NextVersionIdMarker", &row.version);
+            }
+            Some(version_listing::Line::Prefix(prefix)) => {
+                xml.text("NextKeyMarker", &encode(prefix));
+            }
+            None => {}
         }
-        for row in &rows {
-            version_line(xml, row, encode, &names);
+        for line in &page.lines {
+            match line {
+                version_listing::Line::Row(row) => version_line(xml, row, encode, &names),
+                version_listing::Line::Prefix(prefix) => {
+                    xml.nest("CommonPrefixes", |xml| xml.text("Prefix", &encode(prefix)));
+                }
+            }
         }
     })))
 }

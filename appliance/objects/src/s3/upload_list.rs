@@ -14,6 +14,7 @@ use super::{
 use crate::{
     details::{self, Details, PieceDetails},
     listing::PAGE_MAX,
+    version_listing::{self, Line, Page},
 };
 use axum::response::Response;
 use std::collections::HashMap;
@@ -72,48 +73,64 @@ fn owners(xml: &mut Xml, details: &Details, names: &HashMap<String, String>) {
 pub(super) async fn list(call: &Call) -> Result<Response, S3Error> {
     let bucket = bucket_of(call).await?;
     authorize(call, &access::LIST_UPLOADS, &bucket, Context::default())?;
-    let limit = call.number("max-uploads")?.unwrap_or(PAGE_MAX).min(PAGE_MAX);
-    let prefix = call.param("prefix").unwrap_or_default().to_owned();
-    let marker = call.param("key-marker").unwrap_or_default().to_owned();
-    let upload_marker = call.param("upload-id-marker").unwrap_or_default().to_owned();
-    let start = if marker < prefix { prefix.clone() } else { marker };
-    let work = move |reader: &store::Reader<'_>| {
-        let after = match upload_marker.as_str() {
-            "" if start.is_empty() => 0,
-            "" => 0,
-            name => reader.upload_get(name)?.map_or(i64::MAX, |upload| upload.id),
-        };
-        Ok(reader.upload_list(bucket.id, &start, after, limit + 1)?)
+    let query = version_listing::Query {
+        prefix: call.param("prefix").unwrap_or_default().to_owned(),
+        delimiter: call.param("delimiter").unwrap_or_default().to_owned(),
+        key_after: call.param("key-marker").unwrap_or_default().to_owned(),
+        id_after: call.param("upload-id-marker").filter(|id| !id.is_empty()).map(str::to_owned),
+        limit: call.number("max-uploads")?.unwrap_or(PAGE_MAX).min(PAGE_MAX),
     };
-    let mut uploads: Vec<UploadRow> = call.objects.read(work).await?;
-    uploads.retain(|upload| upload.key.starts_with(&prefix));
-    let more = uploads.len() > usize::try_from(limit).unwrap_or(usize::MAX);
-    uploads.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    let begun: Vec<Details> = uploads
-        .iter()
-        .map(|upload| details::parse(&upload.key, &upload.details))
-        .collect::<Result<_, _>>()?;
-    let ids = begun.iter().map(|details| details.owner.clone()).collect();
+    let asked = query.clone();
+    let work = move |reader: &store::Reader<'_>| version_listing::page(reader, bucket.id, &asked);
+    let page: Page<UploadRow> = call.objects.read(work).await?;
+    let mut begun = HashMap::new();
+    for line in &page.lines {
+        if let Line::Row(upload) = line {
+            begun.insert(upload.id, details::parse::<Details>(&upload.key, &upload.details)?);
+        }
+    }
+    let ids = begun.values().map(|details| details.owner.clone()).collect();
     let names = acl::displays(&call.objects, ids).await?;
     Ok(xml(Xml::document("ListMultipartUploadsResult", |xml| {
         xml.text("Bucket", &call.bucket);
-        xml.text("Prefix", &prefix);
-        xml.text("KeyMarker", call.param("key-marker").unwrap_or_default());
-        xml.text("UploadIdMarker", call.param("upload-id-marker").unwrap_or_default());
-        xml.value("MaxUploads", limit);
-        xml.value("IsTruncated", more);
-        if let Some(last) = uploads.last().filter(|_| more) {
-            xml.text("NextKeyMarker", &last.key);
-            xml.text("NextUploadIdMarker", &last.name);
+        xml.text("Prefix", &query.prefix);
+        xml.text("KeyMarker", &query.key_after);
+        xml.text("UploadIdMarker", query.id_after.as_deref().unwrap_or_default());
+        xml.optional("Delimiter", call.param("delimiter"));
+        xml.value("MaxUploads", query.limit);
+        xml.value("IsTruncated", page.more);
+        match page.lines.last().filter(|_| page.more) {
+            Some(Line::Row(last)) => {
+                xml.text("NextKeyMarker", &last.key);
+                xml.text("NextUploadIdMarker", &last.name);
+            }
+            Some(Line::Prefix(prefix)) => xml.text("NextKeyMarker", prefix),
+            None => {}
         }
-        for (upload, details) in uploads.iter().zip(&begun) {
-            xml.nest("Upload", |xml| {
-                xml.text("Key", &upload.key);
-                xml.text("UploadId", &upload.name);
-                xml.text("Initiated", &dates::iso(upload.started));
-                owners(xml, details, &names);
-                xml.text("StorageClass", details.class.as_deref().unwrap_or("STANDARD"));
-            });
+        for line in &page.lines {
+            match line {
+                Line::Row(upload) => line_of(xml, upload, begun.get(&upload.id), &names),
+                Line::Prefix(prefix) => {
+                    xml.nest("CommonPrefixes", |xml| xml.text("Prefix", prefix));
+                }
+            }
         }
     })))
+}
+
+fn line_of(
+    xml: &mut Xml,
+    upload: &UploadRow,
+    details: Option<&Details>,
+    names: &HashMap<String, String>,
+) {
+    xml.nest("Upload", |xml| {
+        xml.text("Key", &upload.key);
+        xml.text("UploadId", &upload.name);
+        xml.text("Initiated", &dates::iso(upload.started));
+        if let Some(details) = details {
+            owners(xml, details, names);
+            xml.text("StorageClass", details.class.as_deref().unwrap_or("STANDARD"));
+        }
+    });
 }
