@@ -146,7 +146,9 @@ probe_control_groups_cannot_be_written() {
 # --- other processes ----------------------------------------------------------------------------
 probe_host_processes_are_invisible() {
     [ -z "${PROBE_PROCESS:-}" ] && return 0
-    ! cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -qx -- "$PROBE_PROCESS"
+    # Read first, search then: in one pipe the search may find its own command line.
+    lines=$(cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n')
+    ! printf '%s\n' "$lines" | grep -qx -- "$PROBE_PROCESS"
 }
 probe_init_cannot_be_traced() { call EPERM ptrace 16 1 0 0; }
 probe_init_memory_cannot_be_read() { refused head -c 1 /proc/1/mem && call EPERM process_vm_readv 1 0 0 0 0 0 || call EPERM,ESRCH process_vm_readv 1 /tmp 1 /tmp 1 0; }
