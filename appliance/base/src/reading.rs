@@ -22,7 +22,7 @@ pub use power::{Power, Supply, SupplyDevice};
 
 use crate::{
     time::{Timestamp, millis},
-    units::Unit,
+    units::{Share, Unit},
 };
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct};
 use std::{fmt, sync::Arc, time::Duration};
@@ -177,6 +177,8 @@ pub struct Readings {
     /// everything that computes with spans.
     #[serde(rename = "uptime_ms", with = "millis")]
     pub uptime: Duration,
+    /// Share of all processors that worked since the snapshot before.
+    pub busy: Reading<Share>,
     /// Every temperature, in the order of their sources.
     pub thermal: Vec<Thermal>,
     /// The kernel's own means of cooling.
@@ -210,6 +212,7 @@ impl Readings {
         Self {
             at,
             uptime: Duration::ZERO,
+            busy: Reading::default(),
             thermal: Vec::new(),
             cooling: Vec::new(),
             throttle: Throttle::default(),

@@ -6,6 +6,19 @@
 //! captured tree is read as the living machine is; nothing that a device answers, or refuses to
 //! answer, is an error of this room: it becomes a [`base::reading::Quality`].
 
+mod config;
+mod cooling;
+mod hwmon;
+mod kind;
+mod memory;
+mod processor;
 mod root;
+mod sampler;
+mod sensors;
+mod slow;
+mod track;
+mod zones;
 
+pub use config::Config;
 pub use root::Root;
+pub use sampler::{Handle, Sampler, start};

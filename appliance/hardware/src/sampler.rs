@@ -1,0 +1,130 @@
+//! The round: everything is read once a second and published as one snapshot.
+//!
+//! Why a thread and not a task: reading files blocks, if only for microseconds, and the runtime's
+//! two threads serve people.
+//! Invariants: a round ends [`ANSWER_WITHIN`] after it began at the latest, whatever a device does;
+//! readers get the newest snapshot and never wait; the thread ends when the handle is dropped.
+
+use crate::{Config, cooling::Coolers, memory::Gauge, processor::Processor, sensors::Sensors};
+use base::{reading::Readings, time::Timestamp};
+use rustix::time::{ClockId, clock_gettime};
+use std::{
+    io,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+use tokio::sync::watch;
+
+/// Sensors on a slow bus (I²C, a board controller) take some ten milliseconds each; half a round
+/// leaves the other half for deciding.
+const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+
+/// A running sampler.
+#[derive(Debug)]
+pub struct Handle {
+    readings: watch::Receiver<Arc<Readings>>,
+    /// The thread ends when this end is gone.
+    _running: SyncSender<()>,
+}
+
+impl Handle {
+    /// The newest snapshot, and the news of the next.
+    #[must_use]
+    pub fn readings(&self) -> watch::Receiver<Arc<Readings>> {
+        self.readings.clone()
+    }
+}
+
+/// Starts reading the machine. The first snapshot is published within a second; until then
+/// [`Readings::empty`] stands.
+///
+/// # Errors
+/// The system has no thread left.
+pub fn start(config: &Config) -> io::Result<Handle> {
+    let (wall, _) = clocks();
+    let (sender, readings) = watch::channel(Arc::new(Readings::empty(wall)));
+    let (running, stop) = sync_channel(1);
+    let mut sampler = Sampler::new(config)?;
+    let every = config.every;
+    thread::Builder::new()
+        .name("hardware".into())
+        .spawn(move || run(&mut sampler, every, &sender, &stop))?;
+    Ok(Handle { readings, _running: running })
+}
+
+fn run(
+    sampler: &mut Sampler,
+    every: Duration,
+    sender: &watch::Sender<Arc<Readings>>,
+    stop: &Receiver<()>,
+) {
+    let mut next = Instant::now();
+    loop {
+        let (wall, uptime) = clocks();
+        sender.send_replace(Arc::new(sampler.round(wall, uptime)));
+        // A machine that slept, or a round that was late, is not made up for.
+        next = (next + every).max(Instant::now());
+        match stop.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            Err(RecvTimeoutError::Timeout) | Ok(()) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+/// The wall clock, and the time since the machine started with its sleep.
+pub(crate) fn clocks() -> (Timestamp, Duration) {
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let boot = clock_gettime(ClockId::Boottime);
+    let uptime = Duration::new(
+        u64::try_from(boot.tv_sec).unwrap_or(0),
+        u32::try_from(boot.tv_nsec).unwrap_or(0),
+    );
+    (Timestamp(0).plus(wall), uptime)
+}
+
+/// Everything that is read, with what is remembered from round to round.
+pub struct Sampler {
+    sensors: Sensors,
+    coolers: Coolers,
+    processor: Processor,
+    gauge: Gauge,
+}
+
+impl Sampler {
+    /// Prepares the sources below the configured root.
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub fn new(config: &Config) -> io::Result<Self> {
+        let root = &config.root;
+        Ok(Self {
+            sensors: Sensors::start(root)?,
+            coolers: Coolers::start(root)?,
+            processor: Processor::new(root),
+            gauge: Gauge::new(root),
+        })
+    }
+
+    /// Reads everything once. `uptime` is the clock of all spans; it must not run backwards.
+    pub fn round(&mut self, at: Timestamp, uptime: Duration) -> Readings {
+        let deadline = Instant::now() + ANSWER_WITHIN;
+        self.coolers.ask();
+        let processor = self.processor.busy(uptime);
+        let sensors = self.sensors.round(processor.fresh().copied(), uptime, deadline);
+        let mut readings = Readings::empty(at);
+        readings.uptime = uptime;
+        readings.busy = processor;
+        readings.thermal = sensors.thermal;
+        readings.fans = sensors.fans;
+        readings.power.draws = sensors.draws;
+        readings.cooling = self.coolers.take(uptime, deadline);
+        readings.throttle = self.processor.throttle(uptime);
+        readings.memory = self.gauge.memory(uptime);
+        readings.pressure = self.gauge.pressure(uptime);
+        readings
+    }
+}
