@@ -1,3 +1,5 @@
+//! The fault table of sensors, and what holds for every run of answers.
+
 use super::*;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
