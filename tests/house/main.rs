@@ -8,6 +8,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests start the real binary and real clients")]
 
 mod browser;
+mod config;
 mod crash;
 mod git;
 mod harness;

@@ -56,6 +56,8 @@ uuid_ids! {
     PushId, "a push id";
     /// A runner process that registered with the control plane.
     RunnerId, "a runner id";
+    /// A schedule of a project, made through the API.
+    ScheduleId, "a schedule id";
     /// A browser session.
     SessionId, "a session id";
     /// One node of one attempt of a job: the unit that a runner claims.

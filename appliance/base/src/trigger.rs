@@ -5,7 +5,7 @@
 //! the same trigger always makes the same plan.
 
 use crate::{
-    ids::{ProjectId, PushId},
+    ids::{ProjectId, PushId, ScheduleId},
     time::Timestamp,
 };
 use indexmap::IndexMap;
@@ -30,6 +30,26 @@ pub struct Trigger {
     pub parameters: IndexMap<String, ParameterValue>,
     /// The push it answers; a push makes one pipeline for each of its refs, however often it is told.
     pub push: Option<PushId>,
+    /// The schedule whose time it was.
+    pub due: Option<Due>,
+}
+
+/// What a moment in time asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "by")]
+pub enum Due {
+    /// A schedule of the project: all that its configuration runs for it.
+    Schedule {
+        /// Which; `pipeline.schedule.id`.
+        id: ScheduleId,
+        /// Its name; `pipeline.schedule.name`.
+        name: String,
+    },
+    /// The `triggers` of one workflow in the configuration: that workflow alone.
+    Workflow {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// `pipeline.trigger.type` of API v2.

@@ -39,6 +39,8 @@ pub enum RerunWanted {
 pub enum Command {
     /// A pipeline comes into being.
     Trigger(Box<Intake>),
+    /// A setup pipeline goes on with another configuration.
+    Continue(Box<Intake>),
     /// A runner introduces itself.
     Register(Register),
     /// A runner tells of a task.

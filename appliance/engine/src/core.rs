@@ -86,6 +86,7 @@ impl Turn<'_, '_, '_> {
     fn one(&mut self, command: &Command) -> Result<Answer, Error> {
         match command {
             Command::Trigger(intake) => self.trigger(intake).map(Answer::Triggered),
+            Command::Continue(intake) => self.continue_pipeline(intake).map(|()| Answer::Done),
             Command::Register(register) => self.register(register).map(Answer::Registered),
             Command::Report(report) => self.report(report).map(Answer::Verdict),
             Command::ReportWith(report, tails) => {

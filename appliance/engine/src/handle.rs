@@ -1,6 +1,8 @@
 //! What others hold of the engine. Clones are cheap; every answer to a change means that it is on
 //! disk.
 
+pub(crate) mod continuation;
+
 use crate::{
     Config, Error, RerunWanted, Triggered,
     clock::wall,
@@ -78,7 +80,7 @@ impl Handle {
         let id = PipelineId(self.ids.next(wall()));
         let config = Arc::clone(&self.config);
         let compile = move || {
-            let planned = planned(&trigger, id, number, &repo, &config.orbs);
+            let planned = planned(&trigger, id, number, &repo, &config.orbs, false);
             Intake { trigger, id, number, planned }
         };
         let intake = tokio::task::spawn_blocking(compile).await;

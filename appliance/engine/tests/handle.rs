@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "handle/language.rs"]
+mod language;
+
 use base::{
     ids::{JobId, ProjectId, PushId, RunnerId},
     protocol::{Assignment, Claim, Heartbeat, Held, Progress, Refusal, Register, Report, Verdict},
@@ -104,6 +107,7 @@ impl House {
             config: ConfigText::Found(config.into()),
             parameters: indexmap::IndexMap::new(),
             push: None,
+            due: None,
         }
     }
 

@@ -70,6 +70,7 @@ async fn trigger(engine: &Handle, store: &Store) -> PipelineId {
         config: ConfigText::Found(CONFIG.into()),
         parameters: indexmap::IndexMap::new(),
         push: None,
+        due: None,
     };
     engine.trigger(trigger).await.unwrap().pipeline
 }

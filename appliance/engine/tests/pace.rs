@@ -61,6 +61,7 @@ fn trigger(project: ProjectId) -> Trigger {
         config: ConfigText::Found(CONFIG.into()),
         parameters: indexmap::IndexMap::new(),
         push: None,
+        due: None,
     }
 }
 

@@ -33,6 +33,30 @@ pub struct Minute {
     pub weekday: u32,
 }
 
+impl Minute {
+    /// The calendar's minute, from minutes since 1970-01-01T00:00Z.
+    #[must_use]
+    pub fn at(minutes: i64) -> Self {
+        let (days, rest) = (minutes.div_euclid(1440), minutes.rem_euclid(1440));
+        // Years begin in March, so that the leap day is the last of one; eras have 400 years.
+        let shifted = days + 719_468;
+        let day_of_era = shifted.rem_euclid(146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month = (5 * day_of_year + 2) / 153;
+        let small = |value: i64| u32::try_from(value).unwrap_or(0);
+        Self {
+            minute: small(rest % 60),
+            hour: small(rest / 60),
+            day: small(day_of_year - (153 * month + 2) / 5 + 1),
+            month: small(if month < 10 { month + 3 } else { month - 9 }),
+            // The first of January 1970 was a Thursday.
+            weekday: small((days + 4).rem_euclid(7)),
+        }
+    }
+}
+
 /// Why a text is no schedule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cron '{text}': {reason}")]
@@ -90,6 +114,35 @@ impl Cron {
             any_day: parts[2] == "*",
             any_weekday: parts[4] == "*",
         })
+    }
+
+    /// A schedule from lists of values, as the API's timetables hold them. No value of a list means
+    /// every; values out of range are left out.
+    #[must_use]
+    pub fn from_lists(
+        minutes: &[u32],
+        hours: &[u32],
+        days: &[u32],
+        months: &[u32],
+        weekdays: &[u32],
+    ) -> Self {
+        let set = |list: &[u32], field: &Field| {
+            let listed = list.iter().filter(|value| (field.low..=field.high).contains(value));
+            match list.is_empty() {
+                true => (field.low..=field.high).fold(0, |set, value| set | 1 << value),
+                false => listed.fold(0_u64, |set, value| set | 1 << value),
+            }
+        };
+        let [minute, hour, day, month, weekday] = &FIELDS;
+        Self {
+            minutes: set(minutes, minute),
+            hours: set(hours, hour),
+            days: set(days, day),
+            months: set(months, month),
+            weekdays: set(weekdays, weekday) & 0x7f,
+            any_day: days.is_empty(),
+            any_weekday: weekdays.is_empty(),
+        }
     }
 
     /// Whether the schedule falls on that minute.
@@ -177,6 +230,21 @@ mod tests {
         check("0 0 1 * 1", (0, 0, 9, 5, 1), true);
         check("0 0 1 jan *", (0, 0, 1, 1, 3), true);
         check("0 0 1 jan *", (0, 0, 2, 1, 3), false);
+    }
+
+    #[test]
+    fn minutes_since_the_epoch_are_minutes_of_the_calendar() {
+        for (minutes, shown, weekday) in [
+            (0, "01-01 00:00 UTC", 4),
+            (-1, "12-31 23:59 UTC", 3),
+            (28_401_779, "12-31 23:59 UTC", 5),
+            (28_486_080, "02-28 12:00 UTC", 1),
+            (28_487_520, "02-29 12:00 UTC", 2),
+            (29_923_995, "11-23 23:15 UTC", 1),
+        ] {
+            let at = Minute::at(minutes);
+            assert_eq!((at.to_string().as_str(), at.weekday), (shown, weekday), "{minutes}");
+        }
     }
 
     #[test]

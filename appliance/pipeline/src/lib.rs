@@ -39,6 +39,7 @@ mod scope;
 pub mod split;
 mod syntax;
 mod template;
+pub mod timetable;
 mod trigger;
 
 pub use compile::{Compilation, compile};
@@ -55,4 +56,4 @@ pub use plan::{PlanValues, Scheduled, plan, schedules};
 pub use processed::process;
 pub use request::{Request, Values};
 pub use schema::json_schema;
-pub use trigger::{PipelineError, Planned, Rejected, plan_trigger};
+pub use trigger::{PipelineError, Planned, Rejected, plan_continuation, plan_trigger};

@@ -41,6 +41,8 @@ pub struct Scheduled<'a> {
     pub workflow: &'a str,
     /// When it runs, UTC.
     pub cron: Cron,
+    /// The same as written.
+    pub text: &'a str,
     schedule: &'a Schedule,
 }
 
@@ -62,6 +64,7 @@ pub fn schedules(compiled: &Compiled) -> Vec<Scheduled<'_>> {
             compiled.workflow.schedules.iter().map(|schedule| Scheduled {
                 workflow: &compiled.workflow.name,
                 cron: schedule.cron,
+                text: &schedule.text,
                 schedule,
             })
         })

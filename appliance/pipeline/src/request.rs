@@ -10,7 +10,7 @@ use crate::{
 };
 use base::{
     ids::{PipelineId, PipelineNumber, RepoName},
-    trigger::{ParameterValue, Trigger, TriggerKind},
+    trigger::{Due, ParameterValue, Trigger, TriggerKind},
 };
 use indexmap::IndexMap;
 use std::collections::BTreeMap;
@@ -129,6 +129,10 @@ impl Values {
         values.set("git.commit.author_login", vcs.author.clone());
         values.set("trigger.received_at", trigger.received_at.to_string());
         values.kind(trigger.kind);
+        if let Some(Due::Schedule { id, name }) = &trigger.due {
+            values.set("schedule.id", id.to_string());
+            values.set("schedule.name", name.clone());
+        }
         values
     }
 

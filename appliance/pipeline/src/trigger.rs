@@ -2,16 +2,17 @@
 
 use crate::{
     compile::compile,
+    compiled::Compiled,
     diagnostic::{Code, Diagnostic, Severity},
     orbs::Orbs,
-    plan::{PlanValues, plan},
+    plan::{PlanValues, plan, schedules},
     processed::process,
     request::{Request, Values},
 };
 use base::{
     ids::{PipelineId, PipelineNumber, RepoName},
     plan::Plan,
-    trigger::{ConfigText, Trigger},
+    trigger::{ConfigText, Due, Trigger},
 };
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,8 @@ pub struct Planned {
     pub plan: Plan,
     /// The processed form, for people and the API.
     pub processed: String,
+    /// Workflows with `triggers` that run for the branch by themselves: name and cron expression.
+    pub timers: Vec<(String, String)>,
     /// What is worth telling although it runs.
     pub warnings: Vec<Diagnostic>,
 }
@@ -67,21 +70,48 @@ pub fn plan_trigger(
     repo: &RepoName,
     orbs: &Orbs,
 ) -> Result<Planned, Rejected> {
+    let values = Values::from_trigger(trigger, id, number, repo);
+    planned(trigger, values, orbs, false)
+}
+
+/// The same for a configuration that continues a setup pipeline; the trigger has the setup's
+/// commit, the continued text and its parameters.
+///
+/// # Errors
+/// [`Rejected`] when it has errors, one of which is to be a setup configuration itself.
+pub fn plan_continuation(
+    trigger: &Trigger,
+    id: PipelineId,
+    number: PipelineNumber,
+    repo: &RepoName,
+    orbs: &Orbs,
+) -> Result<Planned, Rejected> {
+    let values = Values::from_trigger(trigger, id, number, repo);
+    planned(trigger, values, orbs, true)
+}
+
+fn planned(
+    trigger: &Trigger,
+    values: Values,
+    orbs: &Orbs,
+    continuation: bool,
+) -> Result<Planned, Rejected> {
     let text = match &trigger.config {
         ConfigText::Found(text) => text,
         ConfigText::Missing(reason) => return Err(missing(reason)),
     };
     let request = Request {
         file: String::new(),
-        values: Values::from_trigger(trigger, id, number, repo),
+        values,
         parameters: trigger.parameters.clone(),
         orbs: orbs.clone(),
-        continuation: false,
+        continuation,
     };
     let compilation = compile(text, &request);
     match compilation.config {
         Some(config) => Ok(Planned {
-            plan: plan(&config, &PlanValues::from_vcs(&trigger.vcs)),
+            plan: plan(&config, &plan_values(trigger)),
+            timers: timers(&config, trigger),
             processed: process(&config),
             warnings: compilation.diagnostics,
         }),
@@ -95,6 +125,23 @@ pub fn plan_trigger(
             diagnostics: compilation.diagnostics,
         }),
     }
+}
+
+fn plan_values(trigger: &Trigger) -> PlanValues {
+    let scheduled = match &trigger.due {
+        Some(Due::Workflow { name }) => Some(name.clone()),
+        Some(Due::Schedule { .. }) | None => None,
+    };
+    PlanValues { scheduled, ..PlanValues::from_vcs(&trigger.vcs) }
+}
+
+fn timers(config: &Compiled, trigger: &Trigger) -> Vec<(String, String)> {
+    let Some(branch) = &trigger.vcs.branch else { return vec![] };
+    schedules(config)
+        .into_iter()
+        .filter(|scheduled| scheduled.admits(branch))
+        .map(|scheduled| (scheduled.workflow.to_owned(), scheduled.text.to_owned()))
+        .collect()
 }
 
 fn missing(reason: &str) -> Rejected {

@@ -119,6 +119,7 @@ fn plan(options: &Options, copy: working_copy::Copy) -> Result<(Plan, Vcs, RepoN
         config: ConfigText::Found(copy.config),
         parameters: options.parameters.clone(),
         push: None,
+        due: None,
     };
     let id = PipelineId(Uuid::new_v4());
     let planned =

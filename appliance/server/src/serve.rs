@@ -54,6 +54,7 @@ pub(crate) struct House {
     live: Arc<SledLive>,
     objects: Objects,
     certificates: Arc<Certificates>,
+    state: web::State,
     faces: axum::Router,
     s3: axum::Router,
     sockets: Sockets,
@@ -106,7 +107,7 @@ impl House {
             orbs,
         });
         web::tell_open_pushes(&state).await?;
-        let faces = web::router(state);
+        let faces = web::router(state.clone());
         Ok(Self {
             config,
             data,
@@ -116,6 +117,7 @@ impl House {
             live,
             objects,
             certificates,
+            state,
             faces,
             s3,
             sockets,
@@ -166,6 +168,7 @@ impl House {
             live,
             objects,
             certificates,
+            state,
             faces,
             s3,
             sockets,
@@ -179,6 +182,7 @@ impl House {
         let reload = tokio::spawn(reload_on_hangup(certificates));
         let keeper = tokio::spawn(objects.clone().keep());
         let sweep = tokio::spawn(sweep_daily(store.clone(), logs.clone(), objects, keep));
+        let schedules = tokio::spawn(web::schedule::keep(state));
         stop.await;
         tracing::info!("stopping");
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
@@ -190,6 +194,7 @@ impl House {
         }
         reload.abort();
         sweep.abort();
+        schedules.abort();
         keeper.abort();
         runner.await.context("the runner's keeper ended early")?;
         engine.drain().await;

@@ -18,6 +18,7 @@ pub const STEPS: &[&str] = &[
     include_str!("../migrations/0005_projects.sql"),
     include_str!("../migrations/0006_logs.sql"),
     include_str!("../migrations/0007_keeping.sql"),
+    include_str!("../migrations/0008_time.sql"),
 ];
 
 /// The newest schema version this program knows.

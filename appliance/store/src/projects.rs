@@ -6,11 +6,13 @@
 
 mod contexts;
 mod pushes;
+mod schedules;
 mod settings;
 mod variables;
 
 pub use contexts::Context;
 pub use pushes::{Push, PushedRef};
+pub use schedules::{Schedule, Timer};
 pub use settings::Settings;
 pub use variables::VariableInfo;
 

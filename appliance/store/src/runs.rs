@@ -10,6 +10,7 @@
 //! (the engine) appends the events of a change in the same transaction.
 
 pub mod caches;
+mod continuations;
 pub mod family;
 pub mod jobs;
 mod live;
@@ -24,6 +25,7 @@ pub mod workspaces;
 
 pub use caches::Cache;
 pub use jobs::{Job, JobType, Requires};
+pub(crate) use pipelines::due_text;
 pub use pipelines::{ConfigTexts, Pipeline, PipelineError, PipelineFilter};
 pub use results::Artifact;
 pub use runners::RunnerRow;

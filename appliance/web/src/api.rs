@@ -8,6 +8,7 @@
 mod accounts;
 mod compile;
 mod contexts;
+mod continuation;
 mod events;
 mod health;
 mod images;
@@ -17,6 +18,7 @@ mod me;
 mod orbs;
 mod pipelines;
 mod projects;
+mod schedules;
 mod shapes;
 mod v1;
 mod workflows;
@@ -44,6 +46,8 @@ pub(crate) fn routes() -> Routes {
         .merge(workflows::routes())
         .merge(jobs::routes())
         .merge(compile::routes())
+        .merge(continuation::routes())
+        .merge(schedules::routes())
         .merge(events::routes())
         .merge(health::routes())
         .merge(log::routes())

@@ -14,6 +14,7 @@ mod events;
 pub mod git;
 pub mod pages;
 mod runner_api;
+pub mod schedule;
 mod shell;
 mod state;
 pub mod trigger;

@@ -10,7 +10,7 @@ use base::{
     ids::{ProjectId, PushId, RepoName},
     limits,
     time::Timestamp,
-    trigger::{ConfigText, ParameterValue, Trigger, TriggerKind, Vcs},
+    trigger::{ConfigText, Due, ParameterValue, Trigger, TriggerKind, Vcs},
 };
 use indexmap::IndexMap;
 use repos::{Commit, Repository, Rev};
@@ -44,6 +44,8 @@ pub struct Wish {
     pub actor: String,
     /// Pipeline parameters.
     pub parameters: IndexMap<String, ParameterValue>,
+    /// The schedule whose time it was.
+    pub due: Option<Due>,
     /// The push it answers, with the tip before it.
     pub push: Option<(PushId, Option<String>)>,
 }
@@ -86,6 +88,7 @@ fn resolve_blocking(
         config,
         parameters: wish.parameters,
         push,
+        due: wish.due,
     })
 }
 

@@ -112,6 +112,7 @@ impl Site {
             config: ConfigText::Found(CONFIG.into()),
             parameters: indexmap::IndexMap::new(),
             push: None,
+            due: None,
         };
         self.state.engine.trigger(trigger).await.unwrap();
     }

@@ -314,3 +314,51 @@ async fn a_configuration_with_errors_is_told_to_the_one_who_pushed() {
     assert!(said.contains("has errors"), "{said}");
     assert_eq!(site.pipelines().await[0].state, PipelineState::Errored);
 }
+
+#[tokio::test]
+async fn a_schedule_and_a_timer_trigger_their_minute_once() {
+    const NIGHTLY: &str = "  nightly:
+    triggers: [ schedule: { cron: '20 0 * * *', filters: { branches: { only: main } } } ]
+    jobs: [ build ]
+";
+    let site = Site::open().await;
+    site.account("ada", Role::Member).await;
+    let copy = site.copy("one").await;
+    std::fs::write(Path::new(&copy.dir).join(".circleci/config.yml"), format!("{CONFIG}{NIGHTLY}"))
+        .unwrap();
+    copy.git(&["commit", "-q", "-a", "-m", "Nightly"]).await;
+    copy.git(&["push", "-q", &site.url("ada"), "main"]).await;
+    let project = site.project().await.unwrap();
+    let schedule = store::projects::Schedule {
+        id: base::ids::ScheduleId(uuid::Uuid::now_v7()),
+        project,
+        name: "noon".into(),
+        description: String::new(),
+        timetable: serde_json::json!({ "per-hour": 3, "hours-of-day": [0], "days-of-month": [2] }),
+        parameters: [("branch".to_owned(), base::trigger::ParameterValue::String("main".into()))]
+            .into_iter()
+            .collect(),
+        actor: None,
+        created_at: now(),
+        updated_at: now(),
+    };
+    site.state.store.write(move |txn| txn.schedule_save(&schedule)).await.unwrap();
+    // The second of January 1970, so that nobody waits for midnight.
+    let at = |minute: i64| Timestamp((1440 + minute) * 60_000_000);
+    let look = |minute| web::schedule::look(&site.state, at(minute));
+    assert_eq!(look(18).await.unwrap(), 0);
+    assert_eq!(look(19).await.unwrap(), 0);
+    assert_eq!(look(21).await.unwrap(), 2, "the minute between two looks is not lost");
+    assert_eq!(look(21).await.unwrap(), 0);
+    // A cut before the mark was written makes no second pipeline.
+    site.state.store.write(|txn| txn.clock_set(1440 + 19)).await.unwrap();
+    assert_eq!(look(22).await.unwrap(), 0);
+    let made = site.pipelines().await;
+    let kinds: Vec<_> =
+        made.iter().map(|made| (made.kind, made.state, made.workflows.len())).collect();
+    let scheduled = (TriggerKind::ScheduledPipeline, PipelineState::Created, 1);
+    assert_eq!(kinds[1..], [scheduled, scheduled]);
+    copy.git(&["push", "-q", &site.url("ada"), "main:other"]).await;
+    let timers = site.state.store.read(|reader| reader.timer_list()).await.unwrap();
+    assert_eq!(timers.len(), 1, "only the branch that its filter names");
+}

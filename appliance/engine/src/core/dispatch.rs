@@ -7,14 +7,14 @@ use base::{
     ids::{Attempt, Fence, RunnerId, TaskId},
     limits::{JOB_RUNTIME_MAX, LEASE},
     protocol::{Assignment, Register, Variable},
-    state::JobState,
+    state::{JobState, PipelineState},
 };
 use control::board::{Serves, Waiting};
 use std::sync::Arc;
 use store::{
     Error,
     projects::Project,
-    runs::{Job, RunnerRow, Task},
+    runs::{Job, Pipeline, RunnerRow, Task},
 };
 
 /// What a runner that introduces itself so can take.
@@ -132,17 +132,18 @@ impl Turn<'_, '_, '_> {
     }
 
     fn assignment(
-        &self,
+        &mut self,
         job: &Job,
         task: &Task,
         project: Project,
-        secrets: Vec<Variable>,
+        mut secrets: Vec<Variable>,
     ) -> Result<Assignment, Error> {
         let missing = |what: &str| Error::Missing(format!("{what} of job {}", job.id));
         let workflow = self.txn.workflow_get(job.workflow())?.ok_or_else(|| missing("workflow"))?;
         let pipeline =
             self.txn.pipeline_get(workflow.pipeline)?.ok_or_else(|| missing("pipeline"))?;
         let spec = self.txn.job_spec(job.id)?.ok_or_else(|| missing("specification"))?;
+        self.setup(&pipeline, &mut secrets)?;
         Ok(Assignment {
             task: task.id,
             fence: task.fence,
@@ -166,6 +167,22 @@ impl Turn<'_, '_, '_> {
             network: project.settings.network,
             runtime_max: JOB_RUNTIME_MAX,
         })
+    }
+
+    /// A job of a setup workflow gets the key that continues its pipeline.
+    fn setup(&mut self, pipeline: &Pipeline, secrets: &mut Vec<Variable>) -> Result<(), Error> {
+        if !matches!(pipeline.state, PipelineState::SetupPending | PipelineState::Setup) {
+            return Ok(());
+        }
+        let value = self.txn.continuation_key(pipeline.id)?;
+        secrets.push(Variable { name: "CIRCLE_CONTINUATION_KEY".into(), value });
+        if pipeline.state == PipelineState::SetupPending {
+            let state = PipelineState::Setup;
+            self.txn.pipeline_state_set(pipeline.id, state, self.now)?;
+            let event = Event::PipelineChanged { pipeline: pipeline.id, state };
+            self.tell(pipeline.project, &event)?;
+        }
+        Ok(())
     }
 
     /// Whether a runner holds a node of the job.

@@ -101,14 +101,51 @@ impl Turn<'_, '_, '_> {
                 ConfigText::Missing(_) => None,
             },
             compiled: checked.as_ref().ok().map(|planned| planned.processed.clone()),
+            ..ConfigTexts::default()
         };
         self.txn.pipeline_insert(&pipeline, &texts)?;
         let (id, number, state) = (pipeline.id, pipeline.number, pipeline.state);
         self.tell(pipeline.project, &Event::PipelineCreated { pipeline: id, number, state })?;
         if let Ok(planned) = checked {
+            if let Some(branch) = &pipeline.vcs.branch {
+                self.txn.timer_set(pipeline.project, branch, &planned.timers)?;
+            }
             self.start(&pipeline, &project, planned)?;
         }
         Ok(Triggered { pipeline: id, number, state, created_at: self.now, is_repeat: false })
+    }
+
+    /// Goes on with a setup pipeline: its new workflows join those of the setup.
+    pub(super) fn continue_pipeline(&mut self, intake: &Intake) -> Result<(), Error> {
+        let mut pipeline = self.txn.pipeline_get(intake.id)?.ok_or(Error::Missing("Pipeline"))?;
+        crate::handle::continuation::check(&pipeline)?;
+        let checked = checked(intake);
+        pipeline.errors = checked.as_ref().err().cloned().unwrap_or_default();
+        pipeline.state = PipelineState::Errored;
+        pipeline.updated_at = self.now;
+        let before = pipeline.workflows.len();
+        if let Ok(planned) = checked.as_ref() {
+            pipeline.state = PipelineState::Created;
+            let new = planned.plan.workflows.iter();
+            pipeline.workflows.extend(new.map(|_| family::workflow(self.core.ids.next(self.now))));
+        }
+        let texts = ConfigTexts {
+            source: match &intake.trigger.config {
+                ConfigText::Found(text) => Some(text.clone()),
+                ConfigText::Missing(_) => None,
+            },
+            compiled: checked.as_ref().ok().map(|planned| planned.processed.clone()),
+            ..ConfigTexts::default()
+        };
+        self.txn.pipeline_continue(&pipeline, &texts)?;
+        let event = Event::PipelineChanged { pipeline: pipeline.id, state: pipeline.state };
+        self.tell(pipeline.project, &event)?;
+        if let Ok(planned) = checked {
+            for (id, plan) in pipeline.workflows[before..].iter().zip(&planned.plan.workflows) {
+                self.workflow_start(&pipeline, *id, plan)?;
+            }
+        }
+        Ok(())
     }
 
     /// The pipeline that this push and ref had already; otherwise they have this one from now on.
@@ -137,7 +174,11 @@ impl Turn<'_, '_, '_> {
             id: intake.id,
             project: trigger.project,
             number: intake.number,
-            state: if errors.is_empty() { PipelineState::Created } else { PipelineState::Errored },
+            state: match &intake.planned {
+                _ if !errors.is_empty() => PipelineState::Errored,
+                Ok(planned) if planned.plan.setup => PipelineState::SetupPending,
+                _ => PipelineState::Created,
+            },
             kind: trigger.kind,
             actor: trigger.actor.clone(),
             received_at: trigger.received_at,
@@ -147,6 +188,7 @@ impl Turn<'_, '_, '_> {
             parameters: trigger.parameters.clone(),
             errors,
             workflows: (0..workflows).map(new_workflow).collect(),
+            due: trigger.due.clone(),
         }
     }
 

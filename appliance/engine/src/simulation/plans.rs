@@ -110,7 +110,9 @@ pub(super) fn intake(
         config: ConfigText::Found("version: 2.1".into()),
         parameters: IndexMap::new(),
         push,
+        due: None,
     };
-    let planned = Planned { plan, processed: "version: 2".into(), warnings: vec![] };
+    let planned =
+        Planned { plan, processed: "version: 2".into(), timers: vec![], warnings: vec![] };
     Intake { trigger, id, number, planned: Ok(planned) }
 }

@@ -26,6 +26,7 @@ pub(crate) struct Workflow {
 #[derive(Debug, Clone)]
 pub(crate) struct Schedule {
     pub cron: Cron,
+    pub text: String,
     pub branches: Option<Rule>,
 }
 
@@ -183,8 +184,9 @@ impl Context<'_> {
                 );
                 continue;
             };
-            match Cron::parse(&cron.scalar_text().unwrap_or_default()) {
-                Ok(cron) => found.push(Schedule { cron, branches }),
+            let text = cron.scalar_text().unwrap_or_default();
+            match Cron::parse(&text) {
+                Ok(cron) => found.push(Schedule { cron, text, branches }),
                 Err(error) => self.report.error(Code::Value, cron.at, error.to_string()),
             }
         }

@@ -259,6 +259,7 @@ fn trigger(config: ConfigText) -> Trigger {
         config,
         parameters: indexmap::IndexMap::new(),
         push: None,
+        due: None,
     }
 }
 

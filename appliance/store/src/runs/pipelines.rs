@@ -5,7 +5,7 @@ use base::{
     ids::{PipelineId, PipelineNumber, ProjectId, WorkflowId},
     state::PipelineState,
     time::Timestamp,
-    trigger::{ParameterValue, TriggerKind, Vcs},
+    trigger::{Due, ParameterValue, TriggerKind, Vcs},
 };
 use indexmap::IndexMap;
 use rusqlite::{OptionalExtension, Row, params, types::Type};
@@ -44,6 +44,8 @@ pub struct Pipeline {
     pub errors: Vec<PipelineError>,
     /// In order of creation, reruns included.
     pub workflows: Vec<WorkflowId>,
+    /// The schedule whose time it was.
+    pub due: Option<Due>,
 }
 
 /// One entry of a pipeline's `errors`.
@@ -63,6 +65,10 @@ pub struct ConfigTexts {
     pub source: Option<String>,
     /// As processed; `None` when it could not be.
     pub compiled: Option<String>,
+    /// The setup configuration, when `source` continued one.
+    pub setup: Option<String>,
+    /// The same as processed.
+    pub compiled_setup: Option<String>,
 }
 
 /// Which pipelines to list.
@@ -75,7 +81,7 @@ pub struct PipelineFilter<'a> {
 }
 
 const COLUMNS: &str = "SELECT p.id, p.project, p.number, p.state, p.kind, p.actor, p.received_at, \
-    p.created_at, p.updated_at, t.body, p.parameters, p.errors, p.workflows \
+    p.created_at, p.updated_at, t.body, p.parameters, p.errors, p.workflows, p.due \
     FROM pipelines p JOIN texts t ON t.hash = p.vcs ";
 
 impl Txn<'_> {
@@ -90,8 +96,8 @@ impl Txn<'_> {
         let errors = unless_empty("pipeline errors", &new.errors, new.errors.is_empty())?;
         self.statement(
             "INSERT INTO pipelines (id, project, number, state, kind, actor, received_at, created_at, \
-             updated_at, branch, vcs, config, compiled, workflows, parameters, errors) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+             updated_at, branch, vcs, config, compiled, workflows, parameters, errors, due) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         )?
         .execute(params![
             new.id.0,
@@ -110,6 +116,7 @@ impl Txn<'_> {
             join(&new.workflows),
             parameters,
             errors,
+            due_text(new.due.as_ref())?,
         ])?;
         Ok(())
     }
@@ -189,14 +196,23 @@ impl Reader<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// A pipeline's configuration, as found and as processed.
+    /// A pipeline's configuration, as found and as processed, and the setup's that it continued.
     pub fn pipeline_config(&self, id: PipelineId) -> Result<Option<ConfigTexts>, Error> {
-        let mut find = self.statement("SELECT config, compiled FROM pipelines WHERE id = ?1")?;
-        let hashes: Option<(Option<Hash>, Option<Hash>)> =
-            find.query_row(params![id.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        let Some((config, compiled)) = hashes else { return Ok(None) };
+        let mut find = self.statement(
+            "SELECT config, compiled, setup, compiled_setup FROM pipelines WHERE id = ?1",
+        )?;
+        let four = |row: &Row<'_>| -> rusqlite::Result<[Option<Hash>; 4]> {
+            Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?])
+        };
+        let hashes = find.query_row(params![id.0], four).optional()?;
+        let Some([config, compiled, setup, compiled_setup]) = hashes else { return Ok(None) };
         let text = |hash: Option<Hash>| hash.map_or(Ok(None), |hash| self.text_get(&hash));
-        Ok(Some(ConfigTexts { source: text(config)?, compiled: text(compiled)? }))
+        Ok(Some(ConfigTexts {
+            source: text(config)?,
+            compiled: text(compiled)?,
+            setup: text(setup)?,
+            compiled_setup: text(compiled_setup)?,
+        }))
     }
 }
 
@@ -217,7 +233,13 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Pipeline> {
         parameters: if optional(10)? { row::json(row, 10)? } else { IndexMap::new() },
         errors: if optional(11)? { row::json(row, 11)? } else { Vec::new() },
         workflows: split(row.get_ref(12)?.as_blob()?),
+        due: if optional(13)? { Some(row::json(row, 13)?) } else { None },
     })
+}
+
+/// As the column holds it, and as it is looked for.
+pub(crate) fn due_text(due: Option<&Due>) -> Result<Option<String>, Error> {
+    due.map(|due| row::to_json("a schedule", due)).transpose()
 }
 
 /// `None` spares a column that is nearly always empty.

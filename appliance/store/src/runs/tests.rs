@@ -62,6 +62,7 @@ fn pipeline(number: u64, branch: &str) -> Pipeline {
         parameters: IndexMap::new(),
         errors: vec![],
         workflows: vec![],
+        due: None,
     }
 }
 
@@ -147,7 +148,8 @@ fn pipelines_are_listed_newest_first_by_branch_and_actor() {
     let write = |txn: &mut Txn<'_>| {
         for number in 1..=5 {
             let branch = if number % 2 == 0 { "fix" } else { "main" };
-            let texts = ConfigTexts { source: Some("version: 2.1".into()), compiled: None };
+            let texts =
+                ConfigTexts { source: Some("version: 2.1".into()), ..ConfigTexts::default() };
             txn.pipeline_insert(&pipeline(number, branch), &texts)?;
         }
         Ok(())
@@ -328,7 +330,10 @@ fn a_removed_pipeline_leaves_no_rows_and_names_its_objects() {
     let run = workflow(9, &mut made);
     let id = made.id;
     let write = move |txn: &mut Txn<'_>| {
-        txn.pipeline_insert(&made, &ConfigTexts { source: Some("x".into()), compiled: None })?;
+        txn.pipeline_insert(
+            &made,
+            &ConfigTexts { source: Some("x".into()), ..ConfigTexts::default() },
+        )?;
         txn.workflow_insert(&run)?;
         txn.job_insert(&job(run.id, 1, &[]), Some(&spec()))?;
         let kept = task(family::job(run.id, 1), 0, 1);

@@ -183,8 +183,8 @@ async fn config(
     Ok(Json(json!({
         "source": texts.source.unwrap_or_default(),
         "compiled": texts.compiled.unwrap_or_default(),
-        "setup-config": "",
-        "compiled-setup-config": "",
+        "setup-config": texts.setup.unwrap_or_default(),
+        "compiled-setup-config": texts.compiled_setup.unwrap_or_default(),
     })))
 }
 
@@ -234,6 +234,7 @@ async fn trigger(
         actor: user.login,
         parameters: request.parameters,
         push: None,
+        due: None,
     };
     let trigger = resolve(&state, wish).await?;
     let created_at = trigger.received_at;

@@ -121,6 +121,7 @@ fn make_trigger(
         config,
         parameters: indexmap::IndexMap::new(),
         push: Some(push.id),
+        due: None,
     })))
 }
 

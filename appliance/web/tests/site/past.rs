@@ -104,6 +104,7 @@ fn pipeline(run: &Run<'_>, at: Timestamp, workflow: Option<WorkflowId>) -> Pipel
             .map(|message| PipelineError { kind: "config".into(), message: (*message).into() })
             .collect(),
         workflows: workflow.into_iter().collect(),
+        due: None,
     }
 }
 
@@ -192,7 +193,7 @@ impl Site {
             auto_rerun: 0,
             max_auto_reruns: 0,
         };
-        let texts = ConfigTexts { source: Some(run.config.into()), compiled: None };
+        let texts = ConfigTexts { source: Some(run.config.into()), ..ConfigTexts::default() };
         let ids = jobs.iter().map(|job| job.id).collect();
         self.store
             .write(move |txn| {

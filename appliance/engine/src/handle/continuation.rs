@@ -1,0 +1,106 @@
+//! Continuing a setup pipeline with another configuration.
+//!
+//! Invariants: a key continues its pipeline once, within [`CONTINUATION_LIFE`]; what is checked here
+//! before compiling is checked again in the transaction that continues.
+//! Decision: a continued configuration with errors uses the key up, as on the original: the pipeline
+//! is `errored` and tells them.
+
+use super::Handle;
+use crate::{
+    Error,
+    clock::wall,
+    command::{Answer, Command, Intake},
+    compile::planned,
+};
+use base::{
+    ids::{PipelineId, RepoName},
+    state::PipelineState,
+    trigger::{ConfigText, ParameterValue, Trigger},
+};
+use indexmap::IndexMap;
+use pipeline::{CONTINUATION_LIFE, continue_parameters};
+use std::sync::Arc;
+use store::runs::Pipeline;
+
+impl Handle {
+    /// Continues the pipeline of a key.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the key is not one of this site, was used or is too old, or when
+    /// parameters conflict, with the words for the caller.
+    pub async fn continue_pipeline(
+        &self,
+        key: String,
+        configuration: String,
+        passed: IndexMap<String, ParameterValue>,
+    ) -> Result<PipelineId, Error> {
+        let (pipeline, setup, repo) = self.store.read(move |reader| setup(reader, &key)).await?;
+        let config = Arc::clone(&self.config);
+        let compile =
+            move || intake(&pipeline, &setup, &repo, configuration, &passed, &config.orbs);
+        let intake = tokio::task::spawn_blocking(compile).await;
+        let intake = intake.map_err(|_| Error::Store(store::Error::Panicked))??;
+        let id = intake.id;
+        match self.change(Command::Continue(Box::new(intake))).await? {
+            Answer::Done => Ok(id),
+            other => Err(super::unexpected(&other)),
+        }
+    }
+}
+
+/// The pipeline of a key, its setup configuration and its repository.
+fn setup(reader: &store::Reader<'_>, key: &str) -> Result<(Pipeline, String, RepoName), Error> {
+    let refused = |why: &str| Error::Conflict(why.to_owned());
+    let id = reader.continuation_pipeline(key).ok_or_else(|| {
+        refused("The continuation-key is not valid: pass $CIRCLE_CONTINUATION_KEY of a job of the setup workflow.")
+    })?;
+    let pipeline = reader.pipeline_get(id)?.ok_or(Error::Missing("Pipeline"))?;
+    check(&pipeline)?;
+    if wall().since(pipeline.created_at) > CONTINUATION_LIFE {
+        return Err(refused(
+            "The continuation-key has expired: trigger a new pipeline, and continue it within six hours.",
+        ));
+    }
+    let texts = reader.pipeline_config(id)?.unwrap_or_default();
+    let project = reader.project_get(pipeline.project)?.ok_or(Error::Missing("Project"))?;
+    Ok((pipeline, texts.source.unwrap_or_default(), project.repo))
+}
+
+/// A pipeline can be continued while it is in its setup.
+pub(crate) fn check(pipeline: &Pipeline) -> Result<(), Error> {
+    match pipeline.state {
+        PipelineState::SetupPending | PipelineState::Setup => Ok(()),
+        _ => Err(Error::Conflict(
+            "The pipeline was continued already: a continuation-key works once; trigger a new pipeline.".into(),
+        )),
+    }
+}
+
+fn intake(
+    pipeline: &Pipeline,
+    setup: &str,
+    repo: &RepoName,
+    configuration: String,
+    passed: &IndexMap<String, ParameterValue>,
+    orbs: &orbs::Registry,
+) -> Result<Intake, Error> {
+    let parameters = continue_parameters(setup, &configuration, passed, &pipeline.parameters);
+    // A text that cannot be read is told by the compiler, with its place.
+    let parameters = match parameters {
+        Err(pipeline::ContinuationError::Unreadable(_)) => passed.clone(),
+        other => other.map_err(|error| Error::Conflict(error.to_string()))?,
+    };
+    let trigger = Trigger {
+        project: pipeline.project,
+        kind: pipeline.kind,
+        actor: pipeline.actor.clone(),
+        received_at: pipeline.received_at,
+        vcs: pipeline.vcs.clone(),
+        config: ConfigText::Found(configuration),
+        parameters,
+        push: None,
+        due: pipeline.due.clone(),
+    };
+    let planned = planned(&trigger, pipeline.id, pipeline.number, repo, orbs, true);
+    Ok(Intake { trigger, id: pipeline.id, number: pipeline.number, planned })
+}

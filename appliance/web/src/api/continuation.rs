@@ -1,0 +1,46 @@
+//! The door through which a setup job continues its pipeline.
+//!
+//! Nobody logs in here: the continuation key, known to the jobs of one setup workflow alone, is
+//! the permit. Refusals are 400 with the original's form; its continuation orb shows them.
+
+use super::message;
+use crate::{
+    State,
+    access::{Public, Routes},
+    error::Failure,
+};
+use axum::Json;
+use base::{trigger::ParameterValue, units::Bytes};
+use http::StatusCode;
+use indexmap::IndexMap;
+use serde::Deserialize;
+use serde_json::Value;
+
+pub(super) fn routes() -> Routes {
+    // The text itself may have 8 MB; quoted as JSON it grows.
+    Routes::new().post("/api/v2/pipeline/continue", go_on).body_max(Bytes::mib(20))
+}
+
+/// What to go on with.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Wanted {
+    continuation_key: String,
+    configuration: String,
+    #[serde(default)]
+    parameters: Option<IndexMap<String, ParameterValue>>,
+}
+
+async fn go_on(
+    _: Public,
+    state: State,
+    Json(wanted): Json<Wanted>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    let Wanted { continuation_key, configuration, parameters } = wanted;
+    let parameters = parameters.unwrap_or_default();
+    match state.engine.continue_pipeline(continuation_key, configuration, parameters).await {
+        Ok(_) => Ok(message(StatusCode::OK, "Pipeline successfully continued.")),
+        Err(engine::Error::Conflict(why)) => Err(Failure::Invalid(why)),
+        Err(other) => Err(other.into()),
+    }
+}

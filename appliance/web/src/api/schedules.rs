@@ -1,0 +1,186 @@
+//! Schedules of projects, as API v2 has them.
+
+use super::{Slug, id, message, project, shapes};
+use crate::{
+    State,
+    access::{Member, Routes, User, Viewer},
+    error::Failure,
+};
+use axum::{Json, extract::Path};
+use base::{ids::ScheduleId, trigger::ParameterValue};
+use http::StatusCode;
+use indexmap::IndexMap;
+use pipeline::timetable::Timetable;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use store::projects::{Project, Schedule};
+
+/// Schedules of one project; more is a loop that makes them.
+const SCHEDULES_MAX: usize = 200;
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/api/v2/project/{vcs}/{org}/{repo}/schedule", list)
+        .post("/api/v2/project/{vcs}/{org}/{repo}/schedule", make)
+        .get("/api/v2/schedule/{id}", get)
+        .patch("/api/v2/schedule/{id}", change)
+        .delete("/api/v2/schedule/{id}", remove)
+}
+
+/// A new schedule, or what to change of one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub(super) struct Wanted {
+    name: Option<String>,
+    description: Option<String>,
+    timetable: Option<Timetable>,
+    parameters: Option<IndexMap<String, ParameterValue>>,
+    attribution_actor: Option<String>,
+}
+
+fn shape(schedule: &Schedule, slug: &str) -> Value {
+    let login = schedule.actor.as_deref().unwrap_or("system");
+    json!({
+        "id": schedule.id,
+        "name": schedule.name,
+        "description": schedule.description,
+        "timetable": schedule.timetable,
+        "parameters": schedule.parameters,
+        "project-slug": slug,
+        "actor": { "id": schedule.id, "login": login, "name": login },
+        "created-at": schedule.created_at,
+        "updated-at": schedule.updated_at,
+    })
+}
+
+/// Checks what is wanted, and puts it into the schedule.
+fn put(into: &mut Schedule, wanted: Wanted, by: &User) -> Result<(), Failure> {
+    let invalid = |why: &str| Err(Failure::Invalid(why.to_owned()));
+    if let Some(name) = wanted.name {
+        into.name = name;
+    }
+    if into.name.trim().is_empty() || into.name.len() > 256 {
+        return invalid("name: 1 to 256 characters are required");
+    }
+    if let Some(description) = wanted.description {
+        into.description = description;
+    }
+    if let Some(timetable) = wanted.timetable {
+        timetable.cron().map_err(|error| Failure::Invalid(error.to_string()))?;
+        into.timetable = serde_json::to_value(timetable).map_err(Failure::inside)?;
+    }
+    if into.timetable.is_null() {
+        return invalid("timetable: per-hour, hours-of-day and days are required");
+    }
+    if let Some(parameters) = wanted.parameters {
+        into.parameters = parameters;
+    }
+    let text = |key: &str| matches!(into.parameters.get(key), Some(ParameterValue::String(_)));
+    if text("branch") == text("tag") {
+        return invalid("parameters: name the `branch` or the `tag` that is built");
+    }
+    match wanted.attribution_actor.as_deref() {
+        Some("current") => into.actor = Some(by.login.clone()),
+        Some("system") => into.actor = None,
+        Some(_) => return invalid("attribution-actor: `current` or `system`"),
+        None => {}
+    }
+    Ok(())
+}
+
+async fn list(
+    Viewer(user): Viewer,
+    state: State,
+    Path(slug): Path<Slug>,
+) -> Result<Json<Value>, Failure> {
+    let Project { id, repo, .. } = project(&state, &user, slug).await?;
+    let rows = state.store.read(move |reader| reader.schedule_list(Some(id))).await?;
+    let slug = repo.slug();
+    Ok(Json(shapes::page(rows.iter().map(|row| shape(row, &slug)).collect(), None)))
+}
+
+async fn make(
+    Member(user): Member,
+    state: State,
+    Path(slug): Path<Slug>,
+    Json(wanted): Json<Wanted>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    let Project { id, repo, .. } = project(&state, &user, slug).await?;
+    let now = state.now();
+    let mut schedule = Schedule {
+        id: ScheduleId(uuid::Uuid::nil()),
+        project: id,
+        name: String::new(),
+        description: String::new(),
+        timetable: Value::Null,
+        parameters: IndexMap::new(),
+        actor: Some(user.login.clone()),
+        created_at: now,
+        updated_at: now,
+    };
+    put(&mut schedule, wanted, &user)?;
+    let saved = state
+        .store
+        .write(move |txn| {
+            if txn.schedule_list(Some(id))?.len() >= SCHEDULES_MAX {
+                return Ok(None);
+            }
+            schedule.id = txn.schedule_id(now);
+            txn.schedule_save(&schedule)?;
+            Ok::<_, store::Error>(Some(schedule))
+        })
+        .await?;
+    let saved = saved.ok_or_else(|| {
+        Failure::Conflict(format!("a project has at most {SCHEDULES_MAX} schedules: remove some"))
+    })?;
+    Ok((StatusCode::CREATED, Json(shape(&saved, &repo.slug()))))
+}
+
+/// A schedule that the caller's token reaches, and its project's slug.
+async fn find(state: &State, user: &User, text: &str) -> Result<(Schedule, String), Failure> {
+    let id: ScheduleId = id(text, "Schedule")?;
+    let found = state
+        .store
+        .read(move |reader| {
+            let Some(schedule) = reader.schedule_get(id)? else { return Ok(None) };
+            let project = reader.project_get(schedule.project)?;
+            Ok::<_, store::Error>(project.map(|project| (schedule, project.repo.slug())))
+        })
+        .await?;
+    let found = found.ok_or_else(|| Failure::missing("Schedule"))?;
+    user.reach(found.0.project)?;
+    Ok(found)
+}
+
+async fn get(
+    Viewer(user): Viewer,
+    state: State,
+    Path(text): Path<String>,
+) -> Result<Json<Value>, Failure> {
+    let (schedule, slug) = find(&state, &user, &text).await?;
+    Ok(Json(shape(&schedule, &slug)))
+}
+
+async fn change(
+    Member(user): Member,
+    state: State,
+    Path(text): Path<String>,
+    Json(wanted): Json<Wanted>,
+) -> Result<Json<Value>, Failure> {
+    let (mut schedule, slug) = find(&state, &user, &text).await?;
+    put(&mut schedule, wanted, &user)?;
+    schedule.updated_at = state.now();
+    let saved = schedule.clone();
+    state.store.write(move |txn| txn.schedule_save(&saved)).await?;
+    Ok(Json(shape(&schedule, &slug)))
+}
+
+async fn remove(
+    Member(user): Member,
+    state: State,
+    Path(text): Path<String>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    let (schedule, _) = find(&state, &user, &text).await?;
+    state.store.write(move |txn| txn.schedule_remove(schedule.id)).await?;
+    Ok(message(StatusCode::OK, "Schedule deleted."))
+}
