@@ -317,15 +317,18 @@ async fn a_configuration_with_errors_is_told_to_the_one_who_pushed() {
 
 #[tokio::test]
 async fn a_schedule_and_a_timer_trigger_their_minute_once() {
-    const NIGHTLY: &str = "  nightly:
+    const NIGHTLY: &str = "version: 2.1
+jobs: { build: { machine: true, steps: [ run: 'true' ] } }
+workflows:
+  main: { jobs: [ build ] }
+  nightly:
     triggers: [ schedule: { cron: '20 0 * * *', filters: { branches: { only: main } } } ]
     jobs: [ build ]
 ";
     let site = Site::open().await;
     site.account("ada", Role::Member).await;
     let copy = site.copy("one").await;
-    std::fs::write(Path::new(&copy.dir).join(".circleci/config.yml"), format!("{CONFIG}{NIGHTLY}"))
-        .unwrap();
+    std::fs::write(Path::new(&copy.dir).join(".circleci/config.yml"), NIGHTLY).unwrap();
     copy.git(&["commit", "-q", "-a", "-m", "Nightly"]).await;
     copy.git(&["push", "-q", &site.url("ada"), "main"]).await;
     let project = site.project().await.unwrap();

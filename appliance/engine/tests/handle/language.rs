@@ -75,7 +75,7 @@ async fn a_setup_pipeline_is_continued_once_by_a_job_of_it() {
     assert!(texts.compiled_setup.unwrap().contains("command: ./choose"));
     assert!(refused(&house, &key, NEXT).await.contains("once"));
     let build = house.claim(runner).await.remove(0);
-    assert_eq!((build.job_name.as_str(), super::language::key(&build)), ("build", None));
+    assert_eq!((build.job_name.as_str(), self::key(&build)), ("build", None));
 }
 
 #[tokio::test]
@@ -200,7 +200,7 @@ job-groups: {lab: {jobs: [a, b: {requires: [a]}]}}
 workflows: {main: {jobs: [lab: {serial-group: acme/lab}, last: {requires: [lab]}]}}
 ";
     house.engine.trigger(house.trigger(config)).await.unwrap();
-    assert_eq!(run_all(&house, runner, &[]).await, ["last", "lab/a", "lab/b"]);
+    assert_eq!(run_all(&house, runner, &[]).await, ["lab/a", "lab/b", "last"]);
     house.engine.trigger(house.trigger(config)).await.unwrap();
     let ran = run_all(&house, runner, &[("lab/a", TaskOutcome::Failed)]).await;
     assert_eq!(ran, ["lab/a"]);
