@@ -1,5 +1,7 @@
 //! The orb store from the outside: what is added is found, kept, and never changed behind a back.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
+
 use orbs::{Added, Error, Name, Registry, check, read, write_bundle};
 use std::{fs, path::Path};
 

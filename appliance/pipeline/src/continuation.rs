@@ -85,7 +85,7 @@ pub fn parameter_map(text: &str) -> Option<IndexMap<String, ParameterValue>> {
     let value = |node: &Node| match &node.value {
         Value::Bool(on) => Some(ParameterValue::Boolean(*on)),
         Value::Int(number) => Some(ParameterValue::Integer(*number)),
-        _ => node.scalar_text().map(|text| ParameterValue::String(text)),
+        _ => node.scalar_text().map(ParameterValue::String),
     };
     map.entries.iter().map(|entry| Some((entry.key.to_string(), value(&entry.value)?))).collect()
 }
