@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Drives the dashboard in headless Chromium as a person would, through the WebDriver protocol.
 
-Arguments: BASE_URL ONE_TIME_PASSWORD PIPELINE_PATH SCREENSHOT_FOLDER
-The pipeline has a job `hold` that waits for approval, and after it a job `ship` that prints
-"shipped" and keeps an artifact. Ends with 0 when everything was seen; each wait has a deadline.
+Arguments: tour BASE_URL ONE_TIME_PASSWORD SCREENSHOT_FOLDER PIPELINE_PATH
+           flood BASE_URL ONE_TIME_PASSWORD SCREENSHOT_FOLDER PIPELINE_PATH JOB_PATH LINES
+For the tour the pipeline has a job `hold` that waits for approval, and after it a job `ship` that
+prints "shipped" and keeps an artifact. For the flood the job after `hold` prints LINES numbered
+lines, the last of which ends in `LINES of LINES`. Ends with 0 when everything was seen; each wait
+has a deadline.
 Needs Python's own library, chromium and chromedriver alone.
 """
 
@@ -83,8 +86,8 @@ def wait_for(what, check):
     raise SystemExit(f"gave up waiting for {what}")
 
 
-def drive(browser, base, password, pipeline, shots):
-    # Log in with the one-time password, which must be changed before anything else.
+def log_in(browser, base, password):
+    # With the one-time password, which must be changed before anything else.
     browser.open(base)
     browser.type("input[name=login]", "admin")
     browser.type("input[name=password]", password)
@@ -97,6 +100,8 @@ def drive(browser, base, password, pipeline, shots):
     browser.click("form[action='/account/password'] button")
     wait_for("the password to be taken", lambda: "One-time" not in browser.text())
 
+
+def tour(browser, base, shots, pipeline):
     # The pipeline waits for an approval; the page moves on by itself after it.
     browser.open(base + pipeline)
     wait_for("the approval", lambda: browser.find("form[action$='/approve'] button"))
@@ -127,8 +132,66 @@ def drive(browser, base, password, pipeline, shots):
         raise SystemExit(f"the artifact holds {kept!r}")
 
 
+WATCH = """
+window.seen = { most: 0, gaps: [] };
+let last = performance.now();
+const look = () => {
+  const now = performance.now();
+  seen.gaps.push(now - last);
+  last = now;
+  seen.most = Math.max(seen.most, document.querySelectorAll('ol.log li').length);
+  requestAnimationFrame(look);
+};
+requestAnimationFrame(look);
+"""
+
+LINES_MOST = 8000
+"""List items in the page, of all steps together."""
+
+GAP_MOST = 1500
+"""Milliseconds between two frames, on a machine that also runs the job."""
+
+
+def button(browser, text):
+    """Presses the tool whose label begins so."""
+    return browser.script(
+        f"const found = [...document.querySelectorAll('button.tool')].find(b => b.textContent.startsWith('{text}'));"
+        "found?.click(); return Boolean(found)")
+
+
+def last_line(browser):
+    return browser.script("return [...document.querySelectorAll('ol.log code')].at(-1)?.textContent ?? ''")
+
+
+def flood(browser, base, shots, pipeline, job, lines):
+    """A long log while it is printed: followed, left, taken up again, read back."""
+    browser.open(base + pipeline)
+    wait_for("the approval", lambda: browser.find("form[action$='/approve'] button"))
+    browser.click("form[action$='/approve'] button")
+    wait_for("the approval to be told", lambda: "approved by admin" in browser.text())
+    browser.open(base + job)
+    browser.script(WATCH)
+    wait_for("the first lines", lambda: "of " + lines in last_line(browser))
+    wait_for("the button that lets go", lambda: button(browser, "Follow"))
+    held = wait_for("what comes to be counted", lambda: browser.script(
+        "return [...document.querySelectorAll('button.tool')].map(b => b.textContent).find(t => t.includes('new lines'))"))
+    browser.shot(os.path.join(shots, "flood-held.png"))
+    wait_for("the button that takes up again", lambda: button(browser, "Follow"))
+    wait_for("the last line", lambda: last_line(browser).endswith(f"{lines} of {lines}"))
+    browser.shot(os.path.join(shots, "flood.png"))
+    browser.click(".earlier")
+    wait_for("earlier lines", lambda: browser.script("return document.querySelectorAll('ol.log li').length") > 600)
+    most, gaps, heap = browser.script(
+        "return [seen.most, seen.gaps.sort((a, b) => a - b), performance.memory.usedJSHeapSize]")
+    late = gaps[int(len(gaps) * 0.99)]
+    print(f"{lines} lines: at most {most} in the page, held at `{held}`, frames 99 % within {late:.0f} ms, "
+          f"longest {gaps[-1]:.0f} ms, {heap / 2**20:.1f} MiB of script memory")
+    if most > LINES_MOST or gaps[-1] > GAP_MOST:
+        raise SystemExit("the page did not stay small and smooth")
+
+
 def main():
-    base, password, pipeline, shots = sys.argv[1:5]
+    way, base, password, shots, *rest = sys.argv[1:]
     with tempfile.TemporaryDirectory() as profile:
         driver = subprocess.Popen(
             ["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -137,7 +200,8 @@ def main():
                 (word.strip(".") for line in driver.stdout for word in line.split()[-1:] if "started successfully on port" in line), None))
             browser = Browser(f"http://127.0.0.1:{port}", profile, 1360, 900, False)
             try:
-                drive(browser, base, password, pipeline, shots)
+                log_in(browser, base, password)
+                {"tour": tour, "flood": flood}[way](browser, base, shots, *rest)
             except SystemExit:
                 browser.shot(os.path.join(shots, "failed.png"))
                 print(browser.text(), file=sys.stderr)

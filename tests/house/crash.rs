@@ -78,7 +78,7 @@ fn assert_right(appliance: &Appliance, pipeline: &str) {
 
 /// One end for each leased attempt of a task.
 fn assert_events_whole(appliance: &Appliance, jobs: &[Value]) {
-    let events = appliance.items("/api/appliance/v1/event");
+    let events = appliance.events();
     let mut ends: BTreeMap<String, (u32, u32)> = BTreeMap::new();
     for event in &events {
         let key = format!("{}/{}", event["event"]["task"], event["event"]["attempt"]);

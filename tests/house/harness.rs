@@ -184,6 +184,19 @@ impl Appliance {
         self.api("GET", path, None)["items"].as_array().cloned().unwrap_or_default()
     }
 
+    /// The whole event log, page by page.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        let mut all: Vec<Value> = Vec::new();
+        loop {
+            let after = all.last().map_or(0, |event| event["cursor"].as_u64().unwrap());
+            let page = self.items(&format!("/api/appliance/v1/event?page-token={after}"));
+            if page.is_empty() {
+                return all;
+            }
+            all.extend(page);
+        }
+    }
+
     /// The newest pipeline of a project.
     pub(crate) fn newest_pipeline(&self, project: &str) -> Value {
         self.items(&format!("/api/v2/project/gh/{project}/pipeline"))[0].clone()

@@ -112,7 +112,6 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
 fn command(args: &[String]) -> Result<u8, AgentError> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["internal-run", script, shell @ ..] => return Err(launch::launch(script, shell)),
         ["internal-entry", words @ ..] => return Err(launch::entry(words)),
         ["internal", json] => internal(json)?,
         ["step", "halt", ..] => halt::halt()?,

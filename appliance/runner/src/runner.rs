@@ -48,8 +48,8 @@ struct Runner {
     held: Mutex<HashMap<TaskId, Hold>>,
     /// Wakes the heartbeat when its answer may matter at once.
     beat: Notify,
-    /// A supervisor started ahead of the next job.
-    spare: Mutex<Option<Seat>>,
+    /// Supervisors started ahead of the next jobs, the oldest first.
+    spares: Mutex<Vec<Seat>>,
     /// A job has ended.
     ended: Notify,
 }
@@ -69,7 +69,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         slots: Arc::new(Semaphore::new(config.slots as usize)),
         held: Mutex::default(),
         beat: Notify::new(),
-        spare: Mutex::default(),
+        spares: Mutex::default(),
         ended: Notify::new(),
         host,
         config,
@@ -78,7 +78,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         never = runner.serve() => never,
         () = shutdown => {}
     }
-    if let Some(spare) = runner.take_spare() {
+    for spare in runner.take_spares() {
         dismiss_seat(&runner.host, spare).await;
     }
     Ok(())
@@ -87,7 +87,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
 impl Runner {
     async fn serve(self: &Arc<Self>) {
         self.adopt_all().await;
-        self.prepare_spare(None);
+        self.prepare_spares();
         let mut id = self.register().await;
         loop {
             let (now, slots) = (id, self.clone());

@@ -8,6 +8,8 @@ use std::{os::fd::OwnedFd, time::Duration};
 pub struct Exec {
     /// A path inside, or a name to look for in the `PATH` of `env`.
     pub program: String,
+    /// Started in its place, with the same arguments, where `program` is not there.
+    pub otherwise: Option<String>,
     /// What follows the program's name.
     pub args: Vec<String>,
     /// The whole environment; nothing is inherited.
@@ -16,6 +18,8 @@ pub struct Exec {
     pub cwd: String,
     /// Makes the working directory, owned by the user, when it is missing.
     pub create_cwd: bool,
+    /// A file, inside, that is made empty for the user when it is missing.
+    pub create_file: Option<String>,
     /// Who runs it.
     pub user: User,
     /// Descriptors 0, 1 and 2; the program gets no others.

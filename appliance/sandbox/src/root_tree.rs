@@ -132,6 +132,8 @@ fn lowers(spec: &Spec, stage: &Path, user_namespace: BorrowedFd<'_>) -> Result<S
         Root::Host(host) => {
             host_root::layer(&stage.join(OWN), &host.masks, spec.ids.host_start)
                 .map_err(Error::path("build the layer over the host's root in", stage))?;
+            bind_places(spec, &stage.join(OWN))
+                .map_err(Error::path("make the places of binds in", stage))?;
             Ok("/".to_owned())
         }
         Root::Directory { path } => map(0, path).map(|()| "0".to_owned()),
@@ -162,6 +164,23 @@ fn own_layer(spec: &Spec, files: &[OwnFile], layer: &Path) -> io::Result<()> {
         fs::write(&path, content)?;
         let owner = (Uid::from_raw(spec.ids.host_start), Gid::from_raw(spec.ids.host_start));
         rustix::fs::chownat(CWD, &path, Some(owner.0), Some(owner.1), AtFlags::empty())?;
+    }
+    Ok(())
+}
+
+/// Puts an empty file or folder where each bind goes, if its folder is in the layer already: made
+/// later, through the overlay, the folder would first be copied to disk.
+fn bind_places(spec: &Spec, layer: &Path) -> io::Result<()> {
+    for bind in &spec.binds {
+        let place = layer.join(bind.target.strip_prefix("/").unwrap_or(&bind.target));
+        let in_layer = place.parent().is_some_and(Path::is_dir) && !place.exists();
+        match in_layer {
+            true if bind.source.is_dir() => {
+                host_root::folder(&place, 0o755, spec.ids.host_start)?;
+            }
+            true => fs::write(&place, b"")?,
+            false => {}
+        }
     }
     Ok(())
 }

@@ -86,9 +86,32 @@ impl Sandbox {
     /// # Errors
     /// [`Error::Start`] names what failed inside: `exec` with "not found" for a missing program.
     pub fn spawn(&mut self, exec: Exec) -> Result<Child, Error> {
-        let Exec { program, args, env, cwd, create_cwd, user, stdio, terminal } = exec;
+        let Exec {
+            program,
+            otherwise,
+            args,
+            env,
+            cwd,
+            create_cwd,
+            create_file,
+            user,
+            stdio,
+            terminal,
+        } = exec;
         let User { uid, gid, groups, .. } = user;
-        let start = wire::Start { program, args, env, cwd, create_cwd, uid, gid, groups, terminal };
+        let start = wire::Start {
+            program,
+            otherwise,
+            args,
+            env,
+            cwd,
+            create_cwd,
+            create_file,
+            uid,
+            gid,
+            groups,
+            terminal,
+        };
         let request = Request::Start(start);
         let [stdin, stdout, stderr] = &stdio;
         let answer = self.ask(&request, &[stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])?;

@@ -62,10 +62,12 @@ pub(crate) struct Target {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Start {
     pub(crate) program: String,
+    pub(crate) otherwise: Option<String>,
     pub(crate) args: Vec<String>,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) cwd: String,
     pub(crate) create_cwd: bool,
+    pub(crate) create_file: Option<String>,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
     pub(crate) groups: Vec<u32>,

@@ -237,16 +237,35 @@ class Log {
   }
 
   end() {
+    if (this.behind) this.catchUp();
     this.source?.close();
     this.source = null;
     delete this.panel.dataset.liveLog;
     this.toggle?.remove();
   }
 
+  // Complete lines in the page go up to here.
+  shown() {
+    const last = this.list.lastElementChild;
+    if (!last) return 0;
+    return last.classList.contains('rest') ? last.value - 1 : last.value;
+  }
+
   add({ first, lines, rest }) {
+    // Somebody reads further up: what comes is counted, and fetched when it is wanted.
+    if (this.behind || (!this.following && this.list.childElementCount > LINES_MAX)) {
+      this.behind = true;
+      this.toggle.textContent = `Follow · ${first + lines.length - this.shown()} new lines`;
+      return;
+    }
     const part = document.createDocumentFragment();
+    // The server leaves out what nobody could read at such a speed; it is above, a click away.
+    if (this.list.childElementCount > 0 && first > this.shown()) this.list.replaceChildren();
     $('.rest', this.list)?.remove();
-    lines.forEach((html, index) => part.append(this.item(first + index + 1, html)));
+    const from = this.shown();
+    lines.forEach((html, index) => {
+      if (first + index >= from) part.append(this.item(first + index + 1, html));
+    });
     if (rest !== null) {
       const open = this.item(first + lines.length + 1, rest);
       open.classList.add('rest');
@@ -280,7 +299,20 @@ class Log {
   setFollow(on) {
     this.following = on;
     this.toggle?.setAttribute('aria-pressed', String(on));
-    if (on) this.bottom();
+    if (on && this.behind) this.catchUp();
+    else if (on) this.bottom();
+  }
+
+  // From further up to the newest lines, without all those between.
+  async catchUp() {
+    const old = [...this.list.children];
+    if (await this.load('', STEP)) old.forEach((item) => item.remove());
+    // The last line may not have had its end.
+    this.list.lastElementChild?.classList.add('rest');
+    this.behind = false;
+    if (this.toggle) this.toggle.textContent = 'Follow';
+    this.tools();
+    this.bottom();
   }
 
   bottom() {

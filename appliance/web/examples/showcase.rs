@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for developers")]
 
-#[path = "../tests/site/site.rs"]
+#[path = "../tests/web/site/site.rs"]
 mod site;
 
 use site::Site;

@@ -16,6 +16,7 @@ mod jobs;
 mod log;
 mod me;
 mod orbs;
+mod people;
 mod pipelines;
 mod projects;
 mod schedules;

@@ -40,6 +40,13 @@ const STREAM_LIFE: Duration = Duration::from_secs(900);
 /// Between two messages of a log: the eye sees no finer, and a busy log fills larger messages.
 const LOG_PAUSE: Duration = Duration::from_millis(16);
 
+/// A browser that is further behind than this is shown the newest lines and not all between: nobody
+/// reads at such a speed, and it could not draw them either.
+const BEHIND_MAX: u64 = 256 << 10;
+
+/// Lines shown after such a jump.
+const AFTER_JUMP: u64 = 1000;
+
 /// Events read at once.
 const PAGE: u32 = 200;
 
@@ -164,10 +171,15 @@ struct FromLine {
 
 /// A reader of a step's output at its place.
 struct LogTail {
+    state: State,
+    task: TaskId,
+    step: u32,
     follower: Follower,
     terminal: Terminal,
     /// Complete lines sent.
     line: u64,
+    /// The next output is sent however much follows it.
+    jumped: bool,
     ends: Instant,
     _room: OwnedSemaphorePermit,
     over: bool,
@@ -186,10 +198,15 @@ async fn log(
     let room = state.stream_room()?;
     let line = last_id(&headers).unwrap_or(asked.line);
     let start = state.logs.read_lines(task, step, line, 0).await?;
+    let follower = state.logs.follow(task, step, start.chunk.offset);
     let tail = LogTail {
-        follower: state.logs.follow(task, step, start.chunk.offset),
+        follower,
+        state,
+        task,
+        step,
         terminal: Terminal::default(),
         line: start.first,
+        jumped: false,
         ends: Instant::now() + STREAM_LIFE,
         _room: room,
         over: false,
@@ -206,7 +223,14 @@ impl LogTail {
             return None;
         }
         match tokio::time::timeout_at(self.ends, self.follower.next()).await.ok()? {
-            Ok(Some(chunk)) => self.lines(&chunk.bytes).await,
+            Ok(Some(chunk)) => {
+                let is_behind = chunk.size - chunk.offset > BEHIND_MAX;
+                if is_behind && !self.jumped && self.jump(chunk.offset).await? {
+                    return Box::pin(self.next()).await;
+                }
+                self.jumped = false;
+                self.lines(&chunk.bytes).await
+            }
             Ok(None) => {
                 self.over = true;
                 Some(Event::default().event("end").data(self.line.to_string()))
@@ -216,6 +240,21 @@ impl LogTail {
                 None
             }
         }
+    }
+
+    /// Goes on at the newest lines, if they are further than `offset`.
+    async fn jump(&mut self, offset: u64) -> Option<bool> {
+        let logs = &self.state.logs;
+        let read = async |first| logs.read_lines(self.task, self.step, first, 0).await.ok();
+        let total = read(0).await?.total;
+        let start = read(total.saturating_sub(AFTER_JUMP)).await?;
+        if start.chunk.offset <= offset {
+            return Some(false);
+        }
+        self.follower = logs.follow(self.task, self.step, start.chunk.offset);
+        (self.terminal, self.line) = (Terminal::default(), start.first);
+        self.jumped = true;
+        Some(true)
     }
 
     /// The lines that these bytes complete, and the line that goes on.

@@ -17,6 +17,10 @@ use std::{future::Future, path::PathBuf, time::Duration};
 
 /// A program of a step.
 pub(crate) struct Program {
+    /// Path inside, or a name to look for in `PATH`.
+    pub(crate) program: String,
+    /// Started in its place where it is not there.
+    pub(crate) otherwise: Option<String>,
     pub(crate) args: Vec<String>,
     pub(crate) env: Environment,
     pub(crate) cwd: String,
@@ -25,18 +29,29 @@ pub(crate) struct Program {
     pub(crate) idle: Option<Duration>,
 }
 
+impl Program {
+    /// The agent, told what to do.
+    pub(crate) fn agent(args: Vec<String>, env: Environment, cwd: String) -> Self {
+        let program = AGENT.into();
+        Self { program, otherwise: None, args, env, cwd, stdin: None, stdout: None, idle: None }
+    }
+}
+
 impl<C: ControlPlane> Job<C> {
-    /// Starts this program's agent inside the job, or what the agent is to run.
+    /// Starts a program inside the job, with the file of `BASH_ENV` in place.
     pub(crate) async fn start(
         &self,
         run: RunId,
         program: Program,
         stands: &Stands,
     ) -> Result<(), Gone> {
+        let create_file = program.env.get("BASH_ENV").cloned();
         let env = program.env.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
         let exec = Exec {
             run,
-            program: AGENT.into(),
+            program: program.program,
+            otherwise: program.otherwise,
+            create_file,
             args: program.args,
             env,
             cwd: program.cwd,
@@ -77,7 +92,8 @@ impl<C: ControlPlane> Job<C> {
             .map_or(RunId { step, nth: 0 }, |run| RunId { nth: run.nth + 1, ..run });
         let env = self.step_environment(&stands);
         let cwd = stands.working_directory.clone();
-        self.start(run, Program { args, env, cwd, stdin, stdout, idle: None }, &stands).await?;
+        let program = Program { stdin, stdout, ..Program::agent(args, env, cwd) };
+        self.start(run, program, &stands).await?;
         let end = self.ended(run).await?;
         match end.how {
             How::Code(0) => Ok(()),

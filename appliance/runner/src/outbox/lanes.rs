@@ -23,8 +23,9 @@ const REPORTS_AT_ONCE: usize = 64;
 /// a single line leaves at once.
 const FRAME_SPACING: Duration = Duration::from_millis(2);
 
-/// How long a report waits for the next.
-const GATHER: Duration = Duration::from_millis(5);
+/// How long a report waits for the next: each is a commit on the other side, and a short job is told
+/// in one. A step is seen this much later at most; its output and the end of a job do not wait.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// The first wait after a failure of the link, doubled up to the longest.
 const RETRY_FIRST: Duration = Duration::from_millis(50);

@@ -1,10 +1,11 @@
-//! A supervisor, and if possible a sandbox, made ahead of the next job.
+//! Supervisors, and if possible sandboxes, made ahead of the next jobs.
 //!
 //! Why: starting a process and building its sandbox is most of the time between a claim and the
 //! job's first line. Most jobs of a site look alike, so that the next one is likely to need what
 //! the last one needed.
-//! Invariants: at most one is ready; it is used for one job and never again; one that does not
-//! fit is removed. It is made when a job has ended or runs for a while, not while one starts.
+//! Invariants: at most [`SPARES_MAX`] are ready, and never more than there are slots; each is used
+//! for one job and never again; one that does not fit is removed. They are made when a job has ended
+//! or runs for a while, not while one starts.
 
 use super::Runner;
 use crate::{
@@ -15,33 +16,42 @@ use crate::{
     supervisor::{chain, wire::Request},
 };
 use std::{
-    sync::{Arc, PoisonError},
+    sync::{Arc, MutexGuard, PoisonError},
     time::Duration,
 };
 
 /// A job that runs for this long leaves room for preparing the next.
 const SETTLED: Duration = Duration::from_millis(200);
 
+/// One would be used up by the first of two jobs that follow each other closely, and the second would
+/// wait; each costs about a megabyte while nothing runs.
+const SPARES_MAX: usize = 2;
+
 impl Runner {
-    /// A seat for a job of this shape: the spare if that fits, or else a new one.
+    /// A seat for a job of this shape: a spare if one fits, or else a new one.
     pub(super) fn seat(&self, shape: Option<&Shape>) -> Option<Seat> {
-        match self.take_spare() {
-            Some(spare)
-                if spare.supervised.is_fit()
-                    && (spare.shape.is_none() || spare.shape.as_ref() == shape) =>
-            {
-                Some(spare)
-            }
-            Some(unfit) => {
-                self.dismiss(unfit);
-                self.start_supervisor().map(Seat::bare)
-            }
-            None => self.start_supervisor().map(Seat::bare),
+        let mut spares = self.spares();
+        let made = spares.iter().position(|seat| seat.shape.is_some() && is_for(seat, shape));
+        // One without a sandbox fits every job.
+        let found = made.or_else(|| spares.iter().position(|seat| is_for(seat, shape)));
+        if let Some(index) = found {
+            return Some(spares.remove(index));
         }
+        // Jobs have changed: the oldest makes room for one that fits.
+        let unfit = (!spares.is_empty()).then(|| spares.remove(0));
+        drop(spares);
+        if let Some(unfit) = unfit {
+            self.dismiss(unfit);
+        }
+        self.start_supervisor().map(Seat::bare)
     }
 
-    pub(super) fn take_spare(&self) -> Option<Seat> {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner).take()
+    pub(super) fn take_spares(&self) -> Vec<Seat> {
+        std::mem::take(&mut *self.spares())
+    }
+
+    fn spares(&self) -> MutexGuard<'_, Vec<Seat>> {
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn dismiss(&self, seat: Seat) {
@@ -59,44 +69,53 @@ impl Runner {
         }
     }
 
-    /// Prepares for the next job once the one that starts now is out of the way.
+    /// Prepares for the next jobs once the one that starts now is out of the way.
     pub(super) async fn prepare_ahead(self: Arc<Self>, shape: Option<Shape>) {
         // One job's end is as good as another's.
         let _ = tokio::time::timeout(SETTLED, self.ended.notified()).await;
-        self.prepare_spare(shape.as_ref());
+        self.prepare_spares();
         let Some(shape) = shape else { return };
-        // Asking while it is the spare: whoever takes it finds the request already sent.
-        let request = {
-            let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(seat) = spare.as_mut().filter(|seat| seat.shape.is_none()) else { return };
-            let Some(number) = self.host.number(None) else { return };
-            let create = shape.create(&self.host, &seat.supervised, &number);
-            let sent = seat.supervised.ask_now(&Request::Create(Box::new(create)));
-            if sent {
-                seat.number = Some(number);
-                seat.shape = Some(shape);
-            }
-            sent
-        };
-        if !request {
+        // Asking while they are spares: whoever takes one finds the request already sent.
+        let mut spares = self.spares();
+        let bare = spares.iter_mut().filter(|seat| seat.shape.is_none());
+        let sent = bare.map(|seat| self.furnish(seat, &shape)).fold(true, |all, one| all && one);
+        drop(spares);
+        if !sent {
             tracing::warn!("a supervisor made ahead does not answer");
         }
     }
 
-    /// Starts a supervisor ahead of its job, unless one is ready that may fit.
-    pub(super) fn prepare_spare(&self, shape: Option<&Shape>) {
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |seat: &Seat| {
-            seat.supervised.is_fit() && (seat.shape.is_none() || seat.shape.as_ref() == shape)
-        };
-        if spare.as_ref().is_some_and(fits) {
-            return;
+    /// Asks a spare for its sandbox.
+    fn furnish(&self, seat: &mut Seat, shape: &Shape) -> bool {
+        let Some(number) = self.host.number(None) else { return true };
+        let create = shape.create(&self.host, &seat.supervised, &number);
+        let sent = seat.supervised.ask_now(&Request::Create(Box::new(create)));
+        if sent {
+            seat.number = Some(number);
+            seat.shape = Some(shape.clone());
         }
-        let new = self.start_supervisor().map(Seat::bare);
-        if let Some(old) = std::mem::replace(&mut *spare, new) {
-            self.dismiss(old);
-        }
+        sent
     }
+
+    /// Starts supervisors ahead of their jobs, up to the bound; those that are gone are replaced.
+    pub(super) fn prepare_spares(&self) {
+        let wanted = SPARES_MAX.min(self.config.slots as usize);
+        let mut spares = self.spares();
+        let (fit, unfit): (Vec<Seat>, Vec<Seat>) =
+            spares.drain(..).partition(|seat| seat.supervised.is_fit());
+        *spares = fit;
+        while spares.len() < wanted {
+            let Some(new) = self.start_supervisor() else { break };
+            spares.push(Seat::bare(new));
+        }
+        drop(spares);
+        unfit.into_iter().for_each(|seat| self.dismiss(seat));
+    }
+}
+
+/// Whether a job of this shape can have the seat as it is.
+fn is_for(seat: &Seat, shape: Option<&Shape>) -> bool {
+    seat.supervised.is_fit() && (seat.shape.is_none() || seat.shape.as_ref() == shape)
 }
 
 /// Removes a seat that no job will have.

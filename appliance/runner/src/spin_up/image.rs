@@ -103,7 +103,7 @@ impl<C: ControlPlane> Job<C> {
         let env = self.step_environment(&stands);
         let cwd = stands.working_directory.clone();
         let args = [vec!["internal-entry".to_owned()], entry].concat();
-        let program = Program { args, env, cwd, stdin: None, stdout: None, idle: None };
+        let program = Program::agent(args, env, cwd);
         Ok(self.start(RunId { step: 0, nth: 0 }, program, &stands).await?)
     }
 }

@@ -12,6 +12,9 @@ use crate::{
 use base::{plan::RunCommand, state::StepState};
 use std::{fmt::Write as _, fs, io::Write as _, os::unix::fs::OpenOptionsExt, time::Duration};
 
+/// The shells of the language, the second where there is no first.
+const SHELLS: [&str; 2] = ["/bin/bash", "/bin/sh"];
+
 impl<C: ControlPlane> Job<C> {
     /// Runs a command; `None` when it goes on in the background.
     pub(crate) async fn run_command(
@@ -69,11 +72,8 @@ impl<C: ControlPlane> Job<C> {
     ) -> Result<RunId, StepError> {
         let script = self.write_script(run.step, &command.command)?;
         let shell = command.shell.as_deref().or(self.assignment.spec.shell.as_deref());
-        let mut args = vec!["internal-run".to_owned(), script];
-        // Without one, the agent chooses between bash and sh by what there is.
-        args.extend(
-            shell.into_iter().flat_map(|shell| shell.split_whitespace().map(str::to_owned)),
-        );
+        let (program, otherwise, mut args) = words(shell);
+        args.push(script);
         let mut env = self.step_environment(stands);
         env.extend(command.environment.clone());
         let base = &stands.working_directory;
@@ -82,8 +82,9 @@ impl<C: ControlPlane> Job<C> {
             .as_deref()
             .map_or_else(|| base.clone(), |dir| resolve(dir, &stands.user.home, base));
         let idle = Some(command.no_output_timeout);
-        self.start(run, Program { args, env, cwd, stdin: None, stdout: None, idle }, stands)
-            .await?;
+        let program =
+            Program { program, otherwise, args, env, cwd, stdin: None, stdout: None, idle };
+        self.start(run, program, stands).await?;
         Ok(run)
     }
 
@@ -103,6 +104,18 @@ impl<C: ControlPlane> Job<C> {
             StepError::Infrastructure(format!("could not write {}: {error}", path.display()))
         })?;
         Ok(format!("{DOOR}/{name}"))
+    }
+}
+
+/// Program, its substitute, and arguments of a shell; bash, or sh where there is none, by default.
+fn words(shell: Option<&str>) -> (String, Option<String>, Vec<String>) {
+    let mut words = shell.unwrap_or_default().split_whitespace().map(str::to_owned);
+    match words.next() {
+        Some(program) => (program, None, words.collect()),
+        None => {
+            let [first, second] = SHELLS.map(str::to_owned);
+            (first, Some(second), vec!["-eo".into(), "pipefail".into()])
+        }
     }
 }
 

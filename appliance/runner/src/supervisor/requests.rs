@@ -83,6 +83,7 @@ impl Supervisor {
             .iter()
             .map(|(name, value)| (name.clone(), value.expose().to_owned()))
             .collect();
+        let name = exec.program.clone();
         let child = sandbox
             .spawn(sandbox::Exec {
                 program: exec.program,
@@ -90,11 +91,13 @@ impl Supervisor {
                 env,
                 cwd: exec.cwd,
                 create_cwd: true,
+                create_file: exec.create_file,
+                otherwise: exec.otherwise,
                 user: exec.user,
                 stdio,
                 terminal: false,
             })
-            .map_err(|error| chain(&error))?;
+            .map_err(|error| format!("could not start `{name}`: {}", chain(&error)))?;
         let clock = Clock::new(Instant::now(), exec.idle_ms.map(Duration::from_millis));
         self.runs.push(Run { id: exec.run, pid: child.pid, spool: Some(spool), clock });
         self.tell(Event::Begun(exec.run));

@@ -91,12 +91,18 @@ pub struct Exec {
     pub run: RunId,
     /// Path inside, or a name to look for in `PATH`.
     pub program: String,
+    /// Started in its place where it is not there.
+    #[serde(default)]
+    pub otherwise: Option<String>,
     /// Arguments.
     pub args: Vec<String>,
     /// The whole environment.
     pub env: Vec<(String, Secret)>,
     /// Working directory inside; made when it is missing.
     pub cwd: String,
+    /// File inside that is made empty when it is missing.
+    #[serde(default)]
+    pub create_file: Option<String>,
     /// Who runs it.
     pub user: sandbox::User,
     /// File of the host to read from; nothing when absent.

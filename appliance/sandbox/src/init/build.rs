@@ -259,6 +259,9 @@ fn bind_place(target: &Target, tree: &OwnedFd) -> Result<(), Failure> {
     let path = Path::new(&target.path);
     let made = if target.is_dir {
         fs::create_dir_all(path)
+    } else if path.is_file() {
+        // Opened for writing, it would be copied to disk first.
+        Ok(())
     } else {
         let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
         folder.and_then(|()| fs::OpenOptions::new().append(true).create(true).open(path).map(drop))

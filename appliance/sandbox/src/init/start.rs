@@ -21,8 +21,16 @@ pub(super) struct Starter {
 }
 
 /// Steps of a start, in order; numbered for the pipe.
-const STAGES: [&str; 7] =
-    ["session", "terminal", "ids", "working directory", "privileges", "descriptors", "exec"];
+const STAGES: [&str; 8] = [
+    "session",
+    "terminal",
+    "ids",
+    "working directory",
+    "privileges",
+    "descriptors",
+    "exec",
+    "the file that it needs",
+];
 
 type Step = (u8, io::Error);
 
@@ -81,6 +89,10 @@ impl Starter {
         }
         ids_take(start).map_err(|error| (2, error))?;
         rustix::process::chdir(start.cwd.as_str()).map_err(|error| (3, error.into()))?;
+        if let Some(file) = &start.create_file {
+            let made = std::fs::OpenOptions::new().create(true).append(true).open(file);
+            made.map_err(|error| (7, error))?;
+        }
         if start.uid == 0 {
             privilege::bound_root().map_err(|error| (4, error))?;
         }
@@ -161,13 +173,18 @@ fn texts(start: &Start) -> Result<(Vec<CString>, Vec<CString>), std::ffi::NulErr
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 fn candidates(start: &Start) -> Vec<String> {
-    if start.program.contains('/') {
-        return vec![start.program.clone()];
+    let named = std::iter::once(&start.program).chain(&start.otherwise);
+    named.flat_map(|program| candidates_of(start, program)).collect()
+}
+
+fn candidates_of(start: &Start, program: &str) -> Vec<String> {
+    if program.contains('/') {
+        return vec![program.to_owned()];
     }
     let path =
         start.env.iter().rfind(|(name, _)| name == "PATH").map_or(DEFAULT_PATH, |(_, value)| value);
     path.split(':')
-        .map(|folder| format!("{}/{}", if folder.is_empty() { "." } else { folder }, start.program))
+        .map(|folder| format!("{}/{}", if folder.is_empty() { "." } else { folder }, program))
         .collect()
 }
 
@@ -178,10 +195,12 @@ mod tests {
     fn start(program: &str, path: Option<&str>) -> Start {
         Start {
             program: program.into(),
+            otherwise: None,
             args: Vec::new(),
             env: path.map(|path| ("PATH".to_owned(), path.to_owned())).into_iter().collect(),
             cwd: "/".into(),
             create_cwd: false,
+            create_file: None,
             uid: 0,
             gid: 0,
             groups: Vec::new(),
@@ -200,5 +219,7 @@ mod tests {
         check("sh", Some("/a:/b"), &["/a/sh", "/b/sh"]);
         check("sh", Some(":/b"), &["./sh", "/b/sh"]);
         assert_eq!(candidates(&start("sh", None)).len(), 6);
+        let other = Start { otherwise: Some("/bin/sh".into()), ..start("/bin/bash", None) };
+        assert_eq!(candidates(&other), ["/bin/bash", "/bin/sh"]);
     }
 }

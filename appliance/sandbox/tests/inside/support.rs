@@ -99,6 +99,8 @@ pub(super) fn exec(program: &str, args: &[&str], user: User, output: &File) -> E
         ],
         cwd: "/".into(),
         create_cwd: false,
+        create_file: None,
+        otherwise: None,
         user,
         stdio: [null, out(), out()],
         terminal: false,

@@ -1,6 +1,6 @@
 //! Pipelines: list, look, trigger.
 
-use super::{PAGE, Slug, id, project, shapes};
+use super::{PAGE, Slug, id, people::People, project, shapes};
 use crate::{
     State,
     access::{Member, Routes, User, Viewer},
@@ -196,10 +196,9 @@ async fn workflows(
     let (pipeline, project) = find(&state, &user, &text).await?;
     let (id, slug) = (pipeline.id, project.repo.slug());
     let rows = state.store.read(move |reader| reader.workflow_list(id)).await?;
-    Ok(Json(shapes::page(
-        rows.iter().map(|row| shapes::workflow(row, &pipeline, &slug)).collect(),
-        None,
-    )))
+    let people = People::find(&state, rows.iter().flat_map(shapes::who)).await?;
+    let workflows = rows.iter().map(|row| shapes::workflow(row, &pipeline, &slug, &people));
+    Ok(Json(shapes::page(workflows.collect(), None)))
 }
 
 /// Body of a trigger.

@@ -5,6 +5,7 @@
 //! Invariants: pure; what is absent is `null` where the original sends `null` and left out where
 //! it leaves out.
 
+use super::people::People;
 use base::{ids::JobId, plan::Executor, plan::JobSpec, protocol::TestResult, time::Timestamp};
 use serde_json::{Map, Value, json};
 use store::runs::{Artifact, Job, JobType, Pipeline, Task, Workflow};
@@ -56,21 +57,30 @@ fn vcs(row: &Pipeline) -> Value {
     Value::Object(object)
 }
 
+/// Logins that a workflow names.
+pub(super) fn who(row: &Workflow) -> impl Iterator<Item = &str> {
+    std::iter::once(row.started_by.as_str()).chain(row.canceled_by.as_deref())
+}
+
 /// The WORKFLOW object.
-pub(super) fn workflow(row: &Workflow, of: &Pipeline, slug: &str) -> Value {
+pub(super) fn workflow(row: &Workflow, of: &Pipeline, slug: &str, people: &People) -> Value {
     let mut object = json!({
         "pipeline_id": row.pipeline,
         "id": row.id,
         "name": row.name,
         "project_slug": slug,
         "status": row.state,
-        "started_by": row.started_by,
+        "started_by": people.id(&row.started_by),
         "pipeline_number": of.number,
         "created_at": row.created_at,
         "stopped_at": row.stopped_at,
     });
-    put(&mut object, "canceled_by", row.canceled_by.as_deref());
-    put(&mut object, "tag", (row.reruns > 0).then_some("rerun"));
+    if let Some(login) = &row.canceled_by {
+        object["canceled_by"] = json!(people.id(login));
+    }
+    if row.reruns > 0 {
+        object["tag"] = "rerun".into();
+    }
     if row.max_auto_reruns > 0 {
         object["auto_rerun_number"] = row.auto_rerun.into();
         object["max_auto_reruns"] = row.max_auto_reruns.into();
@@ -79,7 +89,7 @@ pub(super) fn workflow(row: &Workflow, of: &Pipeline, slug: &str) -> Value {
 }
 
 /// One job of a workflow.
-pub(super) fn workflow_job(row: &Job, slug: &str) -> Value {
+pub(super) fn workflow_job(row: &Job, slug: &str, people: &People) -> Value {
     let dependencies: Vec<JobId> = row.requires.iter().map(|requires| requires.on).collect();
     let requires: Map<String, Value> = row
         .requires
@@ -102,7 +112,9 @@ pub(super) fn workflow_job(row: &Job, slug: &str) -> Value {
     }
     if row.kind == JobType::Approval {
         object["approval_request_id"] = json!(row.id);
-        put(&mut object, "approved_by", row.decided_by.as_deref());
+        if let Some(login) = &row.decided_by {
+            object["approved_by"] = json!(people.id(login));
+        }
     }
     object
 }
@@ -197,10 +209,4 @@ pub(super) fn test(row: &TestResult) -> Value {
         "name": row.name,
         "classname": row.classname,
     })
-}
-
-fn put(object: &mut Value, key: &str, value: Option<&str>) {
-    if let Some(value) = value {
-        object[key] = value.into();
-    }
 }

@@ -1,6 +1,6 @@
 //! Workflows: look, cancel, rerun, approve.
 
-use super::{accepted, id, pipelines::with_project, shapes};
+use super::{accepted, id, people::People, pipelines::with_project, shapes};
 use crate::{
     State,
     access::{Member, Routes, User, Viewer},
@@ -51,7 +51,8 @@ async fn get(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Failure> {
     let (workflow, pipeline, project) = find(&state, &user, &id).await?;
-    Ok(Json(shapes::workflow(&workflow, &pipeline, &project.repo.slug())))
+    let people = People::find(&state, shapes::who(&workflow)).await?;
+    Ok(Json(shapes::workflow(&workflow, &pipeline, &project.repo.slug(), &people)))
 }
 
 async fn jobs(
@@ -62,7 +63,10 @@ async fn jobs(
     let (workflow, _, project) = find(&state, &user, &id).await?;
     let rows = state.store.read(move |reader| reader.job_list(workflow.id)).await?;
     let slug = project.repo.slug();
-    Ok(Json(shapes::page(rows.iter().map(|row| shapes::workflow_job(row, &slug)).collect(), None)))
+    let approvers = rows.iter().filter_map(|row| row.decided_by.as_deref());
+    let people = People::find(&state, approvers).await?;
+    let jobs = rows.iter().map(|row| shapes::workflow_job(row, &slug, &people));
+    Ok(Json(shapes::page(jobs.collect(), None)))
 }
 
 async fn cancel(

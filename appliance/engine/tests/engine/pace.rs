@@ -3,18 +3,16 @@
 //! Bytes are exact and asserted. Times depend on the machine and its disk, so they are printed, and
 //! asserted only against a bound that no working machine misses.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-use base::{
-    ids::ProjectId,
-    protocol::{Assignment, Claim, Progress, Register, Report},
-    state::{StepState, TaskOutcome},
-    time::Timestamp,
-    trigger::{ConfigText, Trigger, TriggerKind, Vcs},
+use crate::{
+    alone::by_itself,
+    house::{House, ONE_JOB, ended, now},
 };
-use engine::{Config, Engine, Handle};
+use base::{
+    ids::RunnerId,
+    protocol::{Assignment, Progress},
+    state::{StepState, TaskOutcome},
+};
 use std::time::{Duration, Instant};
-use store::{SiteKey, Store, projects::Settings};
 
 /// The promise for a whole trivial job, logs included; the engine's part must leave room for them.
 const BYTES_MAX: u64 = 16 << 10;
@@ -22,51 +20,14 @@ const BYTES_MAX: u64 = 16 << 10;
 /// Jobs that are measured.
 const JOBS: u64 = 200;
 
-const CONFIG: &str = "version: 2.1
-jobs:
-  build:
-    machine: true
-    steps:
-      - run: echo hello
-";
-
-fn now() -> Timestamp {
-    let since = std::time::UNIX_EPOCH.elapsed().unwrap();
-    Timestamp(i64::try_from(since.as_micros()).unwrap())
-}
-
 /// All bytes that this process has handed to `write`.
 fn written() -> Option<u64> {
     let io = std::fs::read_to_string("/proc/self/io").ok()?;
     io.lines().find_map(|line| line.strip_prefix("wchar: "))?.parse().ok()
 }
 
-fn trigger(project: ProjectId) -> Trigger {
-    Trigger {
-        project,
-        kind: TriggerKind::Api,
-        actor: "ann".into(),
-        received_at: now(),
-        vcs: Vcs {
-            repository_url: "https://site/git/acme/relay".into(),
-            revision: "0".repeat(40),
-            branch: Some("main".into()),
-            tag: None,
-            default_branch: "main".into(),
-            base_revision: None,
-            subject: "Fix".into(),
-            body: String::new(),
-            author: "Ann".into(),
-        },
-        config: ConfigText::Found(CONFIG.into()),
-        parameters: indexmap::IndexMap::new(),
-        push: None,
-        due: None,
-    }
-}
-
 /// What a runner tells of a job that is done in a few milliseconds, in one report.
-async fn finish(engine: &Handle, task: &Assignment) {
+async fn finish(house: &House, task: &Assignment) {
     let (at, state) = (now(), StepState::Success);
     let mut progress = vec![Progress::Started { at }];
     let names = ["Spin up environment", "Preparing environment variables", "echo hello"];
@@ -75,52 +36,33 @@ async fn finish(engine: &Handle, task: &Assignment) {
         let (exit_code, output_bytes) = (Some(0), 6);
         progress.push(Progress::StepEnded { step, state, exit_code, at, output_bytes });
     }
-    let outcome = TaskOutcome::Success;
-    progress.push(Progress::Ended { outcome, message: None, peak_memory: Some(1 << 20), at });
-    let report = Report { task: task.task, fence: task.fence, first: 0, progress };
-    engine.report(report).await.unwrap();
+    progress.push(ended(TaskOutcome::Success));
+    house.report(task, progress).await.unwrap();
 }
 
-struct House {
-    engine: Handle,
-    project: ProjectId,
-    claim: Claim,
+struct Pace {
+    house: House,
+    runner: RunnerId,
     _dir: tempfile::TempDir,
 }
 
-impl House {
+impl Pace {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let config = store::Config::new(dir.path().join("store"));
-        let store = Store::open(&config, SiteKey::new([7; 32])).unwrap();
-        let make = |txn: &mut store::Txn<'_>| {
-            let repo = "acme/relay".parse().unwrap();
-            Ok::<_, store::Error>(txn.project_ensure(&repo, &Settings::default(), now())?.0.id)
-        };
-        let project = store.write(make).await.unwrap();
-        let engine = Engine::start(Config::for_cores(2, "https://site"), store).await.unwrap();
-        let register = Register {
-            name: "local".into(),
-            hostname: "here".into(),
-            version: "1".into(),
-            slots: 2,
-            resource_classes: vec![],
-            serves_plain_classes: true,
-        };
-        let runner = engine.register(register).await.unwrap().runner;
-        let claim = Claim { runner, free_slots: 2, wait: Duration::from_secs(20) };
-        Self { engine, project, claim, _dir: dir }
+        let house = House::at(dir.path()).await;
+        let runner = house.runner().await;
+        Self { house, runner, _dir: dir }
     }
 
     /// One job from trigger to end; the time to its assignment.
     async fn one(&self) -> Duration {
         let began = Instant::now();
-        let trigger = self.engine.trigger(trigger(self.project));
-        let (claimed, made) = tokio::join!(self.engine.claim(self.claim.clone()), trigger);
+        let trigger = self.house.engine.trigger(self.house.trigger(ONE_JOB));
+        let (claimed, made) = tokio::join!(self.house.claim(self.runner), trigger);
         let took = began.elapsed();
         made.unwrap();
-        for task in claimed.unwrap().assignments {
-            finish(&self.engine, &task).await;
+        for task in claimed {
+            finish(&self.house, &task).await;
         }
         took
     }
@@ -129,23 +71,26 @@ impl House {
     async fn queue(&self) {
         let mut triggers = tokio::task::JoinSet::new();
         for _ in 0..JOBS {
-            let (engine, project) = (self.engine.clone(), self.project);
-            triggers.spawn(async move { engine.trigger(trigger(project)).await.unwrap() });
+            let (engine, trigger) = (self.house.engine.clone(), self.house.trigger(ONE_JOB));
+            triggers.spawn(async move { engine.trigger(trigger).await.unwrap() });
         }
         triggers.join_all().await;
         let mut done = 0;
         while done < JOBS {
-            let tasks = self.engine.claim(self.claim.clone()).await.unwrap().assignments;
+            let tasks = self.house.claim(self.runner).await;
             done += tasks.len() as u64;
             let [one, two] = tasks.as_slice() else { panic!("two at a time") };
-            tokio::join!(finish(&self.engine, one), finish(&self.engine, two));
+            tokio::join!(finish(&self.house, one), finish(&self.house, two));
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_trivial_job_writes_little_and_starts_at_once() {
-    let house = House::new().await;
+    if by_itself("pace::a_trivial_job_writes_little_and_starts_at_once") {
+        return;
+    }
+    let house = Pace::new().await;
     house.one().await;
     let (before, began) = (written(), Instant::now());
     let mut times = Vec::new();

@@ -1,15 +1,10 @@
 //! The pages over a real site: what they show, how much they weigh, and how they stay fresh.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
-
-#[path = "site/site.rs"]
-mod site;
-
+use crate::site::{Site, work};
 use axum::{body::Body, http::Request};
 use futures_util::StreamExt;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
-use site::{Site, work};
 use std::time::Duration;
 use store::access::{Role, TokenKind};
 use tower::ServiceExt;
@@ -179,7 +174,7 @@ async fn events_go_on_after_the_cursor_that_a_browser_names() {
                 number: base::ids::PipelineNumber(u64::try_from(number).unwrap()),
                 state: base::state::PipelineState::Created,
             };
-            txn.event_append(site::now(), Some(project), &event)?;
+            txn.event_append(crate::site::now(), Some(project), &event)?;
         }
         Ok::<_, store::Error>(())
     };
@@ -222,5 +217,5 @@ async fn raw_output_comes_whole_and_as_text() {
     let response = visitor.ask("GET", raw, &[]).await;
     assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
-    assert_eq!(&bytes[..], site::output::TESTS_FAIL.as_bytes());
+    assert_eq!(&bytes[..], crate::site::output::TESTS_FAIL.as_bytes());
 }

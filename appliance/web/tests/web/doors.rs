@@ -1,14 +1,9 @@
 //! Every route with every kind of caller, and the ways in.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
-
-#[path = "site/site.rs"]
-mod site;
-
+use crate::site::Site;
 use axum::{body::Body, http::Request};
 use http::{Response, StatusCode, header};
 use http_body_util::BodyExt;
-use site::Site;
 use store::access::{Role, TokenKind};
 use tower::ServiceExt;
 use web::access::Entry;

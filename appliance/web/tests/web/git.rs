@@ -1,5 +1,4 @@
 //! The real Git client against the faces: who may, what a push brings forth, what a cut leaves.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use base::{
     ids::{ProjectId, PushId, RepoName},

@@ -1,34 +1,20 @@
 //! The engine as others hold it: from trigger to assignment to result, over a real store.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-#[path = "handle/language.rs"]
 mod language;
 
+use crate::house::{House as Inner, ONE_JOB, now};
 use base::{
-    ids::{JobId, ProjectId, PushId, RunnerId},
-    protocol::{Assignment, Claim, Heartbeat, Held, Progress, Refusal, Register, Report, Verdict},
+    ids::{JobId, PushId, RunnerId},
+    protocol::{Claim, Heartbeat, Held, Refusal, Verdict},
     state::{JobState, PipelineState, TaskOutcome, WorkflowState},
-    time::Timestamp,
-    trigger::{ConfigText, Trigger, TriggerKind, Vcs},
+    trigger::Trigger,
 };
-use engine::{Config, Engine, Error, Handle, RerunWanted};
-use std::time::{Duration, Instant};
-use store::{
-    SiteKey, Store,
-    projects::{Push, Settings},
+use engine::{Error, RerunWanted};
+use std::{
+    ops::Deref,
+    time::{Duration, Instant},
 };
-
-const ONE_JOB: &str = "version: 2.1
-jobs:
-  hello:
-    machine: true
-    steps:
-      - run: echo hello
-workflows:
-  main:
-    jobs: [hello]
-";
+use store::projects::Push;
 
 const APPROVED: &str = "version: 2.1
 jobs:
@@ -44,94 +30,30 @@ workflows:
       - deploy: {requires: [hold], context: site}
 ";
 
+/// The house with looks into it, in a folder of its own.
 struct House {
+    house: Inner,
     dir: tempfile::TempDir,
-    store: Store,
-    engine: Handle,
-    project: ProjectId,
 }
 
-fn open(dir: &tempfile::TempDir) -> Store {
-    Store::open(&store::Config::new(dir.path().join("store")), SiteKey::new([7; 32])).unwrap()
-}
-
-fn now() -> Timestamp {
-    let since = std::time::UNIX_EPOCH.elapsed().unwrap();
-    Timestamp(i64::try_from(since.as_micros()).unwrap())
+impl Deref for House {
+    type Target = Inner;
+    fn deref(&self) -> &Inner {
+        &self.house
+    }
 }
 
 impl House {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = open(&dir);
-        let make = |txn: &mut store::Txn<'_>| {
-            let repo = "acme/relay".parse().unwrap();
-            Ok::<_, store::Error>(txn.project_ensure(&repo, &Settings::default(), now())?.0.id)
-        };
-        let project = store.write(make).await.unwrap();
-        let engine = start(&store).await;
-        Self { dir, store, engine, project }
+        Self { house: Inner::at(dir.path()).await, dir }
     }
 
     /// The service stops without a word, and starts again.
     async fn restart(self) -> Self {
-        self.engine.drain().await;
-        let Self { dir, store, project, .. } = self;
-        let reopen = move || {
-            store.close().unwrap();
-            let store = open(&dir);
-            (dir, store)
-        };
-        let (dir, store) = tokio::task::spawn_blocking(reopen).await.unwrap();
-        let engine = start(&store).await;
-        Self { dir, store, engine, project }
-    }
-
-    fn trigger(&self, config: &str) -> Trigger {
-        Trigger {
-            project: self.project,
-            kind: TriggerKind::Api,
-            actor: "ann".into(),
-            received_at: now(),
-            vcs: Vcs {
-                repository_url: "https://site/git/acme/relay".into(),
-                revision: "0".repeat(40),
-                branch: Some("main".into()),
-                tag: None,
-                default_branch: "main".into(),
-                base_revision: None,
-                subject: "Fix".into(),
-                body: String::new(),
-                author: "Ann".into(),
-            },
-            config: ConfigText::Found(config.into()),
-            parameters: indexmap::IndexMap::new(),
-            push: None,
-            due: None,
-        }
-    }
-
-    async fn runner(&self) -> RunnerId {
-        let register = Register {
-            name: "local".into(),
-            hostname: "here".into(),
-            version: "1".into(),
-            slots: 2,
-            resource_classes: vec![],
-            serves_plain_classes: true,
-        };
-        self.engine.register(register).await.unwrap().runner
-    }
-
-    async fn claim(&self, runner: RunnerId) -> Vec<Assignment> {
-        let claim = Claim { runner, free_slots: 2, wait: Duration::from_secs(5) };
-        self.engine.claim(claim).await.unwrap().assignments
-    }
-
-    async fn end(&self, task: &Assignment, outcome: TaskOutcome) -> Result<Verdict, Error> {
-        let ended = Progress::Ended { outcome, message: None, peak_memory: None, at: now() };
-        let report = Report { task: task.task, fence: task.fence, first: 0, progress: vec![ended] };
-        self.engine.report(report).await
+        let Self { house, dir } = self;
+        house.stop().await;
+        Self { house: Inner::at(dir.path()).await, dir }
     }
 
     async fn workflow(&self) -> store::runs::Workflow {
@@ -139,7 +61,7 @@ impl House {
             let newest = reader.pipeline_list_all(Default::default(), None, 1)?.pop().unwrap();
             Ok::<_, store::Error>(reader.workflow_list(newest.id)?.pop().unwrap())
         };
-        self.store.read(read).await.unwrap()
+        self.house.store.read(read).await.unwrap()
     }
 
     async fn job(&self, name: &'static str) -> store::runs::Job {
@@ -148,12 +70,8 @@ impl House {
             let jobs = reader.job_list(id)?;
             Ok::<_, store::Error>(jobs.into_iter().find(|job| job.name == name).unwrap())
         };
-        self.store.read(read).await.unwrap()
+        self.house.store.read(read).await.unwrap()
     }
-}
-
-async fn start(store: &Store) -> Handle {
-    Engine::start(Config::for_cores(2, "https://site"), store.clone()).await.unwrap()
 }
 
 #[tokio::test]

@@ -1,0 +1,28 @@
+//! Tests that read their own process's figures, or have it killed, run in a process of their own.
+
+#![expect(clippy::disallowed_methods, reason = "a test starts itself again")]
+
+use std::{
+    ffi::OsStr,
+    process::{Command, Stdio},
+};
+
+/// This binary once more, to run the one test `name` with `variable` set.
+pub(crate) fn again(name: &str, variable: &str, value: &OsStr) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([name, "--exact", "--nocapture"]).env(variable, value).stdin(Stdio::null());
+    command
+}
+
+/// Runs the test `name` in a process of its own; false there, where the test is to do its work.
+pub(crate) fn by_itself(name: &str) -> bool {
+    const HERE: &str = "APPLIANCE_TEST_ALONE";
+    if std::env::var_os(HERE).is_some() {
+        return false;
+    }
+    let output = again(name, HERE, "1".as_ref()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    said.lines().filter(|line| line.contains(": ")).for_each(|line| println!("{line}"));
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    true
+}

@@ -1,0 +1,10 @@
+//! The engine over a real store, as its users hold it: one binary, because each costs seconds to link.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod alone;
+mod flood;
+mod handle;
+mod house;
+mod kill;
+mod pace;

@@ -1,0 +1,10 @@
+//! The faces over a real site: one binary, because each costs seconds to link.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod disk;
+mod doors;
+mod git;
+mod pages;
+#[path = "site/site.rs"]
+mod site;
