@@ -18,7 +18,7 @@ fn shell(folder: &Path, script: &str) {
 }
 
 /// What `docker save site/box:1` would write for an image that holds busybox alone.
-fn archive(folder: &Path) {
+pub(crate) fn archive(folder: &Path) {
     shell(
         folder,
         r#"mkdir -p root/bin root/etc root/tmp root/root

@@ -14,6 +14,7 @@ mod git;
 mod harness;
 mod image;
 mod pipeline;
+mod registry;
 mod start;
 mod systemd;
 mod workspace;

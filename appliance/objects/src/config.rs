@@ -21,6 +21,8 @@ pub struct Config {
     pub inline_max: usize,
     /// Host names whose first label is a bucket (`<bucket>.s3.site.example`); may be empty.
     pub domains: Vec<String>,
+    /// Host names of this appliance: an image named `<one of them>/ns/app` is its own `ns/app`.
+    pub own_names: Vec<String>,
     /// The region that clients are told, and that signatures may name.
     pub region: String,
     /// Writes are refused when the folder's file system has less than this many bytes left.
@@ -48,6 +50,7 @@ impl Config {
             place,
             inline_max: INLINE_MAX,
             domains: Vec::new(),
+            own_names: Vec::new(),
             region: "us-east-1".into(),
             keep_free: KEEP_FREE,
         }

@@ -12,6 +12,7 @@ use crate::{
 use base::{secret::Secret, time::Timestamp};
 use serde::{Deserialize, Serialize};
 use store::objects::{AccessKeyRow, NewAccessKey};
+use subtle::ConstantTimeEq;
 
 /// On whose behalf a key acts: a user or a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -161,6 +162,20 @@ impl Objects {
             Ok(())
         })
         .await
+    }
+
+    /// The key of that id, if the secret is its own and it is good now.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    pub async fn key_login(&self, id: &str, secret: &str) -> Result<Option<KeyInfo>, Error> {
+        let id = id.to_owned();
+        let row = self.read(move |reader| Ok(reader.access_key_get(&id)?)).await?;
+        let Some((key, own)) = row.map(info) else { return Ok(None) };
+        let fits = own.expose().as_bytes().ct_eq(secret.as_bytes()).into();
+        let now = now();
+        let good = key.revoked.is_none() && key.expires.is_none_or(|at| at > now);
+        Ok((fits && good).then_some(key))
     }
 
     /// Revokes a key at once; `false` when there is none of that id.

@@ -26,6 +26,7 @@ mod lock;
 mod objects;
 pub mod oci;
 mod quota;
+pub mod registry;
 pub mod s3;
 mod scrub;
 mod seal;

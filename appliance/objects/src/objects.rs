@@ -37,6 +37,8 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     /// Signs the house's own addresses.
     pub(crate) presign_secret: Secret,
+    /// Hashes of registry uploads that go on.
+    pub(crate) sessions: crate::registry::Sessions,
     /// Wraps the keys of SSE-S3 objects; named keys are derived from it.
     pub(crate) site_key: Key,
 }
@@ -134,6 +136,7 @@ impl Objects {
             vault,
             config,
             presign_secret: Secret::new(presign),
+            sessions: crate::registry::Sessions::default(),
             site_key: master.derive("objects at rest"),
         };
         Ok(Self { inner: Arc::new(inner) })

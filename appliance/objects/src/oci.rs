@@ -2,16 +2,21 @@
 //!
 //! Why: an appliance without internet has no registry to pull from, so that images come as an OCI
 //! layout (a folder or a tar of one) or as the output of `docker save`.
-//! The way: every blob is kept once, under `blobs/sha256/<hex>` of the bucket `images`; a name is a
-//! small object `tags/<full name>:<tag>` that holds the digest of a manifest.
+//! The way: every blob is kept once, under `blobs/sha256/<hex>` of the bucket `images`; beside it
+//! lie small objects that say what a repository names and may give out ([`shelf`]). The registry
+//! over HTTP ([`crate::registry`]) reads and writes the same.
 //! Invariants: a blob's key is computed from its bytes; a name is written after everything that it
 //! leads to is stored, so that a cut import leaves the old image.
 //! On failure: [`ImageError`]; blobs of a failed import stay and make its repetition no worse.
 
 mod archive;
+mod copy;
+mod export;
 mod import;
 mod manifest;
-mod reference;
+pub(crate) mod record;
+pub(crate) mod reference;
+pub(crate) mod shelf;
 mod sweep;
 
 pub use archive::Source;
@@ -25,16 +30,16 @@ use manifest::{Descriptor, Index, Manifest, architecture, choose};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// The bucket of images.
-const BUCKET: &str = "images";
+pub(crate) const BUCKET: &str = "images";
 
 /// Where names are.
-const TAGS: &str = "tags/";
+pub(crate) const TAGS: &str = "tags/";
 
 /// Where files are while they are hashed.
 const STAGED: &str = "importing/";
 
 /// The largest index, manifest or configuration that is read: registries take 4 MiB as well.
-const DOCUMENT_MAX: u64 = 4 << 20;
+pub(crate) const DOCUMENT_MAX: u64 = 4 << 20;
 
 /// An image could not be brought in or found.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -95,13 +100,13 @@ pub struct Tagged {
 }
 
 /// The key of a blob; `None` when that is no SHA-256 digest.
-fn blob_key(digest: &str) -> Option<String> {
+pub(crate) fn blob_key(digest: &str) -> Option<String> {
     let hex = reference::hex_of(digest)?;
     Some(format!("blobs/sha256/{hex}"))
 }
 
 /// `None` for what is not there.
-fn there<T>(got: Result<T, Error>) -> Result<Option<T>, Error> {
+pub(crate) fn there<T>(got: Result<T, Error>) -> Result<Option<T>, Error> {
     match got {
         Ok(found) => Ok(Some(found)),
         Err(Error::NoObject { .. }) => Ok(None),
@@ -110,6 +115,12 @@ fn there<T>(got: Result<T, Error>) -> Result<Option<T>, Error> {
 }
 
 impl Objects {
+    /// Reads a name; the own host in front of it counts as none.
+    fn image_name(&self, text: &str) -> Result<Reference, ImageError> {
+        let own = &self.inner.config.own_names;
+        reference::without_own_host(text.trim(), own).unwrap_or(text).parse()
+    }
+
     /// The digest of the manifest that a name leads to.
     ///
     /// # Errors
@@ -117,7 +128,7 @@ impl Objects {
     /// [`ImageError::Damaged`], [`ImageError::Objects`].
     pub async fn image_digest(&self, reference: &str) -> Result<String, ImageError> {
         let missing = || ImageError::Missing(reference.to_owned());
-        let parsed: Reference = reference.parse()?;
+        let parsed = self.image_name(reference)?;
         if let Some(digest) = parsed.digest() {
             let key = blob_key(digest).ok_or_else(missing)?;
             there(self.head(BUCKET, &key).await)?.ok_or_else(missing)?;
@@ -209,7 +220,7 @@ impl Objects {
     /// # Errors
     /// [`ImageError::Missing`], [`ImageError::Reference`], [`ImageError::Objects`].
     pub async fn image_remove(&self, reference: &str) -> Result<(), ImageError> {
-        let parsed: Reference = reference.parse()?;
+        let parsed = self.image_name(reference)?;
         let key = format!("{TAGS}{parsed}");
         let found = there(self.head(BUCKET, &key).await)?;
         found.ok_or_else(|| ImageError::Missing(reference.to_owned()))?;

@@ -31,7 +31,7 @@ mod payload;
 pub(crate) mod policy;
 mod post;
 mod post_policy;
-mod range;
+pub(crate) mod range;
 mod read;
 mod route;
 mod setting;

@@ -8,8 +8,8 @@ mod remote;
 
 pub(crate) use language::{ConfigCommand, ConfigFile, GraphFormat, OrbCommand, OrbPlace};
 pub(crate) use remote::{
-    ArtifactCommand, ContextCommand, JobCommand, PipelineCommand, ProjectCommand, RegistryCommand,
-    Remote, WorkflowCommand,
+    ArtifactCommand, BucketCommand, ContextCommand, JobCommand, KeyCommand, PipelineCommand,
+    ProjectCommand, RegistryCommand, Remote, WorkflowCommand,
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -55,9 +55,15 @@ pub(crate) enum Command {
     /// List and download artifacts.
     #[command(subcommand)]
     Artifact(ArtifactCommand),
-    /// Import, list and remove images of the local store.
+    /// Import, export, copy, list and remove images of the registry.
     #[command(subcommand)]
     Registry(RegistryCommand),
+    /// Make, bound, list and delete buckets of the S3 service.
+    #[command(subcommand)]
+    Bucket(BucketCommand),
+    /// Make, list and revoke access keys of the S3 service and the registry.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Manage a project's environment variables.
     #[command(subcommand)]
     Project(ProjectCommand),

@@ -4,8 +4,10 @@
 //! the API's own objects.
 
 pub(crate) mod artifact;
+pub(crate) mod bucket;
 pub(crate) mod config;
 pub(crate) mod job;
+pub(crate) mod key;
 pub(crate) mod orb;
 pub(crate) mod pipeline;
 pub(crate) mod project;

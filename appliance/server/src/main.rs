@@ -80,6 +80,8 @@ async fn remote_command(command: Command) -> anyhow::Result<Code> {
         Command::Job(command) => command::job::run(command).await,
         Command::Artifact(command) => command::artifact::run(command).await,
         Command::Registry(command) => command::registry::run(command).await,
+        Command::Bucket(command) => command::bucket::run(command).await,
+        Command::Key(command) => command::key::run(command).await,
         Command::Project(command) => command::project::project(command).await,
         Command::Context(command) => command::project::context(command).await,
         other => unreachable!("{other:?} needs no connection and was handled before"),

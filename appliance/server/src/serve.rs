@@ -79,8 +79,7 @@ impl House {
     pub(crate) async fn open(config: Config) -> anyhow::Result<Self> {
         let data = DataDir::open(&config.data_dir)?;
         let store = open_store(&data)?;
-        let objects =
-            Objects::open(objects::Config::new(data.join("objects")), store.clone()).await?;
+        let objects = Objects::open(object_config(&config, &data), store.clone()).await?;
         let repos = Repos::open(data.join("repos"), config.git.clone())?;
         let certificates = certificates(&config, &data)?;
         let sockets = Sockets::bind(&config, &data, &certificates).await?;
@@ -273,6 +272,16 @@ fn with_peer(router: &axum::Router, peer: Peer, unix: web::Peer) -> axum::Router
         Peer::Unix => unix,
     };
     router.clone().layer(axum::Extension(peer))
+}
+
+/// The room of bytes; it knows the names under which its images may be asked for.
+fn object_config(config: &Config, data: &DataDir) -> objects::Config {
+    let names = names(config);
+    let addresses = names.addresses.iter().map(ToString::to_string);
+    let url = config.base_url.as_deref().and_then(|url| url.split_once("://"));
+    let public = url.map(|(_, rest)| rest.split([':', '/']).next().unwrap_or_default().to_owned());
+    let own_names = names.dns.iter().cloned().chain(addresses).chain(public).collect();
+    objects::Config { own_names, ..objects::Config::new(data.join("objects")) }
 }
 
 fn open_store(data: &DataDir) -> anyhow::Result<Store> {

@@ -6,6 +6,7 @@
 //! stay right while new items arrive.
 
 mod accounts;
+mod buckets;
 mod compile;
 mod contexts;
 mod continuation;
@@ -53,6 +54,7 @@ pub(crate) fn routes() -> Routes {
         .merge(health::routes())
         .merge(log::routes())
         .merge(images::routes())
+        .merge(buckets::routes())
         .merge(orbs::routes())
         .merge(v1::routes())
 }

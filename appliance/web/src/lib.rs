@@ -13,6 +13,7 @@ pub mod error;
 mod events;
 pub mod git;
 pub mod pages;
+mod registry;
 mod runner_api;
 pub mod schedule;
 mod shell;
@@ -40,4 +41,5 @@ fn routes() -> access::Routes {
         .merge(api::routes())
         .merge(runner_api::routes())
         .merge(git::routes())
+        .merge(registry::routes())
 }

@@ -10,6 +10,7 @@ mod account;
 mod artifacts;
 pub mod assets;
 mod audit;
+mod buckets;
 mod config_error;
 mod contexts;
 mod deeds;
@@ -57,6 +58,7 @@ pub(crate) fn routes() -> Routes {
         .merge(account::routes())
         .merge(users::routes())
         .merge(audit::routes())
+        .merge(buckets::routes())
         .body_max(FORM_MAX)
         .answer_within(ANSWER_MAX)
 }

@@ -1,7 +1,7 @@
 //! Importing: every file is stored under its SHA-256, then the manifest says what they are.
 
 use super::{
-    BUCKET, DOCUMENT_MAX, ImageError, Reference, STAGED, TAGS, Tagged,
+    BUCKET, DOCUMENT_MAX, ImageError, Reference, STAGED, Tagged,
     archive::{self, Found, Source},
     blob_key,
     manifest::{CONFIG, Descriptor, Index, MANIFEST, Manifest, Saved, choose},
@@ -104,7 +104,7 @@ impl Objects {
         };
         let mut tagged = Vec::new();
         for (reference, digest) in images {
-            self.put(BUCKET, &format!("{TAGS}{reference}"), digest.clone().into_bytes()).await?;
+            self.image_shelve(&reference, &digest).await?;
             tagged.push(Tagged { reference: reference.to_string(), digest });
         }
         Ok(tagged)
@@ -169,9 +169,11 @@ fn layout(files: &Files, name: Option<&Reference>) -> Result<Vec<(Reference, Str
             .into_iter()
             .filter_map(|key| entry.annotations.get(key))
             .find(|text| text.contains([':', '/']));
-        let Some(digest) = runnable(files, entry)? else { continue };
+        if !is_runnable(files, entry)? {
+            continue;
+        }
         for reference in names(name, own.cloned().as_slice())? {
-            images.push((reference, digest.clone()));
+            images.push((reference, entry.digest.clone()));
         }
     }
     if images.is_empty() {
@@ -180,20 +182,20 @@ fn layout(files: &Files, name: Option<&Reference>) -> Result<Vec<(Reference, Str
     Ok(images)
 }
 
-/// The manifest of an entry that this machine runs, with everything that it names.
-fn runnable(files: &Files, entry: &Descriptor) -> Result<Option<String>, String> {
+/// This machine runs the entry, and everything that it needs for that is there.
+fn is_runnable(files: &Files, entry: &Descriptor) -> Result<bool, String> {
     let missing = |digest: &str| format!("it names {digest} and does not hold it");
     let stored = files.by_digest(&entry.digest).ok_or_else(|| missing(&entry.digest))?;
     let text = stored.text.as_deref().ok_or("a manifest is larger than 4 MiB")?;
     if let Ok(index) = serde_json::from_slice::<Index>(text) {
-        let Some(chosen) = choose(&index) else { return Ok(None) };
+        let Some(chosen) = choose(&index) else { return Ok(false) };
         // One level: an index of indexes is not made by any tool.
-        return complete(files, &chosen.digest).map(Some);
+        return complete(files, &chosen.digest).map(|()| true);
     }
-    complete(files, &entry.digest).map(Some)
+    complete(files, &entry.digest).map(|()| true)
 }
 
-fn complete(files: &Files, digest: &str) -> Result<String, String> {
+fn complete(files: &Files, digest: &str) -> Result<(), String> {
     let missing = |digest: &str| format!("it names {digest} and does not hold it");
     let stored = files.by_digest(digest).ok_or_else(|| missing(digest))?;
     let text = stored.text.as_deref().ok_or("a manifest is larger than 4 MiB")?;
@@ -202,7 +204,7 @@ fn complete(files: &Files, digest: &str) -> Result<String, String> {
     for part in manifest.layers.iter().chain([&manifest.config]) {
         files.by_digest(&part.digest).ok_or_else(|| missing(&part.digest))?;
     }
-    Ok(digest.to_owned())
+    Ok(())
 }
 
 /// Stores every file of the source; runs on a thread that may block.

@@ -42,6 +42,18 @@ impl Reference {
         fits.then(|| Self { name, tag: tag.to_owned(), digest: digest.map(str::to_owned) })
     }
 
+    /// The full name without tag and digest, for example `docker.io/library/alpine`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its tag; `latest` when it named none.
+    #[must_use]
+    pub fn tag(&self) -> &str {
+        &self.tag
+    }
+
     /// The digest that it pins, if it does.
     #[must_use]
     pub fn digest(&self) -> Option<&str> {
@@ -65,8 +77,19 @@ impl FromStr for Reference {
     }
 }
 
+/// The text without its host when that is one of `own` (`box.site`, `box.site:8443`): what is
+/// pushed to this registry as `ns/app` is the image `ns/app`.
+pub(super) fn without_own_host<'a>(text: &'a str, own: &[String]) -> Option<&'a str> {
+    let (host, rest) = text.split_once('/')?;
+    let plain = match host.rsplit_once(':') {
+        Some((plain, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => plain,
+        _ => host,
+    };
+    own.iter().any(|name| name.eq_ignore_ascii_case(plain)).then_some(rest)
+}
+
 /// The 64 digits of `sha256:…`.
-pub(super) fn hex_of(digest: &str) -> Option<&str> {
+pub(crate) fn hex_of(digest: &str) -> Option<&str> {
     let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     let hex = digest.strip_prefix("sha256:")?;
     (hex.len() == 64 && hex.bytes().all(is_hex)).then_some(hex)
@@ -85,7 +108,7 @@ fn is_path(path: &str) -> bool {
     })
 }
 
-fn is_tag(tag: &str) -> bool {
+pub(crate) fn is_tag(tag: &str) -> bool {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     tag.len() <= TAG_MAX
         && tag.bytes().next().is_some_and(word)
@@ -119,6 +142,19 @@ mod tests {
     fn what_no_registry_takes_is_refused() {
         for bad in ["", "A", "a//b", "a:", "a b", "../a", "a@sha256:12", "a:b:c", "a/"] {
             check(bad, None);
+        }
+    }
+
+    #[test]
+    fn the_own_host_is_not_part_of_a_name() {
+        let own = ["box.site".to_owned(), "box".to_owned(), "127.0.0.1".to_owned()];
+        for text in
+            ["box.site/ns/app:1", "box:8443/ns/app:1", "BOX/ns/app:1", "127.0.0.1:1/ns/app:1"]
+        {
+            assert_eq!(without_own_host(text, &own), Some("ns/app:1"), "{text}");
+        }
+        for text in ["ns/app:1", "box.site.evil/ns/app", "app", "box:x/app"] {
+            assert_eq!(without_own_host(text, &own), None, "{text}");
         }
     }
 

@@ -5,7 +5,10 @@ use objects::{Entry, Error, Objects, Place};
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// Values that each key may hold: the last acknowledged one, and those begun after it.
@@ -13,6 +16,10 @@ use std::{
 pub(crate) struct Ledger {
     may: Mutex<BTreeMap<String, Vec<Value>>>,
     told: Mutex<(u64, Vec<String>)>,
+    /// The disk is being cut: what is told from here on may be there or not. A sync that overlaps
+    /// the shutdown of an ext4 can return without an error although the journal has dropped its
+    /// transaction; nobody has heard such an answer before the power went.
+    cutting: AtomicBool,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -25,6 +32,9 @@ impl Tell for Ledger {
     }
 
     fn done(&self, key: &str, value: Value) {
+        if self.cutting.load(Ordering::SeqCst) {
+            return;
+        }
         locked(&self.may).insert(key.to_owned(), vec![value]);
         locked(&self.told).0 += 1;
     }
@@ -49,6 +59,11 @@ impl Ledger {
         }
     }
 
+    /// From here on, until the comparison, an answer comes too late to be counted on.
+    pub(crate) fn cut(&self) {
+        self.cutting.store(true, Ordering::SeqCst);
+    }
+
     /// Deeds acknowledged so far.
     pub(crate) fn acknowledged(&self) -> u64 {
         locked(&self.told).0
@@ -61,6 +76,7 @@ impl Ledger {
 
     /// Opens the room and compares; the ledger then holds what is there. Returns files kept.
     pub(crate) async fn compare(&self, dir: &Path, place: Option<Place>) -> u64 {
+        self.cutting.store(false, Ordering::SeqCst);
         let (objects, store) = open(dir, place).await.expect("the next start needs no hand");
         let keys: Vec<(String, Vec<Value>)> = locked(&self.may).clone().into_iter().collect();
         for (key, may) in keys {

@@ -169,7 +169,11 @@ impl Line {
         }
     }
 
+    /// Every other image is pushed, the rest is imported.
     async fn image(&self, value: Value) -> Result<(), String> {
+        if value.seed.is_multiple_of(2) {
+            return crate::push::push(&self.objects, &self.name, value).await;
+        }
         let path = self.scratch.join(format!("{}.tar", self.name));
         let manifest = format!(
             r#"[{{"Config":"c.json","RepoTags":["load/{}:1"],"Layers":["layer"]}}]"#,

@@ -17,6 +17,7 @@ mod kill;
 mod ledger;
 mod load;
 mod power;
+mod push;
 mod rot;
 mod s3;
 mod worker;

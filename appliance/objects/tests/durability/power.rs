@@ -91,8 +91,8 @@ async fn a_cut_of_the_power_loses_nothing_acknowledged_and_the_next_start_needs_
         let worker = Worker::start(&start, &ledger);
         let words = 20 + chance(round, 80);
         worker.hear(words);
+        ledger.cut();
         disk.cut().unwrap();
-        // What was acknowledged before the cut and told after it counts, too; what fails tells so.
         worker.kill();
         ledger.failures();
         disk.unmount().unwrap();

@@ -1,4 +1,4 @@
-//! `appliance registry`: bring images in, list them, forget them.
+//! `appliance registry`: bring images in, list them, name them, take them out, forget them.
 
 use super::{Code, field, items};
 use crate::{
@@ -6,7 +6,11 @@ use crate::{
     client::Client,
     output,
 };
+use anyhow::Context;
+use http_body_util::BodyExt;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
+use std::path::Path;
 
 const PATH: &str = "/api/appliance/v1/image";
 
@@ -20,6 +24,14 @@ pub(crate) async fn run(command: RegistryCommand) -> anyhow::Result<Code> {
         RegistryCommand::List { remote } => {
             show(items(&Client::new(&remote)?, PATH).await?, &remote)
         }
+        RegistryCommand::Export { reference, path, remote } => {
+            export(&Client::new(&remote)?, &reference, &path).await?;
+        }
+        RegistryCommand::Copy { from, to, remote } => {
+            let body = json!({ "from": from, "to": to });
+            let made = Client::new(&remote)?.post(&format!("{PATH}/copy"), &body).await?;
+            show(made["items"].as_array().cloned().unwrap_or_default(), &remote);
+        }
         RegistryCommand::Remove { reference, remote } => {
             let body = json!({ "reference": reference });
             let answer = Client::new(&remote)?.post(&format!("{PATH}/remove"), &body).await?;
@@ -27,6 +39,48 @@ pub(crate) async fn run(command: RegistryCommand) -> anyhow::Result<Code> {
         }
     }
     Ok(0)
+}
+
+/// Streams the archive into a file, a folder or standard output.
+async fn export(client: &Client, reference: &str, path: &Path) -> anyhow::Result<()> {
+    let name = utf8_percent_encode(reference, NON_ALPHANUMERIC);
+    let mut body = client.stream(&format!("{PATH}/export?reference={name}")).await?;
+    if path == Path::new("-") {
+        return pour(&mut body, &mut std::io::stdout().lock()).await;
+    }
+    let folder = path.to_string_lossy().ends_with('/');
+    let archive = if folder {
+        std::fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
+        path.join(".export.tar")
+    } else {
+        path.to_owned()
+    };
+    let failed = || format!("cannot write {}", archive.display());
+    let mut file = std::fs::File::create(&archive).with_context(failed)?;
+    pour(&mut body, &mut file).await.with_context(failed)?;
+    file.sync_all().with_context(failed)?;
+    if folder {
+        let unpack = || {
+            tar::Archive::new(std::fs::File::open(&archive)?).unpack(path)?;
+            std::fs::remove_file(&archive)
+        };
+        unpack().with_context(failed)?;
+    }
+    output::line(&path.display().to_string());
+    Ok(())
+}
+
+/// Writes a body as it comes; nothing else runs in this process that could wait for it.
+async fn pour(
+    body: &mut hyper::body::Incoming,
+    to: &mut impl std::io::Write,
+) -> anyhow::Result<()> {
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.context("the download broke off")?.into_data() {
+            to.write_all(&data)?;
+        }
+    }
+    Ok(to.flush()?)
 }
 
 fn show(images: Vec<Value>, remote: &Remote) {

@@ -6,11 +6,16 @@
 use super::{message, projects::audit, shapes};
 use crate::{
     State,
-    access::{Admin, Routes, Via, Viewer},
+    access::{Admin, Member, Routes, Via, Viewer},
     error::Failure,
 };
-use axum::Json;
-use http::StatusCode;
+use axum::{
+    Json,
+    body::Body,
+    extract::Query,
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, header};
 use objects::oci::{Source, Tagged};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -21,6 +26,8 @@ pub(super) fn routes() -> Routes {
         .get("/api/appliance/v1/image", list)
         .post("/api/appliance/v1/image", import)
         .post("/api/appliance/v1/image/remove", remove)
+        .post("/api/appliance/v1/image/copy", copy)
+        .get("/api/appliance/v1/image/export", export)
 }
 
 fn page(images: &[Tagged]) -> Json<Value> {
@@ -73,4 +80,49 @@ async fn remove(
     let (now, deed) = (state.now(), audit(&user, "image.remove", &remove.reference));
     state.store.write(move |txn| txn.audit_append(now, &deed)).await?;
     Ok(message(StatusCode::OK, "Image forgotten."))
+}
+
+/// What is to have a further name.
+#[derive(Debug, Deserialize)]
+pub(super) struct Copy {
+    from: String,
+    to: String,
+}
+
+async fn copy(
+    Member(user): Member,
+    state: State,
+    Json(copy): Json<Copy>,
+) -> Result<Json<Value>, Failure> {
+    if user.projects.is_some() {
+        let why = "this token is bound to projects: push to their repositories instead";
+        return Err(Failure::Forbidden(why.into()));
+    }
+    let tagged = state.objects.image_copy(&copy.from, &copy.to).await?;
+    let (now, deed) = (state.now(), audit(&user, "image.copy", &tagged.reference));
+    state.store.write(move |txn| txn.audit_append(now, &deed)).await?;
+    Ok(page(&[tagged]))
+}
+
+/// What is to be exported.
+#[derive(Debug, Deserialize)]
+pub(super) struct Export {
+    reference: String,
+}
+
+async fn export(
+    Viewer(user): Viewer,
+    state: State,
+    Query(export): Query<Export>,
+) -> Result<Response, Failure> {
+    if user.projects.is_some() {
+        let why = "this token is bound to projects: pull from their repositories instead";
+        return Err(Failure::Forbidden(why.into()));
+    }
+    let bytes = state.objects.image_export(&export.reference).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-tar"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"image.tar\""),
+    ];
+    Ok((headers, Body::from_stream(bytes)).into_response())
 }

@@ -47,8 +47,14 @@ async fn download(
         })
         .await?;
     let object = state.objects.get(BUCKET, &found.object, None).await.map_err(Failure::inside)?;
-    let (kind, shown) = kind_of(&found.path);
-    let name = found.path.rsplit('/').next().unwrap_or("artifact");
+    Ok(shown(object, &found.path))
+}
+
+/// Stored bytes as a browser may see them: text, images and pages within the sandbox, the rest as
+/// a download.
+pub(super) fn shown(object: objects::Found, path: &str) -> Response {
+    let (kind, shown) = kind_of(path);
+    let name = path.rsplit('/').next().unwrap_or("artifact");
     let disposition = if shown { "inline" } else { "attachment" };
     let headers = [
         (header::CONTENT_TYPE, kind.to_owned()),
@@ -56,7 +62,7 @@ async fn download(
         (header::CONTENT_DISPOSITION, format!("{disposition}; filename=\"{}\"", quoted(name))),
         (header::CONTENT_SECURITY_POLICY, SANDBOX.to_owned()),
     ];
-    Ok((headers, Body::from_stream(object.bytes)).into_response())
+    (headers, Body::from_stream(object.bytes)).into_response()
 }
 
 /// For a quoted header value: nothing that could end it.

@@ -69,6 +69,8 @@ pub(super) enum Here {
     Runners,
     /// Contexts.
     Contexts,
+    /// Buckets and what they hold.
+    Buckets,
     /// Accounts of others.
     Users,
     /// The audit log.
@@ -78,11 +80,12 @@ pub(super) enum Here {
 }
 
 /// Address, icon, name, and who sees it.
-const ENTRIES: [(Here, &str, &str, &str, Role); 7] = [
+const ENTRIES: [(Here, &str, &str, &str, Role); 8] = [
     (Here::Pipelines, "/", "pipelines", "Pipelines", Role::Viewer),
     (Here::Projects, "/projects", "projects", "Projects", Role::Viewer),
     (Here::Runners, "/runners", "runners", "Runners", Role::Viewer),
     (Here::Contexts, "/contexts", "contexts", "Contexts", Role::Viewer),
+    (Here::Buckets, "/buckets", "folder", "Buckets", Role::Admin),
     (Here::Users, "/users", "users", "Users", Role::Admin),
     (Here::Audit, "/audit", "audit", "Audit log", Role::Admin),
     (Here::Account, "/account", "me", "Account", Role::Viewer),

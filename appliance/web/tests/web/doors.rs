@@ -67,6 +67,7 @@ fn admits(permit: &str, caller: &str) -> bool {
         "public" | "anyone" => true,
         "account" => rank(caller).is_some(),
         "runner" => caller == "runner",
+        "registry" => rank(caller).is_some(),
         role => rank(caller).is_some_and(|caller| rank(role).is_some_and(|role| caller >= role)),
     }
 }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
 
+mod registry;
+
 use base::time::Timestamp;
 use objects::{
     Config, Objects,
@@ -14,7 +16,8 @@ use store::{SiteKey, Store};
 
 async fn open(dir: &Path) -> Objects {
     let store = Store::open(&store::Config::new(dir.join("store")), SiteKey::new([7; 32])).unwrap();
-    let config = Config { keep_free: 0, ..Config::new(dir.join("blobs")) };
+    let own_names = vec!["box.site".to_owned()];
+    let config = Config { keep_free: 0, own_names, ..Config::new(dir.join("blobs")) };
     Objects::open(config, store).await.unwrap()
 }
 
@@ -73,7 +76,7 @@ async fn a_layout_is_imported_as_a_folder_and_as_an_archive() {
         digest(layer)
     );
     let index = format!(
-        r#"{{"manifests":[{{"digest":"{}","size":{}}}]}}"#,
+        r#"{{"schemaVersion":2,"manifests":[{{"digest":"{}","size":{}}}]}}"#,
         digest(manifest.as_bytes()),
         manifest.len()
     );
@@ -139,7 +142,7 @@ async fn an_index_leads_to_the_variant_of_this_machine_also_when_it_is_pinned() 
     let manifest = format!(r#"{{"schemaVersion":2,"config":{},"layers":[]}}"#, entry(CONFIG, ""));
     // The other variant is named and, as many tools do, left out of the file.
     let index = format!(
-        r#"{{"manifests":[{},{}]}}"#,
+        r#"{{"schemaVersion":2,"manifests":[{},{}]}}"#,
         entry(b"left out", &platform("other")),
         entry(manifest.as_bytes(), &platform(here))
     );
@@ -171,7 +174,8 @@ async fn an_index_leads_to_the_variant_of_this_machine_also_when_it_is_pinned() 
         objects.image_source(reference, Duration::from_secs(60)).await.unwrap();
     }
     objects.image_remove("both:1").await.unwrap();
-    assert_eq!(objects.image_sweep(days(2)).await.unwrap(), 3);
+    // Index, manifest and configuration, with two records and a link.
+    assert_eq!(objects.image_sweep(days(2)).await.unwrap(), 6);
     let left = objects.list("images", "", None, None, 10).await.unwrap();
     assert!(left.entries.is_empty(), "{left:?}");
     assert!(matches!(objects.image_digest("both:1").await, Err(ImageError::Missing(_))));

@@ -1,0 +1,113 @@
+//! `appliance bucket`: make, bound, list and delete buckets.
+
+use super::{Code, Usage, field, items};
+use crate::{
+    cli::{BucketCommand, Remote},
+    client::Client,
+    output,
+};
+use base::units::Bytes;
+use serde_json::{Value, json};
+
+const PATH: &str = "/api/appliance/v1/bucket";
+
+pub(crate) async fn run(command: BucketCommand) -> anyhow::Result<Code> {
+    match command {
+        BucketCommand::List { remote } => {
+            show(items(&Client::new(&remote)?, PATH).await?, &remote);
+        }
+        BucketCommand::Usage { name, remote } => {
+            let mut all = items(&Client::new(&remote)?, PATH).await?;
+            all.retain(|bucket| bucket["name"] == *name);
+            if all.is_empty() {
+                return Err(Usage(format!("there is no bucket `{name}`")).into());
+            }
+            show(all, &remote);
+        }
+        BucketCommand::Create { name, owner, remote } => {
+            tell(&remote, PATH, &json!({ "name": name, "owner": owner })).await?;
+        }
+        BucketCommand::Delete { name, remote } => {
+            tell(&remote, &format!("{PATH}/delete"), &json!({ "name": name })).await?;
+        }
+        BucketCommand::Quota { name, size, objects, remote } => {
+            let bytes = size.as_deref().map(bytes).transpose()?;
+            let body = json!({ "name": name, "max_bytes": bytes, "max_objects": objects });
+            tell(&remote, &format!("{PATH}/quota"), &body).await?;
+        }
+        BucketCommand::Objects { name, prefix, remote } => objects(&name, &prefix, &remote).await?,
+    }
+    Ok(0)
+}
+
+async fn tell(remote: &Remote, path: &str, body: &Value) -> anyhow::Result<()> {
+    let answer = Client::new(remote)?.post(path, body).await?;
+    output::line(&field(&answer, "message"));
+    Ok(())
+}
+
+async fn objects(name: &str, prefix: &str, remote: &Remote) -> anyhow::Result<()> {
+    let encode =
+        |text| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC);
+    let path = format!("{PATH}/{}/object?prefix={}", encode(name), encode(prefix));
+    let all = items(&Client::new(remote)?, &path).await?;
+    if remote.json {
+        output::json(&all.into());
+        return Ok(());
+    }
+    let rows: Vec<_> = all.iter().map(|one| vec![size(&one["size"]), field(one, "key")]).collect();
+    output::table(&["size", "key"], &rows);
+    Ok(())
+}
+
+fn size(value: &Value) -> String {
+    value.as_u64().map_or_else(String::new, |bytes| Bytes(bytes).to_string())
+}
+
+fn show(buckets: Vec<Value>, remote: &Remote) {
+    if remote.json {
+        return output::json(&buckets.into());
+    }
+    let row = |bucket: &Value| {
+        vec![
+            field(bucket, "name"),
+            field(bucket, "owner"),
+            bucket["objects"].to_string(),
+            size(&bucket["bytes"]),
+            size(&bucket["max_bytes"]),
+        ]
+    };
+    let rows: Vec<_> = buckets.iter().map(row).collect();
+    output::table(&["bucket", "owner", "objects", "size", "quota"], &rows);
+}
+
+/// A number of bytes, or of KiB, MiB, GiB, TiB with the letter.
+fn bytes(text: &str) -> Result<u64, Usage> {
+    let wrong = || Usage(format!("`{text}` is no size: write 500M or 20G"));
+    let (number, shift) = match text.char_indices().next_back().ok_or_else(wrong)? {
+        (at, 'k' | 'K') => (&text[..at], 10),
+        (at, 'm' | 'M') => (&text[..at], 20),
+        (at, 'g' | 'G') => (&text[..at], 30),
+        (at, 't' | 'T') => (&text[..at], 40),
+        _ => (text, 0),
+    };
+    let number: u64 = number.trim().parse().map_err(|_| wrong())?;
+    number.checked_mul(1 << shift).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, expected) in
+            [("7", Some(7)), ("2K", Some(2048)), ("500M", Some(500 << 20)), ("1t", Some(1 << 40))]
+        {
+            assert_eq!(bytes(text).ok(), expected, "{text}");
+        }
+        for bad in ["", "M", "-1", "1.5G", "99999999999T", "5é"] {
+            assert!(bytes(bad).is_err(), "{bad}");
+        }
+    }
+}

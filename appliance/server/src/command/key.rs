@@ -1,0 +1,54 @@
+//! `appliance key`: access keys of the S3 service and the registry.
+
+use super::{Code, field, items};
+use crate::{cli::KeyCommand, client::Client, output};
+use serde_json::{Value, json};
+
+const PATH: &str = "/api/appliance/v1/key";
+
+pub(crate) async fn run(command: KeyCommand) -> anyhow::Result<Code> {
+    match command {
+        KeyCommand::Create { owner, only, read_only, site, days, remote } => {
+            let body = json!({
+                "owner": owner, "only": only, "read_only": read_only, "site": site, "days": days,
+            });
+            let made = Client::new(&remote)?.post(PATH, &body).await?;
+            if remote.json {
+                output::json(&made);
+            } else {
+                output::line(&format!("access key  {}", field(&made, "id")));
+                output::line(&format!("secret key  {}", field(&made, "secret")));
+                output::note("The secret is not shown again.");
+            }
+        }
+        KeyCommand::List { remote } => {
+            let all = items(&Client::new(&remote)?, PATH).await?;
+            if remote.json {
+                output::json(&all.into());
+            } else {
+                let rows: Vec<_> = all.iter().map(row).collect();
+                output::table(&["key", "owner", "scope", "state"], &rows);
+            }
+        }
+        KeyCommand::Revoke { id, remote } => {
+            let answer =
+                Client::new(&remote)?.post(&format!("{PATH}/revoke"), &json!({ "id": id })).await?;
+            output::line(&field(&answer, "message"));
+        }
+    }
+    Ok(0)
+}
+
+fn row(key: &Value) -> Vec<String> {
+    let state = match (&key["revoked_at"], &key["expires_at"]) {
+        (Value::Null, Value::Null) => "good".to_owned(),
+        (Value::Null, _) => format!("until {}", field(key, "expires_at")),
+        _ => "revoked".to_owned(),
+    };
+    let rules = key["scope"]["rules"].as_array().map(|rules| {
+        let one = |rule: &Value| format!("{}/{}", field(rule, "bucket"), field(rule, "prefix"));
+        rules.iter().map(one).collect::<Vec<_>>().join(" ")
+    });
+    let scope = rules.unwrap_or_else(|| field(key, "scope"));
+    vec![field(key, "id"), field(key, "owner"), scope, state]
+}

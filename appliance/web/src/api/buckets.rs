@@ -1,0 +1,275 @@
+//! Buckets and access keys of the S3 face, for the command line.
+//!
+//! Invariants: for administrators alone, as a key may open what its owner could not; the secret of
+//! a key is in the answer of its making and nowhere else; each change is noted in the audit log.
+
+use super::{message, projects::audit, shapes};
+use crate::{
+    State,
+    access::{Admin, Routes},
+    error::Failure,
+};
+use axum::{
+    Json,
+    extract::{Path, Query},
+};
+use http::StatusCode;
+use objects::{BucketInfo, Entry, KeyInfo, Owner, Quota, Rule, Scope, Verb};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Objects of one page.
+const PAGE: u32 = 1000;
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/api/appliance/v1/bucket", list)
+        .post("/api/appliance/v1/bucket", create)
+        .post("/api/appliance/v1/bucket/delete", delete)
+        .post("/api/appliance/v1/bucket/quota", set_quota)
+        .get("/api/appliance/v1/bucket/{bucket}/object", objects_of)
+        .get("/api/appliance/v1/key", keys)
+        .post("/api/appliance/v1/key", create_key)
+        .post("/api/appliance/v1/key/revoke", revoke_key)
+}
+
+impl From<objects::Error> for Failure {
+    fn from(error: objects::Error) -> Self {
+        use objects::Error;
+        match error {
+            Error::NoBucket(_) | Error::NoObject { .. } => Self::Missing(error.to_string()),
+            Error::BucketName(_) | Error::Range { .. } => Self::Invalid(error.to_string()),
+            Error::House(_) => Self::Forbidden(error.to_string()),
+            Error::Quota => Self::Conflict(error.to_string()),
+            Error::Full => Self::Unavailable(error.to_string()),
+            other => Self::inside(other),
+        }
+    }
+}
+
+fn shape(info: &BucketInfo) -> Value {
+    json!({
+        "name": info.name,
+        "owner": info.owner,
+        "created_at": info.created,
+        "objects": info.usage.objects,
+        "bytes": info.usage.bytes,
+        "max_objects": info.quota.objects,
+        "max_bytes": info.quota.bytes,
+    })
+}
+
+async fn list(_: Admin, state: State) -> Result<Json<Value>, Failure> {
+    let infos = state.objects.bucket_infos().await?;
+    Ok(Json(shapes::page(infos.iter().map(shape).collect(), None)))
+}
+
+/// A bucket to be made.
+#[derive(Debug, Deserialize)]
+pub(super) struct AskedBucket {
+    name: String,
+    owner: Option<String>,
+}
+
+async fn create(
+    Admin(user): Admin,
+    state: State,
+    Json(asked): Json<AskedBucket>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    let owner = asked.owner.unwrap_or_else(|| user.login.clone());
+    if owner == objects::HOUSE_OWNER {
+        return Err(Failure::Invalid(format!(
+            "`{owner}` is the appliance itself: name another owner"
+        )));
+    }
+    if !state.objects.bucket_create(&asked.name, &owner).await? {
+        return Err(Failure::Conflict(format!("bucket `{}` exists already", asked.name)));
+    }
+    let (now, deed) = (state.now(), audit(&user, "bucket.create", &asked.name));
+    state.store.write(move |txn| txn.audit_append(now, &deed)).await?;
+    Ok(message(StatusCode::CREATED, "Bucket made."))
+}
+
+/// A bucket.
+#[derive(Debug, Deserialize)]
+pub(super) struct Named {
+    name: String,
+}
+
+async fn delete(
+    Admin(user): Admin,
+    state: State,
+    Json(asked): Json<Named>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    if !state.objects.bucket_delete(&asked.name).await? {
+        let why = format!("bucket `{}` is not empty: delete its objects first", asked.name);
+        return Err(Failure::Conflict(why));
+    }
+    let (now, deed) = (state.now(), audit(&user, "bucket.delete", &asked.name));
+    state.store.write(move |txn| txn.audit_append(now, &deed)).await?;
+    Ok(message(StatusCode::OK, "Bucket deleted."))
+}
+
+/// What a bucket may hold.
+#[derive(Debug, Deserialize)]
+pub(super) struct AskedQuota {
+    name: String,
+    max_bytes: Option<u64>,
+    max_objects: Option<u64>,
+}
+
+async fn set_quota(
+    Admin(user): Admin,
+    state: State,
+    Json(asked): Json<AskedQuota>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    let quota = Quota { bytes: asked.max_bytes, objects: asked.max_objects };
+    state.objects.bucket_quota(&asked.name, quota).await?;
+    let (now, deed) = (state.now(), audit(&user, "bucket.quota", &asked.name));
+    state.store.write(move |txn| txn.audit_append(now, &deed)).await?;
+    Ok(message(StatusCode::OK, "Quota set."))
+}
+
+/// Which part of a listing.
+#[derive(Debug, Deserialize)]
+pub(super) struct Part {
+    #[serde(default)]
+    prefix: String,
+    #[serde(rename = "page-token")]
+    after: Option<String>,
+}
+
+async fn objects_of(
+    _: Admin,
+    state: State,
+    Path(bucket): Path<String>,
+    Query(part): Query<Part>,
+) -> Result<Json<Value>, Failure> {
+    let page = state.objects.list(&bucket, &part.prefix, None, part.after.as_deref(), PAGE).await?;
+    let items = page.entries.iter().filter_map(|entry| match entry {
+        Entry::Object(info) => Some(json!({
+            "key": info.key, "size": info.size, "etag": info.etag, "modified_at": info.modified,
+        })),
+        Entry::Prefix(_) => None,
+    });
+    Ok(Json(shapes::page(items.collect(), page.next)))
+}
+
+fn key_shape(key: &KeyInfo) -> Value {
+    json!({
+        "id": key.id,
+        "owner": key.owner.id,
+        "scope": key.scope,
+        "created_at": key.created,
+        "expires_at": key.expires,
+        "revoked_at": key.revoked,
+    })
+}
+
+async fn keys(_: Admin, state: State) -> Result<Json<Value>, Failure> {
+    let keys = state.objects.key_list(None).await?;
+    Ok(Json(shapes::page(keys.iter().map(key_shape).collect(), None)))
+}
+
+/// A key to be made. Without rules it may all that its owner may.
+#[derive(Debug, Deserialize)]
+pub(super) struct AskedKey {
+    owner: Option<String>,
+    /// `BUCKET` or `BUCKET/PREFIX`.
+    #[serde(default)]
+    only: Vec<String>,
+    #[serde(default)]
+    read_only: bool,
+    /// Everything everywhere.
+    #[serde(default)]
+    site: bool,
+    days: Option<u32>,
+}
+
+impl AskedKey {
+    fn scope(&self) -> Result<Scope, Failure> {
+        if self.site {
+            return Ok(Scope::Site);
+        }
+        if self.only.is_empty() && self.read_only {
+            let why = "name the buckets that a read-only key may read";
+            return Err(Failure::Invalid(why.into()));
+        }
+        if self.only.is_empty() {
+            return Ok(Scope::Owner);
+        }
+        let verbs = if self.read_only {
+            vec![Verb::Read, Verb::List]
+        } else {
+            vec![Verb::Read, Verb::Write, Verb::Delete, Verb::List]
+        };
+        let rule = |text: &String| {
+            let (bucket, prefix) = text.split_once('/').unwrap_or((text, ""));
+            Rule { bucket: bucket.to_owned(), prefix: prefix.to_owned(), verbs: verbs.clone() }
+        };
+        Ok(Scope::Rules(self.only.iter().map(rule).collect()))
+    }
+}
+
+async fn create_key(
+    Admin(user): Admin,
+    state: State,
+    Json(asked): Json<AskedKey>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    let scope = asked.scope()?;
+    let now = state.now();
+    let expires = asked.days.map(|days| now.plus(Duration::from_secs(u64::from(days) * 86_400)));
+    let login = asked.owner.unwrap_or_else(|| user.login.clone());
+    let owner = Owner { id: login.clone(), display: login, email: String::new() };
+    let made = state.objects.key_create(owner, scope, expires).await?;
+    let deed = audit(&user, "key.create", &made.id);
+    state.store.write(move |txn| txn.audit_append(now, &deed)).await?;
+    // Shown once: it cannot be read again.
+    let body = json!({ "id": made.id, "secret": made.secret.expose(), "expires_at": expires });
+    Ok((StatusCode::CREATED, Json(body)))
+}
+
+/// A key.
+#[derive(Debug, Deserialize)]
+pub(super) struct KeyId {
+    id: String,
+}
+
+async fn revoke_key(
+    Admin(user): Admin,
+    state: State,
+    Json(asked): Json<KeyId>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    if !state.objects.key_revoke(&asked.id).await? {
+        return Err(Failure::Missing(format!("there is no key {}", asked.id)));
+    }
+    let (now, deed) = (state.now(), audit(&user, "key.revoke", &asked.id));
+    state.store.write(move |txn| txn.audit_append(now, &deed)).await?;
+    Ok(message(StatusCode::OK, "Key revoked."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(only: &[&str], read_only: bool, site: bool, expected: Option<&str>) {
+        let only = only.iter().map(|text| (*text).to_owned()).collect();
+        let asked = AskedKey { owner: None, only, read_only, site, days: None };
+        let found = asked.scope().ok().map(|scope| serde_json::to_string(&scope).unwrap());
+        assert_eq!(found.as_deref(), expected, "{asked:?}");
+    }
+
+    #[test]
+    fn a_key_is_as_narrow_as_it_was_asked_to_be() {
+        check(&[], false, false, Some("\"owner\""));
+        check(&[], false, true, Some("\"site\""));
+        check(&[], true, false, None);
+        check(
+            &["backup/db"],
+            true,
+            false,
+            Some(r#"{"rules":[{"bucket":"backup","prefix":"db","verbs":["read","list"]}]}"#),
+        );
+    }
+}

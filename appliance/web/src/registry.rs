@@ -1,0 +1,193 @@
+//! The OCI registry at `/v2/`: who calls is found out here, what is done with images in `objects`.
+//!
+//! Why an own permit: clients of a registry prove themselves in ways that no other face knows: with
+//! a short-lived pass from `/v2/token`, or with an access key of the S3 face as login and password.
+//! Rules: a viewer pulls, a member pushes, an administrator removes. A token that is bound to
+//! projects opens the repositories `<org>/<name>` of these projects and what lies below them. An
+//! access key opens what its rules name in the bucket `images`, repositories taken as keys.
+//! On failure: the specification's JSON, with the challenge that clients answer by themselves.
+
+use crate::{
+    State,
+    access::{Caller, Permit, Role, Routes, Transport, User, identify},
+    error::Failure,
+};
+use axum::{
+    extract::{FromRequestParts, Request},
+    response::Response,
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::{StatusCode, header, request::Parts};
+use objects::{
+    Objects, Scope, Verb,
+    registry::{Action, Caller as Holder},
+};
+use std::convert::Infallible;
+
+/// Starts every access key of the S3 face that the appliance makes.
+const ACCESS_KEY: &str = "AK";
+
+pub(crate) fn routes() -> Routes {
+    Routes::new()
+        .get("/v2", answer)
+        .get("/v2/", answer)
+        .get("/v2/{*path}", answer)
+        .post("/v2/{*path}", answer)
+        .put("/v2/{*path}", answer)
+        .patch("/v2/{*path}", answer)
+        .delete("/v2/{*path}", answer)
+        .body_unbounded()
+}
+
+/// Whoever asks a registry: somebody, nobody, or somebody whose proof is worth nothing.
+pub(crate) struct Visitor(Result<Option<Holder>, Failure>);
+
+impl Permit for Visitor {
+    const NAME: &'static str = "registry";
+}
+
+impl FromRequestParts<State> for Visitor {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Infallible> {
+        Ok(Self(holder(parts, state).await))
+    }
+}
+
+/// Where passes are given out, as this client reaches it.
+fn realm(request: &Request, state: &State) -> String {
+    let told = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = request.uri().authority().map(http::uri::Authority::as_str).or(told);
+    let scheme = match state.transport() {
+        Transport::Secure => "https",
+        Transport::Plain => "http",
+    };
+    match host {
+        Some(host) => format!("{scheme}://{host}/v2/token"),
+        None => format!("{}/v2/token", state.config.base_url),
+    }
+}
+
+async fn answer(Visitor(holder): Visitor, state: State, request: Request) -> Response {
+    let realm = realm(&request, &state);
+    match holder {
+        Ok(holder) => state.objects.registry(request, holder, &realm).await,
+        Err(failure) => refuse(&failure, &realm),
+    }
+}
+
+fn refuse(failure: &Failure, realm: &str) -> Response {
+    if let Failure::Inside(cause) = failure {
+        tracing::error!(
+            error = &**cause as &dyn std::error::Error,
+            "a registry request failed inside"
+        );
+    }
+    let status = match failure {
+        Failure::Anonymous | Failure::Unproven => StatusCode::UNAUTHORIZED,
+        other => other.status(),
+    };
+    Objects::registry_refuse(status, &failure.to_string(), realm)
+}
+
+async fn holder(parts: &Parts, state: &State) -> Result<Option<Holder>, Failure> {
+    let shown = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    if let Some((scheme, rest)) = shown.and_then(|text| text.split_once(' ')) {
+        if scheme.eq_ignore_ascii_case("bearer") && rest.contains('.') {
+            let pass = state.objects.registry_pass(rest.trim(), state.now());
+            return pass.map(Some).ok_or(Failure::Unproven);
+        }
+        if scheme.eq_ignore_ascii_case("basic")
+            && let Some((id, secret)) = access_key(rest.trim())
+        {
+            return by_access_key(&id, &secret, state).await.map(Some);
+        }
+    }
+    match identify(parts, state).await? {
+        Caller::Nobody => Ok(None),
+        Caller::Runner(_) => Err(Failure::Forbidden("a runner's token opens no repository".into())),
+        Caller::User(user) => by_user(user, state).await.map(Some),
+    }
+}
+
+/// Login and password, when the login is that of an access key.
+fn access_key(encoded: &str) -> Option<(String, String)> {
+    let text = String::from_utf8(BASE64_STANDARD.decode(encoded).ok()?).ok()?;
+    let (id, secret) = text.split_once(':')?;
+    id.starts_with(ACCESS_KEY).then(|| (id.to_owned(), secret.to_owned()))
+}
+
+async fn by_access_key(id: &str, secret: &str, state: &State) -> Result<Holder, Failure> {
+    let found = state.objects.key_login(id, secret).await.map_err(Failure::inside)?;
+    let scope = found.ok_or(Failure::Unproven)?.scope;
+    Ok(Holder::new(move |repository, action| {
+        let verb = match action {
+            Action::Pull => Verb::Read,
+            Action::Push => Verb::Write,
+            Action::Delete => Verb::Delete,
+        };
+        match &scope {
+            // An owner's key opens nothing in the house's buckets.
+            Scope::Owner => false,
+            other => other.covers("images", &format!("{repository}/"), verb),
+        }
+    }))
+}
+
+async fn by_user(user: User, state: &State) -> Result<Holder, Failure> {
+    if user.password_is_one_time {
+        return Err(Failure::PasswordIsOneTime);
+    }
+    let role = user.role;
+    let bounds = match user.projects {
+        None => None,
+        Some(projects) => {
+            let names = state
+                .store
+                .read(move |reader| {
+                    let found = projects.into_iter().map(|id| reader.project_get(id));
+                    found.collect::<Result<Vec<_>, _>>()
+                })
+                .await?;
+            let names = names.into_iter().flatten();
+            Some(names.map(|project| project.repo.to_string().to_lowercase()).collect::<Vec<_>>())
+        }
+    };
+    Ok(Holder::new(move |repository, action| {
+        let needed = match action {
+            Action::Pull => Role::Viewer,
+            Action::Push => Role::Member,
+            Action::Delete => Role::Admin,
+        };
+        let within =
+            bounds.as_ref().is_none_or(|names| names.iter().any(|name| is_below(repository, name)));
+        role >= needed && within
+    }))
+}
+
+/// A repository is that of the project, or lies below it.
+fn is_below(repository: &str, project: &str) -> bool {
+    let rest = repository.strip_prefix(project);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_has_the_repositories_below_its_name() {
+        for (repository, expected) in
+            [("acme/app", true), ("acme/app/x", true), ("acme/application", false), ("acme", false)]
+        {
+            assert_eq!(is_below(repository, "acme/app"), expected, "{repository}");
+        }
+    }
+
+    #[test]
+    fn only_an_access_keys_login_is_one() {
+        let pair = |text: &str| access_key(&BASE64_STANDARD.encode(text));
+        assert_eq!(pair("AK12:se:cret"), Some(("AK12".into(), "se:cret".into())));
+        assert_eq!(pair("mira:AK"), None);
+        assert_eq!(access_key("!!"), None);
+    }
+}
