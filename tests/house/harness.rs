@@ -85,6 +85,9 @@ impl Appliance {
             .arg("--data-dir")
             .arg(self.data())
             .env("NO_COLOR", "1")
+            // A machine without sensors, unless a test writes some: the weather of the machine
+            // that runs the tests must not decide them.
+            .env("APPLIANCE_HARDWARE_ROOT", self.machine())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -103,6 +106,13 @@ impl Appliance {
 
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// The tree that it reads its sensors from.
+    pub(crate) fn machine(&self) -> PathBuf {
+        let tree = self.folder.path().join("machine");
+        fs::create_dir_all(&tree).unwrap();
+        tree
     }
 
     fn log_path(&self) -> PathBuf {

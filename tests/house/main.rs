@@ -11,6 +11,7 @@ mod browser;
 mod config;
 mod crash;
 mod git;
+mod governor;
 mod harness;
 mod image;
 mod pipeline;

@@ -16,7 +16,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 
 /// Version of the JSON form of [`Event`].
-pub const WIRE_VERSION: u32 = 1;
+pub const WIRE_VERSION: u32 = 2;
 
 /// An event with its place and time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,5 +117,16 @@ pub enum Event {
         job: JobId,
         /// Login.
         by: String,
+    },
+    /// The machine holds jobs back otherwise than before.
+    Governed {
+        /// Jobs that may run at once.
+        slots: u32,
+        /// Jobs that could on the best of days.
+        pool: u32,
+        /// Running jobs stand still.
+        paused: bool,
+        /// The limiter and its reading; empty when nothing holds jobs back.
+        why: String,
     },
 }

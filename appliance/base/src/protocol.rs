@@ -8,6 +8,12 @@
 //! numbered from 0 without gaps, output carries its offset.
 //! Units: sizes in bytes, spans in milliseconds.
 
+mod image;
+mod pace;
+
+pub use image::{ImageSource, LayerSource};
+pub use pace::{Pace, PaceAsk};
+
 use crate::{
     ids::{
         Attempt, Fence, JobId, JobNumber, PipelineId, PipelineNumber, ProjectId, RepoName,
@@ -344,30 +350,6 @@ pub struct WorkspaceLayer {
     pub paths: Vec<String>,
     /// Jobs upstream of it have been unpacked before; two layers of one generation are concurrent.
     pub generation: u32,
-    /// Where to get it.
-    pub from: Presigned,
-}
-
-/// An image of the local store, ready to be unpacked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageSource {
-    /// `sha256:…` of its manifest.
-    pub digest: String,
-    /// The OCI image configuration, as JSON text.
-    pub config: String,
-    /// Bottom layer first.
-    pub layers: Vec<LayerSource>,
-}
-
-/// One layer of an image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LayerSource {
-    /// `sha256:…` of the compressed bytes.
-    pub digest: String,
-    /// OCI media type.
-    pub media_type: String,
-    /// Compressed size.
-    pub size: u64,
     /// Where to get it.
     pub from: Presigned,
 }

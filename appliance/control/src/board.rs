@@ -8,6 +8,10 @@
 //! within a project the oldest task (identifiers sort by age).
 //! Limits: grows with the jobs that have not ended, which the engine bounds at intake.
 
+mod held;
+
+pub use held::Held;
+
 use base::{
     ids::{Fence, JobId, ProjectId, RunnerId, TaskId},
     protocol::Verdict,
@@ -15,7 +19,6 @@ use base::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     time::Duration,
 };
 
@@ -97,56 +100,6 @@ impl Serves {
     }
 }
 
-/// Why a task waits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Held {
-    /// No runner of its class has registered.
-    NoRunner {
-        /// The class; `None` for plain ones.
-        class: Option<String>,
-    },
-    /// Another job of its serial group has not ended.
-    Serial {
-        /// The group.
-        group: SerialGroup,
-        /// Who has it.
-        by: JobId,
-    },
-    /// Its project runs as much as it may.
-    Project {
-        /// Tasks now.
-        used: u32,
-        /// Its share.
-        bound: u32,
-    },
-    /// Everything is busy.
-    Slots {
-        /// Tasks now.
-        used: u32,
-        /// In all.
-        bound: u32,
-    },
-    /// A runner that can take it has to ask for work.
-    Turn,
-}
-
-impl fmt::Display for Held {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoRunner { class: Some(class) } => {
-                write!(f, "held: no runner serves the class {class}")
-            }
-            Self::NoRunner { class: None } => f.write_str("held: no runner has registered"),
-            Self::Serial { group, by } => {
-                write!(f, "held: serial group {} is taken by job {by}", group.name)
-            }
-            Self::Project { used, bound } => write!(f, "held: project slots {used} of {bound}"),
-            Self::Slots { used, bound } => write!(f, "held: slots {used} of {bound}"),
-            Self::Turn => f.write_str("held: waits for a free runner"),
-        }
-    }
-}
-
 /// The state of all tasks that have not ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Board {
@@ -201,6 +154,17 @@ impl Board {
     /// The task whose turn it is among those that `serves` can take.
     #[must_use]
     pub fn next(&self, serves: &Serves, limits: Limits) -> Option<&Waiting> {
+        self.next_but(serves, limits, &BTreeMap::new())
+    }
+
+    /// The same, passing over the tasks of `held`.
+    #[must_use]
+    pub fn next_but(
+        &self,
+        serves: &Serves,
+        limits: Limits,
+        held: &BTreeMap<TaskId, Held>,
+    ) -> Option<&Waiting> {
         if self.leased() >= limits.slots {
             return None;
         }
@@ -218,6 +182,7 @@ impl Board {
                 leased < limits.share(waiting)
                     && serves.takes(waiting)
                     && self.serial_holder(waiting).is_none()
+                    && !held.contains_key(&waiting.task)
             };
             self.waiting[project].values().find(fits)
         })
@@ -310,6 +275,12 @@ impl Board {
         for lease in self.leases.values_mut() {
             lease.until = until;
         }
+    }
+
+    /// The lease that was given last: the one to give up first.
+    #[must_use]
+    pub fn youngest(&self) -> Option<&Lease> {
+        self.leases.values().max_by_key(|lease| (lease.since, lease.waiting.task))
     }
 
     /// All leases, by task.

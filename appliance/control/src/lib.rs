@@ -10,10 +10,12 @@
 //! - [`task`]: from tasks to their job, retry after loss.
 //! - [`rerun`]: what a rerun copies and what it runs again.
 //! - [`board`]: what waits, what is leased, and whose turn it is.
+//! - [`governor`]: how much may run at all, by what the machine tells.
 //! - [`supersede`]: which workflows a newer pipeline stops.
 //! - [`retention`]: what may be forgotten.
 
 pub mod board;
+pub mod governor;
 pub mod rerun;
 pub mod retention;
 pub mod supersede;

@@ -2,6 +2,7 @@
 
 use crate::logs::Tail;
 use base::{
+    event::Event,
     ids::{Fence, JobId, PipelineId, PipelineNumber, RunnerId, TaskId, WorkflowId},
     protocol::{Assignment, Register, Report, Verdict},
     state::PipelineState,
@@ -59,6 +60,10 @@ pub enum Command {
     Rerun(WorkflowId, RerunWanted, String),
     /// A person approves.
     Approve(JobId, String),
+    /// The guard has held for long: the youngest task is given up, for this reason.
+    GiveUp(String),
+    /// The governor holds jobs back otherwise than before.
+    Tell(Event),
     /// Time has passed: leases and waits may be over.
     Sweep,
 }

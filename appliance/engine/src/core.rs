@@ -19,11 +19,12 @@ use crate::{
 };
 use base::{
     event::Event,
-    ids::{ProjectId, RunnerId, WorkflowId},
+    ids::{JobId, ProjectId, RunnerId, TaskId, WorkflowId},
     time::Timestamp,
 };
 use control::{
-    board::{Board, Serves},
+    board::{Board, Held, Limits, Serves, Waiting},
+    governor::Decision,
     supersede,
 };
 use std::collections::BTreeMap;
@@ -37,6 +38,10 @@ pub(crate) struct Core {
     pub(crate) runners: BTreeMap<RunnerId, Serves>,
     pub(crate) live: BTreeMap<WorkflowId, supersede::Live>,
     ids: Ids,
+    /// What the governor allows.
+    pub(crate) decision: Decision,
+    /// Tasks that need more memory than was free at the last decision.
+    pub(crate) hungry: BTreeMap<TaskId, Held>,
 }
 
 /// One transaction's hands.
@@ -77,8 +82,37 @@ impl Core {
     /// Whether a runner that asks could be given something now.
     pub(crate) fn has_work_for(&self, asking: Asking) -> bool {
         let serves = self.runners.get(&asking.runner);
-        asking.free > 0
-            && serves.is_some_and(|serves| self.board.next(serves, self.config.limits).is_some())
+        asking.free > 0 && serves.is_some_and(|serves| self.next(serves).is_some())
+    }
+
+    /// How much may run now: the settings, and what the governor leaves of them.
+    pub(crate) fn limits(&self) -> Limits {
+        let slots = self.config.limits.slots.min(self.decision.slots);
+        Limits { slots, ..self.config.limits }
+    }
+
+    pub(crate) fn next(&self, serves: &Serves) -> Option<&Waiting> {
+        self.board.next_but(serves, self.limits(), &self.hungry)
+    }
+
+    /// The governor has decided anew; who was too hungry before may fit now.
+    pub(crate) fn decide(&mut self, decision: Decision) {
+        self.decision = decision;
+        self.hungry.clear();
+    }
+
+    /// Why a job waits.
+    pub(crate) fn explain(&self, job: JobId) -> Option<Held> {
+        let task = self.board.waiting().find(|waiting| waiting.job == job)?.task;
+        let held = self.board.explain(task, self.limits(), self.runners.values())?;
+        let is_governed = self.decision.slots < self.config.limits.slots;
+        Some(match (held, self.decision.binding()) {
+            (Held::Slots { .. }, Some(bound)) if is_governed => {
+                Held::Governed { bound: bound.clone(), pool: self.decision.pool }
+            }
+            (Held::Turn, _) => self.hungry.get(&task).cloned().unwrap_or(Held::Turn),
+            (held, _) => held,
+        })
     }
 }
 
@@ -104,6 +138,11 @@ impl Turn<'_, '_, '_> {
                 self.rerun(*workflow, wanted, by).map(Answer::Rerun)
             }
             Command::Approve(job, by) => self.approve(*job, by).map(|()| Answer::Done),
+            Command::GiveUp(why) => self.give_up(why).map(|()| Answer::Done),
+            Command::Tell(event) => {
+                self.txn.event_append(self.now, None, event)?;
+                Ok(Answer::Done)
+            }
             Command::Sweep => self.sweep().map(|()| Answer::Done),
         }
     }

@@ -2,6 +2,7 @@
 
 mod batch;
 mod parked;
+mod tidings;
 
 use crate::{
     Config, Error, Handle, Status,
@@ -19,10 +20,11 @@ use base::{
     time::Timestamp,
 };
 use batch::Batch;
-use control::board::Held;
+use control::{board::Held, governor::Decision};
 use parked::{Claimant, Parked};
 use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 use store::Store;
+use tidings::Tidings;
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep_until},
@@ -44,6 +46,10 @@ pub(crate) enum Input {
     Heartbeat(Heartbeat, oneshot::Sender<Result<Verdicts, Error>>),
     /// Somebody wants to know why a job waits.
     Explain(JobId, oneshot::Sender<Option<Held>>),
+    /// Somebody wants to know what waits and why: at most so many.
+    Held(usize, oneshot::Sender<Vec<(JobId, Held)>>),
+    /// The governor has decided anew.
+    Decided(Box<Decision>),
     /// Somebody wants to know how full it is.
     Status(oneshot::Sender<Status>),
     /// Finish what waits, then end.
@@ -71,6 +77,9 @@ struct Loop {
     unconfirmed: BTreeMap<RunnerId, Vec<HeldTask>>,
     jumps: JumpWatch,
     rest_until: Option<Instant>,
+    /// The governor's last word, for a memory that is read anew.
+    decision: Option<Decision>,
+    tidings: Tidings,
 }
 
 impl Engine {
@@ -96,6 +105,8 @@ impl Engine {
             unconfirmed: BTreeMap::new(),
             jumps: JumpWatch::new(),
             rest_until: None,
+            decision: None,
+            tidings: Tidings::default(),
         };
         drop(tokio::spawn(looping.run()));
         Ok(handle)
@@ -155,7 +166,10 @@ impl Loop {
             return;
         }
         match load(&self.store, &self.config, &self.ids).await {
-            Ok(core) => self.core = Some(core),
+            Ok(core) => {
+                self.core = Some(core);
+                self.apply_decision();
+            }
             Err(error) => {
                 tracing::error!(error = %error, "the engine cannot read its state from the store");
                 self.rest_until = Some(Instant::now() + AFTER_FAILURE);
@@ -186,6 +200,8 @@ impl Loop {
                 drop(reply.send(self.heartbeat(batch, &heartbeat)))
             }
             Input::Explain(job, reply) => drop(reply.send(self.explain(job))),
+            Input::Held(most, reply) => drop(reply.send(self.held(most))),
+            Input::Decided(decision) => self.decided(batch, *decision),
             Input::Status(reply) => drop(reply.send(self.status())),
             Input::Drain(reply) => batch.drained = Some(reply),
         }
@@ -220,9 +236,37 @@ impl Loop {
     }
 
     fn explain(&self, job: JobId) -> Option<Held> {
-        let core = self.core.as_ref()?;
-        let task = core.board.waiting().find(|waiting| waiting.job == job)?.task;
-        core.board.explain(task, core.config.limits, core.runners.values())
+        self.core.as_ref()?.explain(job)
+    }
+
+    fn held(&self, most: usize) -> Vec<(JobId, Held)> {
+        let Some(core) = &self.core else { return Vec::new() };
+        let mut jobs: Vec<JobId> = core.board.waiting().map(|waiting| waiting.job).collect();
+        jobs.sort_unstable();
+        jobs.dedup();
+        let told = |job| Some((job, core.explain(job)?));
+        jobs.into_iter().take(most).filter_map(told).collect()
+    }
+
+    fn decided(&mut self, batch: &mut Batch, decision: Decision) {
+        if decision.give_up {
+            let why = decision.binding().map_or("heat", |bound| bound.reading.as_str());
+            batch.push(
+                Command::GiveUp(format!("given up, the guard held for a minute: {why}")),
+                None,
+            );
+        }
+        if let Some(event) = self.tidings.of(&decision, batch.now) {
+            batch.push(Command::Tell(event), None);
+        }
+        self.decision = Some(decision);
+        self.apply_decision();
+    }
+
+    fn apply_decision(&mut self) {
+        if let (Some(core), Some(decision)) = (&mut self.core, &self.decision) {
+            core.decide(decision.clone());
+        }
     }
 
     fn status(&self) -> Status {
@@ -236,7 +280,7 @@ impl Loop {
         Status {
             waiting: core.board.waiting_len(),
             leased: core.board.leased(),
-            slots: core.config.limits.slots,
+            slots: core.limits().slots,
             runners: core.runners.keys().map(runner).collect(),
         }
     }

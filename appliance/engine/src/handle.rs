@@ -9,6 +9,7 @@ use crate::{
     command::{Answer, Asking, Command, Intake},
     compile::planned,
     engine::{Delivery, Input},
+    govern,
     ids::Ids,
     logs::Tail,
 };
@@ -19,7 +20,7 @@ use base::{
     time::Timestamp,
     trigger::Trigger,
 };
-use control::board::Held;
+use control::{board::Held, governor::Decision};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -34,6 +35,7 @@ pub struct Handle {
     store: Store,
     config: Arc<Config>,
     ids: Ids,
+    governing: Arc<govern::Shared>,
     /// The last pipeline number given out in each project. A number is chosen before compiling,
     /// because the configuration may name it; one that comes to nothing leaves a gap.
     numbers: Arc<Mutex<BTreeMap<ProjectId, u64>>>,
@@ -65,7 +67,8 @@ pub struct RunnerStatus {
 
 impl Handle {
     pub(crate) fn new(to: mpsc::Sender<Input>, store: Store, config: Config, ids: Ids) -> Self {
-        Self { to, store, config: Arc::new(config), ids, numbers: Arc::default() }
+        let governing = Arc::new(govern::Shared::new(config.limits.slots));
+        Self { to, store, config: Arc::new(config), ids, governing, numbers: Arc::default() }
     }
 
     /// Compiles and plans a trigger and stores its pipeline with everything that follows from it.
@@ -225,6 +228,16 @@ impl Handle {
         answer.await.map_err(|_| Error::Stopping)
     }
 
+    /// The oldest jobs that wait for a runner, at most so many, and why each waits.
+    ///
+    /// # Errors
+    /// [`Error::Stopping`].
+    pub async fn held(&self, most: usize) -> Result<Vec<(JobId, Held)>, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Input::Held(most, reply)).await?;
+        answer.await.map_err(|_| Error::Stopping)
+    }
+
     /// How full the engine is, and when runners were heard.
     ///
     /// # Errors
@@ -249,6 +262,16 @@ impl Handle {
             // An error means that the loop has ended already.
             drop(drained.await);
         }
+    }
+
+    pub(crate) fn shared(&self) -> &govern::Shared {
+        &self.governing
+    }
+
+    /// The governor has decided anew.
+    pub(crate) async fn decided(&self, decision: Decision) {
+        // A loop that has ended admits nothing any more.
+        drop(self.send(Input::Decided(Box::new(decision))).await);
     }
 
     async fn change(&self, command: Command) -> Result<Answer, Error> {

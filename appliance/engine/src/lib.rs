@@ -17,6 +17,7 @@ pub mod config;
 mod core;
 mod engine;
 mod error;
+pub mod govern;
 mod handle;
 mod ids;
 pub mod logs;

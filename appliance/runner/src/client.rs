@@ -11,8 +11,9 @@ use crate::control_plane::{ControlPlane, Trouble};
 use base::{
     limits::CLAIM_WAIT,
     protocol::{
-        CacheHit, Claim, Claimed, Heartbeat, Held, ImageSource, Presigned, Refusal, Register,
-        Registered, Report, StoreConfirm, StoreRequest, StoreTarget, Verdicts, WorkspaceLayer,
+        CacheHit, Claim, Claimed, Heartbeat, Held, ImageSource, Pace, PaceAsk, Presigned, Refusal,
+        Register, Registered, Report, StoreConfirm, StoreRequest, StoreTarget, Verdicts,
+        WorkspaceLayer,
     },
 };
 use bytes::Bytes;
@@ -33,6 +34,9 @@ use pool::{Pool, PoolError};
 
 /// Longer than any answer takes but that of a claim.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
+
+/// A pace that is late is taken for lost.
+const PACE_WAIT: Duration = Duration::from_secs(5);
 
 /// An object may be gigabytes; it must still end.
 const OBJECT_WAIT: Duration = Duration::from_secs(3600);
@@ -65,6 +69,11 @@ impl Client {
     /// Renews the leases of held tasks.
     pub(crate) async fn heartbeat(&self, heartbeat: &Heartbeat) -> Result<Verdicts, Trouble> {
         self.ask("renew leases", "/runner/v1/heartbeat", heartbeat, ANSWER_WAIT).await
+    }
+
+    /// Waits for another pace.
+    pub(crate) async fn pace(&self, ask: &PaceAsk) -> Result<Pace, Trouble> {
+        self.ask("learn the pace", "/runner/v1/pace", ask, ask.wait + PACE_WAIT).await
     }
 
     /// Posts JSON and reads JSON.

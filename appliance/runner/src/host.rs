@@ -6,13 +6,14 @@
 use crate::{
     config::HostConfig, folder::Folder, resources::Machine, spin_up::sandbox_id, supervisor::chain,
 };
-use base::units::Bytes;
+use base::{protocol::Pace, units::Bytes};
 use sandbox::image::{ImageError, LayerLimits, LayerStore};
 use std::{
     collections::BTreeSet,
     path::PathBuf,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
+use tokio::sync::watch;
 
 /// Numbers that may be in use at one time: slots, and jobs whose sandboxes are being removed.
 const NUMBERS_MAX: u32 = 250;
@@ -39,6 +40,8 @@ pub struct Host {
     pub config: HostConfig,
     pub(crate) groups: sandbox::cgroup::Base,
     pub(crate) machine: Machine,
+    /// How fast the jobs of this host may go.
+    pub(crate) pace: watch::Sender<Pace>,
     numbers: Mutex<BTreeSet<u32>>,
     layers: OnceLock<LayerStore>,
 }
@@ -66,6 +69,7 @@ impl Host {
             config,
             groups,
             machine,
+            pace: watch::Sender::new(Pace::default()),
             numbers: Mutex::default(),
             layers: OnceLock::new(),
         }))

@@ -31,6 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 mod ending;
+mod pace;
 mod program;
 
 pub(crate) use program::Program;
@@ -178,6 +179,7 @@ impl<C: ControlPlane> Job<C> {
             delivered = self.outbox.deliver(&*self.control) => delivered,
             never = work => never,
             never = self.relay() => never,
+            never = self.paced() => never,
             _ = orders.wait_for(|order| *order == Order::Forget) => Delivered::Lost,
         };
         delivered
@@ -204,6 +206,11 @@ impl<C: ControlPlane> Job<C> {
                 return std::future::pending().await;
             }
         }
+    }
+
+    async fn paced(&self) -> Delivered {
+        self.keep_pace().await;
+        std::future::pending().await
     }
 
     /// Goes through the steps that are left and reports the end.

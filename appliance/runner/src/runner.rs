@@ -28,6 +28,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 mod adopt;
 mod ahead;
 mod leases;
+mod pace;
 
 use ahead::dismiss_seat;
 
@@ -90,9 +91,10 @@ impl Runner {
         self.prepare_spares();
         let mut id = self.register().await;
         loop {
-            let (now, slots) = (id, self.clone());
+            let (now, slots, pace) = (id, self.clone(), self.clone());
             tokio::select! {
                 () = slots.keep_leases(now) => {}
+                () = pace.keep_pace(now) => {}
                 () = self.claim_work(now) => {}
             }
             // Either ends only when the control plane does not know us any more.

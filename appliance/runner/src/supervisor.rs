@@ -22,6 +22,7 @@ use wire::{Event, View};
 
 pub(crate) mod doorbell;
 mod link;
+mod pace;
 mod requests;
 mod run;
 mod spool;
@@ -81,6 +82,10 @@ struct Supervisor {
     /// When all runs are killed.
     deadline: Option<Instant>,
     frozen_since: Option<Instant>,
+    /// Programs that wait for the end of a pause.
+    held_back: Vec<wire::Exec>,
+    /// The class's own limit.
+    cpu_millis: Option<u32>,
     begun: Instant,
     /// It serves a job, and is no spare.
     has_job: bool,
@@ -117,6 +122,8 @@ impl Supervisor {
             spent: Spent::default(),
             deadline: None,
             frozen_since: None,
+            held_back: Vec::new(),
+            cpu_millis: None,
             begun: Instant::now(),
             has_job: false,
             finished: false,

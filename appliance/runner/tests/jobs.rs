@@ -10,6 +10,8 @@ mod assign;
 mod control;
 #[path = "jobs/measure.rs"]
 mod measure;
+#[path = "jobs/pace.rs"]
+mod pace;
 #[path = "jobs/restart.rs"]
 mod restart;
 #[path = "jobs/task.rs"]

@@ -55,6 +55,14 @@ pub(crate) enum Command {
     /// List and download artifacts.
     #[command(subcommand)]
     Artifact(ArtifactCommand),
+    /// How warm, full and busy the machine is, and what that holds back.
+    Hardware {
+        /// Show it anew every two seconds until Ctrl-C.
+        #[arg(long)]
+        watch: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Import, export, copy, list and remove images of the registry.
     #[command(subcommand)]
     Registry(RegistryCommand),

@@ -6,6 +6,7 @@
 pub(crate) mod artifact;
 pub(crate) mod bucket;
 pub(crate) mod config;
+pub(crate) mod hardware;
 pub(crate) mod job;
 pub(crate) mod key;
 pub(crate) mod orb;

@@ -5,6 +5,7 @@
 
 use crate::settings::{Error, Settings};
 use base::units::Bytes;
+use engine::govern::Law;
 use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 /// What `serve` is told.
@@ -20,6 +21,8 @@ pub(crate) struct Config {
     pub(crate) drain: Duration,
     pub(crate) keep: Duration,
     pub(crate) slots: u32,
+    pub(crate) law: Law,
+    pub(crate) hardware_root: PathBuf,
     pub(crate) git: repos::Limits,
     pub(crate) machine_root: PathBuf,
     pub(crate) orb_addresses: Vec<String>,
@@ -40,6 +43,8 @@ impl Config {
             drain: Duration::from_secs(within(settings, "drain_seconds", 0..=600)?),
             keep: Duration::from_secs(within(settings, "keep_days", 1..=3650)? * 24 * 3600),
             slots: slots(settings)?,
+            law: law(settings)?,
+            hardware_root: absolute(settings, "hardware_root")?,
             git: git(settings)?,
             machine_root: absolute(settings, "machine_root")?,
             orb_addresses: orb_addresses(settings)?,
@@ -117,6 +122,20 @@ fn slots(settings: &Settings) -> Result<u32, Error> {
     }
 }
 
+/// How warm, busy and hungry for power the machine may be.
+fn law(settings: &Settings) -> Result<Law, Error> {
+    let number = |key, range| {
+        let value = within(settings, key, range)?;
+        Ok::<f64, Error>(f64::from(u32::try_from(value).unwrap_or(u32::MAX)))
+    };
+    let watts = number("watts_max", 0..=100_000)?;
+    let mut law = Law::new(slots(settings)?);
+    law.limit = number("thermal_limit", 40..=110)?;
+    law.cpu_target = number("cpu_target", 10..=100)? / 100.0;
+    law.watts_max = (watts > 0.0).then_some(watts);
+    Ok(law)
+}
+
 /// What one push may bring; the other bounds are fixed.
 fn git(settings: &Settings) -> Result<repos::Limits, Error> {
     let objects = within(settings, "git_pack_objects", 1..=100_000_000)?;
@@ -146,6 +165,10 @@ mod tests {
         check("data_dir", "data", false);
         check("drain_seconds", "601", false);
         check("slots", "257", false);
+        check("thermal_limit", "39", false);
+        check("cpu_target", "0", false);
+        check("watts_max", "many", false);
+        check("hardware_root", "tree", false);
         check("keep_days", "0", false);
         check("base_url", "ftp://x", false);
         check("orb_addresses", "https://a/ https://b/orbs/", true);

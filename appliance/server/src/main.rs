@@ -14,6 +14,7 @@ mod config;
 mod data_dir;
 mod demo;
 mod first_start;
+mod governor;
 mod local_run;
 mod logging;
 mod output;
@@ -82,6 +83,7 @@ async fn remote_command(command: Command) -> anyhow::Result<Code> {
         Command::Registry(command) => command::registry::run(command).await,
         Command::Bucket(command) => command::bucket::run(command).await,
         Command::Key(command) => command::key::run(command).await,
+        Command::Hardware { watch, remote } => command::hardware::run(watch, &remote).await,
         Command::Project(command) => command::project::project(command).await,
         Command::Context(command) => command::project::context(command).await,
         other => unreachable!("{other:?} needs no connection and was handled before"),

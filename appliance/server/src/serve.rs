@@ -7,8 +7,8 @@
 //! it has, the runner leaves (its jobs go on), the store closes. What was cut is said.
 
 use crate::{
-    command::Code, config::Config, data_dir::DataDir, first_start, logging, output, runner_child,
-    settings::Settings,
+    command::Code, config::Config, data_dir::DataDir, first_start, governor, logging, output,
+    runner_child, settings::Settings,
 };
 use anyhow::Context;
 use base::time::Timestamp;
@@ -177,6 +177,8 @@ impl House {
         let (runner_stop, runner_stopped) = watch::channel(false);
         let services = sockets.service_ports();
         let listeners = sockets.serve(&drain, deadline, &faces, &s3);
+        let governing = governor::start(&config, &data, &store, &engine, Arc::clone(&live) as _)
+            .context("the sensors cannot be read: no thread could be started")?;
         let runner = tokio::spawn(runner_child::keep(config, data, services, runner_stopped));
         let reload = tokio::spawn(reload_on_hangup(certificates));
         let keeper = tokio::spawn(objects.clone().keep());
@@ -191,6 +193,7 @@ impl House {
         if cut > 0 {
             tracing::warn!(connections = cut, "connections were cut at the deadline");
         }
+        drop(governing);
         reload.abort();
         sweep.abort();
         schedules.abort();

@@ -88,6 +88,30 @@ pub(crate) const SETTINGS: &[Setting] = &[
         about: "Jobs that the local runner runs side by side. 0: one and a half for each core, at least 2.",
     },
     Setting {
+        key: "thermal_limit",
+        default: "80",
+        expected: "a whole number of degrees Celsius, 40 to 110",
+        about: "No processor, board or disk may become hotter. Jobs are slowed down, held back and at last paused before that.",
+    },
+    Setting {
+        key: "cpu_target",
+        default: "70",
+        expected: "a whole number of percent, 10 to 100",
+        about: "How busy the processor may be on average before fewer jobs run side by side. 100: no target.",
+    },
+    Setting {
+        key: "watts_max",
+        default: "0",
+        expected: "a whole number of watts, 0 to 100000",
+        about: "Most power that the machine may draw, where a meter tells. 0: no bound.",
+    },
+    Setting {
+        key: "hardware_root",
+        default: "/",
+        expected: "an absolute path",
+        about: "Where sensors are read: `/`, or a tree captured from another machine.",
+    },
+    Setting {
         key: "keep_days",
         default: "90",
         expected: "a whole number, 1 to 3650",

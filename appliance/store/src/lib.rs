@@ -16,6 +16,7 @@ mod error;
 pub mod events;
 pub mod live;
 pub mod logs;
+pub mod machine;
 pub mod migrate;
 pub mod objects;
 mod place;

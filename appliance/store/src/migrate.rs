@@ -19,6 +19,7 @@ pub const STEPS: &[&str] = &[
     include_str!("../migrations/0006_logs.sql"),
     include_str!("../migrations/0007_keeping.sql"),
     include_str!("../migrations/0008_time.sql"),
+    include_str!("../migrations/0009_governor.sql"),
 ];
 
 /// The newest schema version this program knows.

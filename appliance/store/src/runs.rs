@@ -14,6 +14,7 @@ mod continuations;
 pub mod family;
 pub mod jobs;
 mod live;
+mod peaks;
 pub mod pipelines;
 pub mod remove;
 pub mod results;

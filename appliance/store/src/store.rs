@@ -61,6 +61,7 @@ struct Shared {
     writes: mpsc::Sender<writer::Ask>,
     reads: mpsc::Sender<readers::Ask>,
     events: watch::Receiver<Cursor>,
+    flushes: Arc<writer::Flushes>,
     unclean: bool,
     closing: Mutex<Option<Closing>>,
 }
@@ -89,9 +90,10 @@ impl Store {
         let (reads, read_queue) = mpsc::channel(readers::QUEUE_MAX);
         let mut threads = start_readers(config, &path, &key, read_queue)?;
         let writer = Writer::new(sql, key, tell).map_err(at)?;
+        let flushes = writer.flushes();
         threads.push(spawn("store-writer".to_owned(), &path, || writer.serve(write_queue))?);
         let closing = Mutex::new(Some(Closing { threads, mark, _lock: lock }));
-        Ok(Self { shared: Arc::new(Shared { writes, reads, events, unclean, closing }) })
+        Ok(Self { shared: Arc::new(Shared { writes, reads, events, flushes, unclean, closing }) })
     }
 
     /// The last stop was not clean; the check has passed.
@@ -104,6 +106,12 @@ impl Store {
     #[must_use]
     pub fn events(&self) -> watch::Receiver<Cursor> {
         self.shared.events.clone()
+    }
+
+    /// Commits since the start, and the microseconds that they took in all: how patient the disk is.
+    #[must_use]
+    pub fn flushes(&self) -> (u64, u64) {
+        self.shared.flushes.total()
     }
 
     /// Runs `work` on the writer; answered when its commit is on disk. An error undoes it all.

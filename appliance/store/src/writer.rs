@@ -14,8 +14,9 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::{AtomicI32, Ordering},
+        atomic::{AtomicI32, AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -90,6 +91,7 @@ pub(crate) struct Writer {
     last_event: Cursor,
     tell: watch::Sender<Cursor>,
     wal_pages: Arc<AtomicI32>,
+    flushes: Arc<Flushes>,
     broken: bool,
 }
 
@@ -107,7 +109,13 @@ impl Writer {
             Ok(())
         }))?;
         let last_event = *tell.borrow();
-        Ok(Self { sql, key, last_event, tell, wal_pages, broken: false })
+        let flushes = Arc::default();
+        Ok(Self { sql, key, last_event, tell, wal_pages, flushes, broken: false })
+    }
+
+    /// How long commits take.
+    pub(crate) fn flushes(&self) -> Arc<Flushes> {
+        Arc::clone(&self.flushes)
     }
 
     /// Serves until it is told to close or every sender is gone, then leaves the log checkpointed.
@@ -157,7 +165,9 @@ impl Writer {
         for work in group {
             last = self.run_one(work.as_mut(), last)?;
         }
+        let begun = Instant::now();
         self.sql.prepare_cached("COMMIT")?.execute([])?;
+        self.flushes.add(begun.elapsed());
         Ok(last)
     }
 
@@ -183,6 +193,26 @@ impl Writer {
             // The log keeps what could not be copied home; the next checkpoint tries again.
             tracing::warn!(error = %error, "could not checkpoint the database's log");
         }
+    }
+}
+
+/// Commits so far and the time they took, since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Flushes {
+    count: AtomicU64,
+    micros: AtomicU64,
+}
+
+impl Flushes {
+    fn add(&self, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.micros.fetch_add(micros, Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Commits, and microseconds in all.
+    pub(crate) fn total(&self) -> (u64, u64) {
+        (self.count.load(Ordering::Relaxed), self.micros.load(Ordering::Relaxed))
     }
 }
 

@@ -145,6 +145,12 @@ if (main?.dataset.live) {
   addEventListener('pagehide', () => stream.close());
 }
 
+// A part of the page with a stream of its own: each message fetches the page anew.
+for (const part of $$('[data-follow]')) {
+  const stream = follow(part.dataset.follow, { message: later });
+  addEventListener('pagehide', () => stream.close());
+}
+
 // ---- Logs ----
 
 // Lines kept in the page; older ones are a click away.

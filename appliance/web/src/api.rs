@@ -11,11 +11,13 @@ mod compile;
 mod contexts;
 mod continuation;
 mod events;
+pub(crate) mod hardware;
 mod health;
 mod images;
 mod jobs;
 mod log;
 mod me;
+mod metrics;
 mod orbs;
 mod people;
 mod pipelines;
@@ -52,6 +54,7 @@ pub(crate) fn routes() -> Routes {
         .merge(schedules::routes())
         .merge(events::routes())
         .merge(health::routes())
+        .merge(hardware::routes())
         .merge(log::routes())
         .merge(images::routes())
         .merge(buckets::routes())

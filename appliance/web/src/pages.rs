@@ -11,11 +11,13 @@ mod artifacts;
 pub mod assets;
 mod audit;
 mod buckets;
+mod chart;
 mod config_error;
 mod contexts;
 mod deeds;
 mod frame;
 mod graph;
+mod hardware;
 mod job;
 pub mod links;
 mod log;
@@ -54,6 +56,7 @@ pub(crate) fn routes() -> Routes {
         .merge(projects::routes())
         .merge(settings::routes())
         .merge(runners::routes())
+        .merge(hardware::routes())
         .merge(contexts::routes())
         .merge(account::routes())
         .merge(users::routes())

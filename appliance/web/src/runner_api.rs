@@ -17,7 +17,7 @@ mod refusal;
 
 use crate::{
     State,
-    access::{Routes, Runner},
+    access::{Routes, Runner, RunnerPass},
     error::Failure,
 };
 use axum::{
@@ -27,9 +27,10 @@ use axum::{
 };
 use base::{
     ids::{Fence, TaskId},
-    limits::OUTPUT_FRAME_MAX,
+    limits::{CLAIM_WAIT, OUTPUT_FRAME_MAX},
     protocol::{
-        Claim, Claimed, Heartbeat, Progress, Register, Registered, Report, Verdict, Verdicts,
+        Claim, Claimed, Heartbeat, Pace, PaceAsk, Progress, Register, Registered, Report, Verdict,
+        Verdicts,
     },
     units::Bytes as Size,
 };
@@ -48,6 +49,7 @@ pub(crate) fn routes() -> Routes {
         .post("/runner/v1/register", register)
         .post("/runner/v1/claim", claim)
         .post("/runner/v1/heartbeat", heartbeat)
+        .post("/runner/v1/pace", pace)
         .post("/runner/v1/report", report)
         .body_max(REPORT_MAX);
     let output =
@@ -73,6 +75,18 @@ async fn claim(_: Runner, state: State, asked: Asked<Claim>) -> Answer<Claimed> 
 async fn heartbeat(_: Runner, state: State, asked: Asked<Heartbeat>) -> Answer<Verdicts> {
     let Json(heartbeat) = asked?;
     Ok(Json(state.engine.heartbeat(heartbeat).await?))
+}
+
+/// The pace is of this machine: only its own runner is told; others wait as if nothing changed.
+async fn pace(Runner(pass): Runner, state: State, asked: Asked<PaceAsk>) -> Answer<Pace> {
+    let Json(ask) = asked?;
+    match pass {
+        RunnerPass::Local => Ok(Json(state.engine.pace(&ask).await)),
+        RunnerPass::Token(_) => {
+            tokio::time::sleep(ask.wait.min(CLAIM_WAIT)).await;
+            Ok(Json(Pace::default()))
+        }
+    }
 }
 
 async fn report(_: Runner, state: State, asked: Asked<Report>) -> Answer<Verdict> {

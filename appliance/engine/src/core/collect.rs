@@ -12,7 +12,9 @@ use base::{
     protocol::{Progress, Refusal, Report, Verdict},
     state::{JobState, StepState, TaskOutcome},
     time::Timestamp,
+    units::Bytes,
 };
+use control::governor::learned::PEAKS_MAX;
 use control::task::{Next, after_end, job_result};
 use std::collections::BTreeMap;
 use store::runs::{Job, Step, Task, family};
@@ -129,6 +131,10 @@ impl Turn<'_, '_, '_> {
         self.steps_close(&job, task.id, end.at)?;
         (task.outcome, task.stopped_at) = (Some(end.outcome), Some(end.at));
         (task.message, task.peak_memory) = (end.message, end.peak_memory);
+        if let Some(peak) = end.peak_memory {
+            let of = (job.project, job.name.as_str());
+            self.txn.job_peak_learn(of, task.id, Bytes(peak), PEAKS_MAX)?;
+        }
         self.txn.task_save(&task)?;
         self.core.board.release(task.id);
         let event = Event::TaskEnded {
@@ -210,6 +216,15 @@ impl Turn<'_, '_, '_> {
         let message = Some(format!("attempt {} was lost: {why}", task.attempt));
         let outcome = TaskOutcome::InfrastructureFail;
         self.task_end(job, task, End { outcome, message, peak_memory: None, at: self.now })
+    }
+
+    /// Gives up the task that was leased last: it runs again when the machine allows.
+    pub(super) fn give_up(&mut self, why: &str) -> Result<(), Error> {
+        let youngest = self.core.board.youngest().map(|lease| lease.waiting.task);
+        match youngest {
+            Some(task) => Ok(self.lose(task, why)?),
+            None => Ok(()),
+        }
     }
 
     /// The runner never saw the task: the same attempt waits again, under a new fence to come.

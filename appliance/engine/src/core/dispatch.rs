@@ -2,6 +2,7 @@
 
 use super::Turn;
 use crate::command::Asking;
+use base::units::Bytes;
 use base::{
     event::Event,
     ids::{Attempt, Fence, RunnerId, TaskId},
@@ -9,13 +10,19 @@ use base::{
     protocol::{Assignment, Register, Variable},
     state::{JobState, PipelineState},
 };
-use control::board::{Serves, Waiting};
-use std::sync::Arc;
+use control::{
+    board::{Held, Serves, Waiting},
+    governor::learned::peak_p95,
+};
+use std::{sync::Arc, time::Duration};
 use store::{
     Error,
     projects::Project,
     runs::{Job, Pipeline, RunnerRow, Task},
 };
+
+/// How long a job may take to reach its peak of memory.
+const GROWS: Duration = Duration::from_secs(60);
 
 /// What a runner that introduces itself so can take.
 pub(super) fn serves(register: &Register) -> Serves {
@@ -51,13 +58,38 @@ impl Turn<'_, '_, '_> {
         let mut list = Vec::new();
         while list.len() < asking.free as usize {
             let Some(serves) = self.core.runners.get(&asking.runner) else { break };
-            let Some(next) = self.core.board.next(serves, self.core.config.limits) else { break };
+            let Some(next) = self.core.next(serves) else { break };
             let next = next.clone();
+            if let Some(held) = self.hungers(&next)? {
+                self.core.hungry.insert(next.task, held);
+                continue;
+            }
             if let Some(assignment) = self.lease(&next, asking.runner)? {
                 list.push(assignment);
             }
         }
         Ok(list)
+    }
+
+    /// Whether the job's last runs needed more memory than is free. Where nothing runs, one job is
+    /// always tried: a wrong memory of ours must not hold it for ever.
+    fn hungers(&self, next: &Waiting) -> Result<Option<Held>, Error> {
+        let Some(free) = self.core.decision.memory_free else { return Ok(None) };
+        if self.core.board.leased() == 0 {
+            return Ok(None);
+        }
+        let peak = |task: &Waiting| -> Result<Bytes, Error> {
+            let peaks = self.txn.job_peaks(task.job)?;
+            Ok(peak_p95(&peaks).unwrap_or_default())
+        };
+        // What has just begun has not yet taken what it will take.
+        let young = self.core.board.leases().filter(|lease| self.now.since(lease.since) < GROWS);
+        let mut promised = Bytes::default();
+        for lease in young {
+            promised.0 = promised.0.saturating_add(peak(&lease.waiting)?.0);
+        }
+        let (need, free) = (peak(next)?, Bytes(free.0.saturating_sub(promised.0)));
+        Ok((need > free).then_some(Held::Memory { need, free }))
     }
 
     /// Leases one task. `None` when its job turned out not to be runnable; the job has ended then.

@@ -9,6 +9,7 @@ use crate::{Config, ids::Ids};
 use base::{limits::LEASE, state::JobState, time::Timestamp};
 use control::{
     board::{Board, Lease, SerialGroup, Waiting},
+    governor::Decision,
     supersede,
 };
 use std::collections::BTreeMap;
@@ -32,6 +33,8 @@ impl Core {
             runners: BTreeMap::new(),
             live: BTreeMap::new(),
             ids: ids.clone(),
+            decision: Decision::open(config.limits.slots),
+            hungry: BTreeMap::new(),
         };
         for row in reader.runner_list()? {
             core.runners.insert(row.id, serves(&row.register));

@@ -28,7 +28,7 @@ impl<C: ControlPlane> Job<C> {
         let mut orders = self.orders.clone();
         let outcome = tokio::select! {
             _ = orders.wait_for(|order| *order == Order::Cancel) => TaskOutcome::Canceled,
-            () = tokio::time::sleep(self.assignment.runtime_max + OVERTIME_GRACE) => TaskOutcome::TimedOut,
+            () = self.unpaused(self.assignment.runtime_max + OVERTIME_GRACE) => TaskOutcome::TimedOut,
         };
         // A supervisor that is gone has stopped everything.
         let _ = self.stop_all(CANCEL_GRACE).await;

@@ -22,6 +22,7 @@ impl Supervisor {
         match request {
             Request::Create(create) => self.create(&create),
             Request::Begin(begin) => self.begin_job(&begin),
+            Request::Exec(exec) if self.frozen_since.is_some() => self.held_back.push(*exec),
             Request::Exec(exec) => {
                 let run = exec.run;
                 if self.view.runs.contains_key(&run) {
@@ -32,7 +33,8 @@ impl Supervisor {
                 }
             }
             Request::Stop { run, grace } => self.stop(run, grace),
-            Request::Freeze => self.freeze(),
+            Request::Freeze { why } => self.freeze(&why),
+            Request::Cpu { millis } => self.limit_cpu(millis),
             Request::Thaw => self.thaw(),
             Request::Measure => {
                 let used = self.measure();
@@ -51,6 +53,7 @@ impl Supervisor {
         let state = match made {
             Ok((user, made)) => {
                 let warnings = made.warnings().to_vec();
+                self.cpu_millis = create.spec.limits.cpu_millis;
                 self.sandbox = Some(made);
                 wire::Sandbox::Stands { warnings, user }
             }
@@ -217,28 +220,6 @@ impl Supervisor {
                 tracing::warn!(error = chain(&error), "a run could not be killed");
             }
         }
-    }
-
-    fn freeze(&mut self) {
-        let Some(sandbox) = &mut self.sandbox else { return };
-        match sandbox.freeze() {
-            Ok(()) => {
-                self.frozen_since.get_or_insert_with(Instant::now);
-            }
-            Err(error) => tracing::warn!(error = chain(&error), "the job could not be paused"),
-        }
-    }
-
-    fn thaw(&mut self) {
-        let Some(sandbox) = &mut self.sandbox else { return };
-        if let Err(error) = sandbox.thaw() {
-            tracing::warn!(error = chain(&error), "the job could not be let go on");
-            return;
-        }
-        let Some(since) = self.frozen_since.take() else { return };
-        let paused = since.elapsed();
-        self.deadline = self.deadline.map(|deadline| deadline + paused);
-        self.runs.iter_mut().for_each(|run| run.clock.thawed(paused));
     }
 
     fn measure(&self) -> sandbox::Usage {

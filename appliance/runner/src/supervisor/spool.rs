@@ -145,6 +145,14 @@ impl Spool {
         }
     }
 
+    /// Adds a line of our own between the run's; `Some` when the file grew.
+    pub(super) fn say(&mut self, text: &str) -> Option<u64> {
+        match self.keep(text.as_bytes()) {
+            Read::Grown(length) => Some(length),
+            _ => None,
+        }
+    }
+
     /// From here on, what is read is dropped.
     pub(super) const fn drop_further(&mut self) {
         self.full = true;

@@ -55,10 +55,19 @@ pub enum Request {
         #[serde(with = "millis", rename = "grace_ms")]
         grace: Duration,
     },
-    /// Holds all processes still.
-    Freeze,
+    /// Holds all processes still, and says in the log why. Programs that are asked for meanwhile
+    /// start when it is over.
+    Freeze {
+        /// For people.
+        why: String,
+    },
     /// Lets them go on.
     Thaw,
+    /// Limits the job's CPU time, in thousandths of a core; `None` is its class's own limit.
+    Cpu {
+        /// Never above the class's own limit.
+        millis: Option<u32>,
+    },
     /// Asks what was used; answered by [`Event::Used`].
     Measure,
     /// Kills what still runs, removes the sandbox, ends the supervisor.
@@ -132,6 +141,8 @@ pub enum Event {
     Halted,
     /// The answer to [`Request::Measure`].
     Used(sandbox::Usage),
+    /// Everything stands still, or goes on.
+    Frozen(bool),
 }
 
 /// What a supervisor knows.
@@ -147,6 +158,9 @@ pub struct View {
     pub halted: bool,
     /// What was used when last asked.
     pub used: Option<sandbox::Usage>,
+    /// Everything stands still.
+    #[serde(default)]
+    pub frozen: bool,
 }
 
 impl View {
@@ -166,6 +180,7 @@ impl View {
             }
             Event::Halted => self.halted = true,
             Event::Used(usage) => self.used = Some(usage),
+            Event::Frozen(frozen) => self.frozen = frozen,
         }
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct State {
     pub(crate) checkout: Vec<u8>,
     /// How often a runner has registered; what an earlier one asked is void.
     pub(crate) registrations: u32,
+    /// How fast jobs may go.
+    pub(crate) pace: base::protocol::Pace,
     /// The runner is to send a heartbeat.
     pub(crate) news: Option<()>,
     /// Every request is answered with 503.
@@ -82,6 +84,15 @@ impl Control {
         let mut state = self.state.lock().unwrap();
         state.tasks.get_mut(&task).unwrap().verdict = Some(Verdict::Cancel);
         state.news = Some(());
+        drop(state);
+        self.changed.send_replace(());
+    }
+
+    /// Sets how fast jobs may go.
+    pub(crate) fn set_pace(&self, quota: u32, pause: bool, why: &str) {
+        let mut state = self.state.lock().unwrap();
+        let number = state.pace.number + 1;
+        state.pace = base::protocol::Pace { number, quota, pause, why: why.into() };
         drop(state);
         self.changed.send_replace(());
     }
@@ -147,6 +158,8 @@ async fn answer(
         Err((StatusCode::SERVICE_UNAVAILABLE, b"down".to_vec()))
     } else if path == "/runner/v1/claim" {
         Ok(claim(&control, &body).await)
+    } else if path == "/runner/v1/pace" {
+        Ok(pace(&control, &body).await)
     } else {
         carry_out(&control, head.method.as_str(), &path, &query, &body)
     };
@@ -179,6 +192,21 @@ async fn claim(control: &Control, body: &[u8]) -> Vec<u8> {
         let news = control.state.lock().unwrap().news.take().is_some();
         if news || tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
             return json(&Claimed::default());
+        }
+    }
+}
+
+async fn pace(control: &Control, body: &[u8]) -> Vec<u8> {
+    let ask: base::protocol::PaceAsk = serde_json::from_slice(body).unwrap();
+    let mut changes = control.changed.subscribe();
+    let deadline = tokio::time::Instant::now() + ask.wait;
+    loop {
+        changes.borrow_and_update();
+        let pace = control.state.lock().unwrap().pace.clone();
+        if pace.number != ask.seen
+            || tokio::time::timeout_at(deadline, changes.changed()).await.is_err()
+        {
+            return json(&pace);
         }
     }
 }

@@ -269,7 +269,33 @@ fn keyed_text(text: &str, key: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::keyed_text;
+    use super::{Controller, Group, Place, Version, keyed_text};
+    use std::fs;
+
+    /// What a group in a folder of plain files says in `file` after being throttled and frozen.
+    fn check(version: Version, files: [&str; 2], throttled: &str, lifted: &str, frozen: [&str; 2]) {
+        let folder = tempfile::tempdir().unwrap();
+        let controllers = vec![Controller::Cpu, Controller::Freezer];
+        let dir = folder.path().to_owned();
+        let group = Group { dirs: vec![Place { dir, version, controllers }] };
+        let text = |file: &str| fs::read_to_string(folder.path().join(file)).unwrap();
+        group.cpu_set(Some(250)).unwrap();
+        assert_eq!(text(files[0]), throttled);
+        group.cpu_set(None).unwrap();
+        assert_eq!(text(files[0]), lifted);
+        group.freeze(true).unwrap();
+        assert_eq!(text(files[1]), frozen[0]);
+        group.freeze(false).unwrap();
+        assert_eq!(text(files[1]), frozen[1]);
+    }
+
+    #[test]
+    fn each_version_is_throttled_and_frozen_in_its_own_files() {
+        let v2 = ["cpu.max", "cgroup.freeze"];
+        check(Version::V2, v2, "25000 100000", "max 100000", ["1", "0"]);
+        let v1 = ["cpu.cfs_quota_us", "freezer.state"];
+        check(Version::V1, v1, "25000", "-1", ["FROZEN", "THAWED"]);
+    }
 
     #[test]
     fn kills_are_read_from_either_version() {

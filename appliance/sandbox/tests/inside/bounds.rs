@@ -83,6 +83,38 @@ pub(super) fn a_frozen_job_stands_still(place: &mut Place) {
     sandbox.destroy().expect("a frozen sandbox can be removed");
 }
 
+/// A tenth of a core: a share that even a machine full of other work gives a busy job.
+pub(super) fn a_busy_job_keeps_to_its_quota(place: &mut Place) {
+    let mut sandbox = create(&place.spec());
+    let output = tempfile::tempfile().expect("a file");
+    let script = "i=0; while [ $i -lt 400000 ]; do i=$((i + 1)); done; echo counted $i";
+    let child =
+        sandbox.spawn(exec("bash", &["-c", script], User::default(), &output)).expect("started");
+    sandbox.set_cpu_millis(Some(100)).expect("throttled");
+    let used = |sandbox: &sandbox::Sandbox| sandbox.usage().cpu.expect("counted");
+    let wait = |sandbox: &mut sandbox::Sandbox, span| drop(sandbox.next_event(Some(span)));
+    wait(&mut sandbox, Duration::from_secs(1));
+    let (before, begun) = (used(&sandbox), Instant::now());
+    wait(&mut sandbox, Duration::from_secs(4));
+    let cores = (used(&sandbox) - before).as_secs_f64() / begun.elapsed().as_secs_f64();
+    println!("a quota of 0.100 cores, used {cores:.3}");
+    assert!((0.09..=0.11).contains(&cores), "{cores:.3} cores");
+
+    sandbox.freeze().expect("frozen");
+    wait(&mut sandbox, Duration::from_millis(200));
+    let frozen = used(&sandbox);
+    wait(&mut sandbox, Duration::from_secs(1));
+    assert!(used(&sandbox) - frozen < Duration::from_millis(5), "it stands still");
+    sandbox.thaw().expect("thawed");
+    sandbox.set_cpu_millis(None).expect("let go");
+    assert_eq!(sandbox.wait(&child, Some(LIMIT)).expect("alive"), Some(Status::Code(0)));
+    let mut text = String::new();
+    std::io::Seek::rewind(&mut &output).expect("a file");
+    std::io::Read::read_to_string(&mut &output, &mut text).expect("text");
+    assert_eq!(text, "counted 400000\n", "the right result");
+    sandbox.destroy().expect("removed");
+}
+
 /// What a trivial job costs. Only a generous bound is asserted: the figures are for people.
 pub(super) fn a_trivial_job_is_cheap(place: &mut Place) {
     let rounds =

@@ -31,6 +31,7 @@ const TESTS: &[Test] = &[
     ("a_fork_bomb_is_bounded_and_killed", bounds::a_fork_bomb_is_bounded_and_killed),
     ("disk_is_bounded_or_measured", bounds::disk_is_bounded_or_measured),
     ("a_frozen_job_stands_still", bounds::a_frozen_job_stands_still),
+    ("a_busy_job_keeps_to_its_quota", bounds::a_busy_job_keeps_to_its_quota),
     ("a_trivial_job_is_cheap", bounds::a_trivial_job_is_cheap),
     ("an_image_root_belongs_to_the_job", roots::an_image_root_belongs_to_the_job),
     ("binds_are_as_writable_as_told", roots::binds_are_as_writable_as_told),

@@ -74,6 +74,10 @@ pub(super) fn write(event: &Event) -> Vec<u8> {
             out.number((*step).into()).text(state.as_str())
         }
         Event::Approved { job, by } => Out::new(9).id(job.0).text(by),
+        Event::Governed { slots, pool, paused, why } => {
+            let out = Out::new(10).number((*slots).into()).number((*pool).into());
+            out.number((*paused).into()).text(why)
+        }
     };
     out.0
 }
@@ -172,6 +176,12 @@ fn fields(kind: u8, from: &mut In<'_>) -> Option<Event> {
             state: from.state()?,
         },
         9 => Event::Approved { job: JobId(from.id()?), by: from.text()?.to_owned() },
+        10 => Event::Governed {
+            slots: from.small()?,
+            pool: from.small()?,
+            paused: from.number()? != 0,
+            why: from.text()?.to_owned(),
+        },
         _ => return None,
     })
 }
@@ -205,6 +215,8 @@ mod tests {
         check(&Event::WorkflowChanged { workflow, state: WorkflowState::OnHold });
         check(&Event::TaskLeased { task, job, attempt, runner, fence });
         check(&Event::Approved { job, by: "mira".to_owned() });
+        let why = "cpu 81 °C".to_owned();
+        check(&Event::Governed { slots: 3, pool: 8, paused: true, why });
         for state in JobState::ALL {
             check(&Event::JobChanged { job, workflow, state: *state });
         }

@@ -7,7 +7,7 @@ use crate::{
     error::Failure,
 };
 use axum::{Json, extract::Path};
-use base::ids::JobNumber;
+use base::{ids::JobNumber, state::JobState};
 use http::StatusCode;
 use serde_json::Value;
 use store::{projects::Project, runs::Job};
@@ -62,7 +62,13 @@ async fn get(
         spec: spec.as_ref(),
         now: state.now(),
     };
-    Ok(Json(shapes::job(&job, &around)))
+    let mut shape = shapes::job(&job, &around);
+    if job.state == JobState::Queued
+        && let Some(held) = state.engine.explain(job.id).await?
+    {
+        shape["held"] = held.to_string().into();
+    }
+    Ok(Json(shape))
 }
 
 async fn cancel(

@@ -67,6 +67,8 @@ pub(super) enum Here {
     Projects,
     /// Runners.
     Runners,
+    /// The machine.
+    Hardware,
     /// Contexts.
     Contexts,
     /// Buckets and what they hold.
@@ -84,6 +86,7 @@ const ENTRIES: [(Here, &str, &str, &str, Role); 8] = [
     (Here::Pipelines, "/", "pipelines", "Pipelines", Role::Viewer),
     (Here::Projects, "/projects", "projects", "Projects", Role::Viewer),
     (Here::Runners, "/runners", "runners", "Runners", Role::Viewer),
+    (Here::Hardware, "/hardware", "hardware", "Hardware", Role::Viewer),
     (Here::Contexts, "/contexts", "contexts", "Contexts", Role::Viewer),
     (Here::Buckets, "/buckets", "folder", "Buckets", Role::Admin),
     (Here::Users, "/users", "users", "Users", Role::Admin),

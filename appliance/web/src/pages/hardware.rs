@@ -1,0 +1,352 @@
+//! The machine: how warm, how full, how busy it is, what that holds back, and since when.
+
+use super::{
+    chart::{Chart, Line, Mark},
+    frame::{self, Frame, Here, Theme},
+    look::Look,
+    moment,
+};
+use crate::{
+    State,
+    access::{Routes, Viewer},
+    api::hardware::{held, moments},
+    error::Failure,
+};
+use axum::extract::Query;
+use base::{
+    reading::{Disk, Fan, Link, LinkState, Quality, Reading, Readings, Thermal},
+    time::Timestamp,
+};
+use engine::govern::{Bound, Governed, Moment};
+use maud::{Markup, html};
+use serde::Deserialize;
+use std::time::Duration;
+use store::runs::Job;
+
+/// Spans that a person may choose, in hours, and their names.
+const SPANS: [(u64, &str); 4] = [(1, "1 hour"), (6, "6 hours"), (24, "1 day"), (168, "1 week")];
+
+pub(super) fn routes() -> Routes {
+    Routes::new().get("/hardware", show)
+}
+
+#[derive(Debug, Deserialize)]
+struct Wanted {
+    hours: Option<u64>,
+}
+
+/// Everything on the page.
+struct View<'a> {
+    governed: &'a Governed,
+    moments: &'a [Moment],
+    held: Vec<(Job, String)>,
+    hours: u64,
+    now: Timestamp,
+}
+
+async fn show(
+    Viewer(user): Viewer,
+    state: State,
+    theme: Theme,
+    Query(wanted): Query<Wanted>,
+) -> Result<Markup, Failure> {
+    let hours =
+        wanted.hours.filter(|hours| SPANS.iter().any(|(known, _)| known == hours)).unwrap_or(1);
+    let governed = state.engine.governed().borrow().clone();
+    let moments = moments(&state, Duration::from_secs(hours * 3600)).await?;
+    let mut held = held(&state).await?;
+    held.retain(|(job, _)| user.reach(job.project).is_ok());
+    let now = state.now();
+    let view = View { governed: &governed, moments: &moments, held, hours, now };
+    let frame = Frame {
+        user: &user,
+        theme,
+        config: &state.config,
+        here: Here::Hardware,
+        title: "Hardware".to_owned(),
+        look: None,
+        live: None,
+    };
+    Ok(frame::page(&frame, &body(&view)))
+}
+
+fn body(view: &View<'_>) -> Markup {
+    let decision = &view.governed.decision;
+    let (look, word) = condition(view.governed);
+    html! {
+        div.head data-follow="/hardware/stream" { h1 { "Hardware" } (look.badge(word)) }
+        p.why { (sentence(view.governed)) }
+        dl.facts {
+            div { dt { "Slots" } dd { (decision.slots) " of " (decision.pool) } }
+            div { dt { "Running" } dd { (view.governed.running) } }
+            div { dt { "Waiting" } dd { (view.governed.waiting) } }
+            div { dt { "CPU time for jobs" } dd { (format!("{:.0} %", decision.quota * 100.0)) } }
+            div { dt { "Network jobs" } dd { (decision.network_slots) " of " (decision.pool) } }
+            div { dt { "Bulk transfer" } dd { (format!("{:.0} %", decision.sync_share * 100.0)) } }
+            @if let Some(left) = decision.headroom {
+                div { dt { "Headroom in 30 s" } dd { (format!("{left:.1} °C")) } }
+            }
+        }
+        (waiting(&view.held, view.now))
+        nav.spans aria-label="Span of the charts" {
+            @for (hours, name) in SPANS {
+                a href=(format!("/hardware?hours={hours}"))
+                    aria-current=[(hours == view.hours).then_some("true")] { (name) }
+            }
+        }
+        (charts(view))
+        (limiters(&decision.bounds, decision.pool))
+        @if let Some(readings) = view.governed.readings.as_deref() { (sensors(readings)) }
+    }
+}
+
+fn condition(governed: &Governed) -> (Look, &'static str) {
+    let decision = &governed.decision;
+    match () {
+        () if governed.readings.is_none() => (Look::Stopped, "Not read"),
+        () if decision.pause => (Look::Bad, "Paused"),
+        () if decision.slots == 0 => (Look::Bad, "Closed"),
+        () if decision.quota < 0.995 => (Look::Error, "Throttled"),
+        () if decision.slots < decision.pool => (Look::Error, "Held back"),
+        () => (Look::Good, "Free"),
+    }
+}
+
+fn sentence(governed: &Governed) -> String {
+    let decision = &governed.decision;
+    match decision.binding() {
+        _ if governed.readings.is_none() => "No sensors are read: nothing is held back.".to_owned(),
+        Some(bound) if decision.pause => {
+            format!("All jobs stand still. {}: {}.", capital(bound), bound.reading)
+        }
+        Some(bound) => format!(
+            "{} allows {} of {} jobs: {}.",
+            capital(bound),
+            bound.slots,
+            decision.pool,
+            bound.reading
+        ),
+        None => "Nothing holds jobs back.".to_owned(),
+    }
+}
+
+fn capital(bound: &Bound) -> String {
+    let name = bound.limiter.as_str();
+    name[..1].to_uppercase() + &name[1..]
+}
+
+fn waiting(held: &[(Job, String)], now: Timestamp) -> Markup {
+    html! {
+        @if !held.is_empty() {
+            section.held {
+                h2 { "Jobs that wait " span.count { (held.len()) } }
+                ul { @for (job, why) in held {
+                    li {
+                        b { (job.name) } " "
+                        @if let Some(number) = job.number { span.faint { "#" (number) " " } }
+                        @if let Some(at) = job.queued_at { span.faint { (moment::ago(at, now)) } }
+                        p { (why) }
+                    }
+                } }
+            }
+        }
+    }
+}
+
+fn charts(view: &View<'_>) -> Markup {
+    let to = view.now;
+    let back = i64::try_from(view.hours * 3_600_000_000).unwrap_or(i64::MAX);
+    let from = Timestamp(to.0.saturating_sub(back));
+    let marks = marks(view.moments);
+    let line = |name, class, steps, of: &dyn Fn(&Moment) -> Option<f64>| Line {
+        name,
+        class,
+        steps,
+        points: view.moments.iter().map(|moment| (moment.at, of(moment))).collect(),
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a drawing")]
+    let kbit = |bytes: u64| Some(bytes as f64 * 8.0 / 1000.0);
+    let chart = |title, unit, ceiling, limit, lines| {
+        Chart { title, unit, from, to, ceiling, limit, lines, marks: &marks }.draw()
+    };
+    html! {
+        div.charts {
+            (chart("Temperature", "°C", 60.0, Some(view.governed.limit), vec![
+                line("Hottest", "one", false, &|moment| moment.celsius),
+            ]))
+            (chart("Jobs", "", 2.0, None, vec![
+                line("Slots", "two", true, &|moment| Some(moment.slots.into())),
+                line("Running", "one", true, &|moment| Some(moment.running.into())),
+                line("Waiting", "three", true, &|moment| Some(moment.waiting.into())),
+            ]))
+            (chart("Load", "%", 100.0, None, vec![
+                line("Processor", "one", false, &|moment| moment.cpu),
+                line("Memory", "three", false, &|moment| moment.memory),
+                line("CPU time for jobs", "two", false, &|moment| Some(moment.quota)),
+            ]))
+            (chart("Network", "kbit/s", 10.0, None, vec![
+                line("In", "one", false, &|moment| kbit(moment.rx)),
+                line("Out", "two", false, &|moment| kbit(moment.tx)),
+            ]))
+        }
+        p.hint {
+            span.key { i.mark.held {} "jobs were held" }
+            span.key { i.mark.paused {} "jobs stood still" }
+        }
+    }
+}
+
+/// Spans in which jobs were held or stood still.
+fn marks(moments: &[Moment]) -> Vec<Mark> {
+    let mut marks: Vec<Mark> = Vec::new();
+    let of = |moment: &Moment| match (moment.paused, moment.held) {
+        (true, _) => Some(("paused", "jobs stood still")),
+        (_, true) => Some(("held", "jobs were held")),
+        _ => None,
+    };
+    for pair in moments.windows(2) {
+        let (Some((class, word)), to) = (of(&pair[0]), pair[1].at) else { continue };
+        match marks.last_mut().filter(|mark| mark.class == class && mark.to == pair[0].at) {
+            Some(mark) => mark.to = to,
+            None => marks.push(Mark { class, from: pair[0].at, to, word }),
+        }
+    }
+    marks
+}
+
+fn limiters(bounds: &[Bound], pool: u32) -> Markup {
+    html! {
+        section {
+            h2 { "Limiters" }
+            div.scroll { table {
+                thead { tr { th { "Limiter" } th { "Slots" } th { "Reading" } } }
+                tbody { @for bound in bounds {
+                    tr {
+                        td { b { (bound.limiter) } }
+                        td { (bound.slots) " of " (pool)
+                            @if bound.slots < pool { span.pill.bad { "binds" } } }
+                        td { (bound.reading) }
+                    }
+                } }
+            } }
+        }
+    }
+}
+
+fn sensors(readings: &Readings) -> Markup {
+    html! {
+        section {
+            h2 { "Sensors" }
+            div.scroll { table.sensors {
+                thead { tr { th { "What" } th { "Value" } th { "Where" } } }
+                tbody {
+                    @for one in &readings.thermal { (thermal(one)) }
+                    @for one in &readings.fans { (fan(one)) }
+                    @for one in &readings.power.draws { (row("power", one, one.value.map(|watts| watts.to_string()))) }
+                    @for one in &readings.disks { (disk(one)) }
+                    @for one in &readings.links { (link(one)) }
+                }
+            } }
+        }
+        @if !readings.troubles.is_empty() {
+            section {
+                h2 { "Trouble on the network" }
+                ul.held { @for trouble in &readings.troubles {
+                    li { b { (trouble.place) } " " span.pill.bad { (trouble.kind.as_str()) } p { (trouble.words) } }
+                } }
+            }
+        }
+    }
+}
+
+fn row<T>(kind: &str, reading: &Reading<T>, value: Option<String>) -> Markup {
+    html! {
+        tr {
+            td { b { (reading.source.label) } " " span.faint { (kind) } }
+            td.nowrap {
+                (value.unwrap_or_else(|| "–".to_owned()))
+                @if reading.quality != Quality::Good { span.pill.bad { (reading.quality) } }
+            }
+            td.faint { (reading.source.device) }
+        }
+    }
+}
+
+fn thermal(thermal: &Thermal) -> Markup {
+    let most = thermal.critical.map(|limit| format!(" (critical {limit})")).unwrap_or_default();
+    let value = thermal.temperature.value.map(|celsius| format!("{celsius}{most}"));
+    row("temperature", &thermal.temperature, value)
+}
+
+fn fan(fan: &Fan) -> Markup {
+    let word = if fan.failed { ", failed" } else { "" };
+    row("fan", &fan.speed, fan.speed.value.map(|speed| format!("{speed}{word}")))
+}
+
+fn disk(disk: &Disk) -> Markup {
+    let state = if disk.read_only { ", read-only" } else { "" };
+    html! {
+        tr {
+            td { b { (disk.mount) } " " span.faint { "disk" } }
+            td.nowrap { @match disk.free.value {
+                Some(free) => { (free) " free of " (disk.total) (state) }
+                None => "–",
+            } }
+            td.faint { (disk.device) " " (disk.kind) }
+        }
+    }
+}
+
+fn link(link: &Link) -> Markup {
+    let state = match link.state.value {
+        Some(LinkState::Up) => "up",
+        Some(LinkState::NoCarrier) => "no carrier",
+        Some(LinkState::Down) => "down",
+        Some(LinkState::Unknown) | None => "unknown",
+    };
+    html! {
+        tr {
+            td { b { (link.name) } " " span.faint { "network" } }
+            td.nowrap { (state) @if let Some(speed) = link.speed_mbit { ", " (speed) " Mbit/s" } }
+            td.faint { "MTU " (link.mtu) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moment(second: i64, held: bool, paused: bool) -> Moment {
+        Moment {
+            at: Timestamp(second),
+            celsius: None,
+            slots: 1,
+            running: 0,
+            waiting: 0,
+            cpu: None,
+            memory: None,
+            quota: 100.0,
+            rx: 0,
+            tx: 0,
+            held,
+            paused,
+        }
+    }
+
+    #[test]
+    fn neighbours_of_one_kind_are_one_mark() {
+        let moments = [
+            moment(0, false, false),
+            moment(1, true, false),
+            moment(2, true, false),
+            moment(3, true, true),
+            moment(4, false, false),
+            moment(5, true, false),
+            moment(6, false, false),
+        ];
+        let marks: Vec<_> =
+            marks(&moments).iter().map(|mark| (mark.class, mark.from.0, mark.to.0)).collect();
+        assert_eq!(marks, [("held", 1, 3), ("paused", 3, 4), ("held", 5, 6)]);
+    }
+}

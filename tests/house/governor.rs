@@ -1,0 +1,93 @@
+//! The governor, end to end: a machine that becomes too hot holds jobs back, pauses what runs, lets
+//! it go on when it has cooled, and says why everywhere.
+
+use crate::{
+    git::account,
+    harness::{Appliance, may_run_jobs, wait_for},
+    workspace::WorkingCopy,
+};
+use std::{fs, path::Path};
+
+const PROJECT: &str = "acme/relay";
+
+/// Two jobs that run while the weather changes, and one that waits behind them.
+const CONFIG: &str = r#"version: 2.1
+jobs:
+  work:
+    machine: true
+    steps:
+      - run: |
+          for second in $(seq 1 12); do echo tick $second; sleep 1; done
+          echo sum $(seq 1 100 | awk '{ s += $1 } END { print s }')
+workflows:
+  day:
+    jobs:
+      - work: { name: one }
+      - work: { name: two }
+      - work: { name: three }
+"#;
+
+fn set_heat(tree: &Path, millidegrees: u32) {
+    let zone = tree.join("sys/class/thermal/thermal_zone0");
+    fs::create_dir_all(&zone).unwrap();
+    fs::write(zone.join("type"), "cpu-thermal\n").unwrap();
+    fs::write(zone.join("mode"), "enabled\n").unwrap();
+    // In one step, as the kernel answers: a reader never sees half a number.
+    fs::write(zone.join("temp.new"), format!("{millidegrees}\n")).unwrap();
+    fs::rename(zone.join("temp.new"), zone.join("temp")).unwrap();
+}
+
+fn log_of(house: &Appliance, job: &serde_json::Value) -> String {
+    let number = job["job_number"].to_string();
+    let output = house.cli(&["job", "log", PROJECT, &number]);
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_hot_machine_holds_jobs_pauses_them_and_says_why() {
+    if !may_run_jobs() {
+        return;
+    }
+    let house = Appliance::start();
+    let tree = house.machine();
+    set_heat(&tree, 50_000);
+    let hardware = || house.api("GET", "/api/appliance/v1/hardware", None);
+    wait_for("the sensor to be read", || {
+        let thermal = &hardware()["readings"]["thermal"][0]["temperature"];
+        (thermal["value"] == 50.0).then_some(())
+    });
+    let copy = WorkingCopy::new(&house, PROJECT, &account(&house, "dev", "member"));
+    copy.commit(".circleci/config.yml", CONFIG, "Configure");
+    copy.push();
+    let pipeline = house.newest_pipeline(PROJECT)["id"].as_str().unwrap().to_owned();
+    let running = wait_for("a job to run", || {
+        house.jobs(&pipeline).into_iter().find(|job| job["status"] == "running")
+    });
+    wait_for("its first line", || log_of(&house, &running).contains("tick 1").then_some(()));
+
+    set_heat(&tree, 88_000);
+    let paused = wait_for("the pause", || Some(hardware()).filter(|now| now["paused"] == true));
+    assert_eq!(paused["slots"], 0);
+    assert_eq!(paused["bound_by"]["limiter"], "thermal");
+    let why = wait_for("the reason of the job that waits", || {
+        hardware()["held"][0]["why"].as_str().map(str::to_owned)
+    });
+    assert!(why.starts_with("held: thermal, cpu-thermal 8"), "{why}");
+    assert!(why.ends_with(" °C of 80, 0 of 2 slots"), "{why}");
+    wait_for("the log to say so", || {
+        log_of(&house, &running).contains("Paused: thermal, cpu-thermal 8").then_some(())
+    });
+    let queued = house.jobs(&pipeline).into_iter().find(|job| job["status"] == "queued").unwrap();
+    let path = format!("/api/v2/project/gh/{PROJECT}/job/{}", queued["job_number"]);
+    assert!(house.api("GET", &path, None)["held"].as_str().unwrap().contains("thermal"));
+    let told = String::from_utf8(house.cli(&["hardware"]).stdout).unwrap();
+    assert!(told.contains("0 of 2 slots") && told.contains("paused; bound by thermal"), "{told}");
+
+    set_heat(&tree, 55_000);
+    wait_for("the end of the pause", || (hardware()["paused"] == false).then_some(()));
+    let states = house.wait_for_workflows(&pipeline);
+    assert_eq!(states[0].1, "success", "{states:?}");
+    let log = log_of(&house, &running);
+    assert!(log.contains("Resumed after ") && log.contains("sum 5050"), "{log}");
+    assert_eq!(log.matches("tick 12").count(), 1, "nothing ran twice: {log}");
+}
