@@ -82,7 +82,7 @@ pub(super) enum Here {
 }
 
 /// Address, icon, name, and who sees it.
-const ENTRIES: [(Here, &str, &str, &str, Role); 8] = [
+const ENTRIES: [(Here, &str, &str, &str, Role); 9] = [
     (Here::Pipelines, "/", "pipelines", "Pipelines", Role::Viewer),
     (Here::Projects, "/projects", "projects", "Projects", Role::Viewer),
     (Here::Runners, "/runners", "runners", "Runners", Role::Viewer),
