@@ -11,3 +11,4 @@ mod limits;
 mod mutation;
 mod plans;
 mod properties;
+mod reference;
