@@ -133,7 +133,7 @@ fn orbs_come_from_the_store_and_a_missing_one_tells_how() {
     check(at, &["orb", "import", "src", "acme/say@1.1.0"], 0, "acme/say@1.1.0 imported", "");
     check(at, &["orb", "list"], 0, "acme/say  1.0.0 1.1.0", "");
     check(at, &["orb", "source", "acme/say"], 0, "echo packed", "");
-    check(at, &["orb", "pack", "src"], 0, "command: echo packed", "");
+    check(at, &["orb", "pack", "src"], 0, "- run: echo packed", "");
     check(at, &["orb", "validate", "src"], 0, "is valid", "");
     check(
         at,

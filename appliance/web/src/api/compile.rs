@@ -82,9 +82,9 @@ async fn graphql(
         })
     };
     let answered = if asks("buildConfig") {
-        answer(&state, body, "/variables/config", endpoints::build_config).await?
+        answer(&state, body["variables"].clone(), "/config", endpoints::build_config).await?
     } else if asks("orbConfig") {
-        answer(&state, body, "/variables/config", endpoints::orb_config).await?
+        answer(&state, body["variables"].clone(), "/config", endpoints::orb_config).await?
     } else if asks("orbVersion") {
         orb_version(&state, &body).await?
     } else if asks("me") {
