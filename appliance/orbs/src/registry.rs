@@ -200,7 +200,9 @@ impl Registry {
             orbs.add(exact, text.clone()).ok();
             texts.push(text);
         }
-        orbs.know(name, versions);
+        if !versions.is_empty() {
+            orbs.know(name, versions);
+        }
         Ok(texts)
     }
 
