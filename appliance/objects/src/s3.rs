@@ -22,6 +22,8 @@ mod dates;
 mod delete;
 mod encryption;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod lifecycle;
 mod list;
 mod lock;

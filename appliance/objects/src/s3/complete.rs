@@ -26,14 +26,14 @@ const PART_MIN: u64 = 5 << 20;
 
 /// A part as the client lists it.
 #[derive(Debug, Clone)]
-struct Listed {
+pub(super) struct Listed {
     number: u32,
     etag: String,
     sum: Option<(Algorithm, String)>,
 }
 
 /// What the client lists.
-fn listed(root: &Element) -> Result<Vec<Listed>, S3Error> {
+pub(super) fn listed(root: &Element) -> Result<Vec<Listed>, S3Error> {
     let part = |part: &Element| {
         let number = part.text_of("PartNumber").and_then(|text| text.trim().parse().ok());
         let etag = part.text_of("ETag").map(|text| text.trim().trim_matches('"').to_owned());

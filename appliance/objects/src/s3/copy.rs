@@ -25,7 +25,7 @@ use axum::response::Response;
 use store::objects::PieceRow;
 
 /// Bucket, key and version of `x-amz-copy-source`.
-fn source(text: &str) -> Result<(String, String, Option<String>), S3Error> {
+pub(super) fn source(text: &str) -> Result<(String, String, Option<String>), S3Error> {
     let invalid = || {
         Code::InvalidArgument
             .says("Copy Source must mention the source bucket and key: sourcebucket/sourcekey")

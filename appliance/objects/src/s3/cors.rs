@@ -46,7 +46,7 @@ fn write(xml: &mut Xml, rule: &CorsRule) {
     }
 }
 
-fn rules(root: &Element) -> Result<Vec<CorsRule>, S3Error> {
+pub(super) fn rules(root: &Element) -> Result<Vec<CorsRule>, S3Error> {
     let found: Vec<_> = root.all("CORSRule").map(rule).collect::<Result<_, _>>()?;
     if root.name != "CORSConfiguration" || found.is_empty() || found.len() > RULES_MAX {
         return Err(Code::MalformedXML.into());

@@ -25,7 +25,7 @@ const KEYS_MAX: usize = 1000;
 
 /// One thing to be deleted.
 #[derive(Debug, Clone, Default)]
-struct Wanted {
+pub(super) struct Wanted {
     key: String,
     version: Option<String>,
     condition: conditions::Delete,
@@ -91,7 +91,7 @@ pub(super) async fn one(call: &Call) -> Result<Response, S3Error> {
 }
 
 /// What a document asks to delete, and whether only failures are to be told.
-fn listed(root: &Element) -> Result<(Vec<Wanted>, bool), S3Error> {
+pub(super) fn listed(root: &Element) -> Result<(Vec<Wanted>, bool), S3Error> {
     let quiet = root.text_of("Quiet").is_some_and(|text| text.eq_ignore_ascii_case("true"));
     let mut wanted = Vec::new();
     for one in root.all("Object") {

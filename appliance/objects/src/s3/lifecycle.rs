@@ -94,7 +94,7 @@ fn days(text: &str) -> Result<u32, S3Error> {
     Ok(days)
 }
 
-fn rules(root: &Element) -> Result<Vec<Rule>, S3Error> {
+pub(super) fn rules(root: &Element) -> Result<Vec<Rule>, S3Error> {
     if root.name != "LifecycleConfiguration" {
         return Err(malformed());
     }

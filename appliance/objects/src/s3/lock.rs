@@ -140,7 +140,7 @@ pub(super) async fn get_configuration(call: &Call) -> Result<Response, S3Error> 
     })))
 }
 
-fn default_of(root: &Element) -> Result<Option<LockDefault>, S3Error> {
+pub(super) fn default_of(root: &Element) -> Result<Option<LockDefault>, S3Error> {
     if root.name != "ObjectLockConfiguration"
         || root.text_of("ObjectLockEnabled") != Some("Enabled")
     {
