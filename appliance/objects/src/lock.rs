@@ -1,8 +1,8 @@
 //! Object lock, pure: which versions may not be removed, and until when.
 //!
 //! Invariants: a legal hold or a COMPLIANCE retention yields to nobody; a GOVERNANCE retention
-//! yields to who asks for the bypass and may have it; a retention is only ever made stricter
-//! without it. Source: "How S3 Object Lock works".
+//! yields to who asks for the bypass and may have it; without it, a retention only
+//! ever becomes longer. Source: "How S3 Object Lock works".
 
 use crate::details::{Details, Retention};
 use base::time::Timestamp;
@@ -54,7 +54,8 @@ pub(crate) fn permits_removal(details: &Details, now: Timestamp, bypass: bool) -
     !held && !retained
 }
 
-/// May a retention be replaced by another one, or lifted?
+/// May a retention be replaced by another one, or lifted? Another mode, even a stricter one, is
+/// a change that a bypass is needed for, as on S3.
 pub(crate) fn permits_change(
     old: Option<&Retention>,
     new: Option<&Retention>,
@@ -62,9 +63,8 @@ pub(crate) fn permits_change(
     bypass: bool,
 ) -> bool {
     let Some(old) = old.filter(|kept| kept.until > now) else { return true };
-    let stricter =
-        new.is_some_and(|new| new.until >= old.until && (new.compliance || !old.compliance));
-    stricter || (!old.compliance && bypass)
+    let longer = new.is_some_and(|new| new.until >= old.until && new.compliance == old.compliance);
+    longer || (!old.compliance && bypass)
 }
 
 #[cfg(test)]
@@ -91,14 +91,15 @@ mod tests {
     }
 
     #[test]
-    fn a_retention_only_becomes_stricter_without_the_bypass() {
+    fn a_retention_only_becomes_longer_without_the_bypass() {
         let now = Timestamp(100);
         let (governed, longer, complied) = (kept(false, 200), kept(false, 300), kept(true, 300));
         let change = |old: &Retention, new: Option<&Retention>, bypass| {
             permits_change(Some(old), new, now, bypass)
         };
         assert!(change(&governed, Some(&longer), false));
-        assert!(change(&governed, Some(&complied), false));
+        assert!(!change(&governed, Some(&complied), false));
+        assert!(change(&governed, Some(&complied), true));
         assert!(!change(&longer, Some(&governed), false));
         assert!(change(&longer, Some(&governed), true));
         assert!(!change(&complied, Some(&longer), true));

@@ -2,6 +2,7 @@
 //!
 //! Why own code: the `s3s` crate brings 140,000 lines and answers bad signatures and headers in its
 //! own way; clients judge by S3's.
+//! [`by_host`] puts both styles on the port of other faces, told apart by the host's name.
 //! The way: [`router`] takes a request apart, proves who asks, and hands it to one handler; each
 //! handler asks [`access`] before it tells or changes anything.
 //! Invariants: memory does not grow with an object; every failure is an S3 error with its code.
@@ -27,6 +28,8 @@ mod fuzz;
 mod lifecycle;
 mod list;
 mod lock;
+#[cfg(test)]
+mod matrix;
 mod meta;
 mod object;
 mod payload;
@@ -42,4 +45,4 @@ mod upload;
 mod upload_list;
 mod xml;
 
-pub use route::router;
+pub use route::{by_host, router};

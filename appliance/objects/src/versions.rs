@@ -32,7 +32,7 @@ pub(crate) struct NewVersion<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct Put {
     pub(crate) row: i64,
-    /// `None` when the bucket never kept versions.
+    /// `None` when the bucket keeps none now and this is no marker.
     pub(crate) version: Option<String>,
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn put(
         blob: new.blob,
         details: new.details,
     })?;
-    let version = (bucket.versioning != Versioning::Off).then_some(version);
+    let version = (new.marker || bucket.versioning == Versioning::On).then_some(version);
     Ok(Put { row, version })
 }
 

@@ -106,7 +106,7 @@ impl House {
             orbs,
         });
         web::tell_open_pushes(&state).await?;
-        let faces = web::router(state.clone());
+        let faces = objects::s3::by_host(objects.clone(), web::router(state.clone()));
         Ok(Self {
             config,
             data,
@@ -283,8 +283,9 @@ fn object_config(config: &Config, data: &DataDir) -> objects::Config {
     let addresses = names.addresses.iter().map(ToString::to_string);
     let url = config.base_url.as_deref().and_then(|url| url.split_once("://"));
     let public = url.map(|(_, rest)| rest.split([':', '/']).next().unwrap_or_default().to_owned());
+    let domains = s3_domains(&names.dns);
     let own_names = names.dns.iter().cloned().chain(addresses).chain(public).collect();
-    objects::Config { own_names, ..objects::Config::new(data.join("objects")) }
+    objects::Config { own_names, domains, ..objects::Config::new(data.join("objects")) }
 }
 
 fn open_store(data: &DataDir) -> anyhow::Result<Store> {
@@ -300,11 +301,21 @@ fn certificates(config: &Config, data: &DataDir) -> anyhow::Result<Arc<Certifica
     if let Some((chain, key)) = &config.own_certificate {
         return Ok(Certificates::load(chain, key)?);
     }
-    let names = names(config);
+    let mut names = names(config);
+    // A bucket is a label before the domain: one name with a star covers them all.
+    for domain in s3_domains(&names.dns) {
+        names.dns.push(format!("*.{domain}"));
+        names.dns.push(domain);
+    }
     let site = names.dns.first().cloned().unwrap_or_else(|| "appliance".into());
     let authority = Authority::open(&data.join("tls"), &site, now())?;
     let (chain, key): (PathBuf, PathBuf) = authority.server(&names, now())?;
     Ok(Certificates::load(&chain, &key)?)
+}
+
+/// The hosts under which S3 answers on the port of the other faces.
+fn s3_domains(names: &[String]) -> Vec<String> {
+    names.iter().filter(|name| !name.contains('*')).map(|name| format!("s3.{name}")).collect()
 }
 
 /// The configured names, the host's own, and loopback.

@@ -228,8 +228,11 @@ pub(crate) async fn to_xml(
     let name = |id: &str| names.get(id).map_or(id, String::as_str).to_owned();
     Ok(Xml::document("AccessControlPolicy", |xml| {
         write_owner(xml, "Owner", owner, &name(owner));
+        // Groups first, as clients and the conformance suite expect them.
+        let (users, groups): (Vec<_>, Vec<_>) =
+            grants.iter().partition(|grant| matches!(grant.to, Grantee::User(_)));
         xml.nest("AccessControlList", |xml| {
-            for grant in grants {
+            for grant in groups.into_iter().chain(users) {
                 xml.nest("Grant", |xml| {
                     write_grantee(xml, &grant.to, &name);
                     xml.text("Permission", &grant.permission);

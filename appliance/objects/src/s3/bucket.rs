@@ -32,10 +32,15 @@ pub(super) async fn list_all(call: &Call) -> Result<Response, S3Error> {
     access::known(call)?;
     let all = matches!(&call.who, Who::House | Who::Key { scope: Scope::Site, .. });
     let owner = (!all).then(|| call.who.owner().to_owned());
-    let buckets = call
+    let limit = call.number("max-buckets")?.unwrap_or(BUCKETS_MAX).clamp(1, BUCKETS_MAX);
+    let after = call.param("continuation-token").unwrap_or_default().to_owned();
+    let mut buckets = call
         .objects
-        .read(move |reader| Ok(reader.bucket_list(owner.as_deref(), "", BUCKETS_MAX)?))
+        .read(move |reader| Ok(reader.bucket_list(owner.as_deref(), &after, limit + 1)?))
         .await?;
+    let more = buckets.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+    buckets.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let next = buckets.last().filter(|_| more).map(|bucket| bucket.name.clone());
     Ok(xml(Xml::document("ListAllMyBucketsResult", |xml| {
         acl::write_owner(xml, "Owner", call.who.owner(), display(&call.who));
         xml.nest("Buckets", |xml| {
@@ -46,6 +51,7 @@ pub(super) async fn list_all(call: &Call) -> Result<Response, S3Error> {
                 });
             }
         });
+        xml.optional("ContinuationToken", next.as_deref());
     })))
 }
 
@@ -101,9 +107,13 @@ pub(super) async fn create(call: &mut Call) -> Result<Response, S3Error> {
 
 fn insert(txn: &mut store::Txn<'_>, bucket: &Bucket) -> Result<(), S3Error> {
     if let Some(existing) = txn.bucket_get(&bucket.name)? {
-        let own = existing.owner == bucket.owner;
-        let code = if own { Code::BucketAlreadyOwnedByYou } else { Code::BucketAlreadyExists };
-        return Err(code.into());
+        // Asked for again as it is, the bucket is there, as in S3's first region; a request that
+        // would change it is refused, and so is another owner's.
+        let existing = Bucket::from_row(existing)?;
+        let same = existing.owner == bucket.owner
+            && existing.settings.grants == bucket.settings.grants
+            && existing.settings.lock == bucket.settings.lock;
+        return if same { Ok(()) } else { Err(Code::BucketAlreadyExists.into()) };
     }
     txn.bucket_insert(&NewBucket {
         name: &bucket.name,

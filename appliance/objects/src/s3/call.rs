@@ -117,11 +117,22 @@ pub(super) fn checked_key(key: &str) -> Result<&str, S3Error> {
     Ok(key)
 }
 
+/// A host without its port.
+fn name_of(host: &str) -> &str {
+    let name = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
+    name.map_or(host, |(name, _)| name)
+}
+
 /// The bucket that a host names: `<bucket>.<domain>`.
 pub(crate) fn host_bucket<'a>(host: &'a str, domains: &[String]) -> Option<&'a str> {
-    let name = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
-    let name = name.map_or(host, |(name, _)| name);
+    let name = name_of(host);
     domains.iter().find_map(|domain| name.strip_suffix(domain.as_str())?.strip_suffix('.'))
+}
+
+/// The host is one of the domains, or a bucket below one.
+pub(crate) fn is_ours(host: &str, domains: &[String]) -> bool {
+    let name = name_of(host);
+    domains.iter().any(|domain| name == domain) || host_bucket(host, domains).is_some()
 }
 
 #[cfg(test)]
@@ -156,5 +167,7 @@ mod tests {
         assert_eq!(host_bucket("a.b.s3.site:9000", &domains), Some("a.b"));
         assert_eq!(host_bucket("s3.site:9000", &domains), None);
         assert_eq!(host_bucket("evils3.site", &domains), None);
+        assert!(is_ours("s3.site:9000", &domains) && is_ours("a.s3.site", &domains));
+        assert!(!is_ours("evils3.site", &domains) && !is_ours("site", &domains));
     }
 }

@@ -171,7 +171,7 @@ async fn finished_before(call: &Call) -> Result<Option<Done>, S3Error> {
         let bucket = bucket::get(reader, &bucket)?;
         let Some(row) = reader.object_latest(bucket.id, &key)? else { return Ok(None) };
         let details: Details = details::parse(&key, &row.details)?;
-        let version = (bucket.versioning != bucket::Versioning::Off).then_some(row.version);
+        let version = (bucket.versioning == bucket::Versioning::On).then_some(row.version);
         let same = details.upload.as_ref() == Some(&name);
         Ok(same.then_some(Done { etag: row.etag, version, details }))
     };

@@ -112,6 +112,11 @@ impl Delete {
         })
     }
 
+    /// Something is asked for.
+    pub(crate) fn is_set(&self) -> bool {
+        self.etag.is_some() || self.modified.is_some() || self.size.is_some()
+    }
+
     /// Holds against what is there.
     pub(crate) fn check(&self, found: Option<&ObjectRow>) -> Result<(), S3Error> {
         let Some(row) = found else { return Ok(()) };

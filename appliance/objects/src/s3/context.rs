@@ -23,6 +23,8 @@ pub(crate) fn value(call: &Call, context: Context<'_>, name: &str) -> Option<Vec
 fn s3(call: &Call, context: Context<'_>, key: &str) -> Option<Vec<String>> {
     let (kind, tag) = key.split_once('/').unwrap_or((key, ""));
     match kind {
+        // Who asks for a missing object learns whether it is there if a listing would tell.
+        "prefix" if !call.key.is_empty() => Some(vec![call.key.clone()]),
         "prefix" | "delimiter" | "max-keys" => Some(vec![call.param(kind)?.to_owned()]),
         "VersionId" | "versionid" => Some(vec![call.version()?.to_owned()]),
         "ExistingObjectTag" => tag_value(&context.object?.tags, tag),

@@ -29,7 +29,8 @@ pub(crate) fn parse_any(text: &str) -> Option<Timestamp> {
 /// Reads a day: `2026-11-23`, or that day's midnight in a longer form.
 pub(crate) fn parse_day(text: &str) -> Option<Timestamp> {
     let dashed = text.len() >= 10 && text.as_bytes()[4] == b'-';
-    dashed.then(|| parse_any(text)).flatten()
+    let midnight = |at: &Timestamp| at.0.rem_euclid(24 * 3600 * 1_000_000) == 0;
+    parse_any(text).filter(|at| dashed && midnight(at))
 }
 
 /// `2026-11-23T19:14:26.123Z`.
@@ -61,5 +62,6 @@ mod tests {
         assert_eq!(parse_any("2026-11-23T00:00:00"), Some(midnight));
         assert_eq!(parse_any("2026-11-23T01:00:00+01:00"), Some(midnight));
         assert_eq!(parse_day("20261123"), None);
+        assert_eq!(parse_day("2026-11-23T01:00:00Z"), None);
     }
 }

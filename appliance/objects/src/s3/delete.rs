@@ -50,6 +50,9 @@ fn delete(
         None => txn.object_latest(bucket.id, key)?,
     };
     condition.check(row.as_ref())?;
+    if row.is_none() && condition.is_set() {
+        return Ok(Deleted::default());
+    }
     let Some(version) = version else {
         return Ok(versions::delete(txn, bucket, key, terms.now)?);
     };

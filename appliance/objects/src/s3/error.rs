@@ -41,7 +41,6 @@ codes! {
     BadDigest 400 "The Content-MD5 or checksum value that you specified did not match what the server received.";
     BadRequest 400 "The request is not valid.";
     BucketAlreadyExists 409 "The requested bucket name is not available.";
-    BucketAlreadyOwnedByYou 409 "The bucket that you tried to create already exists, and you own it.";
     BucketNotEmpty 409 "The bucket that you tried to delete is not empty.";
     EntityTooLarge 400 "Your proposed upload exceeds the maximum allowed object size.";
     EntityTooSmall 400 "Your proposed upload is smaller than the minimum allowed object size.";

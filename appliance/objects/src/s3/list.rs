@@ -35,14 +35,13 @@ fn after(call: &Call, second: bool) -> Result<String, S3Error> {
         return Ok(call.param("marker").unwrap_or_default().to_owned());
     }
     match call.param("continuation-token") {
-        Some("") => Err(Code::InvalidArgument.says("The continuation token provided is incorrect")),
-        Some(token) => {
+        Some(token) if !token.is_empty() => {
             let text = digest::unbase64(token).and_then(|bytes| String::from_utf8(bytes).ok());
             text.ok_or_else(|| {
                 Code::InvalidArgument.says("The continuation token provided is incorrect")
             })
         }
-        None => Ok(call.param("start-after").unwrap_or_default().to_owned()),
+        _ => Ok(call.param("start-after").unwrap_or_default().to_owned()),
     }
 }
 

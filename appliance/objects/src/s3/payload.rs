@@ -168,7 +168,7 @@ fn length(call: &Call, chunked: bool) -> Result<Option<u64>, S3Error> {
 fn value_of(algorithm: Algorithm, text: &str) -> Result<Vec<u8>, S3Error> {
     let bytes = digest::unbase64(text.trim()).filter(|bytes| bytes.len() == algorithm.length());
     bytes.ok_or_else(|| {
-        Code::InvalidRequest.says(format!("Value for {} header is invalid.", algorithm.header()))
+        Code::BadDigest.says(format!("Value for {} header is invalid.", algorithm.header()))
     })
 }
 

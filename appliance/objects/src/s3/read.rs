@@ -11,7 +11,8 @@ use super::{
     route::{empty, set},
 };
 use crate::{
-    bucket, content,
+    bucket::{self, Bucket},
+    content,
     details::{Checksum, Details, PieceDetails},
     keys::Verb,
     objects::Located,
@@ -31,11 +32,35 @@ pub(super) async fn located(call: &Call, action: &Action) -> Result<Located, S3E
         }
         Err(crate::Error::NoObject { .. }) => {
             let bucket = bucket_of(call).await?;
-            let code = if call.version().is_some() { Code::NoSuchVersion } else { Code::NoSuchKey };
-            Err(access::missing(call, &bucket, code.into()))
+            let error = missing(call, &bucket).await?;
+            Err(access::missing(call, &bucket, error))
         }
         Err(other) => Err(other.into()),
     }
+}
+
+/// What is there instead of an object: nothing, or a marker, which says so.
+async fn missing(call: &Call, bucket: &Bucket) -> Result<S3Error, S3Error> {
+    let (id, key) = (bucket.id, call.key.clone());
+    let version = call.version().map(str::to_owned);
+    let asked = version.clone();
+    let work = move |reader: &store::Reader<'_>| {
+        Ok(match version {
+            Some(version) => reader.object_version(id, &key, &version)?,
+            None => reader.object_latest(id, &key)?,
+        })
+    };
+    let marker = call.objects.read(work).await?.filter(|row| row.marker);
+    let code = match (asked.is_some(), &marker) {
+        (true, Some(_)) => Code::MethodNotAllowed,
+        (true, None) => Code::NoSuchVersion,
+        (false, _) => Code::NoSuchKey,
+    };
+    let error = S3Error::from(code).with("x-amz-delete-marker", marker.is_some().to_string());
+    Ok(match marker {
+        Some(row) => error.with("x-amz-version-id", row.version),
+        None => error,
+    })
 }
 
 /// The action of a reader of the object.

@@ -15,12 +15,25 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
+use tower::ServiceExt;
 
 /// The S3 face. At the root of its own listener it answers path style and the configured virtual
 /// hosts; nested under a prefix (`/s3`) it answers path style and the addresses that
 /// [`Objects::presign`] makes.
 pub fn router(objects: Objects) -> Router {
     Router::new().fallback(serve).with_state(objects)
+}
+
+/// The S3 face where the host is one of the room's domains or a bucket below one, `others`
+/// everywhere else: one port carries both.
+pub fn by_host(objects: Objects, others: Router) -> Router {
+    let s3 = router(objects.clone());
+    Router::new().fallback(move |request: Request| {
+        let (parts, body) = request.into_parts();
+        let ours = call::is_ours(host(&parts), &objects.inner.config.domains);
+        let chosen = if ours { s3.clone() } else { others.clone() };
+        chosen.oneshot(Request::from_parts(parts, body))
+    })
 }
 
 async fn serve(State(objects): State<Objects>, request: Request) -> Response {

@@ -12,8 +12,9 @@ pub(crate) const OBJECT_TAGS_MAX: usize = 10;
 
 /// Tags of the header `x-amz-tagging`, a query string.
 pub(crate) fn from_header(text: &str) -> Result<Vec<(String, String)>, S3Error> {
-    let tags = parse_query(text);
+    let mut tags = parse_query(text);
     check(&tags, OBJECT_TAGS_MAX)?;
+    tags.sort_unstable();
     Ok(tags)
 }
 
