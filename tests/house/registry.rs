@@ -115,18 +115,19 @@ fn skopeo_pushes_pulls_copies_inspects_and_deletes() {
     let host = &bench.host;
     let member = bench.member.clone();
     let at = |name: &str| format!("docker://{host}/{name}");
+    let (tool, other) = (at("site/tool:1"), at("site/other:2"));
     let to = ["--dest-cert-dir", "certificates", "--dest-creds", &member];
     let from = ["--src-cert-dir", "certificates", "--src-creds", &member];
     let look = ["--cert-dir", "certificates", "--creds", &member];
-    bench.skopeo(&[&["copy"], &to[..], &["docker-archive:image.tar", &at("site/tool:1")]].concat());
-    let told = bench.skopeo(&[&["inspect"], &look[..], &[&at("site/tool:1")]].concat());
+    bench.skopeo(&[&["copy"], &to[..], &["docker-archive:image.tar", &tool]].concat());
+    let told = bench.skopeo(&[&["inspect"], &look[..], &[&tool]].concat());
     assert!(
         told.contains("\"Architecture\": \"amd64\"") && told.contains("FLAVOUR=busybox"),
         "{told}"
     );
-    bench.skopeo(&[&["copy"], &from[..], &[&at("site/tool:1"), "oci:pulled:1"]].concat());
+    bench.skopeo(&[&["copy"], &from[..], &[&tool, "oci:pulled:1"]].concat());
     // From one repository to another: layers are mounted, not sent.
-    let both = [&["copy"], &from[..], &to[..], &[&at("site/tool:1"), &at("site/other:2")]].concat();
+    let both = [&["copy"], &from[..], &to[..], &[&tool, &other]].concat();
     bench.skopeo(&both);
     bench.good("python3", &["-c", TWO_VARIANTS]);
     bench.skopeo(&[&["copy", "--all"], &to[..], &["oci:both:both", &at("site/both:1")]].concat());
@@ -145,16 +146,15 @@ fn skopeo_pushes_pulls_copies_inspects_and_deletes() {
             "certificates",
             "--creds",
             "dev:wrong",
-            &at("site/tool:1"),
+            &tool,
         ],
     );
     assert!(!refused.status.success());
-    let member_deletes =
-        [&["--insecure-policy", "delete"], &look[..], &[&at("site/other:2")]].concat();
+    let member_deletes = [&["--insecure-policy", "delete"], &look[..], &[&other]].concat();
     assert!(!bench.run("skopeo", &member_deletes).status.success(), "a member does not delete");
     let admin = bench.admin.clone();
-    bench.skopeo(&["delete", "--cert-dir", "certificates", "--creds", &admin, &at("site/other:2")]);
-    let gone = [&["--insecure-policy", "inspect"], &look[..], &[&at("site/other:2")]].concat();
+    bench.skopeo(&["delete", "--cert-dir", "certificates", "--creds", &admin, &other]);
+    let gone = [&["--insecure-policy", "inspect"], &look[..], &[&other]].concat();
     assert!(!bench.run("skopeo", &gone).status.success());
 
     if has("umoci") {
