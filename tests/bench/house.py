@@ -32,6 +32,9 @@ workflows:
 
 ORG = "bench"
 
+CALM = 5
+"""Seconds after which a connection is not used again."""
+
 
 class House:
     """One appliance and what it was told to run."""
@@ -46,6 +49,7 @@ class House:
         self.lines = lines
         self.server = None
         self.events = None
+        self.used = 0
 
     def start(self):
         """Starts it on what is there; seconds until it answers a request."""
@@ -115,6 +119,10 @@ class House:
 
     def call(self, method, path, body=None, connection=None):
         connection = connection or self.calls
+        if time.monotonic() - self.used > CALM:
+            # The server has ended a connection that was quiet; the next request opens another.
+            connection.close()
+        self.used = time.monotonic()
         connection.request(method, path, body and json.dumps(body),
                            {"circle-token": self.token, "content-type": "application/json"})
         answer = connection.getresponse()
