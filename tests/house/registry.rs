@@ -98,8 +98,9 @@ impl Bench {
 }
 
 fn has(program: &str) -> bool {
+    let argument = if program == "busybox" { "true" } else { "--version" };
     let there =
-        Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
+        Command::new(program).arg(argument).output().is_ok_and(|output| output.status.success());
     if !there {
         announce(&format!("skipped: {program} is not installed"));
     }
