@@ -57,6 +57,8 @@ impl Bench {
         let host = appliance.base_url.trim_start_matches("https://").to_owned();
         let folder = tempfile::tempdir().unwrap();
         archive(folder.path());
+        // Some clients insist that the file of credentials is there.
+        fs::write(folder.path().join("auth.json"), "{}").unwrap();
         let certificates = folder.path().join("certificates");
         fs::create_dir(&certificates).unwrap();
         fs::copy(appliance.data().join("tls/ca.pem"), certificates.join("ca.crt")).unwrap();
