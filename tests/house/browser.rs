@@ -38,7 +38,7 @@ jobs:
           sleep 2
           for burst in $(seq 0 19); do
             seq -f 'compiling module %.0f of {lines}' $((burst * {each} + 1)) $(((burst + 1) * {each}))
-            sleep 0.2
+            sleep 0.5
           done
 workflows:
   main:
