@@ -25,6 +25,9 @@ pub(crate) struct Appliance {
     child: Option<Child>,
     pub(crate) base_url: String,
     starts: u32,
+    /// Where it listens; port 0 takes a free one at each start.
+    listen: [String; 2],
+    variables: Vec<(String, String)>,
 }
 
 /// Waits for `check` to give a value.
@@ -59,8 +62,19 @@ pub(crate) fn announce(text: &str) {
 impl Appliance {
     /// Starts a fresh one and waits until it is ready.
     pub(crate) fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut this = Self { folder, child: None, base_url: String::new(), starts: 0 };
+        Self::start_with([0, 0], &[])
+    }
+
+    /// The same on these ports, HTTPS and S3, with settings as environment variables.
+    pub(crate) fn start_with(ports: [u16; 2], variables: &[(&str, &str)]) -> Self {
+        let mut this = Self {
+            folder: tempfile::tempdir().unwrap(),
+            child: None,
+            base_url: String::new(),
+            starts: 0,
+            listen: ports.map(|port| format!("127.0.0.1:{port}")),
+            variables: variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+        };
         this.start_again();
         this
     }
@@ -74,9 +88,9 @@ impl Appliance {
             .args([
                 "serve",
                 "--listen",
-                "127.0.0.1:0",
+                &self.listen[0],
                 "--s3-listen",
-                "127.0.0.1:0",
+                &self.listen[1],
                 "--log",
                 "info",
                 "--slots",
@@ -88,6 +102,7 @@ impl Appliance {
             // A machine without sensors, unless a test writes some: the weather of the machine
             // that runs the tests must not decide them.
             .env("APPLIANCE_HARDWARE_ROOT", self.machine())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -14,6 +14,8 @@ mod git;
 mod governor;
 mod harness;
 mod image;
+mod local;
+mod network;
 mod pipeline;
 mod registry;
 mod start;

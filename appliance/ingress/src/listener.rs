@@ -27,7 +27,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 use tokio_rustls::TlsAcceptor;
@@ -70,6 +70,9 @@ enum Socket {
     Unix { listener: UnixListener, path: PathBuf },
 }
 
+/// Connections that wait to be taken, as tokio's own choice for other listeners.
+const BACKLOG: u32 = 1024;
+
 /// A bound socket that does not accept yet.
 pub struct Listener {
     socket: Socket,
@@ -109,6 +112,19 @@ impl Listener {
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| refused(address.to_string(), source))?;
+        Ok(Self { socket: Socket::Tcp { listener, tls } })
+    }
+
+    /// Binds a TCP address that this machine may not have yet: those of links that come and go.
+    pub fn bind_ahead(address: SocketAddr, tls: Option<Arc<ServerConfig>>) -> Result<Self, Error> {
+        let bind = || {
+            let socket = TcpSocket::new_v4()?;
+            socket.set_reuseaddr(true)?;
+            rustix::net::sockopt::set_ip_freebind(&socket, true)?;
+            socket.bind(address)?;
+            socket.listen(BACKLOG)
+        };
+        let listener = bind().map_err(|source| refused(address.to_string(), source))?;
         Ok(Self { socket: Socket::Tcp { listener, tls } })
     }
 

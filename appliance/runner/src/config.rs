@@ -1,7 +1,8 @@
 //! What the operator and the server decide for a runner.
 
 use base::units::Bytes;
-use std::{ffi::OsString, net::Ipv4Addr, path::PathBuf};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, ffi::OsString, net::Ipv4Addr, path::PathBuf};
 
 /// Settings of a runner.
 #[derive(Debug, Clone)]
@@ -34,6 +35,8 @@ pub struct HostConfig {
     pub supervise: Vec<OsString>,
     /// Root file system of `machine` jobs; the host's own root when absent.
     pub machine_root: Option<PathBuf>,
+    /// Root file systems of `machine` jobs that ask for an image, by its name.
+    pub machine_images: BTreeMap<String, PathBuf>,
     /// What of the host's root no job may see: data directory, keys, sockets.
     pub masks: Vec<PathBuf>,
     /// Most that a job may keep on disk.
@@ -45,15 +48,23 @@ pub struct HostConfig {
 }
 
 /// What jobs whose policy is not `off` reach.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct SiteNetwork {
-    /// The host's address on each job's link; jobs have the addresses that follow it. Without
-    /// it jobs have loopback alone.
+    /// The host's address on each job's link, the first of a network; jobs have those that follow
+    /// it. Without it jobs have loopback alone.
     pub gateway: Option<Ipv4Addr>,
+    /// Bits of the gateway's network, 8 to 29.
+    pub prefix: u8,
     /// TCP ports of the appliance's services.
     pub services: Vec<u16>,
     /// Names that stand for the gateway inside jobs.
     pub names: Vec<String>,
+    /// What jobs with full network reach at most, as [`crate::Destination`] reads it.
+    pub allow: Vec<String>,
     /// Name servers for jobs with full network.
     pub name_servers: Vec<Ipv4Addr>,
+    /// Certificates in PEM by which jobs know the appliance.
+    pub authority: Option<PathBuf>,
+    /// Environment variables that tell jobs where the appliance's services are.
+    pub variables: Vec<(String, String)>,
 }

@@ -2,7 +2,7 @@
 //!
 //! Why: precedence is the part of the language that scripts rely on most and that is seen least.
 //! It is decided here, in pure code, once per job and once per step.
-//! Precedence, lowest first: the image's own, defaults, project and context variables (in the
+//! Precedence, lowest first: where the appliance is, the image's own, defaults, project and context variables (in the
 //! order given), built-in `CIRCLE_*`, the job's `environment`, the step's `environment`.
 //! Invariants: values are never interpolated; the listing shows no secret.
 //! Source: the built-in variables of the original service; those that it does not set on runners
@@ -70,8 +70,14 @@ pub(crate) fn bash_env(job: &Assignment) -> String {
 
 /// What every step of the job starts from.
 #[must_use]
-pub(crate) fn of_job(job: &Assignment, image: &Environment, person: &Person) -> Environment {
+pub(crate) fn of_job(
+    job: &Assignment,
+    site: &Environment,
+    image: &Environment,
+    person: &Person,
+) -> Environment {
     let mut env = Environment::from([("PATH".to_owned(), PATH.to_owned())]);
+    env.extend(site.clone());
     env.extend(image.clone());
     env.insert("HOME".into(), person.home.clone());
     env.insert("USER".into(), person.user.clone());
@@ -161,9 +167,14 @@ mod tests {
         let person = Person { user: "root".into(), home: "/root".into() };
         let image =
             Environment::from([("PATH".into(), "/opt/bin".into()), ("HOME".into(), "/".into())]);
-        let env = of_job(&job, &image, &person);
-        let values = ["A", "CI", "B", "PATH", "HOME"].map(|name| env[name].as_str());
-        assert_eq!(values, ["context", "true", "job", "/opt/bin", "/root"]);
+        let site = Environment::from([
+            ("PATH".into(), "/site".into()),
+            ("APPLIANCE_URL".into(), "u".into()),
+        ]);
+        let env = of_job(&job, &site, &image, &person);
+        let names = ["A", "CI", "B", "PATH", "HOME", "APPLIANCE_URL"];
+        let values = names.map(|name| env[name].as_str());
+        assert_eq!(values, ["context", "true", "job", "/opt/bin", "/root", "u"]);
     }
 
     #[test]

@@ -64,6 +64,7 @@ impl Host {
         std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o700)
             .create(&jobs)
             .map_err(|source| HostError::Folder { path: jobs, source })?;
+        prepare_network(&config);
         let machine = measure();
         Ok(Arc::new(Self {
             config,
@@ -101,6 +102,56 @@ impl Host {
         numbers.insert(free);
         drop(numbers);
         Some(Number { host: self.clone(), number: free })
+    }
+}
+
+/// The group of the runner, its supervisors and its jobs.
+const RUNNER_GROUP: &str = "appliance-runner";
+
+/// Hundredths of the CPU time that the control plane gets when there is not enough for both.
+const RUNNER_WEIGHT: u32 = 25;
+
+/// Added to the kernel's wish to end this process when the machine is out of memory: after jobs,
+/// which have more, and before the control plane, which has none.
+const RUNNER_OOM_SCORE: &str = "250";
+
+/// Makes this process, and all that it will start, give way to the control plane: a build can
+/// neither starve nor kill it. What the host refuses is told. To be called before
+/// [`Host::prepare`].
+pub fn give_way() {
+    if let Err(error) = sandbox::cgroup::separate(RUNNER_GROUP, RUNNER_WEIGHT) {
+        tracing::warn!(
+            error = chain(&error),
+            "jobs may take CPU time from the control plane: no control group could be made for the runner"
+        );
+    }
+    if let Err(error) = std::fs::write("/proc/self/oom_score_adj", RUNNER_OOM_SCORE) {
+        tracing::warn!(%error, "the runner could not be made the first to go when memory is short");
+    }
+}
+
+/// Removes what jobs of another life left, and lets packets through to what the operator allows.
+/// What the kernel refuses is told; jobs then reach less.
+fn prepare_network(config: &HostConfig) {
+    let _made_anew_by_the_first_job = std::fs::remove_dir_all(crate::reach::folder(&config.data));
+    if config.network.gateway.is_none() {
+        return;
+    }
+    match sandbox::sweep_links() {
+        Ok(0) => {}
+        Ok(rules) => tracing::info!(rules, "rules of lost jobs were removed"),
+        Err(error) => tracing::warn!(error = chain(&error), "jobs will have no network"),
+    }
+    if config.network.allow.is_empty() {
+        return;
+    }
+    match sandbox::forwarding_enable() {
+        Ok(true) => tracing::info!("this host now forwards packets, for jobs alone"),
+        Ok(false) => {}
+        Err(error) => tracing::warn!(
+            error = chain(&error),
+            "jobs with full network reach the appliance only; turn forwarding on with `sysctl -w net.ipv4.ip_forward=1`"
+        ),
     }
 }
 

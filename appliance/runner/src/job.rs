@@ -16,6 +16,7 @@ use crate::{
     journal::{Entry, Journal, JournalError, Memory},
     mask::Patterns,
     outbox::{Delivered, Outbox},
+    reach,
     spin_up::{Shape, Stands},
     supervised::{Gone, Supervised},
     supervisor::wire::End,
@@ -238,7 +239,7 @@ impl<C: ControlPlane> Job<C> {
             }
             self.end_background_steps();
             // The step may have ended in the moment in which it was to be stopped.
-            if *self.orders.borrow() == Order::Cancel {
+            if *self.orders.borrow() == Order::Cancel || self.outbox.is_canceled() {
                 self.state().cut.get_or_insert(TaskOutcome::Canceled);
             }
             if self.state().cut.is_some() {
@@ -355,7 +356,8 @@ impl<C: ControlPlane> Job<C> {
 
     /// The environment that each step starts from.
     pub(crate) fn step_environment(&self, stands: &Stands) -> Environment {
-        environment::of_job(&self.assignment, &stands.image, &stands.person())
+        let site = reach::variables(&self.assignment.network, &self.host.config.network);
+        environment::of_job(&self.assignment, &site, &stands.image, &stands.person())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -22,6 +22,7 @@ mod journal;
 pub mod local;
 mod mask;
 mod outbox;
+mod reach;
 mod resources;
 mod runner;
 mod spin_up;
@@ -31,8 +32,9 @@ pub mod supervisor;
 mod walk;
 
 pub use config::{Config, HostConfig, SiteNetwork};
-pub use host::{Host, HostError};
+pub use host::{Host, HostError, give_way};
 pub use runner::{RunError, run};
+pub use sandbox::{Destination, NoDestination};
 
 use std::{ffi::OsString, path::Path};
 

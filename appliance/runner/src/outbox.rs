@@ -13,7 +13,7 @@ use crate::{
     journal::{Entry, Journal, Memory},
     mask::Patterns,
 };
-use base::protocol::{Held, Progress};
+use base::protocol::{Held, Progress, Verdict};
 use std::{
     collections::{BTreeMap, VecDeque},
     io::Write,
@@ -36,6 +36,8 @@ pub(crate) struct Outbox {
     is_over: bool,
     /// Counts changes, so that the lanes wake.
     changed: watch::Sender<u64>,
+    /// What the control side answered last.
+    heard: watch::Sender<Verdict>,
 }
 
 struct State {
@@ -78,6 +80,7 @@ impl Outbox {
             state: Mutex::new(state),
             is_over,
             changed: watch::Sender::new(0),
+            heard: watch::Sender::new(Verdict::Keep),
         }
     }
 
@@ -132,6 +135,19 @@ impl Outbox {
     #[must_use]
     pub(crate) const fn held(&self) -> Held {
         self.held
+    }
+
+    /// Whether an answer to a report said that the job is to stop. Sooner than a heartbeat's: a job
+    /// that is canceled between two steps does not begin the next.
+    #[must_use]
+    pub(crate) fn is_canceled(&self) -> bool {
+        *self.heard.borrow() == Verdict::Cancel
+    }
+
+    /// Waits for such an answer.
+    pub(crate) async fn canceled(&self) {
+        // The sender lives here and cannot be gone.
+        let _ = self.heard.subscribe().wait_for(|heard| *heard == Verdict::Cancel).await;
     }
 
     fn wake(&self) {

@@ -6,12 +6,13 @@
 //! remedy; what this machine could not do is an infrastructure failure and is tried anew.
 
 use crate::{
-    config::SiteNetwork,
+    config::HostConfig,
     control_plane::ControlPlane,
     environment::{Environment, Person},
     folder::Folder,
     host::{Host, Number},
     job::{Job, StepEnd, StepError},
+    reach,
     resources::{self, Limits},
     supervised::Supervised,
     supervisor::wire::{self, Request},
@@ -20,9 +21,9 @@ use base::{
     plan::{DockerImage, Executor},
     protocol::{Assignment, NetworkPolicy},
 };
-use sandbox::{Bind, Bridge, HostRoot, IdRange, Network, Root, Spec, Storage, User};
+use sandbox::{Bind, HostRoot, IdRange, Root, Spec, Storage, User};
 use serde::{Deserialize, Serialize};
-use std::{fmt::Write as _, net::Ipv4Addr, path::PathBuf};
+use std::{fmt::Write as _, path::PathBuf};
 
 pub(crate) mod image;
 
@@ -69,6 +70,8 @@ pub(crate) struct Prepared {
     pub(crate) entry: Option<Vec<String>>,
     /// What step 0 tells about it.
     pub(crate) told: String,
+    /// What of it is not what was asked for.
+    pub(crate) warning: Option<String>,
 }
 
 impl<C: ControlPlane> Job<C> {
@@ -82,7 +85,7 @@ impl<C: ControlPlane> Job<C> {
             limits,
             network: self.assignment.network.clone(),
         };
-        let (_, note) = network(&shape.network, &self.host.config.network, self.number.get());
+        let (_, note) = shape.network(&self.host, &self.number);
         if self.shape.as_ref() != Some(&shape) {
             let create = shape.create(&self.host, &self.supervised, &self.number);
             self.supervised.ask(&Request::Create(Box::new(create))).await?;
@@ -94,6 +97,9 @@ impl<C: ControlPlane> Job<C> {
         self.supervised.ask(&Request::Begin(begin)).await?;
         if self.outbox.length(0) == 0 {
             self.outbox.say(0, &self.about(&prepared.told, limits, &note));
+            if let Some(warning) = &prepared.warning {
+                self.outbox.say(0, &format!("Warning: {warning}\n"));
+            }
         }
         let state = self
             .supervised
@@ -124,7 +130,7 @@ impl<C: ControlPlane> Job<C> {
 
     async fn prepare_root(&self) -> Result<Prepared, StepError> {
         match &self.assignment.spec.executor {
-            Executor::Machine { .. } => Ok(machine_root(&self.host)),
+            Executor::Machine { image } => Ok(machine_root(&self.host.config, image.as_deref())),
             Executor::Docker { images } => self.image_root(images).await,
             Executor::Unsupported { message } => Err(StepError::Failed(message.clone())),
         }
@@ -182,10 +188,8 @@ pub(crate) struct Shape {
 impl Shape {
     /// The shape that a job needs, where that is known without asking anybody.
     pub(crate) fn of(host: &Host, job: &Assignment) -> Option<Self> {
-        if !matches!(job.spec.executor, Executor::Machine { .. }) {
-            return None;
-        }
-        let Prepared { root, account, .. } = machine_root(host);
+        let Executor::Machine { image } = &job.spec.executor else { return None };
+        let Prepared { root, account, .. } = machine_root(&host.config, image.as_deref());
         Some(Self {
             root,
             account,
@@ -217,12 +221,19 @@ impl Shape {
                 pids: Some(self.limits.processes),
                 disk: config.disk,
             },
-            network: network(&self.network, &config.network, number.get()).0,
+            network: self.network(host, number).0,
             // An image whose user is not root brings a `sudo` of its own.
             allow_privilege_gain: !is_root,
             cgroup_base: host.groups.clone(),
         };
-        wire::Create { spec, account: self.account.clone() }
+        let trust = reach::trust(&self.network, &config.network, &self.root, &config.data);
+        wire::Create { spec, account: self.account.clone(), trust }
+    }
+
+    /// What the job reaches, and how its log tells it.
+    fn network(&self, host: &Host, number: &Number) -> (sandbox::Network, String) {
+        let config = &host.config;
+        reach::network(&self.network, &config.network, number.get(), &config.data)
     }
 }
 
@@ -232,19 +243,33 @@ fn limits_of(host: &Host, job: &Assignment) -> Result<Limits, StepError> {
         .map_err(|error| StepError::Failed(error.to_string()))
 }
 
-fn machine_root(host: &Host) -> Prepared {
-    let config = &host.config;
-    let (root, told) = match &config.machine_root {
-        Some(path) => {
-            (Root::Directory { path: path.clone() }, "machine, on its own root file system")
+/// Images that mean whatever the machine has.
+const ANY_IMAGE: [&str; 2] = ["default", "self-hosted"];
+
+/// The root of `machine` jobs that ask for `image`.
+fn machine_root(config: &HostConfig, image: Option<&str>) -> Prepared {
+    let named = image.and_then(|name| Some((name, config.machine_images.get(name)?)));
+    let (root, told) = match (named, &config.machine_root) {
+        (Some((name, path)), _) => {
+            (Root::Directory { path: path.clone() }, format!("machine, image {name}"))
         }
-        None => {
+        (None, Some(path)) => {
+            let told = "machine, on its own root file system".to_owned();
+            (Root::Directory { path: path.clone() }, told)
+        }
+        (None, None) => {
             let masks = config.masks.iter().cloned().chain([config.data.clone()]).collect();
-            (Root::Host(HostRoot { masks }), "machine, on a copy of the host")
+            (Root::Host(HostRoot { masks }), "machine, on a copy of the host".to_owned())
         }
     };
+    let unknown = image.filter(|name| named.is_none() && !ANY_IMAGE.contains(name));
+    let warning = unknown.map(|name| {
+        let known: Vec<&str> = config.machine_images.keys().map(String::as_str).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        format!("the image `{name}` is not known here, so the job runs as told above. Known images: {known}; the operator adds one by the setting `machine_images`")
+    });
     let (account, home) = (String::new(), Some(HOME.to_owned()));
-    Prepared { root, account, home, image: Environment::new(), entry: None, told: told.into() }
+    Prepared { root, account, home, image: Environment::new(), entry: None, told, warning }
 }
 
 /// Names the sandbox of a folder on this host.
@@ -279,67 +304,4 @@ fn is_root(account: &str) -> bool {
 fn hostname(folder: &Folder) -> String {
     let name = folder.name();
     format!("job-{}", name.get(..12).unwrap_or(&name))
-}
-
-/// The network of the job `number`, and how the log tells it.
-fn network(policy: &NetworkPolicy, site: &SiteNetwork, number: u32) -> (Network, String) {
-    let allow = match policy {
-        NetworkPolicy::Off => return (Network::Off, "off".into()),
-        NetworkPolicy::Site => Vec::new(),
-        NetworkPolicy::Full { allow } => allow.clone(),
-    };
-    let Some(gateway) = site.gateway else {
-        return (
-            Network::Off,
-            "off, because this runner has no network for jobs configured".into(),
-        );
-    };
-    let told = if allow.is_empty() {
-        "the appliance's services".into()
-    } else {
-        format!("the appliance's services and {}", allow.join(", "))
-    };
-    let bridge = Bridge {
-        gateway,
-        address: Ipv4Addr::from_bits(gateway.to_bits().saturating_add(1 + number)),
-        services: site.services.clone(),
-        name_servers: if allow.is_empty() { Vec::new() } else { site.name_servers.clone() },
-        allow,
-        gateway_names: site.names.clone(),
-    };
-    (Network::Bridge(bridge), told)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(policy: &NetworkPolicy, gateway: Option<Ipv4Addr>, expected: Option<(&str, usize)>) {
-        let site = SiteNetwork {
-            gateway,
-            name_servers: vec![Ipv4Addr::new(9, 9, 9, 9)],
-            ..SiteNetwork::default()
-        };
-        let found = match network(policy, &site, 4).0 {
-            Network::Off => None,
-            Network::Bridge(bridge) => {
-                Some((bridge.address.to_string(), bridge.name_servers.len()))
-            }
-        };
-        assert_eq!(
-            found,
-            expected.map(|(address, servers)| (address.to_owned(), servers)),
-            "{policy:?}"
-        );
-    }
-
-    #[test]
-    fn a_job_reaches_what_its_policy_names_and_no_more() {
-        let gateway = Some(Ipv4Addr::new(10, 231, 0, 1));
-        let full = NetworkPolicy::Full { allow: vec!["10.0.0.0/8".into()] };
-        check(&NetworkPolicy::Off, gateway, None);
-        check(&NetworkPolicy::Site, gateway, Some(("10.231.0.6", 0)));
-        check(&full, gateway, Some(("10.231.0.6", 1)));
-        check(&full, None, None);
-    }
 }

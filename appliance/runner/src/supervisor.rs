@@ -20,12 +20,14 @@ use std::{
 };
 use wire::{Event, View};
 
+mod disk;
 pub(crate) mod doorbell;
 mod link;
 mod pace;
 mod requests;
 mod run;
 mod spool;
+mod trust;
 pub mod wire;
 
 use doorbell::Doorbell;
@@ -79,6 +81,7 @@ struct Supervisor {
     runs: Vec<Run>,
     leftovers: Vec<Spool>,
     spent: Spent,
+    disk: Option<disk::Watch>,
     /// When all runs are killed.
     deadline: Option<Instant>,
     frozen_since: Option<Instant>,
@@ -120,6 +123,7 @@ impl Supervisor {
             runs: Vec::new(),
             leftovers: Vec::new(),
             spent: Spent::default(),
+            disk: None,
             deadline: None,
             frozen_since: None,
             held_back: Vec::new(),
@@ -189,7 +193,8 @@ impl Supervisor {
     fn next_time(&self, now: Instant) -> Option<Instant> {
         let rests = self.spools().filter_map(Spool::rests_until).filter(|until| *until > now);
         let unused = self.is_unused().then(|| self.begun + UNUSED_MAX);
-        let clocks = self.runs.iter().filter_map(Run::next_time).chain(self.deadline);
+        let disk = self.disk.as_ref().filter(|_| !self.runs.is_empty()).map(disk::Watch::next);
+        let clocks = self.runs.iter().filter_map(Run::next_time).chain(self.deadline).chain(disk);
         let clocks = clocks.filter(|_| self.frozen_since.is_none());
         rests.chain(unused).chain(clocks).min()
     }

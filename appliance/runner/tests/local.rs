@@ -46,6 +46,7 @@ async fn check(
             executable: RUNNER.into(),
             supervise: vec![RUNNER.into(), "supervise".into()],
             machine_root: None,
+            machine_images: std::collections::BTreeMap::new(),
             masks: Vec::new(),
             disk: None,
             first_id: 300_000,

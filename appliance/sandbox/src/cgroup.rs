@@ -12,5 +12,5 @@
 mod base;
 mod group;
 
-pub use base::{Base, Controller, Place, Version};
+pub use base::{Base, Controller, Place, Version, separate};
 pub(crate) use group::Group;

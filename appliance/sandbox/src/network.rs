@@ -6,13 +6,16 @@
 //! on the host, in a table of rules that belongs to the job and goes with it.
 //! Invariants: a job reaches the named ports of the gateway and the allowed networks; never other
 //! jobs, the host's other addresses or ports, link-local or metadata addresses, and nothing
-//! reaches the job but answers. IPv6 is not carried.
+//! reaches the job but answers. What is closed fails at once. IPv6 is not carried. No two jobs of
+//! a host have one address, whoever runs them: the kernel's table of routes is the register.
 //! On failure: the name of the step; `remove` may be repeated.
 
 mod cidr;
 mod firewall;
 mod netlink;
 mod route;
+
+pub use cidr::{Destination, NoDestination};
 
 use crate::{Error, spec::Bridge};
 use serde::{Deserialize, Serialize};
@@ -32,6 +35,9 @@ const PREFIX: &str = "apl-";
 pub(crate) struct Inside {
     pub(crate) address: Ipv4Addr,
     pub(crate) gateway: Ipv4Addr,
+    /// Networks beyond the gateway, with the length of their prefix. What has no route fails at
+    /// once.
+    pub(crate) networks: Vec<(Ipv4Addr, u8)>,
 }
 
 /// The host's end of a job's link, and its rules.
@@ -41,6 +47,9 @@ pub(crate) struct Link {
     name: String,
 }
 
+const RULES_HINT: &str =
+    " (the kernel needs nf_tables and nf_conntrack, and the supervisor CAP_NET_ADMIN)";
+
 impl Link {
     /// The link of a job, which may or may not exist.
     pub(crate) fn named(id: &str) -> Self {
@@ -49,23 +58,17 @@ impl Link {
         Self { name: format!("{PREFIX}{:010x}", hasher.finish() >> 24) }
     }
 
-    /// Makes the link into `namespace`; rules first, so that nothing passes before them.
+    /// Makes the link into `namespace`. The job's end is down until init is told what stands
+    /// here, so that nothing passes before the rules.
     pub(crate) fn create(
         id: &str,
         bridge: &Bridge,
         namespace: BorrowedFd<'_>,
-    ) -> Result<Self, Error> {
+    ) -> Result<(Self, Inside), Error> {
         let allow = cidr::parse_all(&bridge.allow)?;
         let link = Self::named(id);
-        let made = firewall::table_make(&link.name, bridge, &allow)
-            .map_err(|source| Error::Kernel {
-                action: "make the job's network rules",
-                hint: " (the kernel needs nf_tables and nf_conntrack, and the supervisor CAP_NET_ADMIN)",
-                source,
-            })
-            .and_then(|()| link.interfaces_make(bridge, namespace).map_err(Error::kernel("make the job's network link")));
-        match made {
-            Ok(()) => Ok(link),
+        match link.make(bridge, &allow, namespace) {
+            Ok(inside) => Ok((link, inside)),
             Err(error) => {
                 let _swept_at_the_next_start = link.remove();
                 Err(error)
@@ -73,7 +76,25 @@ impl Link {
         }
     }
 
-    fn interfaces_make(&self, bridge: &Bridge, namespace: BorrowedFd<'_>) -> io::Result<()> {
+    fn make(
+        &self,
+        bridge: &Bridge,
+        allow: &[Destination],
+        namespace: BorrowedFd<'_>,
+    ) -> Result<Inside, Error> {
+        let address = self
+            .interfaces_make(bridge, namespace)
+            .map_err(Error::kernel("make the job's network link"))?;
+        firewall::table_make(&self.name, bridge, address, allow).map_err(|source| {
+            Error::Kernel { action: "make the job's network rules", hint: RULES_HINT, source }
+        })?;
+        // Where nothing is forwarded a route would only make the job wait for an answer.
+        let networks = allow.iter().filter(|_| forwards()).map(|destination| destination.network());
+        Ok(Inside { address, gateway: bridge.gateway, networks: networks.collect() })
+    }
+
+    /// Returns the address that the job has.
+    fn interfaces_make(&self, bridge: &Bridge, namespace: BorrowedFd<'_>) -> io::Result<Ipv4Addr> {
         let mut routes = route::Routes::open()?;
         routes.pair_make(&self.name, INSIDE_NAME, namespace)?;
         // Rules of this table see IPv6 too and drop it; without an address there is less to see.
@@ -82,7 +103,16 @@ impl Link {
         let index = routes.index(&self.name)?;
         routes.address_add(index, bridge.gateway)?;
         routes.up(index)?;
-        routes.route_add(index, Some(bridge.address), None)
+        for address in &bridge.addresses {
+            match routes.route_claim(index, *address) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                claimed => return claimed.map(|()| *address),
+            }
+        }
+        Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "every address that the job may have is taken on this host",
+        ))
     }
 
     /// Removes link and rules; what is not there is no error.
@@ -98,12 +128,55 @@ impl Link {
 
     /// What the operator should know about this host.
     pub(crate) fn warning(bridge: &Bridge) -> Option<String> {
-        let forwards = fs::read_to_string("/proc/sys/net/ipv4/ip_forward")
-            .is_ok_and(|text| text.trim() == "1");
-        (!bridge.allow.is_empty() && !forwards).then(|| {
+        (!bridge.allow.is_empty() && !forwards()).then(|| {
             "the job reaches the appliance only: this host does not forward packets; turn it on with sysctl -w net.ipv4.ip_forward=1".to_owned()
         })
     }
+}
+
+const FORWARD_SWITCH: &str = "/proc/sys/net/ipv4/ip_forward";
+
+fn forwards() -> bool {
+    fs::read_to_string(FORWARD_SWITCH).is_ok_and(|text| text.trim() == "1")
+}
+
+/// Makes this host forward packets, for jobs alone: where forwarding was off, a table of rules
+/// keeps everything else from passing. Where it was on it is the operator's, and nothing changes.
+/// Returns whether anything was changed.
+///
+/// # Errors
+/// When the kernel refuses, as within a container; jobs then reach the appliance only.
+pub fn forwarding_enable() -> Result<bool, Error> {
+    if forwards() {
+        return Ok(false);
+    }
+    let guarded = firewall::guard_make().map_err(|source| Error::Kernel {
+        action: "make the rules of a host that forwards for jobs alone",
+        hint: RULES_HINT,
+        source,
+    });
+    guarded.and_then(|()| {
+        fs::write(FORWARD_SWITCH, "1").map_err(Error::path("turn on forwarding by", FORWARD_SWITCH))
+    })?;
+    Ok(true)
+}
+
+/// Removes rules of jobs whose link is gone, whoever made them; to be called at start. Links
+/// themselves end with their jobs. Returns how many there were.
+///
+/// # Errors
+/// When the kernel cannot be asked.
+pub fn sweep_links() -> Result<usize, Error> {
+    let refused = Error::kernel("look for rules of jobs that are gone");
+    let names = firewall::tables().map_err(refused)?;
+    let routes = route::Routes::open().map_err(Error::kernel("look for links of jobs"))?;
+    let mut removed = 0;
+    // A link is made before its rules, so that rules without a link are never of a job to come.
+    for name in names.iter().filter(|name| routes.index(name).is_err()) {
+        firewall::table_remove(name).map_err(Error::kernel("remove rules of a lost job"))?;
+        removed += 1;
+    }
+    Ok(removed)
 }
 
 /// Whether this host has the packet filter that links need, and lets us use it. Removes a table
@@ -120,8 +193,10 @@ pub(crate) fn inside_up(link: &Inside) -> io::Result<()> {
     let index = routes.index(INSIDE_NAME)?;
     routes.address_add(index, link.address)?;
     routes.up(index)?;
-    routes.route_add(index, Some(link.gateway), None)?;
-    routes.route_add(index, None, Some(link.gateway))
+    routes.route_add(index, (link.gateway, 32), None)?;
+    link.networks
+        .iter()
+        .try_for_each(|network| routes.route_add(index, *network, Some(link.gateway)))
 }
 
 #[cfg(test)]

@@ -142,12 +142,14 @@ pub enum Network {
 pub struct Bridge {
     /// The host's address on the link, the same for every job: where the appliance's services are.
     pub gateway: Ipv4Addr,
-    /// The job's address; no two living sandboxes may share one.
-    pub address: Ipv4Addr,
+    /// Addresses that the job may have, best first: it gets one that no other link of this host
+    /// has.
+    pub addresses: Vec<Ipv4Addr>,
     /// TCP ports on `gateway` that the job reaches.
     pub services: Vec<u16>,
-    /// Networks beyond the host, as `10.1.0.0/16`. The gateway's other ports, other jobs,
-    /// link-local and metadata addresses (169.254.0.0/16) stay closed whatever is named here.
+    /// Networks beyond the host, as `10.1.0.0/16`, or one port of them, as `10.1.0.0/16:443` (TCP
+    /// and UDP). The gateway's other ports, other jobs, link-local and metadata addresses
+    /// (169.254.0.0/16) stay closed whatever is named here.
     #[serde(default)]
     pub allow: Vec<String>,
     /// Name servers, written to `/etc/resolv.conf`; reached only if `allow` covers them.

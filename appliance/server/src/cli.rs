@@ -197,15 +197,9 @@ pub(crate) struct RunnerArgs {
     /// Jobs side by side.
     #[arg(long)]
     pub(crate) slots: u32,
-    /// Root file system of `machine` jobs.
+    /// How jobs run here, as JSON.
     #[arg(long)]
-    pub(crate) machine_root: PathBuf,
-    /// Paths that no job may see.
-    #[arg(long)]
-    pub(crate) mask: Vec<PathBuf>,
-    /// TCP ports of the appliance's services.
-    #[arg(long, value_delimiter = ',')]
-    pub(crate) services: Vec<u16>,
+    pub(crate) jobs: String,
     /// How much is logged.
     #[arg(long, default_value = "info")]
     pub(crate) log: String,

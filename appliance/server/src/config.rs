@@ -6,7 +6,13 @@
 use crate::settings::{Error, Settings};
 use base::units::Bytes;
 use engine::govern::Law;
-use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
+    path::PathBuf,
+    time::Duration,
+};
 
 /// What `serve` is told.
 #[derive(Debug, Clone)]
@@ -26,7 +32,22 @@ pub(crate) struct Config {
     pub(crate) git: repos::Limits,
     pub(crate) machine_root: PathBuf,
     pub(crate) orb_addresses: Vec<String>,
+    /// Names of images and their root file systems.
+    pub(crate) machine_images: BTreeMap<String, PathBuf>,
+    /// What one job may keep on disk.
+    pub(crate) job_disk: Option<Bytes>,
+    pub(crate) job_network: Option<JobNetwork>,
     pub(crate) log: String,
+}
+
+/// What jobs may reach.
+#[derive(Debug, Clone)]
+pub(crate) struct JobNetwork {
+    /// This machine, as jobs see it: the first address of their network.
+    pub(crate) gateway: Ipv4Addr,
+    pub(crate) prefix: u8,
+    pub(crate) allow: Vec<String>,
+    pub(crate) name_servers: Vec<Ipv4Addr>,
 }
 
 impl Config {
@@ -48,6 +69,10 @@ impl Config {
             git: git(settings)?,
             machine_root: absolute(settings, "machine_root")?,
             orb_addresses: orb_addresses(settings)?,
+            machine_images: machine_images(settings)?,
+            job_disk: Some(Bytes::gib(within(settings, "job_disk_gib", 0..=65536)?))
+                .filter(|bound| bound.0 > 0),
+            job_network: job_network(settings)?,
             log: settings.text("log").to_owned(),
         })
     }
@@ -60,6 +85,45 @@ fn words(text: &str) -> Vec<String> {
 fn absolute(settings: &Settings, key: &'static str) -> Result<PathBuf, Error> {
     let path: PathBuf = settings.get(key)?;
     if path.is_absolute() { Ok(path) } else { Err(settings.refuse(key)) }
+}
+
+fn machine_images(settings: &Settings) -> Result<BTreeMap<String, PathBuf>, Error> {
+    let pairs = words(settings.text("machine_images"));
+    let read = |pair: &String| {
+        let (name, path) = pair.split_once('=')?;
+        let path = PathBuf::from(path);
+        (!name.is_empty() && path.is_absolute()).then(|| (name.to_owned(), path))
+    };
+    let images: Option<_> = pairs.iter().map(read).collect();
+    images.ok_or_else(|| settings.refuse("machine_images"))
+}
+
+/// Fewer bits leave room for the jobs of several runners; more would take other people's networks.
+const JOB_NETWORK_BITS: RangeInclusive<u8> = 8..=22;
+
+fn job_network(settings: &Settings) -> Result<Option<JobNetwork>, Error> {
+    let allow = words(settings.text("network_allow"));
+    if allow.iter().any(|text| text.parse::<runner::Destination>().is_err()) {
+        return Err(settings.refuse("network_allow"));
+    }
+    let servers = words(settings.text("name_servers"));
+    let servers: Option<_> = servers.iter().map(|text| text.parse().ok()).collect();
+    let name_servers = servers.ok_or_else(|| settings.refuse("name_servers"))?;
+    let text = settings.text("job_network");
+    if text == "off" {
+        return Ok(None);
+    }
+    let (gateway, prefix) = network(text).ok_or_else(|| settings.refuse("job_network"))?;
+    Ok(Some(JobNetwork { gateway, prefix, allow, name_servers }))
+}
+
+/// The first address of a network, and its bits.
+fn network(text: &str) -> Option<(Ipv4Addr, u8)> {
+    let (address, prefix) = text.split_once('/')?;
+    let prefix = prefix.parse().ok().filter(|prefix| JOB_NETWORK_BITS.contains(prefix))?;
+    let mask = u32::MAX << (32 - u32::from(prefix));
+    let address = address.parse::<Ipv4Addr>().ok()?.to_bits() & mask;
+    Some((Ipv4Addr::from_bits(address + 1), prefix))
 }
 
 fn within(
@@ -156,6 +220,11 @@ mod tests {
     }
 
     #[test]
+    fn the_gateway_is_the_first_address_of_the_network() {
+        assert_eq!(network("10.231.7.9/16"), Some((Ipv4Addr::new(10, 231, 0, 1), 16)));
+    }
+
+    #[test]
     fn values_out_of_range_are_refused() {
         check("listen", "0.0.0.0:8443", true);
         check("listen", "8443", false);
@@ -171,6 +240,16 @@ mod tests {
         check("hardware_root", "tree", false);
         check("keep_days", "0", false);
         check("base_url", "ftp://x", false);
+        check("job_network", "off", true);
+        check("job_network", "10.0.0.0/24", false);
+        check("job_network", "10.0.0.0", false);
+        check("network_allow", "10.0.0.0/8 192.168.1.7:443", true);
+        check("network_allow", "everything", false);
+        check("name_servers", "10.0.0.53", true);
+        check("name_servers", "dns.site", false);
+        check("machine_images", "ubuntu-2204:current=/srv/jammy", true);
+        check("machine_images", "ubuntu-2204:current=jammy", false);
+        check("job_disk_gib", "65537", false);
         check("orb_addresses", "https://a/ https://b/orbs/", true);
         check("orb_addresses", "a", false);
         check("tls_key", "/k", false);

@@ -32,7 +32,7 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Code> {
         environment: variables(&args.environment)?,
         approve: args.approve,
         slots: args.slots,
-        host: runner_child::host(&data.0, Path::new("/"), Vec::new(), Vec::new(), FIRST_ID),
+        host: runner_child::host(&data.0, runner_child::Jobs::default(), FIRST_ID),
         keep,
         print: Arc::new(print_line),
     };

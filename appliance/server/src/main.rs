@@ -15,12 +15,14 @@ mod data_dir;
 mod demo;
 mod first_start;
 mod governor;
+mod job_network;
 mod local_run;
 mod logging;
 mod output;
 mod runner_child;
 mod serve;
 mod settings;
+mod site_names;
 
 use cli::{Cli, Command};
 use command::{Code, Usage};

@@ -3,20 +3,32 @@
 //! Why: a build must not starve or kill the control plane, and an upgrade of the control plane
 //! must not kill a build. The runner ends with `serve` (the kernel tells it), its jobs' supervisors
 //! do not; the next runner finds them again.
-//! Invariants: one runner at a time; one that ends by itself is started anew, ever more slowly.
+//! Invariants: one runner at a time; one that ends by itself is started anew, at once the first few
+//! times, ever more slowly when it keeps dying young. Runner and jobs have less CPU weight than the
+//! control plane and go before it when memory is short.
 //! Units: [`BACKOFF_MAX`] bounds the wait between starts.
 
 use crate::{cli::RunnerArgs, command::Code, config::Config, data_dir::DataDir, logging};
 use anyhow::Context;
+use base::units::Bytes;
+use runner::SiteNetwork;
 use rustix::process::{Signal, kill_process, set_parent_process_death_signal};
+use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
 use tokio::process::{Child, Command};
 
-const BACKOFF_MIN: Duration = Duration::from_millis(200);
+/// The wait before a start that follows a normal life, or one of the first few early deaths.
+const RESTART_SOON: Duration = Duration::from_millis(50);
+/// Deaths in a row that may be chance: a kill, a crash by one job.
+const EARLY_DEATHS: u32 = 3;
+/// The longest wait between starts.
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// A runner that lived this long was no early death.
+const NORMAL_LIFE: Duration = Duration::from_secs(10);
 /// A runner only has to close its files; its jobs go on without it.
 const STOP_WAIT: Duration = Duration::from_secs(5);
 /// The first of the host ids that jobs use; system accounts end far below.
@@ -26,23 +38,54 @@ const FIRST_ID: u32 = 0x1000_0000;
 pub(crate) async fn keep(
     config: Config,
     data: DataDir,
-    services: Vec<u16>,
+    network: SiteNetwork,
     mut stop: tokio::sync::watch::Receiver<bool>,
 ) {
-    let mut wait = BACKOFF_MIN;
+    let jobs = Jobs::of(&config, &data, network);
+    let mut deaths = 0;
     while !*stop.borrow() {
         let begun = tokio::time::Instant::now();
-        match start(&config, &data, &services) {
+        match start(&config, &data, &jobs) {
             Ok(child) => attend(child, &mut stop).await,
             Err(error) => tracing::error!("the local runner did not start: {error:#}"),
         }
         if *stop.borrow() {
             return;
         }
-        wait =
-            if begun.elapsed() > BACKOFF_MAX { BACKOFF_MIN } else { (wait * 2).min(BACKOFF_MAX) };
+        deaths = if begun.elapsed() > NORMAL_LIFE { 0 } else { deaths + 1 };
+        let wait = wait_before_start(deaths);
         tracing::warn!(wait_ms = wait.as_millis(), "the local runner ended; it is started anew");
         let _ = tokio::time::timeout(wait, stopped(&mut stop)).await;
+    }
+}
+
+/// How long to wait after so many early deaths in a row.
+fn wait_before_start(deaths: u32) -> Duration {
+    let doublings = deaths.saturating_sub(EARLY_DEATHS).min(16);
+    RESTART_SOON.saturating_mul(1 << doublings).min(BACKOFF_MAX)
+}
+
+/// How jobs run on this machine, as the runner is told.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Jobs {
+    /// Of `machine` jobs; `None` for this machine's own.
+    machine_root: Option<PathBuf>,
+    machine_images: BTreeMap<String, PathBuf>,
+    masks: Vec<PathBuf>,
+    disk: Option<Bytes>,
+    network: SiteNetwork,
+}
+
+impl Jobs {
+    fn of(config: &Config, data: &DataDir, network: SiteNetwork) -> Self {
+        let root = Some(config.machine_root.clone()).filter(|root| root != Path::new("/"));
+        Self {
+            machine_root: root,
+            machine_images: config.machine_images.clone(),
+            masks: vec![data.join("")],
+            disk: config.job_disk,
+            network,
+        }
     }
 }
 
@@ -50,8 +93,7 @@ pub(crate) async fn keep(
     clippy::disallowed_methods,
     reason = "the local runner is the one child of the control plane"
 )]
-fn start(config: &Config, data: &DataDir, services: &[u16]) -> anyhow::Result<Child> {
-    let ports: Vec<String> = services.iter().map(u16::to_string).collect();
+fn start(config: &Config, data: &DataDir, jobs: &Jobs) -> anyhow::Result<Child> {
     Command::new(executable())
         .arg("runner")
         .arg("--socket")
@@ -60,12 +102,8 @@ fn start(config: &Config, data: &DataDir, services: &[u16]) -> anyhow::Result<Ch
         .arg(data.join("runner"))
         .arg("--slots")
         .arg(config.slots.to_string())
-        .arg("--machine-root")
-        .arg(&config.machine_root)
-        .arg("--mask")
-        .arg(data.join(""))
-        .arg("--services")
-        .arg(ports.join(","))
+        .arg("--jobs")
+        .arg(serde_json::to_string(jobs)?)
         .arg("--log")
         .arg(&config.log)
         .spawn()
@@ -106,13 +144,15 @@ pub(crate) fn run(args: RunnerArgs) -> anyhow::Result<Code> {
     logging::start(&args.log)?;
     set_parent_process_death_signal(Some(Signal::TERM))
         .context("cannot tie the runner to its parent")?;
+    let jobs = serde_json::from_str(&args.jobs).context("`--jobs` cannot be read")?;
+    runner::give_way();
     let config = runner::Config {
         name: "local".into(),
         socket: args.socket,
         slots: args.slots,
         resource_classes: Vec::new(),
         serves_plain_classes: true,
-        host: host(&args.folder, &args.machine_root, args.mask, args.services, FIRST_ID),
+        host: host(&args.folder, jobs, FIRST_ID),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -126,23 +166,29 @@ pub(crate) fn run(args: RunnerArgs) -> anyhow::Result<Code> {
 }
 
 /// How jobs run on this machine, with or without a server.
-pub(crate) fn host(
-    folder: &Path,
-    machine_root: &Path,
-    masks: Vec<PathBuf>,
-    services: Vec<u16>,
-    first_id: u32,
-) -> runner::HostConfig {
+pub(crate) fn host(folder: &Path, jobs: Jobs, first_id: u32) -> runner::HostConfig {
     let executable = executable();
     runner::HostConfig {
         version: env!("CARGO_PKG_VERSION").into(),
         data: folder.to_path_buf(),
         supervise: vec![executable.clone().into(), "supervise".into()],
         executable,
-        machine_root: (machine_root != Path::new("/")).then(|| machine_root.to_path_buf()),
-        masks,
-        disk: None,
+        machine_root: jobs.machine_root,
+        machine_images: jobs.machine_images,
+        masks: jobs.masks,
+        disk: jobs.disk,
         first_id,
-        network: runner::SiteNetwork { services, ..runner::SiteNetwork::default() },
+        network: jobs.network,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runner_comes_back_at_once_unless_it_keeps_dying_young() {
+        let waits = [0, 1, 3, 4, 6, 20].map(|deaths| wait_before_start(deaths).as_millis());
+        assert_eq!(waits, [50, 50, 50, 100, 400, 10_000]);
     }
 }

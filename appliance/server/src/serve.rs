@@ -7,18 +7,21 @@
 //! it has, the runner leaves (its jobs go on), the store closes. What was cut is said.
 
 use crate::{
-    command::Code, config::Config, data_dir::DataDir, first_start, governor, logging, output,
-    runner_child, settings::Settings,
+    command::Code,
+    config::Config,
+    data_dir::DataDir,
+    first_start, governor, job_network, logging, output, runner_child,
+    settings::Settings,
+    site_names::{base_url, names, s3_domains},
 };
 use anyhow::Context;
 use base::time::Timestamp;
 use engine::{Engine, Handle, logs::Logs};
-use ingress::{Authority, Certificates, Drain, Listener, Names, Peer};
+use ingress::{Authority, Certificates, Drain, Listener, Peer};
 use objects::Objects;
 use repos::Repos;
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -65,6 +68,9 @@ pub(crate) struct House {
 struct Sockets {
     tls: Listener,
     s3: Option<Listener>,
+    /// Both services once more, where jobs see them.
+    tls_for_jobs: Option<Listener>,
+    s3_for_jobs: Option<Listener>,
     plain: Option<Listener>,
     control: Listener,
     runner: Listener,
@@ -175,11 +181,11 @@ impl House {
         } = self;
         let (drain, deadline, keep) = (Drain::new(), config.drain, config.keep);
         let (runner_stop, runner_stopped) = watch::channel(false);
-        let services = sockets.service_ports();
+        let network = sockets.job_network(&config, &data);
         let listeners = sockets.serve(&drain, deadline, &faces, &s3);
         let governing = governor::start(&config, &data, &store, &engine, Arc::clone(&live) as _)
             .context("the sensors cannot be read: no thread could be started")?;
-        let runner = tokio::spawn(runner_child::keep(config, data, services, runner_stopped));
+        let runner = tokio::spawn(runner_child::keep(config, data, network, runner_stopped));
         let reload = tokio::spawn(reload_on_hangup(certificates));
         let keeper = tokio::spawn(objects.clone().keep());
         let sweep = tokio::spawn(sweep_daily(store.clone(), logs.clone(), objects, keep));
@@ -226,8 +232,12 @@ impl Sockets {
             Some(address) => Some(Listener::bind(address, None).await?),
             None => None,
         };
+        let jobs = config.job_network.as_ref();
+        let main = Listener::bind(config.listen, Some(Arc::clone(&tls))).await?;
         Ok(Self {
-            tls: Listener::bind(config.listen, Some(tls)).await?,
+            tls_for_jobs: job_network::beside(&main, jobs, &tls),
+            s3_for_jobs: s3.as_ref().and_then(|s3| job_network::beside(s3, jobs, &tls)),
+            tls: main,
             s3,
             plain,
             control: Listener::bind_unix(&data.join("control.sock"))?,
@@ -235,9 +245,10 @@ impl Sockets {
         })
     }
 
-    fn service_ports(&self) -> Vec<u16> {
-        let addresses = [self.tls.address(), self.s3.as_ref().and_then(Listener::address)];
-        addresses.into_iter().flatten().map(|address| address.port()).collect()
+    fn job_network(&self, config: &Config, data: &DataDir) -> runner::SiteNetwork {
+        let port = |listener: &Listener| listener.address().map(|address| address.port());
+        let s3 = self.s3.as_ref().and_then(port);
+        job_network::site(config, data, names(config).dns, port(&self.tls), s3)
     }
 
     fn serve(
@@ -253,7 +264,9 @@ impl Sockets {
             set.spawn(listener.serve(drain, deadline, move |peer| with_peer(&router, peer, unix)));
         };
         let operator = web::Peer::Operator;
-        spawn(self.tls, faces.clone(), operator);
+        for listener in [self.tls].into_iter().chain(self.tls_for_jobs) {
+            spawn(listener, faces.clone(), operator);
+        }
         spawn(self.control, faces.clone(), operator);
         // A presigned address reaches the runner without a host, on the connection that it has.
         let for_runner = faces.clone().nest("/s3", s3.clone());
@@ -261,7 +274,7 @@ impl Sockets {
         if let Some(plain) = self.plain {
             spawn(plain, faces.clone(), operator);
         }
-        if let Some(listener) = self.s3 {
+        for listener in self.s3.into_iter().chain(self.s3_for_jobs) {
             spawn(listener, s3.clone(), operator);
         }
         set
@@ -311,43 +324,6 @@ fn certificates(config: &Config, data: &DataDir) -> anyhow::Result<Arc<Certifica
     let authority = Authority::open(&data.join("tls"), &site, now())?;
     let (chain, key): (PathBuf, PathBuf) = authority.server(&names, now())?;
     Ok(Certificates::load(&chain, &key)?)
-}
-
-/// The hosts under which S3 answers on the port of the other faces.
-fn s3_domains(names: &[String]) -> Vec<String> {
-    names.iter().filter(|name| !name.contains('*')).map(|name| format!("s3.{name}")).collect()
-}
-
-/// The configured names, the host's own, and loopback.
-fn names(config: &Config) -> Names {
-    let mut names = Names { dns: Vec::new(), addresses: Vec::new() };
-    for name in &config.names {
-        match name.parse() {
-            Ok(address) => names.addresses.push(address),
-            Err(_) => names.dns.push(name.clone()),
-        }
-    }
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    names.dns.extend([host, "localhost".to_owned()].into_iter().filter(|name| !name.is_empty()));
-    names.addresses.extend([IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]);
-    if !config.listen.ip().is_unspecified() && !names.addresses.contains(&config.listen.ip()) {
-        names.addresses.push(config.listen.ip());
-    }
-    names
-}
-
-fn base_url(config: &Config, address: Option<SocketAddr>) -> String {
-    if let Some(url) = &config.base_url {
-        return url.clone();
-    }
-    let port = address.map_or(config.listen.port(), |address| address.port());
-    let host = if config.listen.ip().is_loopback() {
-        SocketAddr::new(config.listen.ip(), port).to_string()
-    } else {
-        let names = names(config);
-        format!("{}:{port}", names.dns.first().map_or("localhost", String::as_str))
-    };
-    format!("https://{}", host.strip_suffix(":443").unwrap_or(&host))
 }
 
 /// Once a day, and soon after the start: a box that is switched on for an hour a week is swept, too.

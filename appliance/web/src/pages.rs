@@ -38,6 +38,8 @@ mod variables;
 
 pub use frame::Theme;
 
+pub(crate) use settings::networks_check;
+
 use crate::{State, access::Routes};
 use base::units::Bytes;
 use http::StatusCode;

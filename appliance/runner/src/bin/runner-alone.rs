@@ -36,6 +36,7 @@ fn run(socket: &str, data: &str, slots: u32) -> ExitCode {
             supervise: vec![executable.clone().into(), "supervise".into()],
             executable,
             machine_root: None,
+            machine_images: std::collections::BTreeMap::new(),
             masks: Vec::new(),
             disk: None,
             first_id: 200_000,

@@ -28,6 +28,7 @@ impl<C: ControlPlane> Job<C> {
         let mut orders = self.orders.clone();
         let outcome = tokio::select! {
             _ = orders.wait_for(|order| *order == Order::Cancel) => TaskOutcome::Canceled,
+            () = self.outbox.canceled() => TaskOutcome::Canceled,
             () = self.unpaused(self.assignment.runtime_max + OVERTIME_GRACE) => TaskOutcome::TimedOut,
         };
         // A supervisor that is gone has stopped everything.
@@ -97,6 +98,7 @@ impl<C: ControlPlane> Job<C> {
             // Ended with its job, as such a step is meant to.
             How::Stopped => (StepState::Success, None),
             How::Idle | How::Overtime => (StepState::TimedOut, None),
+            How::DiskFull { .. } => (StepState::Failed, None),
             How::NotStarted { message } => {
                 self.outbox.say(step, &format!("{message}\n"));
                 (StepState::Failed, None)

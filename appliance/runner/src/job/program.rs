@@ -12,6 +12,7 @@ use crate::{
 use base::{
     secret::Secret,
     state::{StepState, TaskOutcome},
+    units::Bytes,
 };
 use std::{future::Future, path::PathBuf, time::Duration};
 
@@ -129,6 +130,10 @@ impl<C: ControlPlane> Job<C> {
                 state.message = Some("the job ran longer than it may".into());
                 StepEnd { state: StepState::TimedOut, exit_code: None }
             }
+            How::DiskFull { used, limit } => {
+                self.tell_disk_full(step, *used, *limit);
+                StepEnd { state: StepState::Failed, exit_code: None }
+            }
             How::Stopped => StepEnd { state: StepState::Canceled, exit_code: None },
             How::NotStarted { message } => {
                 self.outbox.say(step, &format!("{message}\n"));
@@ -139,9 +144,8 @@ impl<C: ControlPlane> Job<C> {
     }
 
     fn tell_out_of_memory(&self, step: u32, end: &End) {
-        let figure = |bytes: Option<base::units::Bytes>| {
-            bytes.map_or_else(|| "unknown".to_owned(), |b| b.to_string())
-        };
+        let figure =
+            |bytes: Option<Bytes>| bytes.map_or_else(|| "unknown".to_owned(), |b| b.to_string());
         let message = format!(
             "Out of memory: the kernel ended {} of the job's processes. The limit is {}, the peak was {}; use a larger resource_class or run less at one time",
             end.oom_kills,
@@ -150,6 +154,16 @@ impl<C: ControlPlane> Job<C> {
         );
         self.outbox.say(step, &format!("\n{message}\n"));
         self.state().message.get_or_insert(message);
+    }
+
+    fn tell_disk_full(&self, step: u32, used: Bytes, limit: Bytes) {
+        let message = format!(
+            "Out of disk: the job kept {used} and may keep {limit}. Remove what is not needed any more, or ask the operator for more (setting `job_disk_gib`)"
+        );
+        self.outbox.say(step, &format!("\n{message}\n"));
+        let mut state = self.state();
+        state.message = Some(message);
+        state.cut = Some(TaskOutcome::Failed);
     }
 
     /// Asks the control side, again and again while it cannot be reached.

@@ -10,7 +10,7 @@ use base::{
     ids::{JobNumber, TaskId},
     protocol::{
         CacheHit, Held, ImageSource, Presigned, Progress, Report, StoreConfirm, StoreRequest,
-        StoreTarget, WorkspaceLayer,
+        StoreTarget, Verdict, WorkspaceLayer,
     },
     secret::Secret,
     state::{StepState, TaskOutcome},
@@ -211,9 +211,9 @@ fn copy(from: &Path, offset: u64, size: u64, into: &Path) -> io::Result<()> {
 }
 
 impl ControlPlane for Place {
-    async fn report(&self, report: &Report) -> Result<(), Trouble> {
+    async fn report(&self, report: &Report) -> Result<Verdict, Trouble> {
         report.progress.iter().for_each(|progress| self.tell(report.task, progress));
-        Ok(())
+        Ok(Verdict::Keep)
     }
 
     async fn output(&self, task: Held, step: u32, _: u64, bytes: Bytes) -> Result<(), Trouble> {

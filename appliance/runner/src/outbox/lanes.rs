@@ -7,7 +7,7 @@ use crate::{
 };
 use base::{
     limits::OUTPUT_FRAME_MAX,
-    protocol::{Progress, Refusal, Report},
+    protocol::{Progress, Refusal, Report, Verdict},
 };
 use bytes::Bytes;
 use std::{fs::File, io, os::unix::fs::FileExt, time::Duration};
@@ -65,12 +65,15 @@ impl Outbox {
             let next = report.first + report.progress.len() as u64;
             let ended = matches!(report.progress.last(), Some(Progress::Ended { .. }));
             match control.report(&report).await {
-                Ok(()) => {
+                Ok(Verdict::Lost) => return Delivered::Lost,
+                Ok(verdict) => {
                     patience = Patience::default();
                     self.reports_taken(next);
                     if ended {
                         return Delivered::All;
                     }
+                    self.heard
+                        .send_if_modified(|heard| std::mem::replace(heard, verdict) != verdict);
                 }
                 // Taken before, and the answer was lost.
                 Err(Trouble::Refused(Refusal::Gap { expected })) if expected > report.first => {

@@ -67,9 +67,10 @@ impl<C: ControlPlane> Job<C> {
             root: Root::Layers { lowers },
             account: image.user.clone().or_else(|| run.user.clone()).unwrap_or_default(),
             home: None,
-            image: environment(&run),
+            image: environment(&run).into_iter().chain(image.environment.clone()).collect(),
             entry: entry(image, &run),
             told: format!("docker, image {} ({})", image.image, source.digest),
+            warning: None,
         })
     }
 

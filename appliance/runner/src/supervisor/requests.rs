@@ -1,9 +1,10 @@
 //! Carries out what the runner asks, and what the clocks ask.
 
 use super::{
-    BeginError, LEFTOVERS_MAX, READS_AT_END, Supervisor, UNUSED_MAX, chain,
+    BeginError, LEFTOVERS_MAX, READS_AT_END, Supervisor, UNUSED_MAX, chain, disk,
     run::{Clock, Due, Run},
     spool::{Read, Spool},
+    trust,
     wire::{self, End, Event, Exec, How, Request, RunId},
 };
 use crate::mask::Patterns;
@@ -52,9 +53,17 @@ impl Supervisor {
         let made = made.and_then(|made| Ok((made.user(&create.account)?, made)));
         let state = match made {
             Ok((user, made)) => {
-                let warnings = made.warnings().to_vec();
                 self.cpu_millis = create.spec.limits.cpu_millis;
+                let mut warnings = made.warnings().to_vec();
+                if let Some(trust) = &create.trust
+                    && let Err(error) = trust::lay(&made, trust, &self.folder.door())
+                {
+                    warnings.push(format!(
+                        "the job does not know the appliance's certificate: {error}"
+                    ));
+                }
                 self.sandbox = Some(made);
+                self.disk = disk::Watch::new(create.spec.limits.disk, Instant::now());
                 wire::Sandbox::Stands { warnings, user }
             }
             Err(error @ sandbox::Error::Invalid { .. }) => {
@@ -211,6 +220,7 @@ impl Supervisor {
             // With nobody to report to, nobody will ever finish this job.
             self.finished |= self.link.is_none();
         }
+        self.watch_disk(now);
         for run in &mut self.runs {
             let last_output = run.last_output();
             if run.clock.tick(last_output, now) == Due::Kill
@@ -219,6 +229,17 @@ impl Supervisor {
             {
                 tracing::warn!(error = chain(&error), "a run could not be killed");
             }
+        }
+    }
+
+    /// Ends every run of a job that keeps too much on disk.
+    fn watch_disk(&mut self, now: Instant) {
+        if self.runs.is_empty() {
+            return;
+        }
+        let (Some(watch), Some(sandbox)) = (&mut self.disk, &self.sandbox) else { return };
+        if let Some(how) = watch.look(sandbox, now) {
+            self.runs.iter_mut().for_each(|run| run.clock.end(how.clone(), now, Duration::ZERO));
         }
     }
 

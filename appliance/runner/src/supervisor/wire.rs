@@ -5,7 +5,7 @@
 //! Invariants: both ends are of one build or neighbouring ones (a job outlives an upgrade): new
 //! fields have defaults, unknown events are ignored.
 
-use base::{secret::Secret, time::millis};
+use base::{secret::Secret, time::millis, units::Bytes};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -81,6 +81,18 @@ pub struct Create {
     pub spec: sandbox::Spec,
     /// The account to look up in the job's own files: `name`, `uid`, `name:group`; empty is root.
     pub account: String,
+    /// Certificates by which the job knows the appliance.
+    #[serde(default)]
+    pub trust: Option<Trust>,
+}
+
+/// Certificates that a job trusts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trust {
+    /// The appliance's own authority, in PEM.
+    pub authority: PathBuf,
+    /// Where they are kept with those of the job's root; written by the first job that needs it.
+    pub bundle: PathBuf,
 }
 
 /// What holds for the whole job.
@@ -236,6 +248,13 @@ pub enum How {
     Idle,
     /// Killed because the job ran too long.
     Overtime,
+    /// Killed because the job kept too much on disk.
+    DiskFull {
+        /// What it kept, at least.
+        used: Bytes,
+        /// What it may keep.
+        limit: Bytes,
+    },
     /// Stopped on request.
     Stopped,
     /// It could not be started.

@@ -56,6 +56,56 @@ pub struct Base {
 /// Own group that keeps this process when the unified hierarchy wants its parent empty.
 const CONTROL_LEAF: &str = "control";
 
+/// A group without a wish of its own has this weight, on version 2.
+const WEIGHT_NORMAL: u32 = 100;
+/// The same on version 1, where it is called shares.
+const SHARES_NORMAL: u32 = 1024;
+
+/// Moves this process into a group `name` of its own, below the one it was born in, where it and
+/// all that it will start get `weight` hundredths of the CPU time that others get when there is
+/// not enough for all. To be called before [`Base::prepare`]; safe to call again.
+///
+/// # Errors
+/// When the kernel's tables cannot be read, or no group could be made: then nothing has changed
+/// but groups that stay empty.
+pub fn separate(name: &str, weight: u32) -> Result<(), Error> {
+    let read = |path: &str| fs::read_to_string(path).map_err(Error::path("read", path));
+    let found = discover(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?);
+    found.into_iter().try_for_each(|place| place_separate(&place, name, weight))
+}
+
+fn place_separate(found: &Found, name: &str, weight: u32) -> Result<(), Error> {
+    let own = delegating_dir(&found.own);
+    if own.file_name().is_some_and(|own| own == name) {
+        return Ok(());
+    }
+    let dir = own.join(name);
+    match fs::create_dir(&dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(Error::path("make the control group", dir)(error));
+        }
+        _ => {}
+    }
+    if found.version == Version::V2 {
+        let available = fs::read_to_string(own.join("cgroup.controllers")).unwrap_or_default();
+        let wanted = ["memory", "cpu", "pids"];
+        available
+            .split_whitespace()
+            .filter(|one| wanted.contains(one))
+            .for_each(|one| hand_down(&own, one));
+    }
+    let share = match found.version {
+        Version::V2 => ("cpu.weight", weight.to_string()),
+        Version::V1 => ("cpu.shares", (SHARES_NORMAL * weight / WEIGHT_NORMAL).to_string()),
+    };
+    // Absent where the hierarchy is not that of the CPU, or was not handed down to us.
+    if dir.join(share.0).exists() {
+        fs::write(dir.join(share.0), share.1).map_err(Error::path("write", dir.join(share.0)))?;
+    }
+    let members = dir.join("cgroup.procs");
+    fs::write(&members, std::process::id().to_string()).map_err(Error::path("join", members))
+}
+
 impl Base {
     /// Makes the directories for jobs below this process's own groups, named `name`, and hands
     /// controllers down to them. Called once at start by the runner; safe to call again.
@@ -295,6 +345,33 @@ mod tests {
         );
         let found = discover(&v1, "4:freezer:/\n");
         assert_eq!(found[0].controllers, [Controller::Freezer]);
+    }
+
+    /// What a place looks like after a process left it for a group of its own.
+    fn separated(version: Version, file: &str) -> (String, String) {
+        let root = tempfile::tempdir().expect("a folder");
+        let own = root.path().join("appliance.service");
+        let dir = own.join("appliance-runner");
+        fs::create_dir_all(&dir).expect("a folder");
+        // The kernel makes these files with the group.
+        fs::write(own.join("cgroup.controllers"), "cpuset cpu io memory pids\n").expect("written");
+        fs::write(dir.join(file), "normal").expect("written");
+        let found = Found { own: own.join("control"), version, controllers: Vec::new() };
+        place_separate(&found, "appliance-runner", 25).expect("separated");
+        place_separate(&Found { own: dir.clone(), ..found }, "appliance-runner", 25)
+            .expect("again");
+        assert!(!dir.join("appliance-runner").exists(), "once is enough");
+        let pid = fs::read_to_string(dir.join("cgroup.procs")).expect("members");
+        assert_eq!(pid, std::process::id().to_string());
+        let handed = fs::read_to_string(own.join("cgroup.subtree_control")).unwrap_or_default();
+        (fs::read_to_string(dir.join(file)).expect("a weight"), handed)
+    }
+
+    #[test]
+    fn a_group_of_its_own_has_less_weight_on_either_version() {
+        // A real file adds up what is written to it; a plain one keeps the last.
+        assert_eq!(separated(Version::V2, "cpu.weight"), ("25".into(), "+pids".into()));
+        assert_eq!(separated(Version::V1, "cpu.shares"), ("256".into(), String::new()));
     }
 
     #[test]

@@ -6,14 +6,15 @@
 
 use super::{
     PREFIX,
-    cidr::Cidr,
-    netlink::{ACK, Batch, CREATE, Socket},
+    cidr::Destination,
+    netlink::{ACK, Batch, CREATE, DUMP, Socket},
 };
 use crate::spec::Bridge;
 use std::{io, net::Ipv4Addr};
 
 const SUBSYSTEM: u16 = 10 << 8;
 const TABLE_NEW: u16 = SUBSYSTEM;
+const TABLE_GET: u16 = SUBSYSTEM | 1;
 const TABLE_REMOVE: u16 = SUBSYSTEM | 2;
 const CHAIN_NEW: u16 = SUBSYSTEM | 3;
 const RULE_NEW: u16 = SUBSYSTEM | 6;
@@ -25,6 +26,7 @@ const APPEND: u16 = 0x800;
 const FAMILY_INET: u8 = 1;
 const PROTOCOL_IPV4: u8 = 2;
 const PROTOCOL_TCP: u8 = 6;
+const PROTOCOL_UDP: u8 = 17;
 
 const HOOK_INPUT: u32 = 1;
 const HOOK_FORWARD: u32 = 2;
@@ -59,22 +61,46 @@ const REGISTER: u32 = 1;
 const EQUAL: u32 = 0;
 const UNEQUAL: u32 = 1;
 
-/// Where addresses and ports are in their headers.
+/// Where addresses and ports are in their headers; TCP and UDP have ports at one place.
 const IPV4_SOURCE: u32 = 12;
 const IPV4_DESTINATION: u32 = 16;
-const TCP_DESTINATION: u32 = 2;
+const PORT_DESTINATION: u32 = 2;
+
+/// An answer of either family of addresses that says "administratively prohibited".
+const REJECT_KIND: u32 = 2;
+const REJECT_PROHIBITED: u8 = 3;
 
 /// Answers to what the job began, and errors that belong to it. In the machine's byte order.
 const STATE_ANSWERS: u32 = 0b110;
 
+/// The table of [`guard_make`]. Not of a job, so its name begins otherwise.
+const GUARD: &str = "appliance-guard";
+
 /// Cloud metadata services and other link-local addresses: never a job's business.
 const LINK_LOCAL: Cidr = Cidr { address: 0xa9fe_0000, mask: 0xffff_0000 };
+
+/// Addresses as the kernel compares them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cidr {
+    address: u32,
+    mask: u32,
+}
+
+impl From<Destination> for Cidr {
+    fn from(destination: Destination) -> Self {
+        Self { address: destination.network().0.into(), mask: destination.mask() }
+    }
+}
 
 /// One condition of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Match<'a> {
     /// Came in through the interface.
     From(&'a str),
+    FromNot(&'a str),
+    /// Came in through an interface whose name begins so.
+    FromPrefix(&'a str),
+    FromNotPrefix(&'a str),
     /// Goes out through the interface.
     To(&'a str),
     /// Goes out through an interface whose name begins so.
@@ -82,14 +108,17 @@ enum Match<'a> {
     Ipv4,
     SourceIsNot(Ipv4Addr),
     SourceIs(Ipv4Addr),
-    Destination(Cidr),
-    TcpPort(u16),
+    ToNetwork(Cidr),
+    /// To a port, by a protocol that has ports.
+    Port(u8, u16),
     Answers,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Drop,
+    /// As a drop, but told: what must not be reached fails at once and not after minutes.
+    Reject,
     Accept,
     Masquerade,
 }
@@ -97,45 +126,108 @@ enum Verdict {
 type Rule<'a> = (&'static str, Vec<Match<'a>>, Verdict);
 
 /// What may pass; the first rule of a chain that matches decides.
-fn rules<'a>(interface: &'a str, bridge: &Bridge, allow: &[Cidr]) -> Vec<Rule<'a>> {
-    use Match::{Answers, Destination, From, Ipv4, SourceIs, SourceIsNot, TcpPort, To, ToPrefix};
-    use Verdict::{Accept, Drop, Masquerade};
-    let from = From(interface);
-    let gateway = Destination(Cidr { address: bridge.gateway.into(), mask: u32::MAX });
-    let mut rules: Vec<Rule<'a>> = vec![("input", vec![from, SourceIsNot(bridge.address)], Drop)];
-    rules.extend(
-        bridge
-            .services
-            .iter()
-            .map(|port| ("input", vec![from, Ipv4, gateway, TcpPort(*port)], Accept)),
-    );
-    rules.push(("input", vec![from], Drop));
-    rules.push(("forward", vec![from, SourceIsNot(bridge.address)], Drop));
-    rules.push(("forward", vec![from, ToPrefix(PREFIX)], Drop));
-    rules.push(("forward", vec![from, Ipv4, Destination(LINK_LOCAL)], Drop));
-    rules.extend(
-        allow.iter().map(|network| ("forward", vec![from, Ipv4, Destination(*network)], Accept)),
-    );
-    rules.push(("forward", vec![from], Drop));
-    rules.push(("forward", vec![To(interface), Answers], Accept));
-    rules.push(("forward", vec![To(interface)], Drop));
+fn rules<'a>(
+    interface: &'a str,
+    bridge: &Bridge,
+    address: Ipv4Addr,
+    allow: &[Destination],
+) -> Vec<Rule<'a>> {
+    let mut rules = input_rules(interface, bridge, address);
+    rules.extend(forward_rules(interface, address, allow));
     if !allow.is_empty() {
-        rules.push(("postrouting", vec![Ipv4, SourceIs(bridge.address)], Masquerade));
+        let matches = vec![Match::Ipv4, Match::SourceIs(address)];
+        rules.push(("postrouting", matches, Verdict::Masquerade));
     }
     rules
 }
 
+/// What reaches this host: from the job the services; the gateway's address from nobody else but
+/// this host, though a neighbour on the host's own network could send for it.
+fn input_rules<'a>(interface: &'a str, bridge: &Bridge, address: Ipv4Addr) -> Vec<Rule<'a>> {
+    use Match::{From, FromNot, FromNotPrefix, Ipv4, Port, SourceIsNot, ToNetwork};
+    use Verdict::{Accept, Drop, Reject};
+    let from = From(interface);
+    let gateway = ToNetwork(Cidr { address: bridge.gateway.into(), mask: u32::MAX });
+    let outsider = vec![FromNot("lo"), FromNotPrefix(PREFIX), Ipv4, gateway];
+    let mut rules: Vec<Rule<'a>> =
+        vec![("input", outsider, Drop), ("input", vec![from, SourceIsNot(address)], Drop)];
+    rules.extend(
+        bridge
+            .services
+            .iter()
+            .map(|port| ("input", vec![from, Ipv4, gateway, Port(PROTOCOL_TCP, *port)], Accept)),
+    );
+    rules.push(("input", vec![from], Reject));
+    rules
+}
+
+/// What goes through this host.
+fn forward_rules<'a>(
+    interface: &'a str,
+    address: Ipv4Addr,
+    allow: &[Destination],
+) -> Vec<Rule<'a>> {
+    use Match::{Answers, From, Ipv4, Port, SourceIsNot, To, ToNetwork, ToPrefix};
+    use Verdict::{Accept, Drop, Reject};
+    let from = From(interface);
+    let mut rules: Vec<Rule<'a>> = vec![
+        ("forward", vec![from, SourceIsNot(address)], Drop),
+        ("forward", vec![from, ToPrefix(PREFIX)], Reject),
+        ("forward", vec![from, Ipv4, ToNetwork(LINK_LOCAL)], Reject),
+    ];
+    for open in allow {
+        let reached = vec![from, Ipv4, ToNetwork((*open).into())];
+        match open.port() {
+            None => rules.push(("forward", reached, Accept)),
+            Some(port) => rules.extend([PROTOCOL_TCP, PROTOCOL_UDP].map(|protocol| {
+                ("forward", [reached.clone(), vec![Port(protocol, port)]].concat(), Accept)
+            })),
+        }
+    }
+    rules.push(("forward", vec![from], Reject));
+    rules.push(("forward", vec![To(interface), Answers], Accept));
+    rules.push(("forward", vec![To(interface)], Drop));
+    rules
+}
+
 /// Makes the table of a job.
-pub(super) fn table_make(name: &str, bridge: &Bridge, allow: &[Cidr]) -> io::Result<()> {
+pub(super) fn table_make(
+    name: &str,
+    bridge: &Bridge,
+    address: Ipv4Addr,
+    allow: &[Destination],
+) -> io::Result<()> {
+    let mut chains = vec![
+        (("input", "filter"), HOOK_INPUT, PRIORITY_FILTER),
+        (("forward", "filter"), HOOK_FORWARD, PRIORITY_FILTER),
+    ];
+    if !allow.is_empty() {
+        chains.push((("postrouting", "nat"), HOOK_POSTROUTING, PRIORITY_SOURCE_NAT));
+    }
+    table_send(name, &chains, rules(name, bridge, address, allow))
+}
+
+/// Makes, once, the table by which a host that forwards for jobs forwards for nobody else.
+pub(super) fn guard_make() -> io::Result<()> {
+    table_remove(GUARD)?;
+    let rules = vec![
+        ("forward", vec![Match::FromPrefix(PREFIX)], Verdict::Accept),
+        ("forward", vec![Match::ToPrefix(PREFIX)], Verdict::Accept),
+        ("forward", Vec::new(), Verdict::Drop),
+    ];
+    table_send(GUARD, &[(("forward", "filter"), HOOK_FORWARD, PRIORITY_FILTER)], rules)
+}
+
+type Chain<'a> = ((&'a str, &'a str), u32, u32);
+
+fn table_send(name: &str, chains: &[Chain<'_>], rules: Vec<Rule<'_>>) -> io::Result<()> {
     let mut batch = Batch::default();
     begin(&mut batch);
     batch.message(TABLE_NEW, ACK | CREATE, &HEAD).text(TABLE_NAME, name);
-    chain(&mut batch, name, ("input", "filter"), HOOK_INPUT, PRIORITY_FILTER);
-    chain(&mut batch, name, ("forward", "filter"), HOOK_FORWARD, PRIORITY_FILTER);
-    if !allow.is_empty() {
-        chain(&mut batch, name, ("postrouting", "nat"), HOOK_POSTROUTING, PRIORITY_SOURCE_NAT);
+    for (title, hook, priority) in chains {
+        chain(&mut batch, name, *title, *hook, *priority);
     }
-    for (chain, matches, verdict) in rules(name, bridge, allow) {
+    for (chain, matches, verdict) in rules {
         batch
             .message(RULE_NEW, ACK | CREATE | APPEND, &HEAD)
             .text(RULE_TABLE, name)
@@ -147,6 +239,18 @@ pub(super) fn table_make(name: &str, bridge: &Bridge, allow: &[Cidr]) -> io::Res
     }
     end(&mut batch);
     Socket::open(Some(rustix::net::netlink::NETFILTER))?.send(batch)
+}
+
+/// The names of all tables of jobs.
+pub(super) fn tables() -> io::Result<Vec<String>> {
+    let mut batch = Batch::default();
+    batch.message(TABLE_GET, DUMP, &HEAD);
+    let answers = Socket::open(Some(rustix::net::netlink::NETFILTER))?.dump(batch)?;
+    let names = answers.iter().filter_map(|body| {
+        let name = super::netlink::attribute_text(body.get(HEAD.len()..)?, TABLE_NAME)?;
+        name.starts_with(PREFIX).then_some(name)
+    });
+    Ok(names.collect())
 }
 
 /// Removes the table of a job; one that is not there is no error.
@@ -192,6 +296,9 @@ fn expression(list: &mut Batch, name: &str, fill: impl FnOnce(&mut Batch)) {
 fn condition_add(list: &mut Batch, condition: Match<'_>) {
     match condition {
         Match::From(name) => meta(list, META_IIFNAME, EQUAL, &interface(name)),
+        Match::FromNot(name) => meta(list, META_IIFNAME, UNEQUAL, &interface(name)),
+        Match::FromPrefix(prefix) => meta(list, META_IIFNAME, EQUAL, prefix.as_bytes()),
+        Match::FromNotPrefix(prefix) => meta(list, META_IIFNAME, UNEQUAL, prefix.as_bytes()),
         Match::To(name) => meta(list, META_OIFNAME, EQUAL, &interface(name)),
         Match::ToPrefix(prefix) => meta(list, META_OIFNAME, EQUAL, prefix.as_bytes()),
         Match::Ipv4 => meta(list, META_NFPROTO, EQUAL, &[PROTOCOL_IPV4]),
@@ -203,14 +310,14 @@ fn condition_add(list: &mut Batch, condition: Match<'_>) {
             payload(list, BASE_NETWORK, IPV4_SOURCE, 4);
             compare(list, EQUAL, &address.octets());
         }
-        Match::Destination(network) => {
+        Match::ToNetwork(network) => {
             payload(list, BASE_NETWORK, IPV4_DESTINATION, 4);
             mask(list, &network.mask.to_be_bytes());
             compare(list, EQUAL, &network.address.to_be_bytes());
         }
-        Match::TcpPort(port) => {
-            meta(list, META_L4PROTO, EQUAL, &[PROTOCOL_TCP]);
-            payload(list, BASE_TRANSPORT, TCP_DESTINATION, 2);
+        Match::Port(protocol, port) => {
+            meta(list, META_L4PROTO, EQUAL, &[protocol]);
+            payload(list, BASE_TRANSPORT, PORT_DESTINATION, 2);
             compare(list, EQUAL, &port.to_be_bytes());
         }
         Match::Answers => {
@@ -228,6 +335,11 @@ fn verdict_add(list: &mut Batch, verdict: Verdict) {
         Verdict::Drop => 0,
         Verdict::Accept => 1,
         Verdict::Masquerade => return expression(list, "masq", |_| {}),
+        Verdict::Reject => {
+            return expression(list, "reject", |data| {
+                data.number_be(1, REJECT_KIND).attribute(2, &[REJECT_PROHIBITED]);
+            });
+        }
     };
     expression(list, "immediate", |data| {
         data.number_be(1, 0).nested(2, |value| {
@@ -282,44 +394,59 @@ fn compare(list: &mut Batch, operator: u32, value: &[u8]) {
 mod tests {
     use super::*;
 
-    fn bridge(allow: &[&str]) -> Bridge {
-        Bridge {
+    const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 231, 1, 5);
+    const EVERYWHERE: Match<'_> = Match::ToNetwork(Cidr { address: 0, mask: 0 });
+
+    fn allow(text: &str) -> Vec<Destination> {
+        vec![text.parse().expect("a destination")]
+    }
+
+    fn rules_of(allow: &[Destination]) -> Vec<Rule<'static>> {
+        let bridge = Bridge {
             gateway: Ipv4Addr::new(10, 231, 0, 1),
-            address: Ipv4Addr::new(10, 231, 1, 5),
+            addresses: vec![ADDRESS],
             services: vec![8443],
-            allow: allow.iter().map(|text| (*text).to_owned()).collect(),
+            allow: Vec::new(),
             name_servers: Vec::new(),
             gateway_names: Vec::new(),
-        }
+        };
+        rules("apl-1", &bridge, ADDRESS, allow)
     }
 
     #[test]
-    fn every_chain_ends_in_a_drop_for_this_job() {
-        for allow in [vec![], vec![Cidr { address: 0, mask: 0 }]] {
-            let bridge = bridge(&[]);
-            let rules = rules("apl-1", &bridge, &allow);
-            for (chain, last) in [("input", Match::From("apl-1")), ("forward", Match::To("apl-1"))]
-            {
+    fn every_chain_ends_in_a_refusal_for_this_job() {
+        for allow in [vec![], allow("0.0.0.0/0")] {
+            let rules = rules_of(&allow);
+            let ends = [
+                ("input", Match::From("apl-1"), Verdict::Reject),
+                ("forward", Match::To("apl-1"), Verdict::Drop),
+            ];
+            for (chain, last, verdict) in ends {
                 let rule = rules.iter().rfind(|rule| rule.0 == chain).expect("a rule");
-                assert_eq!(
-                    (rule.1.as_slice(), rule.2),
-                    ([last].as_slice(), Verdict::Drop),
-                    "{chain}"
-                );
+                assert_eq!((rule.1.as_slice(), rule.2), ([last].as_slice(), verdict), "{chain}");
             }
         }
     }
 
     #[test]
     fn other_jobs_and_metadata_are_closed_before_anything_is_open() {
-        let everywhere = [Cidr { address: 0, mask: 0 }];
-        let bridge = bridge(&[]);
-        let rules = rules("apl-1", &bridge, &everywhere);
+        let rules = rules_of(&allow("0.0.0.0/0"));
         let at = |wanted: Match<'_>| {
             rules.iter().position(|rule| rule.0 == "forward" && rule.1.contains(&wanted))
         };
-        let open = at(Match::Destination(everywhere[0])).expect("the allowed network");
+        let open = at(EVERYWHERE).expect("the allowed network");
         assert!(at(Match::ToPrefix(PREFIX)).is_some_and(|at| at < open));
-        assert!(at(Match::Destination(LINK_LOCAL)).is_some_and(|at| at < open));
+        assert!(at(Match::ToNetwork(LINK_LOCAL)).is_some_and(|at| at < open));
+    }
+
+    #[test]
+    fn a_port_is_open_to_both_protocols_and_nothing_else_of_its_network_is() {
+        let rules = rules_of(&allow("0.0.0.0/0:53"));
+        let open: Vec<_> = rules
+            .iter()
+            .filter(|rule| rule.1.contains(&EVERYWHERE))
+            .map(|rule| rule.1.last().copied())
+            .collect();
+        assert_eq!(open, [Some(Match::Port(6, 53)), Some(Match::Port(17, 53))]);
     }
 }

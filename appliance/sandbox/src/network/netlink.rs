@@ -10,9 +10,11 @@ pub(super) const ACK: u16 = 4;
 pub(super) const CREATE: u16 = 0x400;
 pub(super) const EXCLUSIVE: u16 = 0x200;
 pub(super) const REPLACE: u16 = 0x100;
+pub(super) const DUMP: u16 = 0x300;
 const REQUEST: u16 = 1;
 const NESTED: u16 = 0x8000;
 const ERROR: u16 = 2;
+const DONE: u16 = 3;
 const HEADER: usize = 16;
 
 /// Messages that are sent at once. Batches of rules are all or nothing.
@@ -106,27 +108,84 @@ impl Socket {
     }
 }
 
+impl Socket {
+    /// Sends a question that has many answers, and returns their bodies.
+    pub(super) fn dump(&mut self, mut batch: Batch) -> io::Result<Vec<Vec<u8>>> {
+        batch.finish();
+        rustix::net::send(&self.0, &batch.bytes, SendFlags::empty())?;
+        let mut bodies = Vec::new();
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let (count, _) = rustix::io::retry_on_intr(|| {
+                rustix::net::recv(&self.0, &mut *buffer, RecvFlags::empty())
+            })?;
+            if bodies_of(&buffer[..count], &mut bodies)? || count == 0 {
+                return Ok(bodies);
+            }
+        }
+    }
+}
+
+/// Adds the bodies of a datagram; `true` when it was the last one.
+fn bodies_of(mut bytes: &[u8], bodies: &mut Vec<Vec<u8>>) -> io::Result<bool> {
+    while let Some((kind, body, rest)) = split(bytes)? {
+        match kind {
+            DONE => return Ok(true),
+            ERROR => return refused(body).map(|()| true),
+            _ => bodies.push(body.to_vec()),
+        }
+        bytes = rest;
+    }
+    Ok(false)
+}
+
+/// The text of an attribute in a list of them.
+pub(super) fn attribute_text(mut list: &[u8], wanted: u16) -> Option<String> {
+    while let Some((head, _)) = list.split_at_checked(4) {
+        let length = usize::from(u16::from_ne_bytes(head[..2].try_into().ok()?));
+        let kind = u16::from_ne_bytes(head[2..].try_into().ok()?);
+        let value = list.get(4..length)?;
+        if kind & !NESTED == wanted {
+            return Some(String::from_utf8_lossy(value).trim_end_matches('\0').to_owned());
+        }
+        list = &list[length.next_multiple_of(4).min(list.len())..];
+    }
+    None
+}
+
+/// A message's kind, its body, and what follows it.
+type Split<'a> = (u16, &'a [u8], &'a [u8]);
+
+/// The first message of a datagram.
+fn split(bytes: &[u8]) -> io::Result<Option<Split<'_>>> {
+    if bytes.len() < HEADER {
+        return Ok(None);
+    }
+    let broken = || io::Error::from(io::ErrorKind::InvalidData);
+    let length = u32::from_ne_bytes(bytes[..4].try_into().map_err(|_| broken())?) as usize;
+    let kind = u16::from_ne_bytes(bytes[4..6].try_into().map_err(|_| broken())?);
+    let body = bytes.get(HEADER..length).ok_or_else(broken)?;
+    Ok(Some((kind, body, &bytes[length.next_multiple_of(4).min(bytes.len())..])))
+}
+
+/// What the body of an `ERROR` message says: success has the number zero.
+fn refused(body: &[u8]) -> io::Result<()> {
+    let code = body.get(..4).and_then(|code| code.try_into().ok());
+    match code.map(i32::from_ne_bytes).ok_or(io::ErrorKind::InvalidData)? {
+        0 => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(-errno)),
+    }
+}
+
 /// Counts the answers in a datagram; the first refusal ends it.
 fn answers(mut bytes: &[u8]) -> io::Result<u32> {
     let mut count = 0;
-    let broken = || io::Error::from(io::ErrorKind::InvalidData);
-    while bytes.len() >= HEADER {
-        let length = u32::from_ne_bytes(bytes[..4].try_into().map_err(|_| broken())?) as usize;
-        let kind = u16::from_ne_bytes(bytes[4..6].try_into().map_err(|_| broken())?);
-        if length < HEADER || length > bytes.len() {
-            return Err(broken());
-        }
+    while let Some((kind, body, rest)) = split(bytes)? {
         if kind == ERROR {
-            let code = bytes
-                .get(HEADER..HEADER + 4)
-                .and_then(|code| code.try_into().ok())
-                .ok_or_else(broken)?;
-            match i32::from_ne_bytes(code) {
-                0 => count += 1,
-                errno => return Err(io::Error::from_raw_os_error(-errno)),
-            }
+            refused(body)?;
+            count += 1;
         }
-        bytes = &bytes[length.next_multiple_of(4).min(bytes.len())..];
+        bytes = rest;
     }
     Ok(count)
 }
@@ -146,6 +205,22 @@ mod tests {
         assert_eq!(u32::from_ne_bytes(batch.bytes[..4].try_into().expect("four bytes")), 32);
         assert_eq!(u16::from_ne_bytes(batch.bytes[20..22].try_into().expect("two bytes")), 12);
         assert_eq!(&batch.bytes[24..31], [7, 0, 2, 0, b'a', b'b', 0]);
+    }
+
+    #[test]
+    fn answers_to_a_question_are_told_apart() {
+        let mut table = Batch::default();
+        table.message(2560, 0, &[1, 0, 0, 0]).text(1, "apl-0123456789");
+        table.finish();
+        let mut done = Batch::default();
+        done.message(DONE, 0, &[0; 4]);
+        done.finish();
+        let mut bodies = Vec::new();
+        assert!(!bodies_of(&table.bytes, &mut bodies).expect("a table"));
+        assert!(bodies_of(&done.bytes, &mut bodies).expect("the end"));
+        assert_eq!(attribute_text(&bodies[0][4..], 1).as_deref(), Some("apl-0123456789"));
+        assert_eq!(attribute_text(&bodies[0][4..], 2), None);
+        assert_eq!(attribute_text(&[9, 0, 1, 0], 1), None);
     }
 
     #[test]

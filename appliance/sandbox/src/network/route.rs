@@ -32,6 +32,9 @@ const SCOPE_UNIVERSE: u8 = 0;
 const SCOPE_LINK: u8 = 253;
 const UNICAST: u8 = 1;
 
+/// A network: its address, and how many bits of it count.
+pub(super) type Network = (Ipv4Addr, u8);
+
 /// The routing part of the kernel, for the network namespace of this process.
 pub(super) struct Routes(Socket);
 
@@ -81,23 +84,35 @@ impl Routes {
         self.0.send(batch)
     }
 
-    /// A route to one address (or to everywhere), straight on the link or through a gateway.
+    /// A route, straight on the link or through a gateway; one that is there is replaced.
     pub(super) fn route_add(
         &mut self,
         index: u32,
-        to: Option<Ipv4Addr>,
+        to: Network,
         through: Option<Ipv4Addr>,
     ) -> io::Result<()> {
-        let (length, scope) = (
-            if to.is_some() { 32 } else { 0 },
-            if through.is_some() { SCOPE_UNIVERSE } else { SCOPE_LINK },
-        );
+        self.route(index, REPLACE, to, through)
+    }
+
+    /// A route to one address on the link; refused when any link has one already.
+    pub(super) fn route_claim(&mut self, index: u32, to: Ipv4Addr) -> io::Result<()> {
+        self.route(index, EXCLUSIVE, (to, 32), None)
+    }
+
+    fn route(
+        &mut self,
+        index: u32,
+        how: u16,
+        (to, length): Network,
+        through: Option<Ipv4Addr>,
+    ) -> io::Result<()> {
+        let scope = if through.is_some() { SCOPE_UNIVERSE } else { SCOPE_LINK };
         let mut batch = Batch::default();
         let body = [IPV4, length, 0, 0, TABLE_MAIN, BY_BOOT, scope, UNICAST, 0, 0, 0, 0];
         batch
-            .message(ROUTE_NEW, ACK | CREATE | REPLACE, &body)
+            .message(ROUTE_NEW, ACK | CREATE | how, &body)
             .attribute(RTA_OIF, &index.to_ne_bytes());
-        if let Some(to) = to {
+        if length > 0 {
             batch.attribute(RTA_DST, &to.octets());
         }
         if let Some(through) = through {

@@ -18,7 +18,6 @@ use crate::{
 use std::{
     fs::{self, File},
     io,
-    net::Ipv4Addr,
     os::{
         fd::{AsFd, OwnedFd},
         unix::{fs::DirBuilderExt, net::UnixStream},
@@ -113,8 +112,9 @@ impl Sandbox {
         let Network::Bridge(bridge) = &self.spec.network else { return Ok(None) };
         let namespace: OwnedFd = proc_open(self.init_pid, "ns/net")?.into();
         self.warnings.extend(Link::warning(bridge));
-        self.remains.link = Some(Link::create(&self.spec.id, bridge, namespace.as_fd())?);
-        Ok(Some(network::Inside { address: bridge.address, gateway: bridge.gateway }))
+        let (link, inside) = Link::create(&self.spec.id, bridge, namespace.as_fd())?;
+        self.remains.link = Some(link);
+        Ok(Some(inside))
     }
 
     fn expect(&mut self, wanted: impl Fn(&Reply) -> bool) -> Result<(), Error> {
@@ -236,9 +236,9 @@ fn files(spec: &Spec) -> Vec<OwnFile> {
         Network::Off => None,
         Network::Bridge(bridge) => Some(bridge),
     };
-    let own = bridge.map_or(Ipv4Addr::new(127, 0, 1, 1), |bridge| bridge.address);
+    // The job's own name is on its loopback: the address on the link is known only later.
     let mut hosts =
-        format!("127.0.0.1 localhost\n::1 localhost ip6-localhost\n{own} {}\n", spec.hostname);
+        format!("127.0.0.1 localhost\n::1 localhost ip6-localhost\n127.0.1.1 {}\n", spec.hostname);
     let mut resolv = String::from("# written for this job\n");
     if let Some(bridge) = bridge {
         if !bridge.gateway_names.is_empty() {

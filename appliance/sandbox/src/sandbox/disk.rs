@@ -2,7 +2,7 @@
 //!
 //! Why by walking: quotas need mount options that few hosts have, an image file for each job
 //! costs a formatting and megabytes of writes, and memory is scarcer than disk. A walk reads what
-//! the job changed and nothing else; it stops at the bound, and the caller spaces walks by what
+//! the job changed and nothing else; it stops at twice the bound, and the caller spaces walks by what
 //! the last one took.
 //! Limits: files that are open but deleted are not seen; the free space of the file system, told
 //! beside it, shows those.
@@ -15,7 +15,7 @@ use std::{fs, os::unix::fs::MetadataExt, path::PathBuf};
 /// What a job's changes take, and what is left for others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskUsage {
-    /// Of the job's files; at least this much when the walk stopped at the bound.
+    /// Of the job's files; at least this much when the walk stopped at twice the bound.
     pub used: Bytes,
     /// Free on the file system of the scratch directory.
     pub free: Bytes,
@@ -36,7 +36,7 @@ impl Sandbox {
         let bound = self.spec.limits.disk.map_or(u64::MAX, |bytes| bytes.0);
         let used = match self.spec.storage {
             Storage::Memory => 0,
-            Storage::Disk => folder_size(root_tree::upper(&self.spec), bound),
+            Storage::Disk => folder_size(root_tree::upper(&self.spec), bound.saturating_mul(2)),
         };
         Ok(DiskUsage {
             used: Bytes(used),

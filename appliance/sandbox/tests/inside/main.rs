@@ -37,6 +37,9 @@ const TESTS: &[Test] = &[
     ("binds_are_as_writable_as_told", roots::binds_are_as_writable_as_told),
     ("files_are_looked_at_within_the_root", roots::files_are_looked_at_within_the_root),
     ("a_link_reaches_what_it_may", links::a_link_reaches_what_it_may),
+    ("no_two_jobs_have_one_address", links::no_two_jobs_have_one_address),
+    ("rules_without_a_link_are_swept", links::rules_without_a_link_are_swept),
+    ("a_job_is_let_out_to_what_is_allowed_alone", links::a_job_is_let_out_to_what_is_allowed_alone),
     ("every_probe_holds", probes::every_probe_holds),
 ];
 

@@ -27,7 +27,8 @@ const PROBES_MIN: usize = 40;
 
 pub(super) fn every_probe_holds(place: &mut Place) {
     let bait = Bait::lay(place);
-    let (neighbour_spec, mut spec) = (place.spec(), place.spec());
+    let (mut neighbour_spec, mut spec) = (place.spec(), place.spec());
+    neighbour_spec.network = link(NEIGHBOUR);
     let mut neighbour = Sandbox::create(&neighbour_spec).expect("a second sandbox");
     let neighbours_file = "echo mine >/tmp/neighbour-appliance; echo mine >/dev/shm/neighbour";
     assert!(run(&mut neighbour, neighbours_file, LIMIT).held());
@@ -42,12 +43,16 @@ pub(super) fn every_probe_holds(place: &mut Place) {
     assert!(!host.is_empty(), "the host's files are whole");
 }
 
+/// Last number of the neighbour's address.
+const NEIGHBOUR: u8 = 2;
+
 fn link(number: u8) -> Network {
     Network::Bridge(Bridge {
         gateway: Ipv4Addr::new(10, 231, 0, 1),
-        address: Ipv4Addr::new(10, 231, 1, number),
+        addresses: vec![Ipv4Addr::new(10, 231, 1, number)],
         services: Vec::new(),
-        allow: Vec::new(),
+        // Whatever is allowed, these stay closed: this host, other jobs, metadata services.
+        allow: vec!["10.0.0.0/8".into(), "169.254.0.0/16".into(), "127.0.0.0/8".into()],
         name_servers: Vec::new(),
         gateway_names: vec!["appliance.internal".into()],
     })
@@ -77,6 +82,7 @@ struct Bait {
     _abstract_socket: UnixListener,
     _path_socket: UnixListener,
     port: TcpListener,
+    any_port: TcpListener,
     _open_file: std::os::fd::OwnedFd,
 }
 
@@ -103,6 +109,7 @@ impl Bait {
             _abstract_socket: UnixListener::bind_addr(&address).expect("a socket"),
             _path_socket: UnixListener::bind(data.join("control.sock")).expect("a socket"),
             port: TcpListener::bind("127.0.0.1:0").expect("a port"),
+            any_port: TcpListener::bind("0.0.0.0:0").expect("a port"),
             _open_file: open_file,
             data,
             shared,
@@ -116,6 +123,7 @@ impl Bait {
             "export PROBE_ABSENT='{data} {data}/site.key {data}/control.sock /etc/appliance /tmp/neighbour-appliance /dev/shm/neighbour {0}/upper'
             export PROBE_UNREADABLE='/etc/shadow /etc/gshadow {0}/upper/tmp/neighbour-appliance {0}/lock'
             export PROBE_SOCKET='{1}' PROBE_PORT={2} PROBE_SHM='{1}' PROBE_PROCESS='{3}' PROBE_VARIABLE={VARIABLE}
+            export PROBE_ANY_PORT={6} PROBE_NEIGHBOUR='{7}'
             export PROBE_PIDS={4} PROBE_MEMORY_MIB={5}\n",
             neighbour.display(),
             self.socket,
@@ -123,6 +131,8 @@ impl Bait {
             std::env::args().next().unwrap_or_default(),
             spec.limits.pids.expect("a limit"),
             spec.limits.memory.expect("a limit").0 >> 20,
+            self.any_port.local_addr().expect("an address").port(),
+            NEIGHBOUR,
         )
     }
 }

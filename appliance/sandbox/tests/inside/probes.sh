@@ -10,6 +10,8 @@
 #   PROBE_UNREADABLE    paths that may exist but must not be readable
 #   PROBE_SOCKET        name of an abstract socket that somebody listens on outside
 #   PROBE_PORT          TCP port that somebody listens on at the host's 127.0.0.1
+#   PROBE_ANY_PORT      TCP port that somebody listens on at all of the host's addresses
+#   PROBE_NEIGHBOUR     last number of the address of another job, 10.231.1.N
 #   PROBE_SHM           name of a file in the host's /dev/shm
 #   PROBE_PROCESS       an argument by which a process outside can be told
 #   PROBE_VARIABLE      name of an environment variable of the supervisor
@@ -146,9 +148,12 @@ probe_control_groups_cannot_be_written() {
 # --- other processes ----------------------------------------------------------------------------
 probe_host_processes_are_invisible() {
     [ -z "${PROBE_PROCESS:-}" ] && return 0
-    # Read first, search then: in one pipe the search may find its own command line.
-    lines=$(cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n')
-    ! printf '%s\n' "$lines" | grep -qx -- "$PROBE_PROCESS"
+    # By the environment: an argument would be found in the searcher itself.
+    perl -e '
+        for (glob "/proc/[0-9]*/cmdline") {
+            open my $file, "<", $_ or next; local $/; my $line = <$file> // "";
+            if (grep { $_ eq $ENV{PROBE_PROCESS} } split /\0/, $line) { print "$_\n"; exit 1 }
+        }'
 }
 probe_init_cannot_be_traced() { call EPERM ptrace 16 1 0 0; }
 probe_init_memory_cannot_be_read() { refused head -c 1 /proc/1/mem && call EPERM process_vm_readv 1 0 0 0 0 0 || call EPERM,ESRCH process_vm_readv 1 /tmp 1 /tmp 1 0; }
@@ -177,6 +182,32 @@ probe_host_loopback() {
     refused timeout 2 bash -c "exec 3<>/dev/tcp/127.0.0.1/$PROBE_PORT"
 }
 probe_metadata_service() { refused timeout 2 bash -c 'exec 3<>/dev/tcp/169.254.169.254/80'; }
+# A refusal that is not told would be waited for, and fails the probe as well.
+unreachable() {
+    local begun=$SECONDS
+    refused timeout 10 bash -c "exec 3<>/dev/tcp/$1/$2" && [ $((SECONDS - begun)) -lt 8 ]
+}
+probe_ports_of_the_gateway_that_are_no_service() { unreachable 10.231.0.1 "${PROBE_ANY_PORT:-22}" && unreachable 10.231.0.1 22; }
+probe_loopback_of_the_host_by_way_of_the_gateway() {
+    perl -MSocket -e '
+        socket(my $s, AF_INET, SOCK_DGRAM, 0); setsockopt($s, SOL_SOCKET, 5, 1);
+        exit(send($s, "x", 0, pack_sockaddr_in(9, inet_aton("127.0.0.5"))) ? 0 : 0)'
+    unreachable 127.0.0.5 "${PROBE_ANY_PORT:-22}"
+}
+probe_other_jobs() { unreachable "10.231.1.${PROBE_NEIGHBOUR:-2}" 4000 && unreachable "10.231.1.${PROBE_NEIGHBOUR:-2}" "${PROBE_ANY_PORT:-22}"; }
+probe_link_local_networks() { unreachable 169.254.169.254 80 && unreachable 169.254.1.1 80; }
+probe_networks_that_are_not_allowed() { unreachable 192.0.2.1 80 && unreachable 8.8.8.8 53; }
+probe_sender_addresses_cannot_be_forged() {
+    # Raw sockets need CAP_NET_RAW; a bound foreign address needs one more.
+    perl -MSocket -e 'socket(my $s, AF_INET, SOCK_STREAM, 0); exit(bind($s, pack_sockaddr_in(0, inet_aton("10.231.1.77"))) ? 1 : 0)'
+}
+probe_ip_version_6_leads_nowhere() {
+    [ "$(awk '$6 != "lo"' /proc/net/if_inet6 2>/dev/null | grep -vc ' fe80\|^fe80')" = 0 ] || [ ! -e /proc/net/if_inet6 ]
+}
+probe_packet_filter_cannot_be_changed() {
+    perl -MSocket -e 'socket(my $s, 16, 3, 12) or exit 0; exit(send($s, pack("LSSLL SCCn", 20, 0xa00 | 2, 5, 1, 0), 0) ? 0 : 0)'
+    refused nft list tables || [ -z "$(nft list tables 2>/dev/null)" ]
+}
 probe_own_loopback_works() {
     perl -MIO::Socket::INET -e '
         my $l = IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1") or exit 1;

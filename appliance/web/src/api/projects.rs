@@ -3,11 +3,11 @@
 use super::{Slug, message, project, shapes};
 use crate::{
     State,
-    access::{Member, Routes, User, Viewer},
+    access::{Admin, Member, Routes, User, Viewer},
     error::Failure,
 };
 use axum::{Json, extract::Path};
-use base::secret::Secret;
+use base::{protocol::NetworkPolicy, secret::Secret};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,6 +16,8 @@ use store::{access::NewAudit, projects::VariableInfo};
 pub(super) fn routes() -> Routes {
     Routes::new()
         .get("/api/v2/project/{vcs}/{org}/{repo}", show)
+        .get("/api/appliance/v1/project/{vcs}/{org}/{repo}/network", network)
+        .put("/api/appliance/v1/project/{vcs}/{org}/{repo}/network", network_set)
         .get("/api/v2/project/{vcs}/{org}/{repo}/envvar", list)
         .post("/api/v2/project/{vcs}/{org}/{repo}/envvar", set)
         .get("/api/v2/project/{vcs}/{org}/{repo}/envvar/{name}", get)
@@ -42,6 +44,38 @@ async fn show(
             "default_branch": project.settings.default_branch,
         },
     })))
+}
+
+/// What the project's jobs reach.
+async fn network(
+    Viewer(user): Viewer,
+    state: State,
+    Path(slug): Path<Slug>,
+) -> Result<Json<NetworkPolicy>, Failure> {
+    Ok(Json(project(&state, &user, slug).await?.settings.network))
+}
+
+async fn network_set(
+    Admin(user): Admin,
+    state: State,
+    Path(slug): Path<Slug>,
+    Json(wanted): Json<NetworkPolicy>,
+) -> Result<Json<NetworkPolicy>, Failure> {
+    let project = project(&state, &user, slug).await?;
+    if let NetworkPolicy::Full { allow } = &wanted {
+        crate::pages::networks_check(allow)?;
+    }
+    let settings = store::projects::Settings { network: wanted.clone(), ..project.settings };
+    let (id, now, deed) =
+        (project.id, state.now(), audit(&user, "project.settings", &project.repo.to_string()));
+    state
+        .store
+        .write(move |txn| {
+            txn.audit_append(now, &deed)?;
+            txn.project_settings_set(id, &settings)
+        })
+        .await?;
+    Ok(Json(wanted))
 }
 
 fn shape(variable: &VariableInfo) -> Value {

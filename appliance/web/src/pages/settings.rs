@@ -97,7 +97,7 @@ fn settings_form(project: &Project, may: bool, is_admin: bool) -> Markup {
                 @for (value, name, what) in REACHES {
                     label.check { input type="radio" name="network" value=(value) checked[value == reach]; span { b { (name) } " " (what) } }
                 }
-                label { "Networks that “full” allows, one per line" textarea name="allow" rows="3" spellcheck="false" placeholder="10.20.0.0/16" { (allowed) } }
+                label { "Networks that “full” allows, one per line, as far as the operator allows them (empty: all of those)" textarea name="allow" rows="3" spellcheck="false" placeholder="10.20.0.0/16" { (allowed) } }
             }
             @if may { button.primary type="submit" { "Save" } }
         }
@@ -107,7 +107,7 @@ fn settings_form(project: &Project, may: bool, is_admin: bool) -> Markup {
 const REACHES: [(&str, &str, &str); 3] = [
     ("off", "Off", "loopback alone"),
     ("site", "Site", "this appliance's own Git, registry, S3 and API"),
-    ("full", "Full", "also the networks below"),
+    ("full", "Full", "also the networks below, as far as the operator allows any"),
 ];
 
 fn network_parts(policy: &NetworkPolicy) -> (&'static str, String) {
@@ -168,28 +168,31 @@ fn network(reach: &str, allow: &str) -> Result<NetworkPolicy, Failure> {
     match reach {
         "off" => Ok(NetworkPolicy::Off),
         "site" => Ok(NetworkPolicy::Site),
-        "full" if networks.len() > NETWORKS_MAX => {
-            Err(Failure::Invalid(format!("at most {NETWORKS_MAX} networks can be allowed")))
-        }
-        "full" => match networks.iter().find(|network| !is_network(network)) {
-            Some(bad) => {
-                Err(Failure::Invalid(format!("`{bad}` is not a network such as 10.20.0.0/16")))
-            }
-            None => Ok(NetworkPolicy::Full { allow: networks }),
-        },
+        "full" => networks_check(&networks).map(|()| NetworkPolicy::Full { allow: networks }),
         _ => Err(Failure::Invalid("the network must be off, site or full".into())),
     }
 }
 
-/// An address and a length of its prefix.
+/// Whether a project may be let out to these networks.
+pub(crate) fn networks_check(networks: &[String]) -> Result<(), Failure> {
+    if networks.len() > NETWORKS_MAX {
+        return Err(Failure::Invalid(format!("at most {NETWORKS_MAX} networks can be allowed")));
+    }
+    match networks.iter().find(|network| !is_network(network)) {
+        Some(bad) => Err(Failure::Invalid(format!(
+            "`{bad}` is not a network such as 10.20.0.0/16 or 10.20.0.0/16:443"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// An IPv4 address, perhaps with the length of its prefix and a port. Links carry no IPv6.
 fn is_network(text: &str) -> bool {
-    let (address, prefix) = text.split_once('/').unwrap_or((text, "0"));
-    let longest = match address.parse() {
-        Ok(std::net::IpAddr::V4(_)) => 32,
-        Ok(std::net::IpAddr::V6(_)) => 128,
-        Err(_) => return false,
-    };
-    prefix.parse::<u8>().is_ok_and(|prefix| prefix <= longest)
+    let (network, port) = text.split_once(':').unwrap_or((text, "1"));
+    let (address, prefix) = network.split_once('/').unwrap_or((network, "32"));
+    address.parse::<std::net::Ipv4Addr>().is_ok()
+        && prefix.parse::<u8>().is_ok_and(|prefix| prefix <= 32)
+        && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 async fn save(
@@ -269,7 +272,9 @@ mod tests {
     #[test]
     fn networks_are_checked_before_they_are_kept() {
         check("off", "", true);
-        check("full", "10.0.0.0/8\n\nfd00::/8\n192.168.1.7", true);
+        check("full", "10.0.0.0/8\n\n10.1.0.0/16:443\n192.168.1.7", true);
+        check("full", "fd00::/8", false);
+        check("full", "10.0.0.0/8:0", false);
         check("full", "10.0.0.0/33", false);
         check("full", "example.com", false);
         check("everything", "", false);

@@ -1,0 +1,159 @@
+//! The table of settings: each with its default, its range and what it does.
+//!
+//! Invariants: a default is a value that would be accepted; the order is that of the shipped file.
+
+use super::Setting;
+
+/// Everything that can be set, in the order of the file.
+pub(crate) const SETTINGS: &[Setting] = &[
+    Setting {
+        key: "data_dir",
+        default: "/var/lib/appliance",
+        expected: "an absolute path",
+        about: "Where everything is kept. Made at the first start, closed to other users (0700).",
+    },
+    Setting {
+        key: "listen",
+        default: "0.0.0.0:8443",
+        expected: "ADDRESS:PORT; port 0 takes a free one",
+        about: "Dashboard, API, Git and registry, over TLS.",
+    },
+    Setting {
+        key: "s3_listen",
+        default: "0.0.0.0:9000",
+        expected: "ADDRESS:PORT, or `off`",
+        about: "The S3 service, over TLS.",
+    },
+    Setting {
+        key: "plain_listen",
+        default: "off",
+        expected: "a loopback ADDRESS:PORT, or `off`",
+        about: "The same faces without TLS, on loopback alone: for a proxy on the same machine.",
+    },
+    Setting {
+        key: "names",
+        default: "",
+        expected: "host names and addresses, separated by blanks",
+        about: "What clients call this machine, besides its host name and addresses.\nThe server certificate is issued for all of them.",
+    },
+    Setting {
+        key: "base_url",
+        default: "",
+        expected: "https://HOST[:PORT], or empty",
+        about: "Address in links and remote messages. Empty: the first name, or the host name, and the port in use.",
+    },
+    Setting {
+        key: "tls_certificate",
+        default: "",
+        expected: "path of a PEM chain, or empty",
+        about: "Your own certificate instead of one from the built-in authority.",
+    },
+    Setting {
+        key: "tls_key",
+        default: "",
+        expected: "path of a PEM key (mode 0400), or empty",
+        about: "The key of `tls_certificate`.",
+    },
+    Setting {
+        key: "drain_seconds",
+        default: "20",
+        expected: "a whole number, 0 to 600",
+        about: "How long a stop waits for requests in flight.",
+    },
+    Setting {
+        key: "slots",
+        default: "0",
+        expected: "a whole number, 0 to 256",
+        about: "Jobs that the local runner runs side by side. 0: one and a half for each core, at least 2.",
+    },
+    Setting {
+        key: "thermal_limit",
+        default: "80",
+        expected: "a whole number of degrees Celsius, 40 to 110",
+        about: "No processor, board or disk may become hotter. Jobs are slowed down, held back and at last paused before that.",
+    },
+    Setting {
+        key: "cpu_target",
+        default: "70",
+        expected: "a whole number of percent, 10 to 100",
+        about: "How busy the processor may be on average before fewer jobs run side by side. 100: no target.",
+    },
+    Setting {
+        key: "watts_max",
+        default: "0",
+        expected: "a whole number of watts, 0 to 100000",
+        about: "Most power that the machine may draw, where a meter tells. 0: no bound.",
+    },
+    Setting {
+        key: "hardware_root",
+        default: "/",
+        expected: "an absolute path",
+        about: "Where sensors are read: `/`, or a tree captured from another machine.",
+    },
+    Setting {
+        key: "keep_days",
+        default: "90",
+        expected: "a whole number, 1 to 3650",
+        about: "Days that pipelines are kept with their logs and artifacts. The ten newest of each project stay.",
+    },
+    Setting {
+        key: "machine_root",
+        default: "/",
+        expected: "an absolute path",
+        about: "Root file system of `machine` jobs, under an overlay. `/` is this machine's own.",
+    },
+    Setting {
+        key: "git_pack_mib",
+        default: "2048",
+        expected: "a whole number, 1 to 1048576",
+        about: "Mebibytes of one push.",
+    },
+    Setting {
+        key: "git_pack_objects",
+        default: "2000000",
+        expected: "a whole number, 1 to 100000000",
+        about: "Git objects in one push.",
+    },
+    Setting {
+        key: "orb_addresses",
+        default: "",
+        expected: "prefixes such as https://git.example/orbs/, separated by blanks",
+        about: "Configurations may name orbs by address below these prefixes.\nNothing is fetched: such an orb, too, comes with `appliance orb import FILE ADDRESS`.",
+    },
+    Setting {
+        key: "machine_images",
+        default: "",
+        expected: "names and absolute paths as ubuntu-2204:current=/srv/roots/jammy, separated by blanks; in this file also a table",
+        about: "Root file systems of `machine` jobs that ask for an image by name, under an overlay.\nOther names run on `machine_root`, and the job's log says so.",
+    },
+    Setting {
+        key: "job_disk_gib",
+        default: "0",
+        expected: "a whole number, 0 to 65536",
+        about: "Gibibytes that one job may keep on disk; it is ended when it keeps more. 0: no bound.",
+    },
+    Setting {
+        key: "job_network",
+        default: "10.231.0.0/16",
+        expected: "an IPv4 network as 10.231.0.0/16 (8 to 22 bits), or `off`",
+        about: "Addresses for the links of jobs. The first is this machine's, as jobs see it.",
+    },
+    Setting {
+        key: "network_allow",
+        default: "",
+        expected: "networks as 10.20.0.0/16, 10.20.1.7 or 10.20.0.0/16:443, separated by blanks",
+        about: "What jobs of projects with full network reach besides this appliance; empty: nothing.\nTurns on packet forwarding (net.ipv4.ip_forward), for jobs alone.",
+    },
+    Setting {
+        key: "name_servers",
+        default: "",
+        expected: "IPv4 addresses, separated by blanks",
+        about: "Name servers for jobs of projects with full network. They are reached without being in `network_allow`.",
+    },
+    Setting {
+        key: "log",
+        default: "info",
+        expected: "error, warn, info, debug, or filters such as web=debug",
+        about: "How much is logged.",
+    },
+];

@@ -1,0 +1,76 @@
+//! `appliance run`: a working copy's workflows right here, without a server.
+
+use crate::harness::{BINARY, may_run_jobs, processes_of};
+use std::{fs, path::Path, process::Command};
+
+const CONFIG: &str = r#"version: 2.1
+jobs:
+  good:
+    machine: {image: 'ubuntu-2204:current'}
+    steps:
+      - checkout
+      - run: cat README; echo "$COLOUR"
+      - persist_to_workspace: {root: ., paths: [README]}
+  after:
+    machine: true
+    steps:
+      - attach_workspace: {at: there}
+      - run: wc -c there/README
+  bad:
+    machine: true
+    steps:
+      - run: exit 3
+  boxed:
+    docker: [{image: 'site/none:1'}]
+    steps:
+      - run: 'true'
+workflows:
+  fine:
+    jobs:
+      - good
+      - after: {requires: [good]}
+  failing:
+    jobs: [bad]
+  contained:
+    jobs: [boxed]
+"#;
+
+/// Runs one workflow; the exit code and everything that was printed.
+fn run(folder: &Path, workflow: &str) -> (Option<i32>, String) {
+    let output = Command::new(BINARY)
+        .args(["run", "--workflow", workflow, "--env", "COLOUR=turquoise"])
+        .arg(folder.join("copy"))
+        .env("HOME", folder)
+        .env("XDG_CACHE_HOME", folder.join("cache"))
+        .env("APPLIANCE_DATA_DIR", folder.join("data"))
+        .output()
+        .unwrap();
+    let told = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&told).into_owned())
+}
+
+#[test]
+fn a_working_copy_runs_here_and_its_exit_code_tells() {
+    if !may_run_jobs() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy");
+    fs::create_dir_all(copy.join(".circleci")).unwrap();
+    fs::write(copy.join(".circleci/config.yml"), CONFIG).unwrap();
+    fs::write(copy.join("README"), "read me\n").unwrap();
+    let (code, told) = run(folder.path(), "fine");
+    assert_eq!(code, Some(0), "{told}");
+    let warning = "the image `ubuntu-2204:current` is not known here";
+    for text in ["read me", "8 there/README", warning] {
+        assert!(told.contains(text), "`{text}` is missing:\n{told}");
+    }
+    assert!(!told.contains("turquoise"), "a variable was not masked:\n{told}");
+    let (code, told) = run(folder.path(), "failing");
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("exit status 3"), "{told}");
+    let (code, told) = run(folder.path(), "contained");
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("appliance registry import"), "{told}");
+    assert!(processes_of(folder.path()).is_empty(), "something was left behind");
+}
