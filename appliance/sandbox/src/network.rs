@@ -14,6 +14,7 @@ mod cidr;
 mod firewall;
 mod netlink;
 mod route;
+mod rules;
 
 pub use cidr::{Destination, NoDestination};
 

@@ -6,6 +6,10 @@
 //! until [`Settings::get`] reads them, so that an error can name the place.
 //! On failure: the message names the setting, its origin, the value and what is expected.
 
+mod table;
+
+pub(crate) use table::SETTINGS;
+
 use std::{
     collections::BTreeMap,
     fmt,

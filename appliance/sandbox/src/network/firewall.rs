@@ -8,6 +8,7 @@ use super::{
     PREFIX,
     cidr::Destination,
     netlink::{ACK, Batch, CREATE, DUMP, Socket},
+    rules::{Match, Rule, Verdict, guard_rules, rules},
 };
 use crate::spec::Bridge;
 use std::{io, net::Ipv4Addr};
@@ -25,8 +26,6 @@ const APPEND: u16 = 0x800;
 /// IPv4 and IPv6 in one table.
 const FAMILY_INET: u8 = 1;
 const PROTOCOL_IPV4: u8 = 2;
-const PROTOCOL_TCP: u8 = 6;
-const PROTOCOL_UDP: u8 = 17;
 
 const HOOK_INPUT: u32 = 1;
 const HOOK_FORWARD: u32 = 2;
@@ -76,120 +75,6 @@ const STATE_ANSWERS: u32 = 0b110;
 /// The table of [`guard_make`]. Not of a job, so its name begins otherwise.
 const GUARD: &str = "appliance-guard";
 
-/// Cloud metadata services and other link-local addresses: never a job's business.
-const LINK_LOCAL: Cidr = Cidr { address: 0xa9fe_0000, mask: 0xffff_0000 };
-
-/// Addresses as the kernel compares them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Cidr {
-    address: u32,
-    mask: u32,
-}
-
-impl From<Destination> for Cidr {
-    fn from(destination: Destination) -> Self {
-        Self { address: destination.network().0.into(), mask: destination.mask() }
-    }
-}
-
-/// One condition of a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Match<'a> {
-    /// Came in through the interface.
-    From(&'a str),
-    FromNot(&'a str),
-    /// Came in through an interface whose name begins so.
-    FromPrefix(&'a str),
-    FromNotPrefix(&'a str),
-    /// Goes out through the interface.
-    To(&'a str),
-    /// Goes out through an interface whose name begins so.
-    ToPrefix(&'a str),
-    Ipv4,
-    SourceIsNot(Ipv4Addr),
-    SourceIs(Ipv4Addr),
-    ToNetwork(Cidr),
-    /// To a port, by a protocol that has ports.
-    Port(u8, u16),
-    Answers,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Drop,
-    /// As a drop, but told: what must not be reached fails at once and not after minutes.
-    Reject,
-    Accept,
-    Masquerade,
-}
-
-type Rule<'a> = (&'static str, Vec<Match<'a>>, Verdict);
-
-/// What may pass; the first rule of a chain that matches decides.
-fn rules<'a>(
-    interface: &'a str,
-    bridge: &Bridge,
-    address: Ipv4Addr,
-    allow: &[Destination],
-) -> Vec<Rule<'a>> {
-    let mut rules = input_rules(interface, bridge, address);
-    rules.extend(forward_rules(interface, address, allow));
-    if !allow.is_empty() {
-        let matches = vec![Match::Ipv4, Match::SourceIs(address)];
-        rules.push(("postrouting", matches, Verdict::Masquerade));
-    }
-    rules
-}
-
-/// What reaches this host: from the job the services; the gateway's address from nobody else but
-/// this host, though a neighbour on the host's own network could send for it.
-fn input_rules<'a>(interface: &'a str, bridge: &Bridge, address: Ipv4Addr) -> Vec<Rule<'a>> {
-    use Match::{From, FromNot, FromNotPrefix, Ipv4, Port, SourceIsNot, ToNetwork};
-    use Verdict::{Accept, Drop, Reject};
-    let from = From(interface);
-    let gateway = ToNetwork(Cidr { address: bridge.gateway.into(), mask: u32::MAX });
-    let outsider = vec![FromNot("lo"), FromNotPrefix(PREFIX), Ipv4, gateway];
-    let mut rules: Vec<Rule<'a>> =
-        vec![("input", outsider, Drop), ("input", vec![from, SourceIsNot(address)], Drop)];
-    rules.extend(
-        bridge
-            .services
-            .iter()
-            .map(|port| ("input", vec![from, Ipv4, gateway, Port(PROTOCOL_TCP, *port)], Accept)),
-    );
-    rules.push(("input", vec![from], Reject));
-    rules
-}
-
-/// What goes through this host.
-fn forward_rules<'a>(
-    interface: &'a str,
-    address: Ipv4Addr,
-    allow: &[Destination],
-) -> Vec<Rule<'a>> {
-    use Match::{Answers, From, Ipv4, Port, SourceIsNot, To, ToNetwork, ToPrefix};
-    use Verdict::{Accept, Drop, Reject};
-    let from = From(interface);
-    let mut rules: Vec<Rule<'a>> = vec![
-        ("forward", vec![from, SourceIsNot(address)], Drop),
-        ("forward", vec![from, ToPrefix(PREFIX)], Reject),
-        ("forward", vec![from, Ipv4, ToNetwork(LINK_LOCAL)], Reject),
-    ];
-    for open in allow {
-        let reached = vec![from, Ipv4, ToNetwork((*open).into())];
-        match open.port() {
-            None => rules.push(("forward", reached, Accept)),
-            Some(port) => rules.extend([PROTOCOL_TCP, PROTOCOL_UDP].map(|protocol| {
-                ("forward", [reached.clone(), vec![Port(protocol, port)]].concat(), Accept)
-            })),
-        }
-    }
-    rules.push(("forward", vec![from], Reject));
-    rules.push(("forward", vec![To(interface), Answers], Accept));
-    rules.push(("forward", vec![To(interface)], Drop));
-    rules
-}
-
 /// Makes the table of a job.
 pub(super) fn table_make(
     name: &str,
@@ -210,12 +95,7 @@ pub(super) fn table_make(
 /// Makes, once, the table by which a host that forwards for jobs forwards for nobody else.
 pub(super) fn guard_make() -> io::Result<()> {
     table_remove(GUARD)?;
-    let rules = vec![
-        ("forward", vec![Match::FromPrefix(PREFIX)], Verdict::Accept),
-        ("forward", vec![Match::ToPrefix(PREFIX)], Verdict::Accept),
-        ("forward", Vec::new(), Verdict::Drop),
-    ];
-    table_send(GUARD, &[(("forward", "filter"), HOOK_FORWARD, PRIORITY_FILTER)], rules)
+    table_send(GUARD, &[(("forward", "filter"), HOOK_FORWARD, PRIORITY_FILTER)], guard_rules())
 }
 
 type Chain<'a> = ((&'a str, &'a str), u32, u32);
@@ -388,65 +268,4 @@ fn compare(list: &mut Batch, operator: u32, value: &[u8]) {
             data.attribute(DATA_VALUE, value);
         });
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 231, 1, 5);
-    const EVERYWHERE: Match<'_> = Match::ToNetwork(Cidr { address: 0, mask: 0 });
-
-    fn allow(text: &str) -> Vec<Destination> {
-        vec![text.parse().expect("a destination")]
-    }
-
-    fn rules_of(allow: &[Destination]) -> Vec<Rule<'static>> {
-        let bridge = Bridge {
-            gateway: Ipv4Addr::new(10, 231, 0, 1),
-            addresses: vec![ADDRESS],
-            services: vec![8443],
-            allow: Vec::new(),
-            name_servers: Vec::new(),
-            gateway_names: Vec::new(),
-        };
-        rules("apl-1", &bridge, ADDRESS, allow)
-    }
-
-    #[test]
-    fn every_chain_ends_in_a_refusal_for_this_job() {
-        for allow in [vec![], allow("0.0.0.0/0")] {
-            let rules = rules_of(&allow);
-            let ends = [
-                ("input", Match::From("apl-1"), Verdict::Reject),
-                ("forward", Match::To("apl-1"), Verdict::Drop),
-            ];
-            for (chain, last, verdict) in ends {
-                let rule = rules.iter().rfind(|rule| rule.0 == chain).expect("a rule");
-                assert_eq!((rule.1.as_slice(), rule.2), ([last].as_slice(), verdict), "{chain}");
-            }
-        }
-    }
-
-    #[test]
-    fn other_jobs_and_metadata_are_closed_before_anything_is_open() {
-        let rules = rules_of(&allow("0.0.0.0/0"));
-        let at = |wanted: Match<'_>| {
-            rules.iter().position(|rule| rule.0 == "forward" && rule.1.contains(&wanted))
-        };
-        let open = at(EVERYWHERE).expect("the allowed network");
-        assert!(at(Match::ToPrefix(PREFIX)).is_some_and(|at| at < open));
-        assert!(at(Match::ToNetwork(LINK_LOCAL)).is_some_and(|at| at < open));
-    }
-
-    #[test]
-    fn a_port_is_open_to_both_protocols_and_nothing_else_of_its_network_is() {
-        let rules = rules_of(&allow("0.0.0.0/0:53"));
-        let open: Vec<_> = rules
-            .iter()
-            .filter(|rule| rule.1.contains(&EVERYWHERE))
-            .map(|rule| rule.1.last().copied())
-            .collect();
-        assert_eq!(open, [Some(Match::Port(6, 53)), Some(Match::Port(17, 53))]);
-    }
 }
