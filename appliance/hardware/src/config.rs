@@ -1,6 +1,6 @@
 //! What the room is told.
 
-use crate::Root;
+use crate::{Bounds, Root, nut};
 use std::{path::PathBuf, time::Duration};
 
 /// How the machine is read.
@@ -12,6 +12,10 @@ pub struct Config {
     pub every: Duration,
     /// Folders whose file systems are watched: the data directory, `/`.
     pub folders: Vec<PathBuf>,
+    /// A UPS behind NUT.
+    pub nut: Option<nut::Address>,
+    /// When the network is in trouble.
+    pub network: Bounds,
 }
 
 impl Default for Config {
@@ -20,6 +24,8 @@ impl Default for Config {
             root: Root::default(),
             every: Duration::from_secs(1),
             folders: vec![PathBuf::from("/")],
+            nut: None,
+            network: Bounds::default(),
         }
     }
 }

@@ -6,19 +6,39 @@
 //! captured tree is read as the living machine is; nothing that a device answers, or refuses to
 //! answer, is an error of this room: it becomes a [`base::reading::Quality`].
 
+mod clock;
 mod config;
 mod cooling;
+mod disks;
+pub mod doctor;
+mod energy;
+pub mod happenings;
+pub mod hooks;
 mod hwmon;
+mod inventory;
 mod kind;
+mod link_events;
+mod links;
 mod memory;
+mod network;
+pub mod nut;
+mod paths;
+mod probe;
 mod processor;
 mod root;
 mod sampler;
 mod sensors;
 mod slow;
+mod sockets;
+mod supply;
 mod track;
+mod trouble;
+pub mod watchdog;
+mod wear;
 mod zones;
 
 pub use config::Config;
+pub use inventory::{Card, DiskPart, Inventory};
 pub use root::Root;
 pub use sampler::{Handle, Sampler, start};
+pub use trouble::Bounds;

@@ -5,14 +5,17 @@
 //! Invariants: a round ends [`ANSWER_WITHIN`] after it began at the latest, whatever a device does;
 //! readers get the newest snapshot and never wait; the thread ends when the handle is dropped.
 
-use crate::{Config, cooling::Coolers, memory::Gauge, processor::Processor, sensors::Sensors};
+use crate::{
+    Config, clock, cooling::Coolers, disks::Disks, energy::Meters, link_events, memory::Gauge,
+    network::Network, processor::Processor, sensors::Sensors, supply::Supplies,
+};
 use base::{reading::Readings, time::Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 use std::{
     io,
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+        mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
     time::{Duration, Instant, SystemTime},
@@ -22,13 +25,15 @@ use tokio::sync::watch;
 /// Sensors on a slow bus (I²C, a board controller) take some ten milliseconds each; half a round
 /// leaves the other half for deciding.
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+/// A cable with a bad plug sends news by the hundred; rounds are no closer together than this.
+const NEWS_PAUSE: Duration = Duration::from_millis(200);
 
 /// A running sampler.
 #[derive(Debug)]
 pub struct Handle {
     readings: watch::Receiver<Arc<Readings>>,
     /// The thread ends when this end is gone.
-    _running: SyncSender<()>,
+    _running: Arc<SyncSender<()>>,
 }
 
 impl Handle {
@@ -47,32 +52,37 @@ impl Handle {
 pub fn start(config: &Config) -> io::Result<Handle> {
     let (wall, _) = clocks();
     let (sender, readings) = watch::channel(Arc::new(Readings::empty(wall)));
-    let (running, stop) = sync_channel(1);
+    let (running, bell) = sync_channel(1);
     let mut sampler = Sampler::new(config)?;
     let every = config.every;
-    thread::Builder::new()
-        .name("hardware".into())
-        .spawn(move || run(&mut sampler, every, &sender, &stop))?;
+    if config.root.is_live()
+        && let Err(error) = link_events::start(running.clone())
+    {
+        tracing::info!(%error, "no news of the network cards; they are looked at once a second");
+    }
+    let running = Arc::new(running);
+    let handle = Arc::downgrade(&running);
+    thread::Builder::new().name("hardware".into()).spawn(move || {
+        let mut next = Instant::now();
+        while handle.strong_count() > 0 {
+            let (wall, uptime) = clocks();
+            sender.send_replace(Arc::new(sampler.round(wall, uptime)));
+            next = rest(&bell, next, every);
+        }
+    })?;
     Ok(Handle { readings, _running: running })
 }
 
-fn run(
-    sampler: &mut Sampler,
-    every: Duration,
-    sender: &watch::Sender<Arc<Readings>>,
-    stop: &Receiver<()>,
-) {
-    let mut next = Instant::now();
-    loop {
-        let (wall, uptime) = clocks();
-        sender.send_replace(Arc::new(sampler.round(wall, uptime)));
-        // A machine that slept, or a round that was late, is not made up for.
-        next = (next + every).max(Instant::now());
-        match stop.recv_timeout(next.saturating_duration_since(Instant::now())) {
-            Err(RecvTimeoutError::Timeout) | Ok(()) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
+/// Waits for the next round, which news of a card brings forward; the time at which it begins.
+fn rest(bell: &Receiver<()>, last: Instant, every: Duration) -> Instant {
+    // A machine that slept, or a round that was late, is not made up for.
+    let next = (last + every).max(Instant::now());
+    let earliest = (last + NEWS_PAUSE).max(Instant::now());
+    if bell.recv_timeout(next.saturating_duration_since(Instant::now())).is_err() {
+        return next;
     }
+    thread::park_timeout(earliest.saturating_duration_since(Instant::now()));
+    Instant::now()
 }
 
 /// The wall clock, and the time since the machine started with its sleep.
@@ -92,6 +102,11 @@ pub struct Sampler {
     coolers: Coolers,
     processor: Processor,
     gauge: Gauge,
+    supplies: Supplies,
+    meters: Meters,
+    disks: Disks,
+    network: Network,
+    clock: clock::Watch,
 }
 
 impl Sampler {
@@ -106,6 +121,11 @@ impl Sampler {
             coolers: Coolers::start(root)?,
             processor: Processor::new(root),
             gauge: Gauge::new(root),
+            supplies: Supplies::start(root, config.nut.clone())?,
+            meters: Meters::new(root),
+            disks: Disks::start(root, &config.folders)?,
+            network: Network::start(root, config.network.clone())?,
+            clock: clock::Watch::new(root),
         })
     }
 
@@ -113,6 +133,9 @@ impl Sampler {
     pub fn round(&mut self, at: Timestamp, uptime: Duration) -> Readings {
         let deadline = Instant::now() + ANSWER_WITHIN;
         self.coolers.ask();
+        self.supplies.ask(uptime);
+        self.disks.ask();
+        self.network.ask();
         let processor = self.processor.busy(uptime);
         let sensors = self.sensors.round(processor.fresh().copied(), uptime, deadline);
         let mut readings = Readings::empty(at);
@@ -120,11 +143,19 @@ impl Sampler {
         readings.busy = processor;
         readings.thermal = sensors.thermal;
         readings.fans = sensors.fans;
+        readings.power = self.supplies.take(uptime, deadline);
         readings.power.draws = sensors.draws;
+        readings.power.draws.extend(self.meters.draws(uptime));
         readings.cooling = self.coolers.take(uptime, deadline);
         readings.throttle = self.processor.throttle(uptime);
         readings.memory = self.gauge.memory(uptime);
         readings.pressure = self.gauge.pressure(uptime);
+        readings.disks = self.disks.take(uptime, deadline);
+        let network = self.network.take(uptime, deadline);
+        readings.links = network.links;
+        readings.transport = network.transport;
+        readings.troubles = network.troubles;
+        readings.clock = self.clock.tell(at, uptime);
         readings
     }
 }

@@ -37,6 +37,13 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Run a working copy's workflows right here, without a server.
     Run(RunArgs),
+    /// Check this machine: what is wrong, why it matters, and the remedy.
+    ///
+    /// Exit codes: 0 nothing to do, 10 warnings, 20 something critical.
+    Doctor(DoctorArgs),
+    /// List and try the firmware hooks.
+    #[command(subcommand)]
+    Hooks(HooksCommand),
     /// Work with configuration files, and show this appliance's settings.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -103,6 +110,37 @@ pub(crate) struct ServeArgs {
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) overrides: Overrides,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) settings: ServeArgs,
+    /// Print the findings as data.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Make the changes that are safe, then check again.
+    #[arg(long)]
+    pub(crate) fix: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HooksCommand {
+    /// Every event with its hooks, and why one is not run.
+    List {
+        #[command(flatten)]
+        settings: ServeArgs,
+        /// Print data.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run the hooks of an event with an example, and show what they said.
+    Test {
+        /// Such as `thermal-warning`; `appliance hooks list` shows all.
+        event: String,
+        #[command(flatten)]
+        settings: ServeArgs,
+    },
 }
 
 /// Flags that override the configuration file; each is a key of the file.

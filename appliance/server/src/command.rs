@@ -6,7 +6,9 @@
 pub(crate) mod artifact;
 pub(crate) mod bucket;
 pub(crate) mod config;
+pub(crate) mod doctor;
 pub(crate) mod hardware;
+pub(crate) mod hooks;
 pub(crate) mod job;
 pub(crate) mod key;
 pub(crate) mod orb;

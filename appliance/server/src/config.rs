@@ -3,7 +3,10 @@
 //! Invariants: what stands here has been read and is within its range; nothing here touches the
 //! system beyond asking for the host name and the number of cores.
 
-use crate::settings::{Error, Settings};
+use crate::{
+    machine::MachineConfig,
+    settings::{Error, Settings},
+};
 use base::units::Bytes;
 use engine::govern::Law;
 use std::{
@@ -37,6 +40,7 @@ pub(crate) struct Config {
     /// What one job may keep on disk.
     pub(crate) job_disk: Option<Bytes>,
     pub(crate) job_network: Option<JobNetwork>,
+    pub(crate) machine: MachineConfig,
     pub(crate) log: String,
 }
 
@@ -73,9 +77,21 @@ impl Config {
             job_disk: Some(Bytes::gib(within(settings, "job_disk_gib", 0..=65536)?))
                 .filter(|bound| bound.0 > 0),
             job_network: job_network(settings)?,
+            machine: machine(settings)?,
             log: settings.text("log").to_owned(),
         })
     }
+}
+
+fn machine(settings: &Settings) -> Result<MachineConfig, Error> {
+    let (watchdog, ups) = (settings.text("watchdog"), settings.text("ups"));
+    Ok(MachineConfig {
+        limit: base::units::Celsius(settings.get("thermal_limit")?),
+        hooks: absolute(settings, "hooks_dir")?,
+        hooks_user: settings.text("hooks_user").to_owned(),
+        watchdog: (watchdog != "off").then(|| absolute(settings, "watchdog")).transpose()?,
+        ups: (ups != "off").then(|| settings.get("ups")).transpose()?,
+    })
 }
 
 fn words(text: &str) -> Vec<String> {
@@ -239,6 +255,9 @@ mod tests {
         check("watts_max", "many", false);
         check("hardware_root", "tree", false);
         check("keep_days", "0", false);
+        check("ups", "rack@10.0.0.1", true);
+        check("ups", "a b", false);
+        check("watchdog", "watchdog", false);
         check("base_url", "ftp://x", false);
         check("job_network", "off", true);
         check("job_network", "10.0.0.0/24", false);

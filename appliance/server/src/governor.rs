@@ -3,37 +3,33 @@
 //! On failure: a machine whose sensors cannot be read is governed by what is left; one without
 //! any is not governed, and the dashboard says so.
 
-use crate::{config::Config, data_dir::DataDir};
-use engine::{Handle, govern::history};
-use hardware::Root;
-use std::{path::PathBuf, sync::Arc};
+use base::reading::Readings;
+use engine::{
+    Handle,
+    govern::{Law, history},
+};
+use std::sync::Arc;
 use store::{Store, live::Live};
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 
 /// What runs beside the service; ends when dropped.
 pub(crate) struct Governing {
-    _sampler: hardware::Handle,
     _tasks: JoinSet<()>,
 }
 
-/// Starts reading and deciding.
+/// Starts deciding over what is read.
 pub(crate) fn start(
-    config: &Config,
-    data: &DataDir,
+    law: Law,
+    readings: watch::Receiver<Arc<Readings>>,
     store: &Store,
     engine: &Handle,
     live: Arc<dyn Live>,
-) -> std::io::Result<Governing> {
-    let sampler = hardware::start(&hardware::Config {
-        root: Root::new(&config.hardware_root),
-        folders: vec![PathBuf::from("/"), data.join("")],
-        ..hardware::Config::default()
-    })?;
+) -> Governing {
     let mut tasks = JoinSet::new();
     let flush = flush_millis(store.clone());
-    tasks.spawn(engine.clone().govern(sampler.readings(), config.law, flush));
+    tasks.spawn(engine.clone().govern(readings, law, flush));
     tasks.spawn(history::keep(engine.clone(), store.clone(), live));
-    Ok(Governing { _sampler: sampler, _tasks: tasks })
+    Governing { _tasks: tasks }
 }
 
 /// The mean time of the commits since the last call, in milliseconds.

@@ -18,11 +18,13 @@ mod governor;
 mod job_network;
 mod local_run;
 mod logging;
+mod machine;
 mod output;
 mod runner_child;
 mod serve;
 mod settings;
 mod site_names;
+mod validity;
 
 use cli::{Cli, Command};
 use command::{Code, Usage};
@@ -55,6 +57,8 @@ fn run(command: Command) -> anyhow::Result<Code> {
         Command::Run(args) => local_run::run(args),
         Command::Runner(args) => runner_child::run(args),
         Command::Config(command) => command::config::run(command),
+        Command::Doctor(args) => command::doctor::run(&args),
+        Command::Hooks(command) => command::hooks::run(command),
         Command::Orb(command) => block_on(command::orb::run(command)),
         Command::Completions { shell } => {
             clap_complete::generate(

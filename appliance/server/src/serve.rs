@@ -10,7 +10,9 @@ use crate::{
     command::Code,
     config::Config,
     data_dir::DataDir,
-    first_start, governor, job_network, logging, output, runner_child,
+    first_start, job_network, logging,
+    machine::Machine,
+    output, runner_child,
     settings::Settings,
     site_names::{base_url, names, s3_domains},
 };
@@ -61,6 +63,7 @@ pub(crate) struct House {
     faces: axum::Router,
     s3: axum::Router,
     sockets: Sockets,
+    machine: Machine,
     base_url: String,
     first_password: Option<base::secret::Secret>,
 }
@@ -89,6 +92,7 @@ impl House {
         let repos = Repos::open(data.join("repos"), config.git.clone())?;
         let certificates = certificates(&config, &data)?;
         let sockets = Sockets::bind(&config, &data, &certificates).await?;
+        let machine = Machine::start(&config)?;
         let base_url = base_url(&config, sockets.tls.address());
         let mut schedule = engine::Config::for_cores(1, base_url.clone());
         schedule.limits.slots = config.slots;
@@ -126,6 +130,7 @@ impl House {
             faces,
             s3,
             sockets,
+            machine,
             base_url,
             first_password,
         })
@@ -177,15 +182,16 @@ impl House {
             faces,
             s3,
             sockets,
+            machine,
             ..
         } = self;
         let (drain, deadline, keep) = (Drain::new(), config.drain, config.keep);
         let (runner_stop, runner_stopped) = watch::channel(false);
         let network = sockets.job_network(&config, &data);
         let listeners = sockets.serve(&drain, deadline, &faces, &s3);
-        let governing = governor::start(&config, &data, &store, &engine, Arc::clone(&live) as _)
-            .context("the sensors cannot be read: no thread could be started")?;
+        let governing = machine.govern(config.law, &store, &engine, Arc::clone(&live) as _);
         let runner = tokio::spawn(runner_child::keep(config, data, network, runner_stopped));
+        let machine = machine.attend(store.clone());
         let reload = tokio::spawn(reload_on_hangup(certificates));
         let keeper = tokio::spawn(objects.clone().keep());
         let sweep = tokio::spawn(sweep_daily(store.clone(), logs.clone(), objects, keep));
@@ -205,6 +211,7 @@ impl House {
         schedules.abort();
         keeper.abort();
         runner.await.context("the runner's keeper ended early")?;
+        machine.stop().await;
         engine.drain().await;
         logs.flush().await?;
         tokio::task::spawn_blocking(move || {

@@ -151,6 +151,30 @@ pub(crate) const SETTINGS: &[Setting] = &[
         about: "Name servers for jobs of projects with full network. They are reached without being in `network_allow`.",
     },
     Setting {
+        key: "ups",
+        default: "off",
+        expected: "[NAME@]HOST[:PORT] of a NUT daemon, or off",
+        about: "The uninterruptible power supply of this machine.",
+    },
+    Setting {
+        key: "hooks_dir",
+        default: "/etc/appliance/hooks",
+        expected: "an absolute path",
+        about: "Firmware hooks: EVENT/NN-name. See firmware-hooks/README.md.",
+    },
+    Setting {
+        key: "hooks_user",
+        default: "nobody",
+        expected: "a user of this machine",
+        about: "As whom hooks run, unless NN-name.conf beside one names another.",
+    },
+    Setting {
+        key: "watchdog",
+        default: "off",
+        expected: "a device such as /dev/watchdog, or off",
+        about: "The hardware's watchdog: restarts a machine on which the appliance hangs.",
+    },
+    Setting {
         key: "log",
         default: "info",
         expected: "error, warn, info, debug, or filters such as web=debug",

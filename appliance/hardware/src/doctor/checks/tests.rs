@@ -1,0 +1,81 @@
+//! A healthy host, and each of its faults.
+
+use super::*;
+use base::units::Bytes;
+use std::time::Duration;
+
+fn healthy() -> Facts {
+    Facts {
+        sysctls: vec![
+            ("net/core/somaxconn", Some(4096)),
+            ("net/ipv4/tcp_mtu_probing", Some(1)),
+            ("user/max_user_namespaces", Some(100)),
+            ("kernel/random/entropy_avail", Some(256)),
+        ],
+        mtus: vec![("lo".into(), 65_536), ("eth0".into(), 1500)],
+        open_files: Some(65_536),
+        controllers: ["cpu", "memory", "pids"].map(str::to_owned).to_vec(),
+        has_overlay: true,
+        has_pressure: true,
+        clock_is_kept: Some(true),
+        clock: CLOCK_MIN + 1,
+        space: Some((Bytes::gib(100), Bytes::gib(50))),
+        inodes: Some((1000, 900)),
+        fsync: Some(Duration::from_millis(2)),
+        memory: Some((Bytes::gib(8), Bytes::gib(4))),
+        certificate_days: Some(300),
+        has_watchdog: true,
+        throttled: Some(0),
+        hottest: Some((50.0, "die".into())),
+        wear: Some(10.0),
+        ..Facts::default()
+    }
+}
+
+fn check_one(change: impl FnOnce(&mut Facts), name: &str, severity: Severity) {
+    let mut facts = healthy();
+    change(&mut facts);
+    let worst = check(&facts).remove(0);
+    assert_eq!((worst.check, worst.severity), (name, severity), "{worst:?}");
+    assert!(severity == Severity::Ok || !worst.remedy.is_empty());
+}
+
+#[test]
+fn a_healthy_host_has_nothing_to_mend() {
+    assert!(check(&healthy()).iter().all(|finding| finding.severity == Severity::Ok));
+}
+
+#[test]
+fn each_fault_is_found_with_its_severity_and_remedy() {
+    use Severity::{Advice, Critical, Warning};
+    check_one(|f| f.hottest = Some((82.0, "die".into())), "temperature", Warning);
+    check_one(|f| f.hottest = Some((95.0, "die".into())), "temperature", Critical);
+    check_one(|f| f.throttled = Some(3), "throttle", Warning);
+    check_one(|f| f.sysctls[0].1 = Some(128), "somaxconn", Warning);
+    check_one(|f| f.sysctls[1].1 = Some(0), "mtu-probing", Advice);
+    check_one(|f| f.sysctls[2].1 = Some(0), "user-namespaces", Critical);
+    check_one(|f| f.sysctls[3].1 = Some(50), "entropy", Warning);
+    check_one(|f| f.mtus[1].1 = 1400, "mtu", Advice);
+    check_one(|f| f.open_files = Some(1024), "open-files", Warning);
+    check_one(|f| f.controllers.truncate(1), "cgroups", Critical);
+    check_one(|f| f.has_overlay = false, "overlayfs", Critical);
+    check_one(|f| f.has_pressure = false, "psi", Advice);
+    check_one(|f| f.clock = 0, "clock", Critical);
+    check_one(|f| f.clock_is_kept = Some(false), "clock", Warning);
+    check_one(|f| f.space = Some((Bytes::gib(100), Bytes::mib(1))), "disk-space", Critical);
+    check_one(|f| f.is_read_only = true, "disk-space", Critical);
+    check_one(|f| f.inodes = Some((1000, 3)), "inodes", Warning);
+    check_one(|f| f.fsync = Some(Duration::from_millis(40)), "fsync", Warning);
+    check_one(|f| f.wear = Some(90.0), "flash-wear", Warning);
+    check_one(|f| f.memory = Some((Bytes::gib(8), Bytes::mib(100))), "memory", Warning);
+    check_one(|f| f.certificate_days = Some(-1), "certificate", Critical);
+    check_one(|f| f.certificate_days = Some(5), "certificate", Warning);
+    check_one(|f| f.has_watchdog = false, "watchdog", Advice);
+    check_one(
+        |f| f.taken = vec![("127.0.0.1:8443".parse().unwrap(), "in use".into())],
+        "ports",
+        Critical,
+    );
+    check_one(|f| f.open_secrets = vec![("/x/site.key".into(), 0o644)], "file-modes", Critical);
+    check_one(|f| f.unknown_names = vec!["ci.site".into()], "dns", Warning);
+}

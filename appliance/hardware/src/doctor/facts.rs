@@ -1,0 +1,243 @@
+//! What is known of the host before anything is judged.
+//!
+//! Invariants: reading changes nothing but for one file in the data directory, which measures
+//! `fsync` and is removed again. Everything below `/proc` and `/sys` goes through the root.
+
+use crate::{Root, disks, memory};
+use base::units::Bytes;
+use std::{
+    fs::{self, File},
+    io::Write,
+    net::{SocketAddr, TcpListener},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant, SystemTime},
+};
+
+/// Writes of which the median is told. More would wear flash for nothing.
+const SYNCS: usize = 15;
+/// A kernel setting and its value.
+const SYSCTLS: [&str; 5] = [
+    "net/core/somaxconn",
+    "net/ipv4/tcp_mtu_probing",
+    "net/ipv4/ip_forward",
+    "user/max_user_namespaces",
+    "kernel/random/entropy_avail",
+];
+
+/// Where the appliance lives.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Data directory.
+    pub data_dir: PathBuf,
+    /// Addresses that it listens at.
+    pub listen: Vec<SocketAddr>,
+    /// Names of this machine that should be known.
+    pub names: Vec<String>,
+    /// Files that nobody else may read.
+    pub secrets: Vec<PathBuf>,
+    /// End of the server certificate's life, if it is known.
+    pub certificate_ends: Option<SystemTime>,
+}
+
+/// Everything that the checks look at.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// Kernel settings by name; missing where the kernel has none.
+    pub sysctls: Vec<(&'static str, Option<u64>)>,
+    /// Interfaces with their MTU.
+    pub mtus: Vec<(String, u32)>,
+    /// Soft limit of open files.
+    pub open_files: Option<u64>,
+    /// Controllers of control groups, of either version.
+    pub controllers: Vec<String>,
+    /// Overlay file systems can be mounted.
+    pub has_overlay: bool,
+    /// The kernel tells pressure.
+    pub has_pressure: bool,
+    /// Somebody disciplines the clock; `None` where that cannot be told.
+    pub clock_is_kept: Option<bool>,
+    /// The clock, seconds since 1970.
+    pub clock: u64,
+    /// Size and free space of the data directory's file system.
+    pub space: Option<(Bytes, Bytes)>,
+    /// Inodes: all and free.
+    pub inodes: Option<(u64, u64)>,
+    /// The data directory's file system cannot be written.
+    pub is_read_only: bool,
+    /// Median time of a small write that was made durable.
+    pub fsync: Option<Duration>,
+    /// Memory and what is free of it.
+    pub memory: Option<(Bytes, Bytes)>,
+    /// Addresses that cannot be taken, with the reason.
+    pub taken: Vec<(SocketAddr, String)>,
+    /// The appliance itself runs and holds its ports.
+    pub is_running: bool,
+    /// Secrets with a mode that others may use.
+    pub open_secrets: Vec<(PathBuf, u32)>,
+    /// Days that the certificate is still valid; negative after its end.
+    pub certificate_days: Option<i64>,
+    /// Names that are not found.
+    pub unknown_names: Vec<String>,
+    /// A watchdog device is there.
+    pub has_watchdog: bool,
+    /// Times that the hardware slowed the processor, since the start.
+    pub throttled: Option<u64>,
+    /// The hottest sensor, in degrees, with its label.
+    pub hottest: Option<(f64, String)>,
+    /// The most worn flash, in percent of its life.
+    pub wear: Option<f64>,
+    /// Runs as root.
+    pub is_root: bool,
+}
+
+impl Facts {
+    /// Asks the host. Takes about a second, most of it for measuring.
+    #[must_use]
+    pub fn read(root: &Root, place: &Place) -> Self {
+        let mut facts = Self {
+            sysctls: SYSCTLS
+                .map(|name| (name, root.value(format!("proc/sys/{name}")).ok()))
+                .to_vec(),
+            mtus: mtus(root),
+            open_files: open_files(root),
+            controllers: controllers(root),
+            has_overlay: has_line(root, "proc/filesystems", "overlay"),
+            has_pressure: root.text("proc/pressure/memory").is_ok(),
+            clock: SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs()),
+            fsync: fsync(&place.data_dir),
+            is_running: place.data_dir.join("control.sock").exists()
+                && std::os::unix::net::UnixStream::connect(place.data_dir.join("control.sock"))
+                    .is_ok(),
+            open_secrets: place.secrets.iter().filter_map(|path| open_mode(path)).collect(),
+            certificate_days: place.certificate_ends.map(days_until),
+            unknown_names: place.names.iter().filter(|name| !is_known(name)).cloned().collect(),
+            has_watchdog: root.join("dev/watchdog").exists(),
+            is_root: rustix::process::geteuid().is_root(),
+            ..Self::default()
+        };
+        if !facts.is_running {
+            facts.taken = place.listen.iter().filter_map(|address| taken(*address)).collect();
+        }
+        facts.file_system(root, &place.data_dir);
+        facts.readings(root);
+        facts
+    }
+
+    fn file_system(&mut self, root: &Root, data_dir: &Path) {
+        let nearest = data_dir.ancestors().find(|folder| folder.exists());
+        let Some(folder) = nearest else { return };
+        if let Ok(found) = rustix::fs::statvfs(folder) {
+            let bytes = |blocks: u64| Bytes(blocks.saturating_mul(found.f_frsize));
+            self.space = Some((bytes(found.f_blocks), bytes(found.f_bavail)));
+            self.inodes = (found.f_files > 0).then_some((found.f_files, found.f_ffree));
+        }
+        let mounts = disks::mounts(root);
+        self.is_read_only = disks::mount_of(&mounts, folder).is_some_and(|mount| mount.read_only);
+        let text = root.text("proc/meminfo").unwrap_or_default();
+        let field = |name: &str| memory::meminfo(&text, name);
+        self.memory = field("MemTotal").zip(field("MemAvailable"));
+    }
+
+    /// One round of the sampler gives what it reads anyway.
+    fn readings(&mut self, root: &Root) {
+        let config = crate::Config { root: root.clone(), ..crate::Config::default() };
+        let Ok(mut sampler) = crate::Sampler::new(&config) else { return };
+        let (wall, uptime) = crate::sampler::clocks();
+        let readings = sampler.round(wall, uptime);
+        self.throttled = readings.throttle.events.value;
+        self.clock_is_kept = readings
+            .clock
+            .state
+            .value
+            .map(|state| state == base::reading::ClockState::Synchronised);
+        let temps = readings.thermal.iter().filter_map(|sensor| {
+            Some((sensor.temperature.fresh()?.0, sensor.temperature.source.label.to_string()))
+        });
+        self.hottest = temps.max_by(|a, b| a.0.total_cmp(&b.0));
+        let worn = readings.disks.iter().filter_map(|disk| disk.wear.as_ref()?.used.value);
+        self.wear = worn.map(|share| share.0).max_by(f64::total_cmp);
+    }
+}
+
+fn mtus(root: &Root) -> Vec<(String, u32)> {
+    let names = root.names("sys/class/net");
+    let read = names.into_iter().filter_map(|name| {
+        let mtu = root.value(format!("sys/class/net/{name}/mtu")).ok()?;
+        Some((name, mtu))
+    });
+    read.collect()
+}
+
+fn open_files(root: &Root) -> Option<u64> {
+    let text = root.text("proc/self/limits").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    let soft = line.split_whitespace().next()?;
+    if soft == "unlimited" { Some(u64::MAX) } else { soft.parse().ok() }
+}
+
+fn controllers(root: &Root) -> Vec<String> {
+    let unified = root.text("sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+    let mut names: Vec<String> = unified.split_whitespace().map(str::to_owned).collect();
+    let old = root.text("proc/cgroups").unwrap_or_default();
+    for line in old.lines().filter(|line| !line.starts_with('#')) {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        // Name, hierarchy (0 is none), groups, enabled.
+        if let [name, hierarchy, _, "1"] = fields[..]
+            && hierarchy != "0"
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn has_line(root: &Root, file: &str, word: &str) -> bool {
+    let text = root.text(file).unwrap_or_default();
+    text.lines().any(|line| line.split_whitespace().any(|found| found == word))
+}
+
+/// The median of some small writes that are made durable, as a commit of the store is.
+fn fsync(folder: &Path) -> Option<Duration> {
+    let path = folder.join(format!(".doctor-{}", std::process::id()));
+    let mut file = File::create_new(&path).ok()?;
+    let mut times = Vec::with_capacity(SYNCS);
+    for _ in 0..SYNCS {
+        let begun = Instant::now();
+        let done = file.write_all(&[0; 4096]).and_then(|()| file.sync_data());
+        if done.is_err() {
+            times.clear();
+            break;
+        }
+        times.push(begun.elapsed());
+    }
+    let _ = fs::remove_file(&path);
+    times.sort_unstable();
+    times.get(times.len() / 2).copied()
+}
+
+fn open_mode(path: &Path) -> Option<(PathBuf, u32)> {
+    let mode = fs::metadata(path).ok()?.mode() & 0o7777;
+    (mode & 0o077 != 0).then(|| (path.to_path_buf(), mode))
+}
+
+fn days_until(end: SystemTime) -> i64 {
+    let day = 24 * 3600;
+    match end.duration_since(SystemTime::now()) {
+        Ok(left) => i64::try_from(left.as_secs() / day).unwrap_or(i64::MAX),
+        Err(past) => -i64::try_from(past.duration().as_secs() / day).unwrap_or(i64::MAX) - 1,
+    }
+}
+
+fn taken(address: SocketAddr) -> Option<(SocketAddr, String)> {
+    TcpListener::bind(address).err().map(|error| (address, error.to_string()))
+}
+
+fn is_known(name: &str) -> bool {
+    use std::net::ToSocketAddrs;
+    (name, 0).to_socket_addrs().is_ok_and(|mut found| found.next().is_some())
+}

@@ -1,0 +1,183 @@
+//! Which hooks there are, and which of them may run.
+//!
+//! Invariants: the folder, the event's folder and the file belong to root or to this process's own
+//! user, and nobody else may write them; a link is judged by what it leads to. What is refused is
+//! listed with its reason and its remedy, never silently left out.
+
+use super::{
+    Event, Happening, conf,
+    run::{self, Outcome},
+};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// The folder whose hooks run at every event.
+const ANY: &str = "any";
+/// Hooks of one event; a folder with more is not a folder of hooks.
+const HOOKS_MAX: usize = 64;
+
+/// Where hooks are, and as whom they run.
+#[derive(Debug, Clone)]
+pub struct Hooks {
+    folder: PathBuf,
+    user: String,
+}
+
+/// One hook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hook {
+    /// File.
+    pub path: PathBuf,
+    /// As whom it runs.
+    pub user: String,
+    /// User and group id, when this process may change to them.
+    pub(super) ids: Option<(u32, u32)>,
+    /// How long it may run.
+    pub allowed: Duration,
+}
+
+/// Why a hook is not run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Somebody else could have written it.
+    #[error("{0} can be written by others (mode {mode:04o}, owner {owner}): run `chown root:root {0} && chmod go-w {0}`", path.display())]
+    Open {
+        /// The file or folder.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+        /// Its owner's id.
+        owner: u32,
+    },
+    /// It is not executable.
+    #[error("{0} is not executable: run `chmod 755 {0}`", path.display())]
+    NotExecutable {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Its `.conf` cannot be read.
+    #[error("{}: {why}", path.display())]
+    Conf {
+        /// The `.conf`.
+        path: PathBuf,
+        /// Line and remedy.
+        why: String,
+    },
+    /// There is no such user.
+    #[error("{} should run as `{user}`, but there is no such user here", path.display())]
+    NoUser {
+        /// The hook.
+        path: PathBuf,
+        /// The user.
+        user: String,
+    },
+    /// It cannot be looked at.
+    #[error("{} cannot be looked at: {why}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        why: String,
+    },
+}
+
+impl Hooks {
+    /// Hooks below `folder`, which run as `user` unless their `.conf` names another.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>, user: impl Into<String>) -> Self {
+        Self { folder: folder.into(), user: user.into() }
+    }
+
+    /// The hooks of `event`, in their order, each ready or refused.
+    #[must_use]
+    pub fn of(&self, event: Event) -> Vec<Result<Hook, Refusal>> {
+        let mut files: Vec<PathBuf> =
+            [event.as_str(), ANY].iter().flat_map(|name| files(&self.folder.join(name))).collect();
+        files.sort_by(|a, b| a.file_name().cmp(&b.file_name()).then_with(|| a.cmp(b)));
+        files.into_iter().take(HOOKS_MAX).map(|path| self.judge(path)).collect()
+    }
+
+    /// Runs the hooks of a happening, one after the other.
+    #[must_use]
+    pub fn fire(&self, happening: &Happening) -> Vec<Outcome> {
+        let hooks = self.of(happening.event).into_iter();
+        hooks
+            .map(|hook| match hook {
+                Ok(hook) => run::run(&hook, happening),
+                Err(refusal) => Outcome::refused(&refusal),
+            })
+            .collect()
+    }
+
+    fn judge(&self, path: PathBuf) -> Result<Hook, Refusal> {
+        let real = fs::canonicalize(&path).map_err(|error| unreadable(&path, &error))?;
+        let folders = [Some(self.folder.as_path()), path.parent(), real.parent()];
+        for place in folders.into_iter().flatten().chain([real.as_path()]) {
+            closed(place)?;
+        }
+        let mode = fs::metadata(&real).map_err(|error| unreadable(&path, &error))?.mode();
+        if mode & 0o111 == 0 {
+            return Err(Refusal::NotExecutable { path });
+        }
+        let conf = read_conf(&path)?;
+        let user = conf.user.unwrap_or_else(|| self.user.clone());
+        let ids = ids(&path, &user)?;
+        Ok(Hook { path, user, ids, allowed: conf.allowed })
+    }
+}
+
+/// `NN-name` files of a folder; `.conf` files and hidden ones are not hooks.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let is_hook = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let ordered = name.len() > 3
+            && name.bytes().take(2).all(|b| b.is_ascii_digit())
+            && name.as_bytes()[2] == b'-';
+        ordered && !name.ends_with(".conf") && !name.ends_with('~') && path.is_file()
+    };
+    entries.flatten().map(|entry| entry.path()).filter(is_hook).collect()
+}
+
+fn closed(path: &Path) -> Result<(), Refusal> {
+    let meta = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    let owner = meta.uid();
+    let own = owner == 0 || owner == rustix::process::geteuid().as_raw();
+    if own && meta.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(Refusal::Open { path: path.to_path_buf(), mode: meta.mode() & 0o7777, owner })
+}
+
+fn read_conf(hook: &Path) -> Result<conf::Conf, Refusal> {
+    let mut name = hook.file_name().unwrap_or_default().to_owned();
+    name.push(".conf");
+    let path = hook.with_file_name(name);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => {
+            closed(&path)?;
+            text
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(unreadable(&path, &error)),
+    };
+    conf::parse(&text).map_err(|why| Refusal::Conf { path, why })
+}
+
+/// `None` for a process that is no superuser: it can only run hooks as itself.
+fn ids(hook: &Path, user: &str) -> Result<Option<(u32, u32)>, Refusal> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let found = conf::user(&passwd, user);
+    found.map(Some).ok_or_else(|| Refusal::NoUser { path: hook.to_path_buf(), user: user.into() })
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Refusal {
+    Refusal::Unreadable { path: path.to_path_buf(), why: error.to_string() }
+}

@@ -1,0 +1,287 @@
+//! Mains, batteries and UPS, told as one: what feeds the machine now.
+//!
+//! Invariants: the worst word of any device counts; a device that cannot be read makes the whole
+//! bad, because a UPS that is silent may be empty. Peripherals (a mouse has a battery, too) do not
+//! count. Adapters are taken together: one that is plugged in feeds the machine.
+//! Units: percent, seconds. Source: kernel documentation, `ABI/testing/sysfs-class-power`.
+
+use crate::{Root, nut, slow::Slow, track::Track};
+use base::{
+    reading::{Power, Quality, Reading, Source, Supply, SupplyDevice},
+    units::{Share, Span},
+};
+use std::{
+    collections::BTreeMap,
+    io,
+    time::{Duration, Instant},
+};
+
+const CLASS: &str = "sys/class/power_supply";
+/// Below this a battery is as good as empty when it does not say itself what low means.
+const LOW_PERCENT: f64 = 15.0;
+/// A UPS is asked this often; the protocol is a conversation and its daemon polls no faster.
+const NUT_EVERY: Duration = Duration::from_secs(5);
+/// An answer of a UPS stands for two polls and a half.
+const NUT_STANDS: Duration = Duration::from_secs(13);
+/// Adapters and batteries of one machine.
+const ENTRIES_MAX: usize = 32;
+
+/// One folder of the class.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Entry {
+    name: String,
+    is_battery: bool,
+    online: Option<bool>,
+    status: String,
+    level: String,
+    charge: Option<f64>,
+    runtime: Option<u64>,
+}
+
+/// All that tells of the supply.
+pub(crate) struct Supplies {
+    class: Slow<Vec<Entry>>,
+    last: Vec<Entry>,
+    ups: Option<Ups>,
+    tracks: BTreeMap<Source, Track<Supply>>,
+    whole: Whole,
+}
+
+struct Ups {
+    slow: Slow<Result<Vec<nut::Answer>, nut::Error>>,
+    asked: Option<Duration>,
+    heard: Option<(Vec<nut::Answer>, Duration)>,
+    failed: bool,
+}
+
+struct Whole {
+    supply: Track<Supply>,
+    charge: Track<Share>,
+    runtime: Track<Span>,
+}
+
+impl Supplies {
+    pub(crate) fn start(root: &Root, nut: Option<nut::Address>) -> io::Result<Self> {
+        let place = root.clone();
+        let ups = match nut {
+            None => None,
+            Some(address) => {
+                let mut client = nut::Client::new(address);
+                let slow = Slow::start("nut", move || client.poll())?;
+                Some(Ups { slow, asked: None, heard: None, failed: false })
+            }
+        };
+        let source = |label: &str| Source::new("power", label);
+        Ok(Self {
+            class: Slow::start("power", move || read(&place))?,
+            last: Vec::new(),
+            ups,
+            tracks: BTreeMap::new(),
+            whole: Whole {
+                supply: Track::new(source("supply")),
+                charge: Track::new(source("charge")),
+                runtime: Track::new(source("runtime")),
+            },
+        })
+    }
+
+    pub(crate) fn ask(&mut self, now: Duration) {
+        self.class.ask();
+        if let Some(ups) = &mut self.ups
+            && ups.asked.is_none_or(|asked| now.saturating_sub(asked) >= NUT_EVERY)
+        {
+            ups.slow.ask();
+            ups.asked = Some(now);
+        }
+    }
+
+    pub(crate) fn take(&mut self, now: Duration, deadline: Instant) -> Power {
+        let answer = self.class.take(deadline);
+        let late = answer.is_none();
+        if let Some(entries) = answer {
+            self.last = entries;
+        }
+        let mut heard: Vec<Heard> = class_devices(&self.last);
+        if late {
+            heard.iter_mut().for_each(|heard| heard.supply = Err(Quality::Stale));
+        }
+        if let Some(ups) = &mut self.ups {
+            heard.extend(ups.take(now));
+        }
+        let devices = heard.into_iter().map(|heard| self.tell(heard, now)).collect::<Vec<_>>();
+        self.whole.tell(devices, now)
+    }
+
+    fn tell(&mut self, heard: Heard, now: Duration) -> SupplyDevice {
+        let source = heard.source;
+        let track = self.tracks.entry(source.clone()).or_insert_with(|| Track::new(source));
+        SupplyDevice {
+            supply: track.take(heard.supply, now),
+            charge: heard.charge,
+            runtime: heard.runtime,
+            status: heard.status,
+        }
+    }
+}
+
+/// What one device said in this round.
+struct Heard {
+    source: Source,
+    supply: Result<Supply, Quality>,
+    charge: Option<Share>,
+    runtime: Option<Span>,
+    status: String,
+}
+
+impl Ups {
+    fn take(&mut self, now: Duration) -> Vec<Heard> {
+        // Never waited for: a round does not depend on the network.
+        match self.slow.take(Instant::now()) {
+            Some(Ok(answers)) => {
+                self.heard = Some((answers, now));
+                self.failed = false;
+            }
+            Some(Err(error)) => {
+                if !self.failed {
+                    tracing::warn!(%error, "the UPS does not answer");
+                }
+                self.failed = true;
+            }
+            None => {}
+        }
+        let Some((answers, at)) = &self.heard else {
+            let quality = if self.failed { Quality::Failed } else { Quality::Stale };
+            return vec![Heard {
+                source: Source::new("nut", "ups"),
+                supply: Err(quality),
+                charge: None,
+                runtime: None,
+                status: String::new(),
+            }];
+        };
+        let stands = now.saturating_sub(*at) <= NUT_STANDS;
+        let lost = if self.failed { Quality::Failed } else { Quality::Stale };
+        let told = answers.iter().map(|answer| Heard {
+            source: Source::new("nut", answer.name.as_str()),
+            supply: if stands { answer.supply() } else { Err(lost) },
+            charge: answer.charge,
+            runtime: answer.runtime,
+            status: answer.status.clone(),
+        });
+        told.collect()
+    }
+}
+
+impl Whole {
+    fn tell(&mut self, devices: Vec<SupplyDevice>, now: Duration) -> Power {
+        let bad = devices.iter().map(|d| d.supply.quality).filter(|q| q.is_bad()).max();
+        let worst = devices.iter().filter_map(|device| device.supply.value).max();
+        let supply = match (bad, worst) {
+            (Some(quality), _) => Err(quality),
+            (None, Some(worst)) => Ok(worst),
+            (None, None) => Err(Quality::Absent),
+        };
+        let charge = devices.iter().filter_map(|d| d.charge).min_by(|a, b| a.0.total_cmp(&b.0));
+        let runtime = devices.iter().filter_map(|device| device.runtime).min();
+        Power {
+            supply: self.supply.take(supply, now),
+            charge: option(&mut self.charge, charge, now),
+            runtime: option(&mut self.runtime, runtime, now),
+            devices,
+            draws: Vec::new(),
+        }
+    }
+}
+
+fn option<T: Clone>(track: &mut Track<T>, value: Option<T>, now: Duration) -> Reading<T> {
+    let missing = if track.last().is_some() { Quality::Lost } else { Quality::Absent };
+    track.take(value.ok_or(missing), now)
+}
+
+/// Reads the class. May block: a board's controller answers over a slow bus.
+fn read(root: &Root) -> Vec<Entry> {
+    let names = root.names(CLASS);
+    names.iter().take(ENTRIES_MAX).filter_map(|name| read_entry(root, name)).collect()
+}
+
+fn read_entry(root: &Root, name: &str) -> Option<Entry> {
+    let text = |file: &str| root.text(format!("{CLASS}/{name}/{file}")).unwrap_or_default();
+    let kind = text("type");
+    if text("scope") == "Device" || text("present") == "0" {
+        return None;
+    }
+    let charge = root.value::<f64>(format!("{CLASS}/{name}/capacity")).ok();
+    Some(Entry {
+        name: name.to_owned(),
+        is_battery: kind == "Battery" || kind == "UPS",
+        online: root.value::<u8>(format!("{CLASS}/{name}/online")).ok().map(|on| on != 0),
+        status: text("status"),
+        level: text("capacity_level"),
+        charge: charge.filter(|charge| (0.0..=100.0).contains(charge)),
+        runtime: root.value(format!("{CLASS}/{name}/time_to_empty_now")).ok(),
+    })
+}
+
+/// The devices of the class: each battery, or the adapters where there is none.
+fn class_devices(entries: &[Entry]) -> Vec<Heard> {
+    let plugged = entries.iter().any(|entry| !entry.is_battery && entry.online == Some(true));
+    let batteries: Vec<Heard> = entries
+        .iter()
+        .filter(|entry| entry.is_battery)
+        .map(|entry| Heard {
+            source: Source::new("power_supply", entry.name.as_str()),
+            supply: Ok(battery_supply(entry, plugged)),
+            charge: entry.charge.map(Share),
+            runtime: entry.runtime.map(|seconds| Span(Duration::from_secs(seconds))),
+            status: entry.status.clone(),
+        })
+        .collect();
+    if !batteries.is_empty() || !plugged {
+        return batteries;
+    }
+    vec![Heard {
+        source: Source::new("power_supply", "adapter"),
+        supply: Ok(Supply::Mains),
+        charge: None,
+        runtime: None,
+        status: "online".into(),
+    }]
+}
+
+/// A battery that empties while an adapter is plugged in is still emptying: the adapter is too weak
+/// or its socket is dead.
+fn battery_supply(entry: &Entry, plugged: bool) -> Supply {
+    let low = entry.charge.is_some_and(|charge| charge <= LOW_PERCENT)
+        || matches!(entry.level.as_str(), "Low" | "Critical");
+    match (entry.status.as_str(), plugged) {
+        ("Discharging", _) if low => Supply::BatteryLow,
+        ("Discharging", _) => Supply::Battery,
+        ("Unknown" | "", false) if entry.online == Some(false) => Supply::Battery,
+        _ => Supply::Mains,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(status: &str, charge: f64, plugged: bool, expected: Supply) {
+        let entry = Entry {
+            is_battery: true,
+            status: status.into(),
+            charge: Some(charge),
+            ..Entry::default()
+        };
+        assert_eq!(battery_supply(&entry, plugged), expected, "{status} {charge} {plugged}");
+    }
+
+    #[test]
+    fn a_battery_tells_what_feeds_the_machine() {
+        check("Charging", 5.0, true, Supply::Mains);
+        check("Full", 100.0, true, Supply::Mains);
+        check("Not charging", 80.0, true, Supply::Mains);
+        check("Discharging", 80.0, false, Supply::Battery);
+        check("Discharging", 15.0, false, Supply::BatteryLow);
+        check("Discharging", 80.0, true, Supply::Battery);
+    }
+}

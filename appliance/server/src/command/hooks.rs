@@ -1,0 +1,81 @@
+//! `appliance hooks`: which hooks there are, and a trial of those of one event.
+
+use super::{Code, Usage};
+use crate::{cli::HooksCommand, config::Config, output, serve::now};
+use hardware::hooks::{Event, Happening, Hooks};
+use serde_json::json;
+
+/// Exit code when a hook failed.
+const FAILED: Code = 1;
+
+pub(crate) fn run(command: HooksCommand) -> anyhow::Result<Code> {
+    let (HooksCommand::List { settings, .. } | HooksCommand::Test { settings, .. }) = &command;
+    let config = Config::build(&super::config::load(settings)?)?;
+    let hooks = Hooks::new(config.machine.hooks, config.machine.hooks_user);
+    match command {
+        HooksCommand::List { json, .. } => {
+            list(&hooks, json);
+            Ok(0)
+        }
+        HooksCommand::Test { event, .. } => {
+            let event: Event = event
+                .parse()
+                .map_err(|error: hardware::hooks::UnknownEvent| Usage(error.to_string()))?;
+            Ok(test(&hooks, event))
+        }
+    }
+}
+
+fn list(hooks: &Hooks, as_json: bool) {
+    let mut rows = Vec::new();
+    for event in Event::ALL {
+        for hook in hooks.of(event) {
+            rows.push(match hook {
+                Ok(hook) => [
+                    event.to_string(),
+                    hook.path.display().to_string(),
+                    hook.user,
+                    hook.allowed.as_secs().to_string(),
+                    String::new(),
+                ],
+                Err(refusal) => [
+                    event.to_string(),
+                    String::new(),
+                    String::new(),
+                    String::new(),
+                    refusal.to_string(),
+                ],
+            });
+        }
+    }
+    if as_json {
+        let items: Vec<_> = rows
+            .iter()
+            .map(|[event, path, user, seconds, problem]| {
+                json!({"event": event, "path": path, "user": user, "seconds": seconds.parse::<u64>().ok(), "problem": problem})
+            })
+            .collect();
+        let events: Vec<_> = Event::ALL.iter().map(|event| event.as_str()).collect();
+        return output::json(&json!({"events": events, "hooks": items}));
+    }
+    if rows.is_empty() {
+        let events: Vec<_> = Event::ALL.iter().map(|event| event.as_str()).collect();
+        return output::line(&format!("no hooks; events are: {}", events.join(", ")));
+    }
+    let rows: Vec<Vec<String>> = rows.into_iter().map(Vec::from).collect();
+    output::table(&["event", "hook", "user", "seconds", "problem"], &rows);
+}
+
+fn test(hooks: &Hooks, event: Event) -> Code {
+    let outcomes = hooks.fire(&Happening::example(event, now()));
+    if outcomes.is_empty() {
+        output::line(&format!("no hooks for {event}"));
+    }
+    for outcome in &outcomes {
+        let said = outcome.output.trim_end();
+        let took = outcome.took.as_millis();
+        output::line(&format!("{} {} ({took} ms)", outcome.path.display(), outcome.verdict));
+        said.lines().for_each(|line| output::line(&format!("  {line}")));
+    }
+    if outcomes.iter().all(hardware::hooks::Outcome::is_ok) { 0 } else { FAILED }
+}
