@@ -5,7 +5,11 @@ use crate::{
     harness::{Appliance, may_run_jobs, processes_of, wait_for},
     workspace::WorkingCopy,
 };
-use std::{fs, net::TcpListener};
+use std::{
+    fs,
+    net::TcpListener,
+    time::{Duration, Instant},
+};
 
 const PROJECT: &str = "acme/net";
 
@@ -129,6 +133,9 @@ fn a_running_job_keeps_its_link_when_everything_else_is_killed() {
     });
     let before = tables();
     appliance.kill();
+    // Long enough for the job to see it: it asks ten times a second.
+    let until = Instant::now() + Duration::from_secs(3);
+    wait_for("the job to miss the appliance", || (Instant::now() >= until).then_some(()));
     appliance.start_again();
     let pipeline = appliance.newest_pipeline(PROJECT)["id"].as_str().unwrap().to_owned();
     let states = appliance.wait_for_workflows(&pipeline);

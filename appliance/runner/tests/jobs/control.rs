@@ -296,7 +296,7 @@ fn report(state: &mut State, body: &[u8]) -> Answer {
         assert!(task.outcome().is_none(), "nothing follows the end");
         task.progress.push(progress);
     }
-    Ok(Vec::new())
+    Ok(json(&task.verdict.unwrap_or(Verdict::Keep)))
 }
 
 fn output(task: &mut Task, query: &HashMap<String, String>, body: &[u8]) -> Answer {
