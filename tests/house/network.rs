@@ -149,6 +149,24 @@ fn a_running_job_keeps_its_link_when_everything_else_is_killed() {
 }
 
 #[test]
+fn a_job_that_keeps_too_much_on_disk_is_ended_and_told() {
+    if !may_run_jobs() {
+        return;
+    }
+    let appliance = Appliance::start_with([0, 0], &[("APPLIANCE_JOB_DISK_GIB", "1")]);
+    let step = "machine: true\n    steps:\n      - run: fallocate -l 1500M big; sleep 300\n      - run: {command: 'echo later', when: always}";
+    let config = format!(
+        "version: 2.1\njobs:\n  fill:\n    {step}\nworkflows:\n  main:\n    jobs: [fill]\n"
+    );
+    let _copy = project(&appliance, &[], &config);
+    let pipeline = appliance.newest_pipeline(PROJECT)["id"].as_str().unwrap().to_owned();
+    assert_eq!(appliance.wait_for_workflows(&pipeline)[0].1, "failed");
+    let told = log(&appliance, 1);
+    let expected = "Out of disk: the job kept 1.5 GiB and may keep 1 GiB";
+    assert!(told.contains(expected) && !told.contains("later\n"), "{told}");
+}
+
+#[test]
 fn runner_and_jobs_give_way_to_the_control_plane() {
     if !may_run_jobs() {
         return;
