@@ -105,9 +105,11 @@ impl Core {
     pub(crate) fn explain(&self, job: JobId) -> Option<Held> {
         let task = self.board.waiting().find(|waiting| waiting.job == job)?.task;
         let held = self.board.explain(task, self.limits(), self.runners.values())?;
-        let is_governed = self.decision.slots < self.config.limits.slots;
+        let bound = self.limits().slots;
+        // A full project on a machine that takes nobody waits for the machine.
+        let is_governed = bound < self.config.limits.slots && self.board.leased() >= bound;
         Some(match (held, self.decision.binding()) {
-            (Held::Slots { .. }, Some(bound)) if is_governed => {
+            (Held::Slots { .. } | Held::Project { .. }, Some(bound)) if is_governed => {
                 Held::Governed { bound: bound.clone(), pool: self.decision.pool }
             }
             (Held::Turn, _) => self.hungry.get(&task).cloned().unwrap_or(Held::Turn),

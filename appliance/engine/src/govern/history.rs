@@ -145,7 +145,8 @@ mod tests {
     #[test]
     fn the_hours_come_back_in_order() {
         let live = MemoryLive::default();
-        let all: Vec<Moment> = (0..150).map(|at| moment(at, Some(50.0), 4, 0)).collect();
+        let all: Vec<Moment> =
+            (0..150).map(|second| moment(second * 1_000_000, Some(50.0), 4, 0)).collect();
         write(&live, &all).expect("kept");
         assert_eq!(read(&live).expect("read"), all);
     }
