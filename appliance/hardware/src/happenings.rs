@@ -233,6 +233,7 @@ mod tests {
         Readings { thermal: vec![thermal], ..snapshot(second) }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "the rows are made where they are told")]
     fn check(rounds: Vec<Readings>, expected: &[Event]) {
         let mut watch = Watch::new(Limits::around(Celsius(80.0)));
         let told: Vec<Event> =

@@ -137,18 +137,18 @@ impl Judge {
                 }
                 _ => "no carrier: check the cable, the radio and the switch's port".to_owned(),
             };
-            found.push(Found::new(TroubleKind::LinkDown, name, format!("{name} is down; {why}")));
+            found.push(Found::new(TroubleKind::LinkDown, &name, format!("{name} is down; {why}")));
         }
         let quiet =
             known.changed.is_none_or(|at| now.saturating_sub(at) >= self.bounds.flaps_quiet);
         if link.flaps >= self.bounds.flaps && !quiet {
-            found.push(Found::new(TroubleKind::LinkFlapping, name, format!(
+            found.push(Found::new(TroubleKind::LinkFlapping, &name, format!(
                 "{name} comes and goes: {} changes of the carrier in ten minutes, bound {}; check plug, cable and power of the other end",
                 link.flaps, self.bounds.flaps
             )));
         }
         if link.duplex == Some(Duplex::Half) && state == Some(LinkState::Up) {
-            found.push(Found::new(TroubleKind::HalfDuplex, name, format!(
+            found.push(Found::new(TroubleKind::HalfDuplex, &name, format!(
                 "{name} runs half duplex: both ends must negotiate, or both be set to full duplex"
             )));
         }
@@ -162,7 +162,7 @@ impl Judge {
             .iter()
             .fold((0, 0), |sum: (u64, u64), round| (sum.0 + round.0, sum.1 + round.1));
         if errors >= ERRORS_MIN && errors * 1000 >= packets * ERRORS_PER_MILLE {
-            found.push(Found::new(TroubleKind::LinkErrors, name, format!(
+            found.push(Found::new(TroubleKind::LinkErrors, &name, format!(
                 "{name} counts broken packets: {errors} beside {packets} good ones in ten seconds; change the cable or the plug"
             )));
         }
@@ -177,7 +177,7 @@ impl Judge {
         let is_open = self.is_open(TroubleKind::PacketLoss, &path.peer.to_string());
         let bound = if is_open { self.bounds.loss / 2.0 } else { self.bounds.loss };
         if share.0 >= bound {
-            found.push(Found::new(TroubleKind::PacketLoss, path.peer, format!(
+            found.push(Found::new(TroubleKind::PacketLoss, &path.peer, format!(
                 "the path to {} loses packets: {share} of {} segments in ten seconds had to be sent again, bound {}",
                 path.peer, path.sent, Share(self.bounds.loss)
             )));
@@ -191,7 +191,7 @@ impl Judge {
         if waits && slow && !path.peer_is_full {
             found.push(Found::new(
                 TroubleKind::SlowPath,
-                path.peer,
+                &path.peer,
                 format!(
                     "the path to {} is slow: it takes {} kbit/s, bound {}, while {} wait",
                     path.peer,
@@ -211,7 +211,7 @@ impl Judge {
         }
         self.black_holes.retain(|_, (_, seen)| now.saturating_sub(*seen) < VERDICT_STANDS);
         found.extend(self.black_holes.values().map(|(stall, _)| {
-            Found::new(TroubleKind::PathMtu, stall.at.ip(), format!(
+            Found::new(TroubleKind::PathMtu, &stall.at.ip(), format!(
                 "large packets to {} vanish while small ones pass: the path takes less than the {} bytes of this side's MTU, and says nothing; lower the interface's MTU or set net.ipv4.tcp_mtu_probing=1",
                 stall.at.ip(), stall.path_mtu
             ))
@@ -247,7 +247,7 @@ struct Found {
 }
 
 impl Found {
-    fn new(kind: TroubleKind, place: impl ToString, words: String) -> Self {
+    fn new(kind: TroubleKind, place: &impl ToString, words: String) -> Self {
         Self { kind, place: place.to_string(), words }
     }
 }

@@ -44,7 +44,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<Code> {
         let house = House::open(config).await?;
         house.announce(begun);
         let stop = stop_signal()?;
-        house.serve(stop).await
+        Box::pin(house.serve(stop)).await
     })?;
     Ok(0)
 }

@@ -219,7 +219,7 @@ mod tests {
             workflow: "weekly".into(),
             cron: "5 0 * * thu".into(),
         };
-        let found = moments(&[schedule.clone()], &[timer.clone()], 0);
+        let found = moments(std::slice::from_ref(&schedule), std::slice::from_ref(&timer), 0);
         assert_eq!(found.len(), 1);
         assert_eq!(
             (&found[0].place, found[0].actor.as_str()),

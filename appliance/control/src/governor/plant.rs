@@ -118,7 +118,7 @@ pub(super) fn weather(hours: f64) -> (f64, bool) {
         h if h < 9.0 => 55.0,
         _ => 30.0,
     };
-    (air, FAN_FAILS <= hours && hours < FAN_FAILS + 40.0 / 60.0)
+    (air, (FAN_FAILS..FAN_FAILS + 40.0 / 60.0).contains(&hours))
 }
 
 pub(super) const FAN_FAILS: f64 = 4.0;

@@ -15,6 +15,7 @@ pub(crate) fn again(name: &str, variable: &str, value: &OsStr) -> Command {
 }
 
 /// Runs the test `name` in a process of its own; false there, where the test is to do its work.
+#[expect(clippy::print_stdout, reason = "a measurement is told to who asked for it")]
 pub(crate) fn by_itself(name: &str) -> bool {
     const HERE: &str = "APPLIANCE_TEST_ALONE";
     if std::env::var_os(HERE).is_some() {

@@ -98,8 +98,8 @@ fn a_path_is_slow_only_while_something_waits_for_it_and_not_for_the_peer() {
         waited: Duration::from_secs(5),
         ..path(50, 0)
     };
-    let full = Path { peer_is_full: true, ..slow.clone() };
-    let idle = Path { waiting: 0, waited: Duration::ZERO, ..slow.clone() };
+    let full = Path { peer_is_full: true, ..slow };
+    let idle = Path { waiting: 0, waited: Duration::ZERO, ..slow };
     check(
         vec![(vec![], vec![slow]), (vec![], vec![full]), (vec![], vec![idle])],
         &[&[TroubleKind::SlowPath], &[], &[]],

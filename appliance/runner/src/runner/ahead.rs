@@ -78,9 +78,9 @@ impl Runner {
         // Asking while they are spares: whoever takes one finds the request already sent.
         let mut spares = self.spares();
         let bare = spares.iter_mut().filter(|seat| seat.shape.is_none());
-        let sent = bare.map(|seat| self.furnish(seat, &shape)).fold(true, |all, one| all && one);
+        let mute = bare.filter_map(|seat| (!self.furnish(seat, &shape)).then_some(())).count();
         drop(spares);
-        if !sent {
+        if mute > 0 {
             tracing::warn!("a supervisor made ahead does not answer");
         }
     }

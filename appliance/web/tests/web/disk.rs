@@ -168,6 +168,7 @@ fn written() -> u64 {
 
 /// Runs the test `name` in a process of its own; false there, where the test is to do its work.
 #[expect(clippy::disallowed_methods, reason = "the test starts itself again")]
+#[expect(clippy::print_stdout, reason = "a measurement is told to who asked for it")]
 fn by_itself(name: &str) -> bool {
     const HERE: &str = "APPLIANCE_TEST_ALONE";
     if std::env::var_os(HERE).is_some() {
