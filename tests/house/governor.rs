@@ -80,6 +80,11 @@ fn a_hot_machine_holds_jobs_pauses_them_and_says_why() {
     let queued = house.jobs(&pipeline).into_iter().find(|job| job["status"] == "queued").unwrap();
     let path = format!("/api/v2/project/gh/{PROJECT}/job/{}", queued["job_number"]);
     assert!(house.api("GET", &path, None)["held"].as_str().unwrap().contains("thermal"));
+    let watched = house.folder.path().join("watched");
+    let mut watch = house.follow(&["pipeline", "watch", &pipeline], &watched);
+    wait_for("the watcher to be told why", || {
+        fs::read_to_string(&watched).unwrap().contains(": waits (held: thermal").then_some(())
+    });
     let told = String::from_utf8(house.cli(&["hardware"]).stdout).unwrap();
     assert!(told.contains("0 of 2 slots") && told.contains("paused; bound by thermal"), "{told}");
 
@@ -87,6 +92,8 @@ fn a_hot_machine_holds_jobs_pauses_them_and_says_why() {
     wait_for("the end of the pause", || (hardware()["paused"] == false).then_some(()));
     let states = house.wait_for_workflows(&pipeline);
     assert_eq!(states[0].1, "success", "{states:?}");
+    let watched = wait_for("the watcher to end", || watch.try_wait().unwrap());
+    assert!(watched.success(), "{watched}");
     let log = log_of(&house, &running);
     assert!(log.contains("Resumed after ") && log.contains("sum 5050"), "{log}");
     assert_eq!(log.matches("tick 12").count(), 1, "nothing ran twice: {log}");

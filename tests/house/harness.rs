@@ -176,6 +176,18 @@ impl Appliance {
         output.unwrap()
     }
 
+    /// The command line in the background, what it prints in a file.
+    pub(crate) fn follow(&self, arguments: &[&str], into: &Path) -> Child {
+        Command::new(BINARY)
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(self.data())
+            .stdin(Stdio::null())
+            .stdout(File::create(into).unwrap())
+            .spawn()
+            .unwrap()
+    }
+
     /// One API call through the control socket with the real curl.
     pub(crate) fn api(&self, method: &str, path: &str, body: Option<&str>) -> Value {
         let mut curl = Command::new("curl");

@@ -283,7 +283,11 @@ fn each_limiter_says_why_in_words_with_reading_and_bound() {
     };
     check(full, 5, Limiter::Memory, "100 MiB available of at least 819.2 MiB");
     let pressed = |sight: &mut Sight| {
-        sight.memory = sight.memory.map(|memory| Memory { some: Some(30.0), ..memory });
+        sight.memory = sight.memory.map(|memory| Memory {
+            available: Bytes(memory.total.0 / 5),
+            some: Some(30.0),
+            ..memory
+        });
     };
     check(pressed, 40, Limiter::Memory, "memory pressure some 30.0 % of 10");
     check(|sight| sight.flush_millis = Some(900.0), 60, Limiter::Io, "ms, usually");
@@ -298,6 +302,21 @@ fn each_limiter_says_why_in_words_with_reading_and_bound() {
     check(|sight| sight.disks[0].inodes_free = Some(0.5), 1, Limiter::Disk, "0.5 % of its inodes");
     check(|sight| sight.disks[0].wear = Some(104.0), 1, Limiter::Disk, "worn to 104 %");
     check(|sight| sight.cpu_busy = Some(1.0), 120, Limiter::Cpu, "processor 100 % of 70");
+}
+
+#[test]
+fn pressure_with_memory_to_spare_holds_nobody_back() {
+    let (mut governor, law) = (Governor::default(), Law::new(POOL));
+    let mut stalled = sight(&fine());
+    let plenty = |memory: Memory| Memory {
+        available: Bytes(memory.total.0 / 2),
+        some: Some(60.0),
+        full: Some(40.0),
+        ..memory
+    };
+    stalled.memory = stalled.memory.map(plenty);
+    let last = (0..120).map(|at| governor.step(&stalled, &law, Timestamp(at * SECOND))).last();
+    assert_eq!(last.expect("decided").slots, POOL);
 }
 
 #[test]

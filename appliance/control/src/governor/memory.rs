@@ -6,6 +6,9 @@
 //!    └────────┘ one slot each quarter of a minute
 //! ```
 //!
+//! Pressure counts only while memory is scarce: a job at its own limit, or a kernel that reclaims
+//! ahead of need, stalls tasks with gigabytes to spare, and holding jobs back would not help them.
+//!
 //! Source of the thresholds: pressure stall information, averages of ten seconds.
 
 use super::{
@@ -38,6 +41,8 @@ const RECOVER_SECONDS: f64 = 60.0;
 const CALM: f64 = 0.5;
 /// Below this no job starts, whatever the share is.
 const AVAILABLE_MIN: Bytes = Bytes::mib(256);
+/// Memory is scarce when less than one part in so many is available.
+const SCARCE_PART: u64 = 4;
 
 impl Memory {
     /// Bytes that no job may take: a tenth, at least 256 MiB, on small boxes at most a quarter.
@@ -46,10 +51,14 @@ impl Memory {
         Bytes((self.total.0 / 10).max(AVAILABLE_MIN.0.min(self.total.0 / 4)))
     }
 
+    fn is_scarce(&self) -> bool {
+        self.available.0 < self.total.0 / SCARCE_PART
+    }
+
     /// How bad it is: 1 at the threshold of holding; and the text for people.
     fn badness(&self) -> (f64, String) {
         let share = |value: Option<f64>, hold: f64| {
-            value.filter(|one| one.is_finite()).unwrap_or(0.0) / hold
+            value.filter(|one| one.is_finite() && self.is_scarce()).unwrap_or(0.0) / hold
         };
         let (some, full) = (share(self.some, SOME_HOLD), share(self.full, FULL_HOLD));
         #[expect(clippy::cast_precision_loss, reason = "a ratio")]
@@ -65,8 +74,9 @@ impl Memory {
     }
 
     fn must_shrink(&self) -> bool {
-        self.some.is_some_and(|one| one > SOME_SHRINK)
-            || self.full.is_some_and(|one| one > FULL_SHRINK)
+        self.is_scarce()
+            && (self.some.is_some_and(|one| one > SOME_SHRINK)
+                || self.full.is_some_and(|one| one > FULL_SHRINK))
     }
 }
 

@@ -7,6 +7,15 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// A watched pipeline is asked this often; the answer is a few rows.
 const POLL: Duration = Duration::from_millis(300);
+/// A job that was queued for so many looks is told to wait, and why.
+const PATIENCE: u32 = 10;
+
+/// What was told of a job last, and how often it was found so since.
+#[derive(Default)]
+struct Told {
+    status: String,
+    looks: u32,
+}
 
 pub(crate) async fn run(command: PipelineCommand) -> anyhow::Result<Code> {
     match command {
@@ -113,13 +122,31 @@ pub(crate) async fn watch(client: &Client, pipeline: &str) -> anyhow::Result<Cod
 async fn tell_changes(
     client: &Client,
     workflow: &Value,
-    told: &mut BTreeMap<String, String>,
+    told: &mut BTreeMap<String, Told>,
 ) -> anyhow::Result<()> {
     for job in items(client, &format!("/api/v2/workflow/{}/job", field(workflow, "id"))).await? {
         let status = field(&job, "status");
-        if told.insert(field(&job, "id"), status.clone()).as_ref() != Some(&status) {
-            output::line(&format!("{}/{}: {status}", field(workflow, "name"), field(&job, "name")));
+        let name = format!("{}/{}", field(workflow, "name"), field(&job, "name"));
+        let last = told.entry(field(&job, "id")).or_default();
+        if last.status != status {
+            output::line(&format!("{name}: {status}"));
+            *last = Told { status, looks: 0 };
+            continue;
         }
+        last.looks += 1;
+        if status == "queued" && last.looks == PATIENCE {
+            tell_why(client, &job, &name).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Why a job waits: a slot, a limit of its project, or what the machine's sensors tell.
+async fn tell_why(client: &Client, job: &Value, name: &str) -> anyhow::Result<()> {
+    let (slug, number) = (field(job, "project_slug"), field(job, "job_number"));
+    let shown: Value = client.get(&format!("/api/v2/project/{slug}/job/{number}")).await?;
+    if let Some(why) = shown["held"].as_str() {
+        output::line(&format!("{name}: waits ({why})"));
     }
     Ok(())
 }
