@@ -198,11 +198,18 @@ pub(crate) fn commented_file() -> String {
     for setting in SETTINGS {
         let about = setting.about.replace('\n', "\n# ");
         text += &format!(
-            "\n# {about}\n# Expected: {}.\n#{} = \"{}\"\n",
-            setting.expected, setting.key, setting.default
+            "\n# {about}\n# Expected: {}.\n#{} = {}\n",
+            setting.expected,
+            setting.key,
+            written(setting.default)
         );
     }
     text
+}
+
+/// A value as TOML writes it: whole numbers bare.
+fn written(value: &str) -> String {
+    if value.parse::<i64>().is_ok() { value.to_owned() } else { format!("\"{value}\"") }
 }
 
 #[cfg(test)]
