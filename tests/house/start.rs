@@ -37,6 +37,29 @@ fn the_first_start_makes_what_is_needed_and_tells_the_password_once() {
     assert!(!appliance.log().contains("one-time password"));
 }
 
+/// The answer must arrive although the body of the request is still on the way.
+#[test]
+fn a_client_that_is_still_sending_reads_its_refusal() {
+    let appliance = Appliance::start();
+    let body = appliance.folder.path().join("body");
+    fs::write(&body, vec![b'x'; 200 << 10]).unwrap();
+    for protocol in ["--http1.1", "--http2"].iter().cycle().take(20) {
+        let output = Command::new("curl")
+            .args(["--silent", "--show-error", "--max-time", "30", "--output", "/dev/null"])
+            .args([protocol, "--write-out", "%{http_code}", "--header", "expect:"])
+            .args(["--header", "circle-token: apl_wrong", "--request", "POST", "--data-binary"])
+            .arg(format!("@{}", body.display()))
+            .arg("--cacert")
+            .arg(appliance.data().join("tls/ca.pem"))
+            .arg(format!("{}/api/v2/context", appliance.base_url))
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "401", "{protocol}: {errors}");
+        assert!(output.status.success(), "{protocol}: {errors}");
+    }
+}
+
 #[test]
 fn tls_is_spoken_with_both_versions_and_both_protocols() {
     let appliance = Appliance::start();

@@ -10,10 +10,12 @@
 
 pub mod authority;
 pub mod certificate;
+mod leftover;
 pub mod limits;
 pub mod listener;
 pub mod secure_file;
 
 pub use authority::{Authority, Names};
 pub use certificate::Certificates;
+pub use leftover::Leftover;
 pub use listener::{Drain, Listener, Peer};

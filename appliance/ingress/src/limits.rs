@@ -26,3 +26,10 @@ pub const RESETS_MAX: usize = 64;
 
 /// After this long without an answer to a ping an HTTP/2 peer is gone.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// Bytes that are still read of a request that was answered before its end: what a client has on
+/// the way at once, not a large upload.
+pub const LEFTOVER_BYTES: usize = 512 << 10;
+
+/// How long they are waited for.
+pub const LEFTOVER: Duration = Duration::from_secs(5);

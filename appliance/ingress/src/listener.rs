@@ -8,13 +8,15 @@
 //! On failure: `bind` names the address and, when it is taken, says how to find by whom. Errors
 //! of one connection are logged at debug level: strangers cause them.
 
-use crate::limits;
+use crate::{
+    leftover::{self, Leftover},
+    limits,
+};
 use http::{Request, Response};
-use hyper::body::{Body, Incoming};
+use hyper::{body::Body, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
-    service::TowerToHyperService,
 };
 use rustls::ServerConfig;
 use std::{
@@ -31,7 +33,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 use tokio_rustls::TlsAcceptor;
-use tower::Service;
+use tower::{Service, ServiceExt};
 
 /// Why a listener could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -160,7 +162,7 @@ impl Listener {
         service_for: impl Fn(Peer) -> S,
     ) -> usize
     where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        S: Service<Request<Leftover>, Response = Response<B>, Error = Infallible>
             + Clone
             + Send
             + 'static,
@@ -249,7 +251,7 @@ impl Connections {
         service: S,
         permit: OwnedSemaphorePermit,
     ) where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        S: Service<Request<Leftover>, Response = Response<B>, Error = Infallible>
             + Clone
             + Send
             + 'static,
@@ -288,7 +290,7 @@ impl Connections {
 async fn speak_http<I, S, B>(io: I, service: S, drain: Drain)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+    S: Service<Request<Leftover>, Response = Response<B>, Error = Infallible>
         + Clone
         + Send
         + 'static,
@@ -298,8 +300,9 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let builder = http_builder();
-    let connection =
-        builder.serve_connection_with_upgrades(TokioIo::new(io), TowerToHyperService::new(service));
+    let service =
+        service_fn(move |request| ServiceExt::oneshot(service.clone(), leftover::of(request)));
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(io), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -6,7 +6,6 @@ use base::time::Timestamp;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use ingress::{Authority, Certificates, Drain, Listener, Names};
 use rustls::{ClientConfig, RootCertStore, crypto::ring, version};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
@@ -43,7 +42,7 @@ async fn start(folder: &Path) -> Server {
     Server { address, drain, certificates, task }
 }
 
-async fn hello(_request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn hello(_request: Request<ingress::Leftover>) -> Result<Response<Full<Bytes>>, Infallible> {
     Ok(Response::new(Full::new(Bytes::from_static(b"hello"))))
 }
 
