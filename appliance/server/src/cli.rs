@@ -4,9 +4,11 @@
 //! 6 timed out · 7 server unreachable · 8 configuration invalid.
 
 mod language;
+mod people;
 mod remote;
 
 pub(crate) use language::{ConfigCommand, ConfigFile, GraphFormat, OrbCommand, OrbPlace};
+pub(crate) use people::{TokenCommand, UserCommand};
 pub(crate) use remote::{
     ArtifactCommand, BucketCommand, ContextCommand, JobCommand, KeyCommand, PipelineCommand,
     ProjectCommand, RegistryCommand, Remote, WorkflowCommand,
@@ -79,6 +81,12 @@ pub(crate) enum Command {
     /// Make, list and revoke access keys of the S3 service and the registry.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Make, list, change and lock out accounts.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Make, list and revoke tokens, with which programs act for an account.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Manage a project's environment variables.
     #[command(subcommand)]
     Project(ProjectCommand),

@@ -116,6 +116,16 @@ impl Client {
         self.json(Method::PUT, path, Some(body)).await
     }
 
+    /// `PATCH` with a JSON body.
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.json(Method::PATCH, path, Some(body)).await
+    }
+
+    /// `DELETE` with a JSON answer.
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value, Failure> {
+        self.json(Method::DELETE, path, None).await
+    }
+
     /// A streamed answer, whatever its type.
     pub(crate) async fn stream(&self, path: &str) -> Result<Incoming, Failure> {
         self.send(Method::GET, path, JSON, Bytes::new()).await

@@ -89,6 +89,8 @@ async fn remote_command(command: Command) -> anyhow::Result<Code> {
         Command::Registry(command) => command::registry::run(command).await,
         Command::Bucket(command) => command::bucket::run(command).await,
         Command::Key(command) => command::key::run(command).await,
+        Command::User(command) => command::user::run(command).await,
+        Command::Token(command) => command::token::run(command).await,
         Command::Hardware { watch, remote } => command::hardware::run(watch, &remote).await,
         Command::Project(command) => command::project::project(command).await,
         Command::Context(command) => command::project::context(command).await,

@@ -7,6 +7,7 @@
 //! On failure: one request fails, with its id in the log; a panic ends one request.
 
 pub mod access;
+mod accounts;
 pub mod ansi;
 mod api;
 pub mod error;

@@ -1,29 +1,31 @@
 //! Accounts and tokens: what the original keeps in its own pages, for the command line.
 //!
-//! Invariants: a token is made for oneself, or by an administrator for a machine account; its text
-//! is in the answer of its making and nowhere else.
+//! Invariants: those of [`crate::accounts`]; a secret is in the answer of its making alone.
 
-use super::{message, projects::audit, shapes};
+use super::{message, shapes};
 use crate::{
     State,
-    access::{Admin, Member, Role as CallerRole, Routes, password, token},
+    access::{Admin, Member, Role as CallerRole, Routes},
+    accounts::{self, Asked, Word, tokens},
     error::Failure,
 };
 use axum::{Json, extract::Path};
 use base::{
-    ids::{TokenId, UserId},
+    ids::{ProjectId, TokenId, UserId},
     secret::Secret,
 };
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::access::{NewToken, NewUser, Role, Scope, TokenKind, User};
+use store::access::{TokenKind, User};
 
 pub(super) fn routes() -> Routes {
     Routes::new()
         .get("/api/appliance/v1/user", users)
         .post("/api/appliance/v1/user", create_user)
-        .get("/api/appliance/v1/user/{login}/token", tokens)
+        .patch("/api/appliance/v1/user/{login}", change_user)
+        .post("/api/appliance/v1/user/{login}/password", reset_password)
+        .get("/api/appliance/v1/user/{login}/token", list_tokens)
         .post("/api/appliance/v1/user/{login}/token", create_token)
         .delete("/api/appliance/v1/user/{login}/token/{id}", revoke_token)
 }
@@ -43,14 +45,18 @@ async fn users(_: Admin, state: State) -> Result<Json<Value>, Failure> {
     Ok(Json(shapes::page(items.collect(), None)))
 }
 
-/// Body of a new account; without a password it can only hold tokens.
+/// Body of a new account; without a password of either kind it can only hold tokens.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct AskedUser {
     login: String,
     #[serde(default)]
     name: String,
     role: String,
     password: Option<Secret>,
+    /// Make a one-time password and tell it.
+    #[serde(default)]
+    one_time: bool,
 }
 
 async fn create_user(
@@ -58,34 +64,61 @@ async fn create_user(
     state: State,
     Json(asked): Json<AskedUser>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let role: Role = asked.role.parse().map_err(|_| {
-        Failure::Invalid(format!("`{}` is no role: admin, member or viewer", asked.role))
-    })?;
-    let phc = match asked.password {
-        Some(new) => {
-            password::judge(&asked.login, &Secret::new(""), &new)
-                .map_err(|weak| Failure::Invalid(weak.to_string()))?;
-            Some(state.passwords().hash(new).await)
-        }
-        None => None,
+    let word = match (asked.password, asked.one_time) {
+        (Some(word), _) => Word::Given(word),
+        (None, true) => Word::OneTime,
+        (None, false) => Word::None,
     };
-    let one_time = phc.is_some();
-    let new = NewUser { login: asked.login, name: asked.name, role, password: phc, one_time };
-    let (now, deed) = (state.now(), audit(&by, "user.create", &new.login));
-    let made = state
-        .store
-        .write(move |txn| {
-            txn.audit_append(now, &deed)?;
-            txn.user_create(&new, now)
-        })
-        .await?;
-    Ok((StatusCode::CREATED, Json(json!({ "id": made.id, "login": made.login }))))
+    let role = accounts::role(&asked.role)?;
+    let asked = Asked { login: asked.login, name: asked.name, role, word };
+    let made = accounts::create(&state, &by, asked).await?;
+    let mut answer = json!({ "id": made.id, "login": made.login });
+    if let Some(word) = &made.one_time {
+        // Shown in this answer and never again.
+        answer["password"] = word.expose().into();
+    }
+    Ok((StatusCode::CREATED, Json(answer)))
 }
 
 async fn account(state: &State, login: &str) -> Result<User, Failure> {
     let login = login.to_owned();
     let found = state.store.read(move |reader| reader.user_by_login(&login)).await?;
     found.ok_or_else(|| Failure::missing("User"))
+}
+
+/// Body of a change; what is absent stays.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Change {
+    role: Option<String>,
+    disabled: Option<bool>,
+}
+
+async fn change_user(
+    Admin(by): Admin,
+    state: State,
+    Path(login): Path<String>,
+    Json(change): Json<Change>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    let of = account(&state, &login).await?;
+    if let Some(role) = change.role {
+        accounts::set_role(&state, &by, &of, accounts::role(&role)?).await?;
+    }
+    if let Some(disabled) = change.disabled {
+        accounts::set_disabled(&state, &by, &of, disabled).await?;
+    }
+    Ok(message(StatusCode::OK, "Account changed."))
+}
+
+async fn reset_password(
+    Admin(by): Admin,
+    state: State,
+    Path(login): Path<String>,
+) -> Result<Json<Value>, Failure> {
+    let of = account(&state, &login).await?;
+    let word = accounts::reset_password(&state, &by, &of).await?;
+    // Shown in this answer and never again.
+    Ok(Json(json!({ "login": of.login, "password": word.expose() })))
 }
 
 /// Oneself, or anybody for an administrator.
@@ -98,7 +131,7 @@ async fn allowed(state: &State, by: &crate::access::User, login: &str) -> Result
     account(state, login).await
 }
 
-async fn tokens(
+async fn list_tokens(
     Member(by): Member,
     state: State,
     Path(login): Path<String>,
@@ -109,7 +142,9 @@ async fn tokens(
         json!({
             "id": token.id,
             "label": token.label,
+            "kind": token.scope.kind,
             "role": token.scope.role.as_str(),
+            "projects": token.scope.projects,
             "created_at": token.created_at,
             "expires_at": token.expires_at,
             "last_used_at": token.last_used_at,
@@ -121,9 +156,17 @@ async fn tokens(
 
 /// Body of a new token.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct AskedToken {
     label: String,
     role: Option<String>,
+    /// Project slugs such as `gh/acme/relay`; absent: all projects.
+    projects: Option<Vec<String>>,
+    /// Days until it ends; absent: until it is revoked.
+    days: Option<u32>,
+    /// A runner's instead of a program's.
+    #[serde(default)]
+    runner: bool,
 }
 
 async fn create_token(
@@ -133,22 +176,35 @@ async fn create_token(
     Json(asked): Json<AskedToken>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let of = allowed(&state, &by, &login).await?;
-    let role = asked.role.map_or(Ok(of.role), |role| {
-        role.parse().map_err(|_| Failure::Invalid(format!("`{role}` is no role")))
-    })?;
-    let (text, hash) = token::new_token().map_err(Failure::inside)?;
-    let scope = Scope { kind: TokenKind::Api, role: role.min(of.role), projects: None };
-    let new = NewToken { hash, user: of.id, label: asked.label, scope, expires_at: None };
-    let (now, deed) = (state.now(), audit(&by, "token.create", &format!("{login} {}", new.label)));
-    let id = state
-        .store
-        .write(move |txn| {
-            txn.audit_append(now, &deed)?;
-            txn.token_create(&new, now)
-        })
-        .await?;
+    let asked = tokens::Asked {
+        label: asked.label,
+        kind: if asked.runner { TokenKind::Runner } else { TokenKind::Api },
+        role: asked.role.as_deref().map(accounts::role).transpose()?,
+        projects: match asked.projects {
+            Some(slugs) => Some(projects_of(&state, &by, &slugs).await?),
+            None => None,
+        },
+        days: asked.days,
+    };
+    let (id, text) = tokens::create(&state, &by, &of, asked).await?;
     // Shown in this answer and never again.
     Ok((StatusCode::CREATED, Json(json!({ "id": id, "token": text.expose() }))))
+}
+
+async fn projects_of(
+    state: &State,
+    by: &crate::access::User,
+    slugs: &[String],
+) -> Result<Vec<ProjectId>, Failure> {
+    let mut ids = Vec::new();
+    for slug in slugs {
+        let name = slug.strip_prefix("gh/").unwrap_or(slug);
+        let (org, repo) = name.split_once('/').ok_or_else(|| {
+            Failure::Invalid(format!("`{slug}` is no project: expected gh/ORG/NAME"))
+        })?;
+        ids.push(super::project(state, by, ("gh".into(), org.into(), repo.into())).await?.id);
+    }
+    Ok(ids)
 }
 
 async fn revoke_token(
@@ -156,15 +212,8 @@ async fn revoke_token(
     state: State,
     Path((login, id)): Path<(String, String)>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let of = allowed(&state, &by, &login).await?.id;
+    let of = allowed(&state, &by, &login).await?;
     let id: TokenId = super::id(&id, "Token")?;
-    let (now, deed) = (state.now(), audit(&by, "token.revoke", &format!("{login} {id}")));
-    state
-        .store
-        .write(move |txn| {
-            txn.audit_append(now, &deed)?;
-            txn.token_revoke(of, id, now)
-        })
-        .await?;
+    tokens::revoke(&state, &by, &of, id).await?;
     Ok(message(StatusCode::OK, "Token revoked."))
 }

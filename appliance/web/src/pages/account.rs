@@ -6,7 +6,11 @@ use super::{
 };
 use crate::{
     State,
-    access::{Account, Role, Routes, User, Via, Viewer, session, token},
+    access::{Account, Role, Routes, User, Viewer, session},
+    accounts::{
+        self,
+        tokens::{self, Asked, is_live},
+    },
     error::Failure,
 };
 use axum::{
@@ -18,11 +22,7 @@ use base::{ids::TokenId, secret::Secret, time::Timestamp};
 use http::{HeaderMap, StatusCode};
 use maud::{Markup, html};
 use serde::Deserialize;
-use std::time::Duration;
-use store::access::{NewToken, Scope, Token, TokenKind};
-
-/// Tokens of one account that are in force at once; more means that nobody knows what they are for.
-const TOKENS_MAX: usize = 100;
+use store::access::{Token, TokenKind, User as Row};
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -51,7 +51,7 @@ async fn page(
     notice: &Notice,
 ) -> Result<Markup, Failure> {
     let id = user.id;
-    let tokens = state.store.read(move |reader| reader.token_list(id)).await?;
+    let all = state.store.read(move |reader| reader.token_list(id)).await?;
     let frame = Frame {
         user,
         theme,
@@ -76,7 +76,7 @@ async fn page(
         }
         (password_form(user))
         @if !user.password_is_one_time {
-            (token_list(&tokens, state.now()))
+            (token_list(&all, state.now()))
             (token_form(user))
             @if user.may(Role::Admin) { nav.more aria-label="Site" {
                 a.button href="/users" { "Users" } a.button href="/audit" { "Audit log" }
@@ -123,10 +123,6 @@ fn token_list(tokens: &[Token], now: Timestamp) -> Markup {
             }
         }
     }
-}
-
-fn is_live(token: &Token, now: Timestamp) -> bool {
-    token.revoked_at.is_none() && token.expires_at.is_none_or(|end| end > now)
 }
 
 fn token_row(token: &Token, now: Timestamp) -> Markup {
@@ -207,29 +203,16 @@ struct NewGiven {
     days: String,
 }
 
-/// A token never may more than the one who makes it, and is not made by another token.
-fn scope(given: &str, user: &User) -> Result<Scope, Failure> {
-    if !matches!(user.via, Via::Session(_)) {
-        return Err(Failure::Forbidden("a token is made by a person who is logged in".into()));
-    }
-    if given == "runner" {
-        return match user.may(Role::Admin) {
-            true => Ok(Scope { kind: TokenKind::Runner, role: Role::Viewer, projects: None }),
-            false => Err(Failure::Forbidden("runner tokens are made by administrators".into())),
-        };
-    }
-    let role: Role = given.parse().map_err(|_| Failure::Invalid("that is not a role".into()))?;
-    Ok(Scope { kind: TokenKind::Api, role: role.min(user.role), projects: None })
-}
-
 async fn create(
     Viewer(user): Viewer,
     state: State,
     theme: Theme,
     Form(given): Form<NewGiven>,
 ) -> Result<Markup, Failure> {
-    let scope = scope(&given.scope, &user)?;
-    let label: String = given.label.trim().chars().take(100).collect();
+    let (kind, role) = match given.scope.as_str() {
+        "runner" => (TokenKind::Runner, None),
+        role => (TokenKind::Api, Some(accounts::role(role)?)),
+    };
     let days = match given.days.as_str() {
         "" => None,
         text => Some(
@@ -237,23 +220,16 @@ async fn create(
                 .map_err(|_| Failure::Invalid("that is no number of days".into()))?,
         ),
     };
-    let now = state.now();
-    let expires_at = days.map(|days| now.plus(Duration::from_secs(u64::from(days) * 86_400)));
-    let (secret, hash) = token::new_token().map_err(Failure::inside)?;
-    let deed = user.deed("token.create", format!("token {label}"));
-    let new = NewToken { hash, user: user.id, label, scope, expires_at };
-    state
-        .store
-        .write(move |txn| {
-            let live = txn.token_list(new.user)?.iter().filter(|token| is_live(token, now)).count();
-            if live >= TOKENS_MAX {
-                return Err(store::Error::Conflict("revoke some of your tokens first".into()));
-            }
-            txn.audit_append(now, &deed)?;
-            txn.token_create(&new, now)
-        })
-        .await?;
+    let asked = Asked { label: given.label, kind, role, projects: None, days };
+    let of = own(&state, &user).await?;
+    let (_, secret) = tokens::create(&state, &user, &of, asked).await?;
     page(&state, &user, theme, &Notice::Made(secret)).await
+}
+
+async fn own(state: &State, user: &User) -> Result<Row, Failure> {
+    let id = user.id;
+    let found = state.store.read(move |reader| reader.user_get(id)).await?;
+    found.ok_or_else(|| Failure::missing("Account"))
 }
 
 async fn revoke(
@@ -261,14 +237,6 @@ async fn revoke(
     state: State,
     Path(id): Path<TokenId>,
 ) -> Result<Redirect, Failure> {
-    let (deed, now, owner) =
-        (user.deed("token.revoke", format!("token {id}")), state.now(), user.id);
-    state
-        .store
-        .write(move |txn| {
-            txn.audit_append(now, &deed)?;
-            txn.token_revoke(owner, id, now)
-        })
-        .await?;
+    tokens::revoke(&state, &user, &own(&state, &user).await?, id).await?;
     Ok(Redirect::to("/account"))
 }

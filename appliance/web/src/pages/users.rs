@@ -6,17 +6,15 @@ use super::{
 };
 use crate::{
     State,
-    access::{Admin, Role, Routes, User, token},
+    access::{Admin, Role, Routes, User},
+    accounts::{self, Asked, Word},
     error::Failure,
 };
 use axum::{Form, extract::Path, response::Redirect};
 use base::{ids::UserId, secret::Secret, time::Timestamp};
 use maud::{Markup, html};
 use serde::Deserialize;
-use store::access::{NewAudit, NewUser, User as Row};
-
-/// Letters of a one-time password: about 95 bits.
-const ONE_TIME_LENGTH: usize = 16;
+use store::access::User as Row;
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -108,61 +106,22 @@ struct New {
     role: String,
 }
 
-fn one_time() -> Result<Secret, Failure> {
-    let (text, _) = token::new_session().map_err(Failure::inside)?;
-    Ok(Secret::new(text.expose().chars().take(ONE_TIME_LENGTH).collect::<String>()))
-}
-
-fn role(text: &str) -> Result<Role, Failure> {
-    text.parse().map_err(|_| Failure::Invalid("that is not a role".into()))
-}
-
 async fn create(
     Admin(user): Admin,
     state: State,
     theme: Theme,
     Form(given): Form<New>,
 ) -> Result<Markup, Failure> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    let login = given.login.trim().to_owned();
-    if login.is_empty()
-        || login.len() > 64
-        || !login.chars().all(plain)
-        || login.starts_with(['.', '-'])
-    {
-        return Err(Failure::Invalid("a login has letters, digits, `.`, `_` and `-`".into()));
-    }
-    let secret = one_time()?;
-    let phc = state.passwords().hash(secret.clone()).await;
-    let new = NewUser {
-        login: login.clone(),
-        name: given.name.trim().chars().take(100).collect(),
-        role: role(&given.role)?,
-        password: Some(phc),
-        one_time: true,
-    };
-    let (deed, now) = (user.deed("account.create", format!("account {login}")), state.now());
-    state
-        .store
-        .write(move |txn| {
-            txn.audit_append(now, &deed)?;
-            txn.user_create(&new, now)
-        })
-        .await?;
-    page(&state, &user, theme, Some((&login, &secret))).await
+    let role = accounts::role(&given.role)?;
+    let asked = Asked { login: given.login, name: given.name, role, word: Word::OneTime };
+    let made = accounts::create(&state, &user, asked).await?;
+    let shown = made.one_time.as_ref().map(|secret| (made.login.as_str(), secret));
+    page(&state, &user, theme, shown).await
 }
 
-/// The account's login and a deed about it.
-async fn find(
-    state: &State,
-    user: &User,
-    id: UserId,
-    action: &str,
-) -> Result<(String, NewAudit), Failure> {
+async fn find(state: &State, id: UserId) -> Result<Row, Failure> {
     let found = state.store.read(move |reader| reader.user_get(id)).await?;
-    let login = found.ok_or_else(|| Failure::missing("Account"))?.login;
-    let deed = user.deed(action, format!("account {login}"));
-    Ok((login, deed))
+    found.ok_or_else(|| Failure::missing("Account"))
 }
 
 #[derive(Debug, Deserialize)]
@@ -176,17 +135,8 @@ async fn set_role(
     Path(id): Path<UserId>,
     Form(given): Form<RoleGiven>,
 ) -> Result<Redirect, Failure> {
-    let role = role(&given.role)?;
-    let (_, mut deed) = find(&state, &user, id, "account.role").await?;
-    deed.detail = Some(role.to_string());
-    let now = state.now();
-    state
-        .store
-        .write(move |txn| {
-            txn.audit_append(now, &deed)?;
-            txn.user_role_set(id, role)
-        })
-        .await?;
+    let role = accounts::role(&given.role)?;
+    accounts::set_role(&state, &user, &find(&state, id).await?, role).await?;
     Ok(Redirect::to("/users"))
 }
 
@@ -201,16 +151,7 @@ async fn set_disabled(
     Path(id): Path<UserId>,
     Form(DisabledGiven { disabled }): Form<DisabledGiven>,
 ) -> Result<Redirect, Failure> {
-    let action = if disabled { "account.disable" } else { "account.enable" };
-    let (_, deed) = find(&state, &user, id, action).await?;
-    let now = state.now();
-    state
-        .store
-        .write(move |txn| {
-            txn.audit_append(now, &deed)?;
-            txn.user_disabled_set(id, disabled)
-        })
-        .await?;
+    accounts::set_disabled(&state, &user, &find(&state, id).await?, disabled).await?;
     Ok(Redirect::to("/users"))
 }
 
@@ -220,16 +161,7 @@ async fn reset_password(
     theme: Theme,
     Path(id): Path<UserId>,
 ) -> Result<Markup, Failure> {
-    let (login, deed) = find(&state, &user, id, "account.password_reset").await?;
-    let secret = one_time()?;
-    let phc = state.passwords().hash(secret.clone()).await;
-    let now = state.now();
-    state
-        .store
-        .write(move |txn| {
-            txn.audit_append(now, &deed)?;
-            txn.user_password_set(id, &phc, true)
-        })
-        .await?;
-    page(&state, &user, theme, Some((&login, &secret))).await
+    let of = find(&state, id).await?;
+    let secret = accounts::reset_password(&state, &user, &of).await?;
+    page(&state, &user, theme, Some((&of.login, &secret))).await
 }

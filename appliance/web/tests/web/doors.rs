@@ -243,6 +243,32 @@ async fn a_token_may_no_more_than_its_scope() {
     assert_eq!(wrong.status(), StatusCode::UNAUTHORIZED);
 }
 
+/// A token that leaked must not become a wider one, nor outlive its end.
+#[tokio::test]
+async fn a_token_makes_no_wider_token() {
+    let site = Site::open(BASE).await;
+    let admin = site.account("mira", Role::Admin, WORD, false).await;
+    site.account("robot", Role::Admin, WORD, false).await;
+    let json = ("content-type", "application/json");
+    let make = async |token: &str, login: &str, role: &str| {
+        let body = format!(r#"{{"label":"x","role":"{role}"}}"#);
+        let path = format!("/api/appliance/v1/user/{login}/token");
+        ask(&site, "POST", &path, &[("circle-token", token), json], &body).await
+    };
+    let narrow = site.token(admin, TokenKind::Api, Role::Member).await;
+    let wide = site.token(admin, TokenKind::Api, Role::Admin).await;
+    for (token, login) in [(&narrow, "mira"), (&wide, "mira"), (&narrow, "robot")] {
+        let refused = make(token, login, "admin").await;
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN, "for {login}");
+    }
+    let made = make(&wide, "robot", "viewer").await;
+    assert_eq!(made.status(), StatusCode::CREATED, "an administrator, for a machine account");
+    let made: serde_json::Value = serde_json::from_str(&text(made).await).unwrap();
+    let token = made["token"].as_str().unwrap();
+    let refused = ask(&site, "GET", "/users", &[("circle-token", token)], "").await;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN, "a viewer's");
+}
+
 #[tokio::test]
 async fn answers_carry_their_id_and_their_guards() {
     let site = Site::open(BASE).await;

@@ -1,0 +1,109 @@
+//! Tokens: programs act with them for an account.
+//!
+//! Invariants: a token never may more than whoever makes it; who came with a token makes none for
+//! oneself, so that one which leaked cannot outlive its end; a runner's token is made by
+//! administrators; the text is in the answer of its making and nowhere else.
+
+use crate::{
+    State,
+    access::{User, Via, token},
+    error::Failure,
+};
+use base::{
+    ids::{ProjectId, TokenId},
+    secret::Secret,
+    time::Timestamp,
+};
+use std::time::Duration;
+use store::access::{NewToken, Role, Scope, Token, TokenKind, User as Row};
+
+/// Tokens of one account that are in force at once; more means that nobody knows what they are for.
+const TOKENS_MAX: usize = 100;
+const LABEL_MAX: usize = 100;
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A token to be made.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) label: String,
+    pub(crate) kind: TokenKind,
+    /// `None`: as much as the account may.
+    pub(crate) role: Option<Role>,
+    /// `None`: all projects.
+    pub(crate) projects: Option<Vec<ProjectId>>,
+    /// `None`: until it is revoked.
+    pub(crate) days: Option<u32>,
+}
+
+/// Is it in force?
+pub(crate) fn is_live(token: &Token, now: Timestamp) -> bool {
+    token.revoked_at.is_none() && token.expires_at.is_none_or(|end| end > now)
+}
+
+/// Makes a token for the account `of`; its id, and its text for the one answer.
+pub(crate) async fn create(
+    state: &State,
+    by: &User,
+    of: &Row,
+    asked: Asked,
+) -> Result<(TokenId, Secret), Failure> {
+    let scope = scope(by, of, &asked)?;
+    let now = state.now();
+    let (secret, hash) = token::new_token().map_err(Failure::inside)?;
+    let new = NewToken {
+        hash,
+        user: of.id,
+        label: asked.label.trim().chars().take(LABEL_MAX).collect(),
+        scope,
+        expires_at: asked.days.map(|days| now.plus(DAY * days)),
+    };
+    let deed = by.deed("token.create", format!("account {} token {}", of.login, new.label));
+    let id = state
+        .store
+        .write(move |txn| {
+            let live = txn.token_list(new.user)?.iter().filter(|token| is_live(token, now)).count();
+            if live >= TOKENS_MAX {
+                return Err(store::Error::Conflict("revoke some of the tokens first".into()));
+            }
+            txn.audit_append(now, &deed)?;
+            txn.token_create(&new, now)
+        })
+        .await?;
+    Ok((id, secret))
+}
+
+fn scope(by: &User, of: &Row, asked: &Asked) -> Result<Scope, Failure> {
+    let refused = |why: &str| Err(Failure::Forbidden(why.into()));
+    if by.projects.is_some() {
+        return refused("a token that is bound to projects makes no tokens");
+    }
+    if matches!(by.via, Via::Token(_)) && by.id == of.id {
+        return refused("a token for oneself is made with a password: on the page Account");
+    }
+    if by.id != of.id && !by.may(Role::Admin) {
+        return refused("only an administrator may do this for another account");
+    }
+    if asked.kind == TokenKind::Runner {
+        if !by.may(Role::Admin) {
+            return refused("runner tokens are made by administrators");
+        }
+        return Ok(Scope { kind: TokenKind::Runner, role: Role::Viewer, projects: None });
+    }
+    let most = of.role.min(by.role);
+    let role = asked.role.unwrap_or(most).min(most);
+    Ok(Scope { kind: TokenKind::Api, role, projects: asked.projects.clone() })
+}
+
+/// Revokes a token of the account `of`, at once.
+pub(crate) async fn revoke(state: &State, by: &User, of: &Row, id: TokenId) -> Result<(), Failure> {
+    let deed = by.deed("token.revoke", format!("account {} token {id}", of.login));
+    let (owner, now) = (of.id, state.now());
+    state
+        .store
+        .write(move |txn| {
+            txn.audit_append(now, &deed)?;
+            txn.token_revoke(owner, id, now)
+        })
+        .await?;
+    Ok(())
+}
