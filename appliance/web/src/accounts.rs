@@ -8,14 +8,12 @@ pub(crate) mod tokens;
 
 use crate::{
     State,
-    access::{User, password, token},
+    access::{User, password},
     error::Failure,
 };
 use base::{ids::UserId, secret::Secret};
 use store::access::{NewUser, Role, User as Row};
 
-/// Letters of a one-time password: about 95 bits.
-const ONE_TIME_LENGTH: usize = 16;
 const LOGIN_MAX: usize = 64;
 const NAME_MAX: usize = 100;
 
@@ -57,7 +55,7 @@ pub(crate) async fn create(state: &State, by: &User, asked: Asked) -> Result<Mad
     let login = asked.login.trim().to_owned();
     judge_login(&login)?;
     let one_time = match asked.word {
-        Word::OneTime => Some(one_time_password()?),
+        Word::OneTime => Some(password::one_time().map_err(Failure::inside)?),
         Word::None | Word::Given(_) => None,
     };
     let word = match asked.word {
@@ -133,7 +131,7 @@ pub(crate) async fn set_disabled(
 /// Gives an account a one-time password and ends its sessions.
 pub(crate) async fn reset_password(state: &State, by: &User, of: &Row) -> Result<Secret, Failure> {
     let deed = by.deed("account.password_reset", format!("account {}", of.login));
-    let secret = one_time_password()?;
+    let secret = password::one_time().map_err(Failure::inside)?;
     let phc = state.passwords().hash(secret.clone()).await;
     let (id, now) = (of.id, state.now());
     state
@@ -158,9 +156,4 @@ fn judge_login(login: &str) -> Result<(), Failure> {
     Err(Failure::Invalid(format!(
         "a login has at most {LOGIN_MAX} letters, digits, `.`, `_` and `-`, and begins with a letter, a digit or `_`"
     )))
-}
-
-fn one_time_password() -> Result<Secret, Failure> {
-    let (text, _) = token::new_session().map_err(Failure::inside)?;
-    Ok(Secret::new(text.expose().chars().take(ONE_TIME_LENGTH).collect::<String>()))
 }

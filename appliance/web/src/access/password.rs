@@ -20,6 +20,11 @@ pub const LENGTH_MIN: usize = 10;
 /// Longer ones only cost time.
 pub const LENGTH_MAX: usize = 256;
 
+/// Characters that nobody mixes up when reading them from a screen.
+const ALPHABET: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
+const GROUPS: usize = 4;
+const GROUP: usize = 4;
+
 /// A new password was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Weak {
@@ -42,6 +47,24 @@ pub fn judge(login: &str, old: &Secret, new: &Secret) -> Result<(), Weak> {
         text if text == old.expose() || text.eq_ignore_ascii_case(login) => Err(Weak::Same),
         _ => Ok(()),
     }
+}
+
+/// A password for one time: four groups of four, 79 bits, easy to read aloud.
+///
+/// # Errors
+/// The kernel gave no randomness.
+pub fn one_time() -> Result<Secret, getrandom::Error> {
+    // Bytes at or above the largest multiple would favour the first letters.
+    let fair = usize::from(u8::MAX) / ALPHABET.len() * ALPHABET.len();
+    let mut letters = Vec::with_capacity(GROUPS * GROUP);
+    while letters.len() < GROUPS * GROUP {
+        let mut bytes = [0; 2 * GROUPS * GROUP];
+        getrandom::fill(&mut bytes)?;
+        let drawn = bytes.iter().map(|byte| usize::from(*byte)).filter(|byte| *byte < fair);
+        letters.extend(drawn.map(|byte| char::from(ALPHABET[byte % ALPHABET.len()])));
+    }
+    let groups = letters[..GROUPS * GROUP].chunks(GROUP).map(String::from_iter);
+    Ok(Secret::new(groups.collect::<Vec<_>>().join("-")))
 }
 
 /// A PHC text with its own salt. Takes tens of milliseconds: call it off the async threads.
@@ -107,6 +130,14 @@ mod tests {
     fn check(new: &str, expected: &Result<(), Weak>) {
         let old = Secret::new("one-time-word");
         assert_eq!(&judge("field-engineer", &old, &Secret::new(new)), expected, "{new}");
+    }
+
+    #[test]
+    fn passwords_for_one_time_have_four_groups_and_differ() {
+        let (one, two) = (one_time().unwrap(), one_time().unwrap());
+        assert!(one.expose().split('-').all(|group| group.len() == GROUP), "{}", one.expose());
+        assert_eq!(one.expose().len(), 19);
+        assert!(one != two);
     }
 
     #[test]
