@@ -65,6 +65,16 @@ impl User {
         }
     }
 
+    /// What belongs to no project is closed to a token that is bound to some.
+    pub fn unbound(&self) -> Result<(), Failure> {
+        match self.projects {
+            Some(_) => Err(Failure::Forbidden(
+                "this token is bound to projects: it opens nothing of the whole site".into(),
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// May it at least what `role` may?
     #[must_use]
     pub fn may(&self, role: Role) -> bool {

@@ -26,7 +26,8 @@ pub struct Viewer(pub User);
 #[derive(Debug, Clone)]
 pub struct Member(pub User);
 
-/// May also manage users, and read the audit log.
+/// May also manage users, and read the audit log: deeds of the whole site, so that a token which is
+/// bound to projects is refused.
 #[derive(Debug, Clone)]
 pub struct Admin(pub User);
 
@@ -75,7 +76,11 @@ permits! {
     Account, "account", |caller| account(caller).map(Self);
     Viewer, "viewer", |caller| at_least(Role::Viewer, caller).map(Self);
     Member, "member", |caller| at_least(Role::Member, caller).map(Self);
-    Admin, "admin", |caller| at_least(Role::Admin, caller).map(Self);
+    Admin, "admin", |caller| {
+        let user = at_least(Role::Admin, caller)?;
+        user.unbound()?;
+        Ok(Self(user))
+    };
     Runner, "runner", |caller| match caller {
         Caller::Runner(pass) => Ok(Self(pass)),
         Caller::Nobody => Err(Failure::Anonymous),

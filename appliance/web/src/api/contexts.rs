@@ -72,7 +72,12 @@ fn shape(context: &Context) -> Value {
     json!({ "id": context.id, "name": context.name, "created_at": context.created_at })
 }
 
-async fn list(_: Viewer, state: State, Query(query): Query<Owner>) -> Result<Json<Value>, Failure> {
+async fn list(
+    Viewer(user): Viewer,
+    state: State,
+    Query(query): Query<Owner>,
+) -> Result<Json<Value>, Failure> {
+    user.unbound()?;
     let org = owner(&state, query).await?.id;
     let all = state.store.read(move |reader| reader.context_list(org)).await?;
     Ok(Json(shapes::page(all.iter().map(shape).collect(), None)))
@@ -83,6 +88,7 @@ async fn create(
     state: State,
     Json(new): Json<NewContext>,
 ) -> Result<Json<Value>, Failure> {
+    user.unbound()?;
     let org = owner(&state, new.owner).await?.id;
     if new.name.trim().is_empty() || new.name.len() > 200 {
         return Err(Failure::Invalid("a context's name has 1 to 200 characters".into()));
@@ -104,7 +110,12 @@ async fn find(state: &State, text: &str) -> Result<Context, Failure> {
     found.ok_or_else(|| Failure::missing("Context"))
 }
 
-async fn get(_: Viewer, state: State, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
+async fn get(
+    Viewer(user): Viewer,
+    state: State,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Failure> {
+    user.unbound()?;
     Ok(Json(shape(&find(&state, &id).await?)))
 }
 
@@ -113,6 +124,7 @@ async fn remove(
     state: State,
     Path(id): Path<String>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
+    user.unbound()?;
     let context = find(&state, &id).await?;
     let (now, deed) = (state.now(), audit(&user, "context.remove", &context.name));
     state
@@ -126,10 +138,11 @@ async fn remove(
 }
 
 async fn variables(
-    _: Viewer,
+    Viewer(user): Viewer,
     state: State,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Failure> {
+    user.unbound()?;
     let id = find(&state, &id).await?.id;
     let all = state.store.read(move |reader| reader.context_variable_list(id)).await?;
     let items = all.iter().map(|variable| {
@@ -155,6 +168,7 @@ async fn set(
     Path((id, name)): Path<(String, String)>,
     Json(new): Json<NewValue>,
 ) -> Result<Json<Value>, Failure> {
+    user.unbound()?;
     let context = find(&state, &id).await?;
     check_name(&name)?;
     let (now, deed) =
@@ -177,6 +191,7 @@ async fn unset(
     state: State,
     Path((id, name)): Path<(String, String)>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
+    user.unbound()?;
     let context = find(&state, &id).await?;
     let (now, deed) =
         (state.now(), audit(&user, "context.variable.remove", &format!("{} {name}", context.name)));

@@ -29,14 +29,6 @@ pub(super) fn routes() -> Routes {
 
 type Listed = Vec<(Org, Vec<(Context, Vec<VariableInfo>)>)>;
 
-/// A token that is bound to projects does not reach contexts, which belong to organisations.
-fn unbound(user: &User) -> Result<(), Failure> {
-    match user.projects {
-        Some(_) => Err(Failure::Forbidden("this token is bound to projects".into())),
-        None => Ok(()),
-    }
-}
-
 fn list(reader: &Reader<'_>) -> Result<Listed, store::Error> {
     let mut found = Vec::new();
     for org in reader.org_list()? {
@@ -51,7 +43,7 @@ fn list(reader: &Reader<'_>) -> Result<Listed, store::Error> {
 }
 
 async fn show(Viewer(user): Viewer, state: State, theme: Theme) -> Result<Markup, Failure> {
-    unbound(&user)?;
+    user.unbound()?;
     let orgs = state.store.read(list).await?;
     let may = user.may(Role::Member);
     let frame = Frame {
@@ -107,7 +99,7 @@ async fn create(
     state: State,
     Form(new): Form<New>,
 ) -> Result<Redirect, Failure> {
-    unbound(&user)?;
+    user.unbound()?;
     let name = new.name.trim().to_owned();
     // Any valid repository name proves that the organisation's half is valid.
     let probe: Result<RepoName, _> = format!("{}/x", new.org.trim()).parse();
@@ -130,7 +122,7 @@ async fn create(
 
 /// The context's name for the audit log.
 async fn find(state: &State, user: &User, id: ContextId) -> Result<String, Failure> {
-    unbound(user)?;
+    user.unbound()?;
     let found = state.store.read(move |reader| reader.context_get(id)).await?;
     Ok(found.ok_or_else(|| Failure::missing("Context"))?.name)
 }

@@ -243,6 +243,34 @@ async fn a_token_may_no_more_than_its_scope() {
     assert_eq!(wrong.status(), StatusCode::UNAUTHORIZED);
 }
 
+#[tokio::test]
+async fn a_token_bound_to_a_project_opens_no_other_and_nothing_of_the_site() {
+    let site = Site::open(BASE).await;
+    let own = site.project("acme/relay").await;
+    site.project("other/secret").await;
+    let admin = site.account("mira", Role::Admin, WORD, false).await;
+    let token = site.bound_token(admin, Role::Admin, own).await;
+    let token = [("circle-token", token.as_str())];
+    let status =
+        async |method: &str, path: &str| ask(&site, method, path, &token, "").await.status();
+    assert_eq!(status("GET", "/api/v2/project/gh/acme/relay").await, StatusCode::OK);
+    for path in [
+        "/api/v2/project/gh/other/secret",
+        "/api/v2/project/gh/other/secret/envvar",
+        "/api/v2/project/gh/other/secret/pipeline",
+        "/projects/other/secret/settings",
+        "/api/v2/context?owner-slug=gh/other",
+        "/contexts",
+        "/api/appliance/v1/event",
+    ] {
+        assert_eq!(status("GET", path).await, StatusCode::FORBIDDEN, "{path}");
+    }
+    for entry in web::table().iter().filter(|entry| entry.permit == "admin") {
+        let found = status(entry.method, &filled(entry.path)).await;
+        assert_eq!(found, StatusCode::FORBIDDEN, "{} {}", entry.method, entry.path);
+    }
+}
+
 /// A token that leaked must not become a wider one, nor outlive its end.
 #[tokio::test]
 async fn a_token_makes_no_wider_token() {

@@ -96,8 +96,17 @@ impl Site {
 
     /// Makes a token of an account.
     pub(crate) async fn token(&self, user: UserId, kind: TokenKind, role: Role) -> String {
+        self.scoped_token(user, Scope { kind, role, projects: None }).await
+    }
+
+    /// Makes a token of an account that opens one project alone.
+    pub(crate) async fn bound_token(&self, user: UserId, role: Role, project: ProjectId) -> String {
+        let projects = Some(vec![project]);
+        self.scoped_token(user, Scope { kind: TokenKind::Api, role, projects }).await
+    }
+
+    async fn scoped_token(&self, user: UserId, scope: Scope) -> String {
         let (secret, hash) = token::new_token().unwrap();
-        let scope = Scope { kind, role, projects: None };
         let new = NewToken { hash, user, label: "test".into(), scope, expires_at: None };
         self.store.write(move |txn| txn.token_create(&new, now())).await.unwrap();
         secret.expose().to_owned()
