@@ -24,6 +24,7 @@ use std::{future::Future, path::PathBuf, sync::Arc};
 use uuid::Uuid;
 
 mod graph;
+mod lines;
 mod place;
 mod working_copy;
 

@@ -100,6 +100,14 @@ async fn a_working_copy_runs_as_on_a_server() {
     for line in ["build| from the working copy", "test| built-build", "never| ── not run"] {
         assert!(printed.contains(line), "{line}: {printed}");
     }
+    let build: Vec<&str> = printed.lines().filter(|line| line.starts_with("build|")).collect();
+    let at = |text: &str| build.iter().position(|line| line.ends_with(text)).unwrap();
+    assert!(
+        at("── cat hello.txt; mkdir -p out; echo built-$CIRCLE_JOB > out/x")
+            < at("from the working copy"),
+        "{printed}"
+    );
+    assert!(at("from the working copy") < at("── Saving cache"), "{printed}");
     assert_eq!(
         fs::read_to_string(keep.path().join("artifacts/build/out/x")).unwrap(),
         "built-build\n"

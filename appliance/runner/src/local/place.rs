@@ -4,7 +4,7 @@
 //! workspaces of this run.
 //! Invariants: a cache is complete when its folder has its final name; keys are never overwritten.
 
-use super::{Print, working_copy};
+use super::{Print, lines::Lines, working_copy};
 use crate::control_plane::{ControlPlane, Trouble};
 use base::{
     ids::{JobNumber, TaskId},
@@ -34,14 +34,13 @@ pub(super) struct Task {
     pub(super) job: String,
     /// Jobs whose layers it sees, with their generation.
     pub(super) upstream: HashMap<String, u32>,
-    /// Output of each step that does not end in a line yet.
-    partial: HashMap<u32, Vec<u8>>,
+    lines: Lines,
     outcome: Option<TaskOutcome>,
 }
 
 impl Task {
     pub(super) fn new(label: String, job: String, upstream: HashMap<String, u32>) -> Self {
-        Self { label, job, upstream, partial: HashMap::new(), outcome: None }
+        Self { label, job, upstream, lines: Lines::default(), outcome: None }
     }
 }
 
@@ -85,45 +84,38 @@ impl Place {
     fn tell(&self, id: TaskId, progress: &Progress) {
         let mut state = self.state();
         let Some(task) = state.tasks.get_mut(&id) else { return };
-        let text = match progress {
-            Progress::StepStarted { name, .. } => format!("── {name}"),
+        let lines = match progress {
+            Progress::StepStarted { step, name, .. } => task.lines.started(*step, name),
             Progress::StepEnded { step, state, .. } => {
-                let rest = task.partial.remove(step).filter(|rest| !rest.is_empty());
-                if let Some(rest) = rest {
-                    (self.print)(&task.label, &String::from_utf8_lossy(&rest));
+                let mut lines = task.lines.ended(*step);
+                if !matches!(state, StepState::Success | StepState::Running) {
+                    lines.push(format!("── step {step}: {state}"));
                 }
-                match state {
-                    StepState::Success | StepState::Running => return,
-                    other => format!("── step {step}: {other}"),
-                }
+                lines
             }
             Progress::Artifact { path, .. } => {
-                format!("── artifact {}", self.artifact(&task.label, path).display())
+                vec![format!("── artifact {}", self.artifact(&task.label, path).display())]
             }
             Progress::Ended { outcome, message, .. } => {
                 task.outcome = Some(*outcome);
                 let why =
                     message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
-                format!("── {outcome}{why}")
+                vec![format!("── {outcome}{why}")]
             }
             Progress::Started { .. } | Progress::Tests { .. } => return,
         };
-        (self.print)(&task.label, &text);
+        self.print_all(task, &lines);
     }
 
-    /// Prints the lines that are whole.
     fn print_output(&self, id: TaskId, step: u32, bytes: &[u8]) {
         let mut state = self.state();
         let Some(task) = state.tasks.get_mut(&id) else { return };
-        let partial = task.partial.entry(step).or_default();
-        partial.extend_from_slice(bytes);
-        let whole = partial.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let lines: Vec<u8> = partial.drain(..whole).collect();
-        for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            let line =
-                String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line)).into_owned();
-            (self.print)(&task.label, &line);
-        }
+        let lines = task.lines.printed(step, bytes);
+        self.print_all(task, &lines);
+    }
+
+    fn print_all(&self, task: &Task, lines: &[String]) {
+        lines.iter().for_each(|line| (self.print)(&task.label, line));
     }
 
     fn artifact(&self, label: &str, path: &str) -> PathBuf {
