@@ -113,6 +113,20 @@ workflows:
     ]);
     assert!(got.status.success(), "{got:?}");
     assert_eq!(std::fs::read_to_string(target.path().join("build/revision")).unwrap(), revision);
+
+    // Older tools read the same through API 1.1.
+    let old = format!("/api/v1.1/project/github/{PROJECT}");
+    let artifacts = appliance.api("GET", &format!("{old}/{number}/artifacts"), None);
+    assert_eq!(artifacts[0]["pretty_path"], "build/revision", "{artifacts}");
+    assert!(appliance.api("GET", &format!("{old}/{number}/tests"), None)["tests"].is_array());
+    assert_eq!(appliance.api("POST", &format!("{old}/follow"), None)["following"], true);
+    let projects = appliance.api("GET", "/api/v1.1/projects", None);
+    assert_eq!(projects[0]["vcs_url"], appliance.git_url(PROJECT), "{projects}");
+    let body = r#"{"name":"DEPLOY_KEY","value":"very-secret-1234"}"#;
+    appliance.api("POST", &format!("{old}/envvar"), Some(body));
+    let variables = appliance.api("GET", &format!("{old}/envvar"), None);
+    assert_eq!(variables[0]["name"], "DEPLOY_KEY");
+    assert_eq!(variables[0]["value"], "xxxx1234", "masked");
 }
 
 #[test]

@@ -22,6 +22,11 @@ pub(super) fn routes() -> Routes {
         .post("/api/v2/project/{vcs}/{org}/{repo}/envvar", set)
         .get("/api/v2/project/{vcs}/{org}/{repo}/envvar/{name}", get)
         .delete("/api/v2/project/{vcs}/{org}/{repo}/envvar/{name}", remove)
+        // API 1.1 has the same shapes, but lists without pages.
+        .get("/api/v1.1/project/{vcs}/{org}/{repo}/envvar", list_all)
+        .post("/api/v1.1/project/{vcs}/{org}/{repo}/envvar", set)
+        .get("/api/v1.1/project/{vcs}/{org}/{repo}/envvar/{name}", get)
+        .delete("/api/v1.1/project/{vcs}/{org}/{repo}/envvar/{name}", remove)
 }
 
 async fn show(
@@ -82,14 +87,19 @@ fn shape(variable: &VariableInfo) -> Value {
     json!({ "name": variable.name, "value": variable.masked, "created-at": variable.created_at })
 }
 
-async fn list(
+async fn list(member: Member, state: State, slug: Path<Slug>) -> Result<Json<Value>, Failure> {
+    let Json(all) = list_all(member, state, slug).await?;
+    Ok(Json(shapes::page(all, None)))
+}
+
+async fn list_all(
     Member(user): Member,
     state: State,
     Path(slug): Path<Slug>,
-) -> Result<Json<Value>, Failure> {
+) -> Result<Json<Vec<Value>>, Failure> {
     let id = project(&state, &user, slug).await?.id;
     let all = state.store.read(move |reader| reader.project_variable_list(id)).await?;
-    Ok(Json(shapes::page(all.iter().map(shape).collect(), None)))
+    Ok(Json(all.iter().map(shape).collect()))
 }
 
 /// Body of a new variable.

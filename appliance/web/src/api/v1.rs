@@ -1,9 +1,14 @@
-//! The part of API 1.1 that tools read steps and logs through.
+//! The part of API 1.1 that tools still call: who one is, projects, steps, artifacts, tests.
 //!
 //! Source: API 1.1 `GET /project/{vcs}/{org}/{repo}/{number}`: `steps[].actions[]`, one action for
-//! each node that ran the step; `output_url` answers `[{type, time, message}]`.
+//! each node that ran the step; `output_url` answers `[{type, time, message}]`. Lists are arrays
+//! without pages. Every project of the site is followed: `follow` says so and changes nothing.
 
-use super::jobs::{Numbered, find};
+use super::{
+    Slug,
+    jobs::{Numbered, find},
+    project, shapes,
+};
 use crate::{
     State,
     access::{Routes, Viewer},
@@ -12,10 +17,73 @@ use crate::{
 use axum::{Json, extract::Path};
 use base::state::StepState;
 use serde_json::{Value, json};
-use store::runs::{Step, Task};
+use store::{
+    projects::Project,
+    runs::{Step, Task},
+};
 
 pub(super) fn routes() -> Routes {
-    Routes::new().get("/api/v1.1/project/{vcs}/{org}/{repo}/{number}", get)
+    Routes::new()
+        .get("/api/v1.1/me", me)
+        .get("/api/v1.1/projects", projects)
+        .post("/api/v1.1/project/{vcs}/{org}/{repo}/follow", follow)
+        .get("/api/v1.1/project/{vcs}/{org}/{repo}/{number}", get)
+        .get("/api/v1.1/project/{vcs}/{org}/{repo}/{number}/artifacts", artifacts)
+        .get("/api/v1.1/project/{vcs}/{org}/{repo}/{number}/tests", tests)
+}
+
+async fn me(Viewer(user): Viewer) -> Json<Value> {
+    Json(json!({ "id": user.id, "login": user.login, "name": user.login }))
+}
+
+async fn projects(Viewer(user): Viewer, state: State) -> Result<Json<Value>, Failure> {
+    let all = state.store.read(|reader| reader.project_list()).await?;
+    let seen = all.iter().filter(|project| user.reach(project.id).is_ok());
+    let shape = |project: &Project| {
+        json!({
+            "username": project.repo.org(),
+            "reponame": project.repo.name(),
+            "vcs_type": "github",
+            "vcs_url": format!("{}/git/{}.git", state.config.base_url, project.repo),
+            "default_branch": project.settings.default_branch,
+            "following": true,
+        })
+    };
+    Ok(Json(seen.map(shape).collect()))
+}
+
+async fn follow(
+    Viewer(user): Viewer,
+    state: State,
+    Path(slug): Path<Slug>,
+) -> Result<Json<Value>, Failure> {
+    project(&state, &user, slug).await?;
+    Ok(Json(json!({ "following": true, "first_build": null })))
+}
+
+async fn artifacts(
+    Viewer(user): Viewer,
+    state: State,
+    Path(path): Path<Numbered>,
+) -> Result<Json<Value>, Failure> {
+    let (job, _) = find(&state, &user, path).await?;
+    let all = state.store.read(move |reader| reader.artifact_list(&job)).await?;
+    let shape = |row| {
+        let mut shape = shapes::artifact(row, &state.config.base_url);
+        shape["pretty_path"] = shape["path"].clone();
+        shape
+    };
+    Ok(Json(all.iter().map(shape).collect()))
+}
+
+async fn tests(
+    Viewer(user): Viewer,
+    state: State,
+    Path(path): Path<Numbered>,
+) -> Result<Json<Value>, Failure> {
+    let (job, _) = find(&state, &user, path).await?;
+    let all = state.store.read(move |reader| reader.test_list(&job)).await?;
+    Ok(Json(json!({ "tests": all.iter().map(shapes::test).collect::<Vec<_>>() })))
 }
 
 async fn get(
