@@ -15,6 +15,7 @@ mod data_dir;
 mod demo;
 mod first_start;
 mod governor;
+mod identity;
 mod job_network;
 mod local_run;
 mod logging;

@@ -10,7 +10,9 @@ use crate::{
     command::Code,
     config::Config,
     data_dir::DataDir,
-    first_start, job_network, logging,
+    first_start,
+    identity::Identity,
+    job_network, logging,
     machine::Machine,
     output, runner_child,
     settings::Settings,
@@ -19,12 +21,11 @@ use crate::{
 use anyhow::Context;
 use base::time::Timestamp;
 use engine::{Engine, Handle, logs::Logs};
-use ingress::{Authority, Certificates, Drain, Listener, Peer};
+use ingress::{Certificates, Drain, Listener, Peer};
 use objects::Objects;
 use repos::Repos;
 use std::{
     fs,
-    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -58,7 +59,7 @@ pub(crate) struct House {
     logs: Logs,
     live: Arc<SledLive>,
     objects: Objects,
-    certificates: Arc<Certificates>,
+    identity: Identity,
     state: web::State,
     faces: axum::Router,
     s3: axum::Router,
@@ -90,8 +91,8 @@ impl House {
         let store = open_store(&data)?;
         let objects = Objects::open(object_config(&config, &data), store.clone()).await?;
         let repos = Repos::open(data.join("repos"), config.git.clone())?;
-        let certificates = certificates(&config, &data)?;
-        let sockets = Sockets::bind(&config, &data, &certificates).await?;
+        let identity = Identity::open(&config, &data)?;
+        let sockets = Sockets::bind(&config, &data, identity.certificates()).await?;
         let machine = Machine::start(&config)?;
         let base_url = base_url(&config, sockets.tls.address());
         let mut schedule = engine::Config::for_cores(1, base_url.clone());
@@ -125,7 +126,7 @@ impl House {
             logs,
             live,
             objects,
-            certificates,
+            identity,
             state,
             faces,
             s3,
@@ -177,7 +178,7 @@ impl House {
             logs,
             live,
             objects,
-            certificates,
+            identity,
             state,
             faces,
             s3,
@@ -192,7 +193,7 @@ impl House {
         let governing = machine.govern(config.law, &store, &engine, Arc::clone(&live) as _);
         let runner = tokio::spawn(runner_child::keep(config, data, network, runner_stopped));
         let machine = machine.attend(store.clone());
-        let reload = tokio::spawn(reload_on_hangup(certificates));
+        let identity = tokio::spawn(identity.keep());
         let keeper = tokio::spawn(objects.clone().keep());
         let sweep = tokio::spawn(sweep_daily(store.clone(), logs.clone(), objects, keep));
         let schedules = tokio::spawn(web::schedule::keep(state));
@@ -206,7 +207,7 @@ impl House {
             tracing::warn!(connections = cut, "connections were cut at the deadline");
         }
         drop(governing);
-        reload.abort();
+        identity.abort();
         sweep.abort();
         schedules.abort();
         keeper.abort();
@@ -317,22 +318,6 @@ fn open_store(data: &DataDir) -> anyhow::Result<Store> {
     Ok(store)
 }
 
-fn certificates(config: &Config, data: &DataDir) -> anyhow::Result<Arc<Certificates>> {
-    if let Some((chain, key)) = &config.own_certificate {
-        return Ok(Certificates::load(chain, key)?);
-    }
-    let mut names = names(config);
-    // A bucket is a label before the domain: one name with a star covers them all.
-    for domain in s3_domains(&names.dns) {
-        names.dns.push(format!("*.{domain}"));
-        names.dns.push(domain);
-    }
-    let site = names.dns.first().cloned().unwrap_or_else(|| "appliance".into());
-    let authority = Authority::open(&data.join("tls"), &site, now())?;
-    let (chain, key): (PathBuf, PathBuf) = authority.server(&names, now())?;
-    Ok(Certificates::load(&chain, &key)?)
-}
-
 /// Once a day, and soon after the start: a box that is switched on for an hour a week is swept, too.
 async fn sweep_daily(store: Store, logs: Logs, objects: Objects, keep: Duration) {
     let mut wait = Duration::from_secs(60);
@@ -351,17 +336,6 @@ async fn sweep_daily(store: Store, logs: Logs, objects: Objects, keep: Duration)
             Err(error) => tracing::error!("old runs could not be removed: {error:#}"),
         }
         wait = Duration::from_secs(24 * 3600);
-    }
-}
-
-/// SIGHUP reads the certificate anew; a pair that does not load is said and not taken.
-async fn reload_on_hangup(certificates: Arc<Certificates>) {
-    let Ok(mut hangup) = tokio::signal::unix::signal(SignalKind::hangup()) else { return };
-    while hangup.recv().await.is_some() {
-        match certificates.reload() {
-            Ok(()) => tracing::info!("the certificate was read anew"),
-            Err(error) => tracing::error!("the certificate stays as it was: {error:#}"),
-        }
     }
 }
 

@@ -137,6 +137,17 @@ impl Txn<'_> {
         Ok((made, true))
     }
 
+    /// Changes a project's settings as they are now, so that nobody else's change is undone.
+    pub fn project_settings_change(
+        &self,
+        id: ProjectId,
+        change: impl FnOnce(&mut Settings),
+    ) -> Result<(), Error> {
+        let mut settings = self.project_get(id)?.ok_or_else(|| missing(id))?.settings;
+        change(&mut settings);
+        self.project_settings_set(id, &settings)
+    }
+
     /// Replaces a project's settings.
     pub fn project_settings_set(&self, id: ProjectId, settings: &Settings) -> Result<(), Error> {
         let text = row::to_json("a project's settings", settings)?;

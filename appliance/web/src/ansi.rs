@@ -5,7 +5,8 @@
 //! the only tags are `<i class=…>` with classes from a closed set and `<a>` with an http address.
 //! Understood: SGR (16, 256 and 24-bit colours, bold, dim, italic, underline, reverse, strike),
 //! `\r`, `\b`, erase in line, OSC 8 links. Every other control sequence is dropped.
-//! Invariants: pure; memory is bounded by [`LINE_MAX`] per line; a sequence or a UTF-8 character
+//! Invariants: pure; memory is bounded by [`LINE_MAX`] per line, and the page by a small multiple of
+//! what was printed; a sequence or a UTF-8 character
 //! cut by the end of a chunk goes on with the next; 24-bit colours are shown as the nearest of the
 //! 256, because the content security policy forbids inline style.
 
@@ -59,7 +60,7 @@ impl Terminal {
             Escape::Print(c) if c.is_control() => {}
             Escape::Print(c) => self.line.put(c, &self.style),
             Escape::Csi { parameters, end } => self.control(&parameters, end),
-            Escape::Link(address) => self.style.link = address,
+            Escape::Link(address) => self.style.link = address.map(Into::into),
         }
     }
 
@@ -155,6 +156,18 @@ mod tests {
     fn a_line_without_end_is_bounded_and_told() {
         let text = html("x".repeat(LINE_MAX + 10).as_bytes());
         assert!(text.ends_with("… 10 more characters"), "{}", &text[text.len() - 40..]);
+    }
+
+    #[test]
+    fn a_little_output_never_becomes_a_large_page() {
+        let link = format!("\x1b]8;;http://{}\x07", "&".repeat(2000));
+        let colours = link + &"\x1b[1;31ma\x1b[1;32mb".repeat(4000);
+        let page = html(colours.as_bytes());
+        assert!(page.len() < colours.len() * 4, "{} of {}", page.len(), colours.len());
+        assert_eq!(page.matches("<a ").count(), 1);
+        let moves = "\x1b[9999Cx\n".repeat(1000);
+        assert!(html(moves.as_bytes()).len() < moves.len() * 40);
+        assert!(html("\x1b[9999C\n".repeat(1000).as_bytes()).len() < 2000);
     }
 
     #[test]

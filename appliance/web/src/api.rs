@@ -15,6 +15,7 @@ pub(crate) mod hardware;
 mod health;
 mod images;
 mod jobs;
+pub(crate) mod large;
 mod log;
 mod me;
 mod metrics;

@@ -57,6 +57,7 @@ pub async fn look(state: &State, now: Timestamp) -> Result<usize, Failure> {
         Ok::<_, store::Error>((mark, reader.schedule_list(None)?, reader.timer_list()?))
     };
     let (mark, schedules, timers) = state.store.read(read).await?;
+    let mark = believed(mark, minute);
     if mark.is_some_and(|mark| mark >= minute) {
         return Ok(0);
     }
@@ -68,6 +69,16 @@ pub async fn look(state: &State, now: Timestamp) -> Result<usize, Failure> {
     }
     state.store.write(move |txn| txn.clock_set(minute)).await?;
     Ok(made)
+}
+
+/// A mark far ahead was made while the clock was wrong: it would keep every schedule still until the
+/// clock comes there again.
+fn believed(mark: Option<i64>, now: i64) -> Option<i64> {
+    let is_ahead = mark.is_some_and(|mark| mark > now + CATCH_UP);
+    if is_ahead {
+        tracing::warn!("the clock was set back: schedules go on from now");
+    }
+    mark.filter(|_| !is_ahead)
 }
 
 /// The minutes to look at. Before the first look nothing was due.

@@ -2,6 +2,7 @@
 
 use crate::{
     access::{Limiter, Rate, Transport, password::Checker},
+    api::large,
     error::Failure,
 };
 use base::time::Timestamp;
@@ -68,6 +69,7 @@ struct Shared {
     attempts: Mutex<Limiter>,
     /// Streams that browsers hold open.
     streams: Arc<Semaphore>,
+    large: large::Room,
 }
 
 /// A handle on the [`Rooms`]; clones share them. Handlers take it as an argument.
@@ -91,6 +93,7 @@ impl State {
             passwords: Checker::default(),
             attempts: Mutex::new(Limiter::new(ATTEMPTS)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            large: large::Room::default(),
         }))
     }
 
@@ -100,6 +103,11 @@ impl State {
 
     pub(crate) fn attempts(&self) -> MutexGuard<'_, Limiter> {
         self.0.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Room for large bodies.
+    pub(crate) fn large(&self) -> &large::Room {
+        &self.0.large
     }
 
     /// Room for one more stream; it is held as long as the stream.

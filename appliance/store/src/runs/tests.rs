@@ -87,7 +87,7 @@ fn workflow(number: u128, of: &mut Pipeline) -> Workflow {
     }
 }
 
-fn job(of: WorkflowId, ordinal: u16, requires: &[u16]) -> Job {
+pub(super) fn job(of: WorkflowId, ordinal: u16, requires: &[u16]) -> Job {
     Job {
         id: family::job(of, ordinal),
         project: PROJECT,

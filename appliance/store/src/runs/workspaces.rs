@@ -15,7 +15,7 @@ use base::{
     time::Timestamp,
 };
 use rusqlite::params;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,27 +94,74 @@ impl Reader<'_> {
 /// All jobs upstream of `of` with their generation, roots first.
 fn upstream(jobs: &[Job], of: JobId) -> Vec<(u32, &Job)> {
     let by_id: BTreeMap<JobId, &Job> = jobs.iter().map(|job| (job.id, job)).collect();
-    let mut generations = BTreeMap::new();
-    if let Some(job) = by_id.get(&of) {
-        for edge in &job.requires {
-            generation(&by_id, edge.on, &mut generations);
-        }
-    }
-    let mut list: Vec<(u32, &Job)> =
-        generations.iter().filter_map(|(id, depth)| Some((*depth, *by_id.get(id)?))).collect();
+    let mut list: Vec<(u32, &Job)> = generations(&by_id, of)
+        .into_iter()
+        .filter_map(|(id, depth)| Some((depth, *by_id.get(&id)?)))
+        .collect();
     list.sort_by_key(|(depth, job)| (*depth, job.id));
     list
 }
 
-/// Depth of the recursion is the graph's; plans are checked to be free of cycles.
-fn generation(by_id: &BTreeMap<JobId, &Job>, of: JobId, known: &mut BTreeMap<JobId, u32>) -> u32 {
-    if let Some(depth) = known.get(&of) {
-        return *depth;
+/// The longest way from a root to each job upstream of `of`.
+///
+/// A chain may be as long as a workflow is large, so that the way is kept here and not on the
+/// thread's stack. Each job is entered once: a cycle, which no plan has, would end, too.
+fn generations(by_id: &BTreeMap<JobId, &Job>, of: JobId) -> BTreeMap<JobId, u32> {
+    let requires =
+        |id| by_id.get(&id).into_iter().flat_map(|job| &job.requires).map(|edge| edge.on);
+    let mut known = BTreeMap::new();
+    let mut entered = BTreeSet::new();
+    let mut way: Vec<(JobId, bool)> = requires(of).map(|on| (on, false)).collect();
+    while let Some((id, is_left)) = way.pop() {
+        if is_left {
+            let depth =
+                requires(id).filter_map(|on| known.get(&on)).max().map_or(0, |most| most + 1);
+            known.insert(id, depth);
+        } else if entered.insert(id) {
+            way.push((id, true));
+            way.extend(requires(id).map(|on| (on, false)));
+        }
     }
-    known.insert(of, 0);
-    let requires = by_id.get(&of).map_or(&[][..], |job| &job.requires);
-    let depth =
-        requires.iter().map(|edge| generation(by_id, edge.on, known) + 1).max().unwrap_or(0);
-    known.insert(of, depth);
-    depth
+    known
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runs::tests::job;
+    use base::ids::WorkflowId;
+    use uuid::Uuid;
+
+    const WORKFLOW: WorkflowId =
+        WorkflowId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000));
+
+    /// `requires` of the jobs 1, 2, 3 … in turn; the generations of all that the last one sees.
+    fn check(requires: &[&[u16]], expected: &[(u16, u32)]) {
+        let jobs: Vec<Job> = (1..).zip(requires).map(|(at, on)| job(WORKFLOW, at, on)).collect();
+        let seen = upstream(&jobs, jobs[jobs.len() - 1].id);
+        let expected = expected.iter().map(|(at, depth)| (*depth, &jobs[usize::from(*at) - 1]));
+        assert_eq!(seen, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_generation_is_the_longest_way_from_a_root() {
+        check(&[&[], &[1], &[1, 2], &[]], &[]);
+        check(&[&[], &[1], &[1, 2], &[3]], &[(1, 0), (2, 1), (3, 2)]);
+        check(&[&[], &[], &[1], &[3, 2], &[4]], &[(1, 0), (2, 0), (3, 1), (4, 2)]);
+    }
+
+    #[test]
+    fn a_chain_as_long_as_a_workflow_may_be_needs_no_deep_stack() {
+        let chain = (1..=60_000_u16).map(|at| match at {
+            1 => job(WORKFLOW, at, &[]),
+            _ => job(WORKFLOW, at, &[at - 1]),
+        });
+        let jobs: Vec<Job> = chain.collect();
+        let small = std::thread::Builder::new().stack_size(256 << 10);
+        let seen = std::thread::scope(|scope| {
+            let walk = || upstream(&jobs, jobs[jobs.len() - 1].id).len();
+            small.spawn_scoped(scope, walk).unwrap().join().unwrap()
+        });
+        assert_eq!(seen, 59_999);
+    }
 }

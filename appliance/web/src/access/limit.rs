@@ -43,7 +43,10 @@ impl Limiter {
 
     /// Counts an attempt, or tells how long to wait.
     pub(crate) fn attempt(&mut self, key: &str, now: Timestamp) -> Result<(), Duration> {
-        let start = self.buckets.get(key).map_or(now, |bucket| bucket.empty_at.max(now));
+        // A bucket that is fuller than full was filled before the clock was set back.
+        let brim = now.plus(self.rate.every * self.rate.burst);
+        let known = self.buckets.get(key).filter(|bucket| bucket.empty_at <= brim);
+        let start = known.map_or(now, |bucket| bucket.empty_at.max(now));
         let fill = start.since(now);
         let room = self.rate.every * self.rate.burst.saturating_sub(1);
         if fill > room {
@@ -104,7 +107,12 @@ mod tests {
         check(&[0, 0, 0, 0], "...x");
         check(&[0, 0, 0, 9, 10, 11], "...x.x");
         check(&[0, 0, 0, 60, 60, 60, 60], "......x");
-        check(&[60, 60, 60, 0], "...x");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_locks_nobody_out_for_long() {
+        check(&[9000, 9000, 9000, 0, 0, 0, 0], "......x");
+        check(&[9, 9, 9, 8], "...x");
     }
 
     #[test]

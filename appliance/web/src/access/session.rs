@@ -103,9 +103,10 @@ async fn by_password(
     Ok(account)
 }
 
+/// The address first: one that is refused must not go on to fill the logins of others.
 fn attempt_keys(login: &str, address: &str) -> [String; 2] {
     let login: String = login.chars().take(64).flat_map(char::to_lowercase).collect();
-    [format!("login {login}"), format!("address {address}")]
+    [format!("address {address}"), format!("login {login}")]
 }
 
 fn count_attempt(login: &str, address: &str, state: &State) -> Result<(), Failure> {

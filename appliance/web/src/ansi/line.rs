@@ -5,8 +5,16 @@ use std::fmt::Write;
 
 const TAB: usize = 8;
 
+/// No terminal is wider: the cursor stops at its edge. Only text itself goes on beyond.
+const WIDTH: usize = 320;
+
+/// Bytes of one line's HTML: a colour of its own for each character costs tens of bytes.
+const HTML_MAX: usize = 256 << 10;
+
 /// Styles of one line; a line with more different ones shows the last for the rest.
 const STYLES_MAX: usize = 4096;
+
+static PLAIN: Style = Style::PLAIN;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cell {
@@ -48,9 +56,7 @@ impl Line {
     }
 
     pub(super) fn forward(&mut self, columns: usize) {
-        let end = (self.column + columns).min(LINE_MAX);
-        self.fill_to(end);
-        self.column = end;
+        self.column = self.column.max((self.column + columns).min(WIDTH));
     }
 
     pub(super) fn back(&mut self, columns: usize) {
@@ -62,7 +68,7 @@ impl Line {
     }
 
     pub(super) fn place_at(&mut self, column: usize) {
-        self.column = column.min(LINE_MAX);
+        self.column = column.min(WIDTH);
     }
 
     /// Erase in line: 0 to the end, 1 to the start, 2 all of it.
@@ -84,8 +90,11 @@ impl Line {
 
     pub(super) fn html(&self) -> String {
         let mut html = String::with_capacity(self.cells.len() + 16);
-        for run in self.cells.chunk_by(|a, b| a.style == b.style) {
-            self.run(run, &mut html);
+        for linked in self.cells.chunk_by(|a, b| self.look(a).link == self.look(b).link) {
+            self.linked(linked, &mut html);
+        }
+        if html.len() > HTML_MAX {
+            html.push_str("… too many colours to show");
         }
         if self.dropped > 0 {
             let _ = write!(html, "… {} more characters", self.dropped);
@@ -93,19 +102,27 @@ impl Line {
         html
     }
 
-    fn run(&self, run: &[Cell], html: &mut String) {
-        let plain = Style::default();
-        let style = run
-            .first()
-            .and_then(|cell| usize::from(cell.style).checked_sub(1))
-            .and_then(|index| self.styles.get(index))
-            .unwrap_or(&plain);
-        let classes = style.classes();
-        if let Some(address) = &style.link {
+    /// Neighbours with one link, or none.
+    fn linked(&self, cells: &[Cell], html: &mut String) {
+        let link = cells.first().and_then(|cell| self.look(cell).link.as_deref());
+        if let Some(address) = link {
             html.push_str("<a href=\"");
             address.chars().for_each(|c| escape(c, html));
             html.push_str("\" rel=\"noopener noreferrer nofollow\">");
         }
+        for run in cells.chunk_by(|a, b| a.style == b.style) {
+            if html.len() > HTML_MAX {
+                break;
+            }
+            self.run(run, html);
+        }
+        if link.is_some() {
+            html.push_str("</a>");
+        }
+    }
+
+    fn run(&self, run: &[Cell], html: &mut String) {
+        let classes = run.first().map(|cell| self.look(cell).classes()).unwrap_or_default();
         if !classes.is_empty() {
             let _ = write!(html, "<i class=\"{classes}\">");
         }
@@ -113,9 +130,11 @@ impl Line {
         if !classes.is_empty() {
             html.push_str("</i>");
         }
-        if style.link.is_some() {
-            html.push_str("</a>");
-        }
+    }
+
+    fn look(&self, cell: &Cell) -> &Style {
+        let index = usize::from(cell.style).checked_sub(1);
+        index.and_then(|index| self.styles.get(index)).unwrap_or(&PLAIN)
     }
 
     /// 0 is plain; others are one more than their place in `styles`.

@@ -2,7 +2,7 @@
 //!
 //! Source: ECMA-48 SGR and XTerm's 256 colours.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
 /// The look of a character.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,8 +12,8 @@ pub struct Style {
     /// Index into the 256 colours.
     pub background: Option<u8>,
     flags: u8,
-    /// http or https address.
-    pub(super) link: Option<String>,
+    /// http or https address; shared by all that it marks.
+    pub(super) link: Option<Arc<str>>,
 }
 
 const BOLD: u8 = 1;
@@ -33,6 +33,10 @@ const FLAG_CLASSES: [(u8, &str); 6] = [
 ];
 
 impl Style {
+    /// No colour, no link.
+    pub(super) const PLAIN: Self =
+        Self { foreground: None, background: None, flags: 0, link: None };
+
     /// Applies the parameters of one SGR sequence.
     pub(super) fn select(&mut self, parameters: &[u16]) {
         let mut rest = parameters;

@@ -4,7 +4,7 @@
 //! request is refused. A large configuration takes a hundred milliseconds of computing, so all of
 //! it happens off the asynchronous threads.
 
-use super::orbs::off_thread;
+use super::{large::Large, orbs::off_thread};
 use crate::{
     State,
     access::{Routes, Viewer},
@@ -42,21 +42,18 @@ async fn answer(
     .await
 }
 
-async fn version_2(
-    _: Viewer,
-    state: State,
-    Json(body): Json<Value>,
-) -> Result<Json<Value>, Failure> {
-    let answered = answer(&state, body, "/config_yaml", endpoints::compile_v2).await?;
+async fn version_2(_: Viewer, state: State, large: Large<Value>) -> Result<Json<Value>, Failure> {
+    let answered = answer(&state, large.body, "/config_yaml", endpoints::compile_v2).await?;
     answered.map(Json).map_err(|error| Failure::Invalid(error.to_string()))
 }
 
 async fn version_3(
     _: Viewer,
     state: State,
-    Json(body): Json<Value>,
+    large: Large<Value>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let answered = answer(&state, body, "/data/attributes/config", endpoints::compile_v3).await?;
+    let answered =
+        answer(&state, large.body, "/data/attributes/config", endpoints::compile_v3).await?;
     Ok(match answered {
         Ok(value) => (StatusCode::OK, Json(value)),
         // Version 3 has its own form of errors.
@@ -71,8 +68,9 @@ async fn version_3(
 async fn graphql(
     Viewer(user): Viewer,
     state: State,
-    Json(body): Json<Value>,
+    large: Large<Value>,
 ) -> Result<Json<Value>, Failure> {
+    let body = large.body;
     let query = body["query"].as_str().unwrap_or_default().to_owned();
     let asks = |field: &str| {
         query.match_indices(field).any(|(at, _)| {

@@ -3,7 +3,7 @@
 //! Nobody logs in here: the continuation key, known to the jobs of one setup workflow alone, is
 //! the permit. Refusals are 400 with the original's form; its continuation orb shows them.
 
-use super::message;
+use super::{large::Large, message};
 use crate::{
     State,
     access::{Public, Routes},
@@ -34,9 +34,9 @@ pub(super) struct Wanted {
 async fn go_on(
     _: Public,
     state: State,
-    Json(wanted): Json<Wanted>,
+    large: Large<Wanted>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let Wanted { continuation_key, configuration, parameters } = wanted;
+    let Wanted { continuation_key, configuration, parameters } = large.body;
     let parameters = parameters.unwrap_or_default();
     match state.engine.continue_pipeline(continuation_key, configuration, parameters).await {
         Ok(_) => Ok(message(StatusCode::OK, "Pipeline successfully continued.")),

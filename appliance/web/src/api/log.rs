@@ -24,7 +24,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use store::runs::{Job, Step, Task};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// Pieces that may wait for a slow reader.
 const PIECES: usize = 4;
@@ -49,11 +49,12 @@ async fn get(
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Failure> {
     let (job, _) = find(&state, &user, path).await?;
+    let room = if wanted.follow { Some(state.stream_room()?) } else { None };
     let (to, mut from) = mpsc::channel::<Result<Bytes, Failure>>(PIECES);
     tokio::spawn(async move {
-        let mut writer = Writer { state, to, told: BTreeMap::new() };
-        if let Err(error) = writer.write(&job, wanted.follow).await {
-            // A reader that left is nobody to tell.
+        let mut writer = Writer { state, to, told: BTreeMap::new(), _room: room };
+        if let Err(Stop::Failed(error)) = writer.write(&job, wanted.follow).await {
+            // A reader that left meanwhile is nobody to tell.
             let _ = writer.to.send(Err(error)).await;
         }
     });
@@ -62,26 +63,42 @@ async fn get(
         .into_response())
 }
 
+/// Why a stream ends before its job's log does.
+enum Stop {
+    /// Nobody reads any more.
+    Left,
+    Failed(Failure),
+}
+
+impl<E: Into<Failure>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 /// Writes the steps of a job into one stream.
 struct Writer {
     state: State,
     to: mpsc::Sender<Result<Bytes, Failure>>,
     /// Steps already written, by task.
     told: BTreeMap<TaskId, u32>,
+    /// Held as long as a follower reads.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Writer {
-    async fn write(&mut self, job: &Job, follow: bool) -> Result<(), Failure> {
+    async fn write(&mut self, job: &Job, follow: bool) -> Result<(), Stop> {
         let mut events = self.state.store.events();
         loop {
             // Looked at before the steps, so that an end seen here has all steps before it.
             let ended = self.state_of(job.id).await?.is_terminal();
             self.write_new_steps(job.source(), job.parallelism > 1, follow).await?;
-            if ended || !follow || self.to.is_closed() {
+            if ended || !follow {
                 return Ok(());
             }
-            if events.changed().await.is_err() {
-                return Ok(());
+            tokio::select! {
+                changed = events.changed() => if changed.is_err() { return Ok(()) },
+                () = self.to.closed() => return Err(Stop::Left),
             }
         }
     }
@@ -96,7 +113,7 @@ impl Writer {
         job: JobId,
         several: bool,
         follow: bool,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Stop> {
         let tasks: Vec<(Task, Vec<Step>)> = self
             .state
             .store
@@ -125,21 +142,25 @@ impl Writer {
         step: &Step,
         several: bool,
         follow: bool,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Stop> {
         let node = if several { format!(" (node {})", task.node) } else { String::new() };
-        self.send(format!("==> {}{node}\n", step.name).into_bytes()).await;
+        self.send(format!("==> {}{node}\n", step.name).into_bytes()).await?;
         // A background step may outlive the steps after it; what it prints later is left out.
         if follow && step.state == StepState::Running && !step.background {
             let mut follower = self.state.logs.follow(task.id, step.step, 0);
-            while let Some(chunk) = follower.next().await? {
-                self.send(chunk.bytes).await;
+            loop {
+                let chunk = tokio::select! {
+                    chunk = follower.next() => chunk?,
+                    () = self.to.closed() => return Err(Stop::Left),
+                };
+                let Some(chunk) = chunk else { return Ok(()) };
+                self.send(chunk.bytes).await?;
             }
-            return Ok(());
         }
         self.write_stored(task.id, step.step).await
     }
 
-    async fn write_stored(&self, task: TaskId, step: u32) -> Result<(), Failure> {
+    async fn write_stored(&self, task: TaskId, step: u32) -> Result<(), Stop> {
         let mut offset = 0;
         loop {
             let chunk = self.state.logs.read(task, step, offset..u64::MAX).await?;
@@ -147,12 +168,12 @@ impl Writer {
                 return Ok(());
             }
             offset = chunk.offset + chunk.bytes.len() as u64;
-            self.send(chunk.bytes).await;
+            self.send(chunk.bytes).await?;
         }
     }
 
-    async fn send(&self, bytes: Vec<u8>) {
-        let _ = self.to.send(Ok(Bytes::from(bytes))).await;
+    async fn send(&self, bytes: Vec<u8>) -> Result<(), Stop> {
+        self.to.send(Ok(Bytes::from(bytes))).await.map_err(|_| Stop::Left)
     }
 }
 

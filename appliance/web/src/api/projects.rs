@@ -70,14 +70,17 @@ async fn network_set(
     if let NetworkPolicy::Full { allow } = &wanted {
         crate::pages::networks_check(allow)?;
     }
-    let settings = store::projects::Settings { network: wanted.clone(), ..project.settings };
-    let (id, now, deed) =
-        (project.id, state.now(), audit(&user, "project.settings", &project.repo.to_string()));
+    let (id, now, deed, network) = (
+        project.id,
+        state.now(),
+        audit(&user, "project.settings", &project.repo.to_string()),
+        wanted.clone(),
+    );
     state
         .store
         .write(move |txn| {
             txn.audit_append(now, &deed)?;
-            txn.project_settings_set(id, &settings)
+            txn.project_settings_change(id, |settings| settings.network = network)
         })
         .await?;
     Ok(Json(wanted))

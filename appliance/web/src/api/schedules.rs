@@ -18,6 +18,13 @@ use store::projects::{Project, Schedule};
 /// Schedules of one project; more is a loop that makes them.
 const SCHEDULES_MAX: usize = 200;
 
+/// All schedules are read every few seconds; their texts must stay small.
+const DESCRIPTION_MAX: usize = 2048;
+
+/// Parameters of one schedule, and characters of one value: the bounds of a trigger's.
+const PARAMETERS_MAX: usize = 100;
+const PARAMETER_MAX: usize = 512;
+
 pub(super) fn routes() -> Routes {
     Routes::new()
         .get("/api/v2/project/{vcs}/{org}/{repo}/schedule", list)
@@ -65,6 +72,11 @@ fn put(into: &mut Schedule, wanted: Wanted, by: &User) -> Result<(), Failure> {
     if let Some(description) = wanted.description {
         into.description = description;
     }
+    if into.description.len() > DESCRIPTION_MAX {
+        return Err(Failure::Invalid(format!(
+            "description: at most {DESCRIPTION_MAX} bytes are kept"
+        )));
+    }
     if let Some(timetable) = wanted.timetable {
         timetable.cron().map_err(|error| Failure::Invalid(error.to_string()))?;
         into.timetable = serde_json::to_value(timetable).map_err(Failure::inside)?;
@@ -74,6 +86,12 @@ fn put(into: &mut Schedule, wanted: Wanted, by: &User) -> Result<(), Failure> {
     }
     if let Some(parameters) = wanted.parameters {
         into.parameters = parameters;
+    }
+    let long = |value: &ParameterValue| matches!(value, ParameterValue::String(text) if text.chars().count() > PARAMETER_MAX);
+    if into.parameters.len() > PARAMETERS_MAX || into.parameters.values().any(long) {
+        return Err(Failure::Invalid(format!(
+            "parameters: at most {PARAMETERS_MAX}, each of at most {PARAMETER_MAX} characters"
+        )));
     }
     let text = |key: &str| matches!(into.parameters.get(key), Some(ParameterValue::String(_)));
     if text("branch") == text("tag") {
@@ -167,11 +185,21 @@ async fn change(
     Path(text): Path<String>,
     Json(wanted): Json<Wanted>,
 ) -> Result<Json<Value>, Failure> {
-    let (mut schedule, slug) = find(&state, &user, &text).await?;
-    put(&mut schedule, wanted, &user)?;
-    schedule.updated_at = state.now();
-    let saved = schedule.clone();
-    state.store.write(move |txn| txn.schedule_save(&saved)).await?;
+    let (Schedule { id, .. }, slug) = find(&state, &user, &text).await?;
+    let now = state.now();
+    let change = move |txn: &mut store::Txn<'_>| {
+        // It may have been changed or removed since.
+        let Some(mut schedule) = txn.schedule_get(id)? else {
+            return Ok(Err(Failure::missing("Schedule")));
+        };
+        if let Err(failure) = put(&mut schedule, wanted, &user) {
+            return Ok(Err(failure));
+        }
+        schedule.updated_at = now;
+        txn.schedule_save(&schedule)?;
+        Ok::<_, store::Error>(Ok(schedule))
+    };
+    let schedule = state.store.write(change).await??;
     Ok(Json(shape(&schedule, &slug)))
 }
 

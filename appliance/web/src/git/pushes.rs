@@ -13,8 +13,8 @@ use store::projects::{Project, Push, PushedRef};
 /// Until the engine can be told again: it was busy, or the disk was full.
 const AGAIN_AFTER: Duration = Duration::from_secs(15);
 
-/// Tries before the next start of the service.
-const TRIES: u32 = 20;
+/// It never takes longer, however often it failed.
+const AGAIN_MOST: Duration = Duration::from_secs(600);
 
 /// When more tags come in one push, none is built: somebody moves a history, and builds nothing.
 /// GitHub's rule, so the original service's as well.
@@ -176,18 +176,20 @@ fn has_moved(repository: &Repository, moved: &PushedRef) -> Result<bool, repos::
     Ok(current.as_ref() == Some(new) || repository.is_reachable(new, &moved.name)?)
 }
 
-/// Tries again for a while, off the push that could not be told.
-pub(super) fn tell_later(state: State) {
+/// Tries until it succeeds, off the push that could not be told and of that push alone: its
+/// references have moved, while those of another open push may be about to.
+pub(super) fn tell_later(state: State, push: Push) {
     tokio::spawn(async move {
-        for _ in 0..TRIES {
-            tokio::time::sleep(AGAIN_AFTER).await;
-            let open = state.store.read(|reader| reader.push_list_open()).await;
-            if open.is_ok_and(|open| open.is_empty()) {
-                return;
+        let mut pause = AGAIN_AFTER;
+        loop {
+            tokio::time::sleep(pause).await;
+            match tell(&state, &push).await {
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::warn!(push.id = %push.id, %error, "a push still waits to be told to the engine")
+                }
             }
-            if let Err(error) = tell_open_pushes(&state).await {
-                tracing::warn!(%error, "pushes still wait to be told to the engine");
-            }
+            pause = (pause * 2).min(AGAIN_MOST);
         }
     });
 }

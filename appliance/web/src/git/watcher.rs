@@ -73,7 +73,7 @@ impl Watcher {
             Err(error) => {
                 tracing::warn!(%error, "the pipelines of a push wait to be queued");
                 lines.push("The pipelines could not be queued yet; they will be.".into());
-                pushes::tell_later(self.state.clone());
+                pushes::tell_later(self.state.clone(), note.clone());
             }
         }
         shorten(lines)

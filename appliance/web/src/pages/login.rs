@@ -109,7 +109,8 @@ pub(super) fn agent(headers: &HeaderMap) -> String {
 fn local(next: &str) -> &str {
     let inside = next.starts_with('/')
         && !next.starts_with("//")
-        && !next.contains(['\\', '\r', '\n'])
+        // Browsers read `\\` as `/`, and drop tabs and line ends before they read at all.
+        && !next.contains(|c: char| c == '\\' || c.is_control())
         && !next.starts_with("/login");
     if inside { next } else { "/" }
 }
@@ -180,6 +181,7 @@ mod tests {
         check("https://evil", "/");
         check("//evil", "/");
         check("/\\evil", "/");
+        check("/\t/evil", "/");
         check("javascript:alert(1)", "/");
         check("/login?next=/login", "/");
         check("", "/");

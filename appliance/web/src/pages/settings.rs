@@ -203,6 +203,7 @@ async fn save(
 ) -> Result<Redirect, Failure> {
     let view = load(&state, &user, &org, &repo).await?;
     let project = view.project;
+    let keeps_network = given.network.is_none() || !user.may(Role::Admin);
     let settings = judged(given, &project.settings, user.may(Role::Admin))?;
     if settings.default_branch != project.settings.default_branch {
         git::set_default_branch(&state, &project.repo, &settings.default_branch).await?;
@@ -216,7 +217,12 @@ async fn save(
         .store
         .write(move |txn| {
             txn.audit_append(now, &deed)?;
-            txn.project_settings_set(id, &settings)
+            txn.project_settings_change(id, |current| {
+                // An administrator may have closed it since this page was read.
+                let open = keeps_network.then(|| current.network.clone());
+                *current = settings;
+                current.network = open.unwrap_or_else(|| current.network.clone());
+            })
         })
         .await?;
     Ok(Redirect::to(&links::settings(&project.repo)))
