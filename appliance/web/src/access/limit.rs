@@ -43,8 +43,8 @@ impl Limiter {
 
     /// Counts an attempt, or tells how long to wait.
     pub(crate) fn attempt(&mut self, key: &str, now: Timestamp) -> Result<(), Duration> {
-        // A bucket that is fuller than full was filled before the clock was set back.
-        let brim = now.plus(self.rate.every * self.rate.burst);
+        // A bucket that is twice as full as can be was filled before the clock was set back.
+        let brim = now.plus(self.rate.every * self.rate.burst * 2);
         let known = self.buckets.get(key).filter(|bucket| bucket.empty_at <= brim);
         let start = known.map_or(now, |bucket| bucket.empty_at.max(now));
         let fill = start.since(now);
