@@ -11,7 +11,7 @@ mod users;
 
 pub use audit::{AuditEntry, NewAudit};
 pub use sessions::{NewSession, Session};
-pub use tokens::{NewToken, Scope, Token, TokenKind};
+pub use tokens::{NewToken, Scope, Token};
 pub use users::{NewUser, Role, User};
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ mod routes;
 pub mod session;
 pub mod token;
 
-pub use caller::{Caller, Peer, RunnerPass, User, Via, identify};
+pub use caller::{Caller, Peer, User, Via, identify};
 pub use cookie::Transport;
 pub use headers::SANDBOX;
 pub(crate) use limit::{Limiter, Rate};

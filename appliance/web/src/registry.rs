@@ -104,7 +104,7 @@ async fn holder(parts: &Parts, state: &State) -> Result<Option<Holder>, Failure>
     }
     match identify(parts, state).await? {
         Caller::Nobody => Ok(None),
-        Caller::Runner(_) => Err(Failure::Forbidden("a runner's token opens no repository".into())),
+        Caller::Runner => Err(Failure::Forbidden("this is not for the runner".into())),
         Caller::User(user) => by_user(user, state).await.map(Some),
     }
 }

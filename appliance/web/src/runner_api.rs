@@ -17,7 +17,7 @@ mod refusal;
 
 use crate::{
     State,
-    access::{Routes, Runner, RunnerPass},
+    access::{Routes, Runner},
     error::Failure,
 };
 use axum::{
@@ -27,7 +27,7 @@ use axum::{
 };
 use base::{
     ids::{Fence, TaskId},
-    limits::{CLAIM_WAIT, OUTPUT_FRAME_MAX},
+    limits::OUTPUT_FRAME_MAX,
     protocol::{
         Claim, Claimed, Heartbeat, Pace, PaceAsk, Progress, Register, Registered, Report, Verdict,
         Verdicts,
@@ -77,16 +77,10 @@ async fn heartbeat(_: Runner, state: State, asked: Asked<Heartbeat>) -> Answer<V
     Ok(Json(state.engine.heartbeat(heartbeat).await?))
 }
 
-/// The pace is of this machine: only its own runner is told; others wait as if nothing changed.
-async fn pace(Runner(pass): Runner, state: State, asked: Asked<PaceAsk>) -> Answer<Pace> {
+/// The pace is of this machine, as its runner is.
+async fn pace(_: Runner, state: State, asked: Asked<PaceAsk>) -> Answer<Pace> {
     let Json(ask) = asked?;
-    match pass {
-        RunnerPass::Local => Ok(Json(state.engine.pace(&ask).await)),
-        RunnerPass::Token(_) => {
-            tokio::time::sleep(ask.wait.min(CLAIM_WAIT)).await;
-            Ok(Json(Pace::default()))
-        }
-    }
+    Ok(Json(state.engine.pace(&ask).await))
 }
 
 async fn report(_: Runner, state: State, asked: Asked<Report>) -> Answer<Verdict> {

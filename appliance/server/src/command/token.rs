@@ -50,6 +50,6 @@ fn row(token: &Value) -> Vec<String> {
         (Value::Null, _) => format!("until {}", field(token, "expires_at")),
         _ => "revoked".to_owned(),
     };
-    let may = if token["kind"] == "runner" { "run jobs".to_owned() } else { field(token, "role") };
-    vec![field(token, "id"), field(token, "label"), may, field(token, "last_used_at"), state]
+    let text = |key| field(token, key);
+    vec![text("id"), text("label"), text("role"), text("last_used_at"), state]
 }

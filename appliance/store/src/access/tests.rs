@@ -1,6 +1,6 @@
 //! Accounts, sessions, tokens and the audit log over a database in memory.
 
-use super::{NewAudit, NewSession, NewToken, NewUser, Role, Scope, TokenKind};
+use super::{NewAudit, NewSession, NewToken, NewUser, Role, Scope};
 use crate::{Error, Txn, migrate};
 use base::{
     ids::{Cursor, UserId},
@@ -69,7 +69,7 @@ fn a_session_ends_with_its_time_its_account_and_a_new_password() {
 fn a_token_is_found_until_it_expires_or_is_revoked() {
     check(|txn| {
         let user = user(txn, "a", Role::Admin)?;
-        let scope = Scope { kind: TokenKind::Api, role: Role::Member, projects: None };
+        let scope = Scope { role: Role::Member, projects: None };
         let new = |hash, expires_at| NewToken {
             hash,
             user,

@@ -16,21 +16,9 @@ use std::time::Duration;
 /// Between two notes of a token's use.
 const TOUCH_EVERY: Duration = Duration::from_secs(3600);
 
-/// What a token opens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenKind {
-    /// The REST API, Git, the registry.
-    Api,
-    /// The runner protocol alone.
-    Runner,
-}
-
 /// The bounds of a token, within those of its account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scope {
-    /// What it opens.
-    pub kind: TokenKind,
     /// At most this, even when the account may more.
     pub role: Role,
     /// Only these projects; `None` for all.

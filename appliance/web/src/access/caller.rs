@@ -31,8 +31,8 @@ pub enum Caller {
     Nobody,
     /// A person or a machine account.
     User(User),
-    /// A runner.
-    Runner(RunnerPass),
+    /// The local runner.
+    Runner,
 }
 
 /// A person or machine account that proved who it is.
@@ -123,19 +123,10 @@ fn operator() -> User {
     }
 }
 
-/// How a runner proved that it is one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RunnerPass {
-    /// The local runner.
-    Local,
-    /// A remote runner with this token.
-    Token(TokenId),
-}
-
 /// Reads who sends a request, and refuses what other sites make a browser send.
 pub async fn identify(parts: &Parts, state: &State) -> Result<Caller, Failure> {
     if parts.extensions.get::<Peer>() == Some(&Peer::LocalRunner) {
-        return Ok(Caller::Runner(RunnerPass::Local));
+        return Ok(Caller::Runner);
     }
     if parts.extensions.get::<Peer>() == Some(&Peer::Operator) {
         return Ok(Caller::User(operator()));

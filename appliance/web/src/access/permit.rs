@@ -1,6 +1,6 @@
 //! The permits: first arguments of handlers, made from a request or refused.
 
-use super::{Caller, Permit, RunnerPass, User, identify};
+use super::{Caller, Permit, User, identify};
 use crate::{State, error::Failure};
 use axum::extract::FromRequestParts;
 use http::request::Parts;
@@ -31,15 +31,16 @@ pub struct Member(pub User);
 #[derive(Debug, Clone)]
 pub struct Admin(pub User);
 
-/// A runner: the local one by its socket, a remote one by its token.
-#[derive(Debug, Clone)]
-pub struct Runner(pub RunnerPass);
+/// The local runner, by its socket alone: whoever speaks for a runner may end any job that it holds,
+/// so that no token opens these routes.
+#[derive(Debug, Clone, Copy)]
+pub struct Runner;
 
 fn account(caller: Caller) -> Result<User, Failure> {
     match caller {
         Caller::User(user) => Ok(user),
         Caller::Nobody => Err(Failure::Anonymous),
-        Caller::Runner(_) => Err(Failure::Forbidden("a runner's token opens nothing else".into())),
+        Caller::Runner => Err(Failure::Forbidden("this is not for the runner".into())),
     }
 }
 
@@ -82,9 +83,9 @@ permits! {
         Ok(Self(user))
     };
     Runner, "runner", |caller| match caller {
-        Caller::Runner(pass) => Ok(Self(pass)),
+        Caller::Runner => Ok(Self),
         Caller::Nobody => Err(Failure::Anonymous),
-        Caller::User(_) => Err(Failure::Forbidden("this is for runners alone".into())),
+        Caller::User(_) => Err(Failure::Forbidden("this is for the local runner alone".into())),
     };
 }
 

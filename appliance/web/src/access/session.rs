@@ -5,14 +5,14 @@
 //! a new password ends all sessions of its account; each deed is noted in its own transaction.
 
 use super::{
-    Caller, RunnerPass, User, Via,
+    Caller, User, Via,
     credential::Credential,
     password,
     token::{self, TokenHash},
 };
 use crate::{State, error::Failure};
 use base::{ids::UserId, secret::Secret, time::Timestamp};
-use store::access::{NewAudit, NewSession, Token, TokenKind};
+use store::access::{NewAudit, NewSession, Token};
 
 /// Of the browser's name for itself, this many bytes are kept.
 const AGENT_MAX: usize = 200;
@@ -69,9 +69,6 @@ async fn by_token(hash: TokenHash, address: String, state: &State) -> Result<Cal
 }
 
 fn of_token(token: Token, account: store::access::User, address: String) -> Caller {
-    if token.scope.kind == TokenKind::Runner {
-        return Caller::Runner(RunnerPass::Token(token.id));
-    }
     let role = account.role.min(token.scope.role);
     let base = user(account, Via::Token(token.id), address);
     Caller::User(User { role, projects: token.scope.projects, ..base })

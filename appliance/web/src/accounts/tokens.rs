@@ -1,8 +1,8 @@
 //! Tokens: programs act with them for an account.
 //!
 //! Invariants: a token never may more than whoever makes it; who came with a token makes none for
-//! oneself, so that one which leaked cannot outlive its end; a runner's token is made by
-//! administrators; the text is in the answer of its making and nowhere else.
+//! oneself, so that one which leaked cannot outlive its end; the text is in the answer of its making
+//! and nowhere else.
 
 use crate::{
     State,
@@ -15,7 +15,7 @@ use base::{
     time::Timestamp,
 };
 use std::time::Duration;
-use store::access::{NewToken, Role, Scope, Token, TokenKind, User as Row};
+use store::access::{NewToken, Role, Scope, Token, User as Row};
 
 /// Tokens of one account that are in force at once; more means that nobody knows what they are for.
 const TOKENS_MAX: usize = 100;
@@ -26,7 +26,6 @@ const DAY: Duration = Duration::from_secs(86_400);
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) label: String,
-    pub(crate) kind: TokenKind,
     /// `None`: as much as the account may.
     pub(crate) role: Option<Role>,
     /// `None`: all projects.
@@ -83,15 +82,9 @@ fn scope(by: &User, of: &Row, asked: &Asked) -> Result<Scope, Failure> {
     if by.id != of.id && !by.may(Role::Admin) {
         return refused("only an administrator may do this for another account");
     }
-    if asked.kind == TokenKind::Runner {
-        if !by.may(Role::Admin) {
-            return refused("runner tokens are made by administrators");
-        }
-        return Ok(Scope { kind: TokenKind::Runner, role: Role::Viewer, projects: None });
-    }
     let most = of.role.min(by.role);
     let role = asked.role.unwrap_or(most).min(most);
-    Ok(Scope { kind: TokenKind::Api, role, projects: asked.projects.clone() })
+    Ok(Scope { role, projects: asked.projects.clone() })
 }
 
 /// Revokes a token of the account `of`, at once.

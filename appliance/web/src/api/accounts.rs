@@ -17,7 +17,7 @@ use base::{
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::access::{TokenKind, User};
+use store::access::User;
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -142,7 +142,6 @@ async fn list_tokens(
         json!({
             "id": token.id,
             "label": token.label,
-            "kind": token.scope.kind,
             "role": token.scope.role.as_str(),
             "projects": token.scope.projects,
             "created_at": token.created_at,
@@ -164,9 +163,6 @@ pub(super) struct AskedToken {
     projects: Option<Vec<String>>,
     /// Days until it ends; absent: until it is revoked.
     days: Option<u32>,
-    /// A runner's instead of a program's.
-    #[serde(default)]
-    runner: bool,
 }
 
 async fn create_token(
@@ -178,7 +174,6 @@ async fn create_token(
     let of = allowed(&state, &by, &login).await?;
     let asked = tokens::Asked {
         label: asked.label,
-        kind: if asked.runner { TokenKind::Runner } else { TokenKind::Api },
         role: asked.role.as_deref().map(accounts::role).transpose()?,
         projects: match asked.projects {
             Some(slugs) => Some(projects_of(&state, &by, &slugs).await?),

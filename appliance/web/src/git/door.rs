@@ -70,9 +70,7 @@ fn admit(state: &State, caller: Caller, purpose: Purpose) -> Result<User, Failur
     let user = match caller {
         Caller::User(user) => user,
         Caller::Nobody => return Err(Failure::Anonymous),
-        Caller::Runner(_) => {
-            return Err(Failure::Forbidden("a runner's token opens no repository".into()));
-        }
+        Caller::Runner => return Err(Failure::Forbidden("this is not for the runner".into())),
     };
     if user.password_is_one_time {
         let why =

@@ -22,7 +22,7 @@ use base::{ids::TokenId, secret::Secret, time::Timestamp};
 use http::{HeaderMap, StatusCode};
 use maud::{Markup, html};
 use serde::Deserialize;
-use store::access::{Token, TokenKind, User as Row};
+use store::access::{Token, User as Row};
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -126,9 +126,11 @@ fn token_list(tokens: &[Token], now: Timestamp) -> Markup {
 }
 
 fn token_row(token: &Token, now: Timestamp) -> Markup {
-    let may = match token.scope.kind {
-        TokenKind::Runner => "run jobs".to_owned(),
-        TokenKind::Api => token.scope.role.to_string(),
+    let projects = token.scope.projects.as_ref().map(Vec::len);
+    let may = match projects {
+        None => token.scope.role.to_string(),
+        Some(1) => format!("{} of one project", token.scope.role),
+        Some(several) => format!("{} of {several} projects", token.scope.role),
     };
     html! {
         tr {
@@ -153,7 +155,6 @@ fn token_form(user: &User) -> Markup {
                 @for role in [Role::Admin, Role::Member, Role::Viewer] {
                     @if user.may(role) { option value=(role) selected[role == user.role.min(Role::Member)] { (role) } }
                 }
-                @if user.may(Role::Admin) { option value="runner" { "run jobs (for a remote runner)" } }
             } }
             label { "Ends" select name="days" {
                 option value="30" { "in 30 days" }
@@ -209,10 +210,7 @@ async fn create(
     theme: Theme,
     Form(given): Form<NewGiven>,
 ) -> Result<Markup, Failure> {
-    let (kind, role) = match given.scope.as_str() {
-        "runner" => (TokenKind::Runner, None),
-        role => (TokenKind::Api, Some(accounts::role(role)?)),
-    };
+    let role = Some(accounts::role(&given.scope)?);
     let days = match given.days.as_str() {
         "" => None,
         text => Some(
@@ -220,7 +218,7 @@ async fn create(
                 .map_err(|_| Failure::Invalid("that is no number of days".into()))?,
         ),
     };
-    let asked = Asked { label: given.label, kind, role, projects: None, days };
+    let asked = Asked { label: given.label, role, projects: None, days };
     let of = own(&state, &user).await?;
     let (_, secret) = tokens::create(&state, &user, &of, asked).await?;
     page(&state, &user, theme, &Notice::Made(secret)).await

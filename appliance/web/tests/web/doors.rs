@@ -4,7 +4,7 @@ use crate::site::Site;
 use axum::{body::Body, http::Request};
 use http::{Response, StatusCode, header};
 use http_body_util::BodyExt;
-use store::access::{Role, TokenKind};
+use store::access::Role;
 use tower::ServiceExt;
 use web::access::Entry;
 
@@ -66,7 +66,8 @@ fn admits(permit: &str, caller: &str) -> bool {
     match permit {
         "public" | "anyone" => true,
         "account" => rank(caller).is_some(),
-        "runner" => caller == "runner",
+        // Its socket alone opens these.
+        "runner" => false,
         "registry" => rank(caller).is_some(),
         role => rank(caller).is_some_and(|caller| rank(role).is_some_and(|role| caller >= role)),
     }
@@ -95,10 +96,8 @@ async fn every_route_admits_those_it_names_and_nobody_else() {
     for (name, role) in [("viewer", Role::Viewer), ("member", Role::Member), ("admin", Role::Admin)]
     {
         let user = site.account(name, role, WORD, false).await;
-        callers.push((name, Some(site.token(user, TokenKind::Api, Role::Admin).await)));
+        callers.push((name, Some(site.token(user, Role::Admin).await)));
     }
-    let runner = site.account("machine", Role::Admin, WORD, false).await;
-    callers.push(("runner", Some(site.token(runner, TokenKind::Runner, Role::Admin).await)));
     let table = web::table();
     assert!(table.len() > 40, "{}", table.len());
     for entry in table.iter().filter(|entry| !entry.path.starts_with("/git/")) {
@@ -202,7 +201,7 @@ async fn other_sites_cannot_make_a_browser_do_anything() {
     }
     let silent = ask(&site, "POST", "/contexts", &[session, FORM], body).await;
     assert_eq!(silent.status(), StatusCode::FORBIDDEN, "a session without the browser's word");
-    let token = site.token(user, TokenKind::Api, Role::Member).await;
+    let token = site.token(user, Role::Member).await;
     let program = ask(&site, "POST", "/contexts", &[("circle-token", &token), FORM], body).await;
     assert_eq!(program.status(), StatusCode::SEE_OTHER, "a program with a token");
     let same = ask(&site, "POST", "/contexts", &[session, SAME, FORM], "org=acme&name=two").await;
@@ -234,7 +233,7 @@ async fn guessing_is_slowed_down_and_tells_nothing() {
 async fn a_token_may_no_more_than_its_scope() {
     let site = Site::open(BASE).await;
     let user = site.account("mira", Role::Admin, WORD, false).await;
-    let token = site.token(user, TokenKind::Api, Role::Viewer).await;
+    let token = site.token(user, Role::Viewer).await;
     let headers = [("authorization", format!("Bearer {token}"))];
     let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
     assert_eq!(ask(&site, "GET", "/projects", &headers, "").await.status(), StatusCode::OK);
@@ -283,8 +282,8 @@ async fn a_token_makes_no_wider_token() {
         let path = format!("/api/appliance/v1/user/{login}/token");
         ask(&site, "POST", &path, &[("circle-token", token), json], &body).await
     };
-    let narrow = site.token(admin, TokenKind::Api, Role::Member).await;
-    let wide = site.token(admin, TokenKind::Api, Role::Admin).await;
+    let narrow = site.token(admin, Role::Member).await;
+    let wide = site.token(admin, Role::Admin).await;
     for (token, login) in [(&narrow, "mira"), (&wide, "mira"), (&narrow, "robot")] {
         let refused = make(token, login, "admin").await;
         assert_eq!(refused.status(), StatusCode::FORBIDDEN, "for {login}");

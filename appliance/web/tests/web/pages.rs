@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use std::time::Duration;
-use store::access::{Role, TokenKind};
+use store::access::Role;
 use tower::ServiceExt;
 
 const BASE: &str = "https://ci.test:8443";
@@ -23,7 +23,7 @@ impl Visitor {
     async fn new() -> Self {
         let site = Site::open(BASE).await;
         let user = site.account("mira", Role::Admin, "correct horse", false).await;
-        let token = site.token(user, TokenKind::Api, Role::Member).await;
+        let token = site.token(user, Role::Member).await;
         Self { site, token }
     }
 

@@ -28,7 +28,7 @@ use std::{
 };
 use store::{
     SiteKey, Store,
-    access::{NewToken, NewUser, Role, Scope, TokenKind},
+    access::{NewToken, NewUser, Role, Scope},
     live::MemoryLive,
     projects::Settings,
 };
@@ -95,14 +95,14 @@ impl Site {
     }
 
     /// Makes a token of an account.
-    pub(crate) async fn token(&self, user: UserId, kind: TokenKind, role: Role) -> String {
-        self.scoped_token(user, Scope { kind, role, projects: None }).await
+    pub(crate) async fn token(&self, user: UserId, role: Role) -> String {
+        self.scoped_token(user, Scope { role, projects: None }).await
     }
 
     /// Makes a token of an account that opens one project alone.
     pub(crate) async fn bound_token(&self, user: UserId, role: Role, project: ProjectId) -> String {
         let projects = Some(vec![project]);
-        self.scoped_token(user, Scope { kind: TokenKind::Api, role, projects }).await
+        self.scoped_token(user, Scope { role, projects }).await
     }
 
     async fn scoped_token(&self, user: UserId, scope: Scope) -> String {
