@@ -7,9 +7,12 @@ use crate::{
     check,
     compiled::{CompiledJob, CompiledWorkflow},
     diagnostic::Code,
-    expand::workflow::{CallKind, Workflow},
+    expand::{
+        job::Expanded,
+        workflow::{CallKind, Workflow},
+    },
     report::Report,
-    syntax::{Node, Span},
+    syntax::Span,
 };
 use indexmap::IndexMap;
 use std::{collections::HashSet, sync::Arc};
@@ -39,7 +42,7 @@ impl Assembly<'_> {
         for call in &mut workflow.calls {
             self.contexts.extend(call.contexts.iter().cloned());
             if self.contexts.len() > CONTEXTS_MAX {
-                self.report.error_with(
+                self.report.error(
                     Code::Limit,
                     call.at,
                     format!("more than {CONTEXTS_MAX} different contexts in all workflows"),
@@ -47,9 +50,7 @@ impl Assembly<'_> {
                 );
             }
             let key = match (call.kind, call.job.take()) {
-                (CallKind::Build, Some(node)) => {
-                    self.job(&call.name, &call.reference, call.at, &node)
-                }
+                (CallKind::Build, Some(job)) => self.job(&call.name, &call.reference, call.at, job),
                 _ => None,
             };
             keys.push(key);
@@ -59,30 +60,30 @@ impl Assembly<'_> {
     }
 
     /// The key of a job; another job that has the name already takes a number.
-    fn job(&mut self, name: &str, reference: &str, at: Span, node: &Node) -> Option<String> {
+    fn job(&mut self, name: &str, reference: &str, at: Span, job: Expanded) -> Option<String> {
         let mut key = name.to_owned();
         let mut number = 0;
         while let Some(known) = self.jobs.get(&key) {
-            if known.node.same(node) {
+            if known.node.same(&job.node) {
                 return Some(key);
             }
             number += 1;
             key = format!("{name}-{number}");
         }
         self.report.push("job", reference, at);
-        let spec = check::job::read(node, self.report);
+        let spec = check::job::read(&job, self.report);
         self.report.pop();
         let spec = Arc::new(spec?);
-        self.jobs.insert(key.clone(), CompiledJob { node: node.clone(), spec, at });
+        self.jobs.insert(key.clone(), CompiledJob { node: job.node, spec, at });
         Some(key)
     }
 }
 
 /// Checks jobs that do not run.
-pub(crate) fn check_uncalled(jobs: &[(String, Span, Node)], report: &mut Report) {
-    for (name, at, node) in jobs {
+pub(crate) fn check_uncalled(jobs: &[(String, Span, Expanded)], report: &mut Report) {
+    for (name, at, job) in jobs {
         report.push("job", name, *at);
-        check::job::read(node, report);
+        check::job::read(job, report);
         report.pop();
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     report::Report,
     request::Request,
     scope::Scope,
-    syntax::{Map, Node, SourceId, Span, Value, load},
+    syntax::{Duplicate, Map, Node, SourceId, Span, Value, load},
 };
 use base::limits::CONFIG_MAX;
 use std::sync::Arc;
@@ -67,31 +67,29 @@ pub(crate) fn load_root(text: &str, source: SourceId, report: &mut Report) -> Op
             Code::Limit,
             start,
             format!("the configuration is larger than {} MB", CONFIG_MAX >> 20),
+            "split it with dynamic configuration (`setup: true`)",
         );
         return None;
     }
     let loaded = match load::load(text, source) {
         Ok(loaded) => loaded,
         Err(error) => {
-            match error.hint {
-                Some(hint) => report.error_with(Code::Syntax, error.at, error.message, hint),
-                None => report.error(Code::Syntax, error.at, error.message),
-            }
+            report.error(Code::Syntax, error.at, error.message, error.hint);
             return None;
         }
     };
-    for (key, at) in loaded.duplicates {
+    for Duplicate { key, at, first } in loaded.duplicates {
         report.warn(
             Code::DuplicateKey,
             at,
             format!("the key `{key}` stands twice in this map; the last one counts"),
-            "remove one of them",
+            format!("remove one of them; the first stands at line {first}"),
         );
     }
     match loaded.root.value {
         Value::Map(map) => Some(map),
         Value::Null => {
-            report.error_with(
+            report.error(
                 Code::Syntax,
                 start,
                 "the configuration is empty",
@@ -101,7 +99,7 @@ pub(crate) fn load_root(text: &str, source: SourceId, report: &mut Report) -> Op
         }
         _ => {
             let message = format!("expected type: Mapping, found: {}", loaded.root.schema_name());
-            report.error_with(
+            report.error(
                 Code::WrongType,
                 loaded.root.at,
                 message,
@@ -122,7 +120,7 @@ fn stages(root: &Map, request: &Request, report: &mut Report) -> Option<Compiled
         matrix: None,
     };
     let library = Library::build(root, request, &scope, report);
-    let setup = setup(root, is_2_1, request, report);
+    let setup_at = setup(root, is_2_1, request, report);
     let mut context = Context::new(&library, &request.values, &declared, is_2_1, report);
     let (workflows, version_place) = workflows(root, &mut context);
     let mut assembly = Assembly::new(context.report);
@@ -135,16 +133,16 @@ fn stages(root: &Map, request: &Request, report: &mut Report) -> Option<Compiled
     let uncalled = context.uncalled();
     assembly::check_uncalled(&uncalled, context.report);
     context.report.lenient = false;
-    if setup && workflows.len() > 1 {
-        report.error_with(
+    if let Some(at) = setup_at.filter(|_| workflows.len() > 1) {
+        report.error(
             Code::Setup,
-            START,
+            at,
             format!("a setup configuration has exactly one workflow, found {}", workflows.len()),
             "keep one workflow; put the others into the configuration that continues it",
         );
     }
     let mut compiled = Compiled {
-        setup,
+        setup: setup_at.is_some(),
         jobs,
         workflows,
         header: header(&library),
@@ -156,7 +154,7 @@ fn stages(root: &Map, request: &Request, report: &mut Report) -> Option<Compiled
         compiled.processed = processed::text(&compiled);
     }
     if compiled.processed.len() > CONFIG_MAX {
-        report.error_with(
+        report.error(
             Code::Limit,
             START,
             format!("A compiled config YAML must be at most {}MB", CONFIG_MAX >> 20),
@@ -173,7 +171,7 @@ fn version(root: &Map, report: &mut Report) -> Option<bool> {
             || "start the file with `version: 2.1`".to_owned(),
             |near| format!("`{near}` should be `version`"),
         );
-        report.error_with(Code::Version, START, "required key [version] not found", hint);
+        report.error(Code::Version, START, "required key [version] not found", hint);
         return None;
     };
     match node.scalar_text().as_deref() {
@@ -181,54 +179,55 @@ fn version(root: &Map, report: &mut Report) -> Option<bool> {
         Some("2" | "2.0") => Some(false),
         other => {
             let message = format!("version {} is not known", other.unwrap_or("of this type"));
-            report.error_with(Code::Version, node.at, message, "write `version: 2.1`");
+            report.error(Code::Version, node.at, message, "write `version: 2.1`");
             None
         }
     }
 }
 
-fn setup(root: &Map, is_2_1: bool, request: &Request, report: &mut Report) -> bool {
-    let Some(entry) = root.entry("setup") else { return false };
-    let setup = match entry.value.value {
-        Value::Bool(on) => on,
-        Value::Null => false,
+/// Where the configuration says that it is a setup.
+fn setup(root: &Map, is_2_1: bool, request: &Request, report: &mut Report) -> Option<Span> {
+    let entry = root.entry("setup")?;
+    match entry.value.value {
+        Value::Bool(true) => {}
+        Value::Bool(false) | Value::Null => return None,
         _ => {
-            report.error_with(
+            report.error(
                 Code::WrongType,
                 entry.value.at,
                 format!("expected type: Boolean, found: {}", entry.value.schema_name()),
                 "write `setup: true`",
             );
-            return false;
+            return None;
         }
-    };
-    if setup && !is_2_1 {
-        report.error_with(
+    }
+    if !is_2_1 {
+        report.error(
             Code::Setup,
             entry.key_at,
             "`setup` needs version 2.1",
             "write `version: 2.1`",
         );
     }
-    if setup && request.continuation {
-        report.error_with(
+    if request.continuation {
+        report.error(
             Code::Setup,
             entry.key_at,
             "a setup configuration cannot continue a setup pipeline",
             "remove `setup: true` from the continuation configuration",
         );
     }
-    setup
+    Some(entry.key_at)
 }
 
 /// All workflows whose conditions hold, and where `version` stood among them.
 fn workflows(root: &Map, context: &mut Context<'_>) -> (Vec<Workflow>, Option<usize>) {
     let Some(node) = root.get("workflows").filter(|node| !node.is_null()) else {
-        return (implicit(context), Some(0));
+        return (implicit(root, context), Some(0));
     };
     let Some(map) = node.as_map() else {
         let message = format!("expected type: Mapping, found: {}", node.schema_name());
-        context.report.error_with(
+        context.report.error(
             Code::WrongType,
             node.at,
             message,
@@ -243,7 +242,7 @@ fn workflows(root: &Map, context: &mut Context<'_>) -> (Vec<Workflow>, Option<us
         if &*entry.key == "version" {
             version_place = Some(found.len());
             if !matches!(entry.value.scalar_text().as_deref(), Some("2" | "2.0" | "2.1")) {
-                context.report.error_with(
+                context.report.error(
                     Code::Version,
                     entry.value.at,
                     "workflows.version is not 2",
@@ -257,9 +256,9 @@ fn workflows(root: &Map, context: &mut Context<'_>) -> (Vec<Workflow>, Option<us
     }
     if seen == 0 {
         if version_place.is_some() {
-            return (implicit(context), Some(0));
+            return (implicit(root, context), Some(0));
         }
-        context.report.error_with(
+        context.report.error(
             Code::MissingKey,
             node.at,
             "`workflows` names no workflow",
@@ -270,14 +269,24 @@ fn workflows(root: &Map, context: &mut Context<'_>) -> (Vec<Workflow>, Option<us
 }
 
 /// Without workflows the job `build` is one.
-fn implicit(context: &mut Context<'_>) -> Vec<Workflow> {
+fn implicit(root: &Map, context: &mut Context<'_>) -> Vec<Workflow> {
     let build = context.library.main().and_then(|main| main.jobs.get("build"));
     let Some(build) = build else {
-        context.report.error_with(
+        let near = |wanted| {
+            let unknown = root.keys().filter(|key| !definition::TOP.contains(key));
+            let found = unknown.into_iter().find(|key| nearest(key, [wanted]).is_some());
+            found.map(|key| format!("`{key}` should be `{wanted}`"))
+        };
+        let misspelt: Vec<String> = ["jobs", "workflows"].into_iter().filter_map(near).collect();
+        let hint = match misspelt.is_empty() {
+            true => "add a job `build`, or `workflows:`".to_owned(),
+            false => misspelt.join(", "),
+        };
+        context.report.error(
             Code::UnknownName,
             START,
             "Cannot find a job named `build` to run in the `jobs:` section of your configuration file. If you expected a workflow to run, check your config contains a top-level key called 'workflows:'",
-            "add a job `build`, or `workflows:`",
+            hint,
         );
         return vec![];
     };

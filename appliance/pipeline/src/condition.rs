@@ -42,13 +42,14 @@ fn statement(
             Code::Logic,
             node.at,
             format!("logic statements nested more than {DEPTH_MAX} deep"),
+            "flatten them: `and` and `or` take lists of any length",
         );
         return false;
     }
     match &node.value {
         Value::Map(map) => logic(node, map, place, scope, report, depth),
         Value::List(_) => {
-            report.error_with(
+            report.error(
                 Code::Logic,
                 node.at,
                 "expected a logic statement, found a list",
@@ -89,7 +90,7 @@ fn logic(
 ) -> bool {
     let [entry] = map.entries.as_slice() else {
         let found = if map.entries.is_empty() { "none" } else { "several" };
-        report.error_with(
+        report.error(
             Code::Logic,
             node.at,
             format!("a logic statement has exactly one key, found {found}"),
@@ -124,7 +125,7 @@ fn logic(
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("known statements: {}", STATEMENTS.join(", ")),
             };
-            report.error_with(
+            report.error(
                 Code::Logic,
                 entry.key_at,
                 format!("unknown logic statement `{key}`"),
@@ -143,10 +144,16 @@ fn arguments(value: &Node, key: &str, scope: &Scope<'_>, report: &mut Report) ->
     };
     match whole.as_list() {
         Some([]) => {
-            report.error(Code::Logic, value.at, format!("`{key}` needs at least one argument"))
+            let message = format!("`{key}` needs at least one argument");
+            report.error(
+                Code::Logic,
+                value.at,
+                message,
+                format!("write `{key}: [a, b]`, or remove it"),
+            );
         }
         Some(items) => return Some(items.to_vec()),
-        None => report.error_with(
+        None => report.error(
             Code::Logic,
             value.at,
             format!("`{key}` takes a list, found {}", value.type_name()),
@@ -170,7 +177,7 @@ fn same(a: &Node, b: &Node) -> bool {
 fn matches(value: &Node, scope: &Scope<'_>, report: &mut Report) -> bool {
     let part = |key: &str| value.as_map().and_then(|map| map.get(key));
     let (Some(pattern), Some(text)) = (part("pattern"), part("value")) else {
-        report.error_with(
+        report.error(
             Code::Logic,
             value.at,
             "`matches` takes a map with the keys `pattern` and `value`",
@@ -186,6 +193,7 @@ fn matches(value: &Node, scope: &Scope<'_>, report: &mut Report) -> bool {
             Code::Logic,
             other.key_at,
             format!("extraneous key [{}] is not permitted", other.key),
+            "`matches` takes `pattern` and `value`",
         );
         return false;
     }
@@ -196,13 +204,14 @@ fn matches(value: &Node, scope: &Scope<'_>, report: &mut Report) -> bool {
             Code::Logic,
             value.at,
             "`matches` takes a string for `pattern` and for `value`",
+            "quote the pattern: `pattern: \"^release/.*$\"`",
         );
         return false;
     };
     match report.pattern(source) {
         Ok(pattern) => pattern.matches(&text),
         Err(error) => {
-            report.error(Code::Pattern, pattern.at, error.to_string());
+            report.error(Code::Pattern, pattern.at, error.to_string(), error.hint());
             false
         }
     }

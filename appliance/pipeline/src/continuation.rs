@@ -70,7 +70,7 @@ fn declarations(text: &str) -> Result<Declarations, ContinuationError> {
             Ok(parameter::declare(node, Owner::Pipeline, &mut report))
         }
         Err(error) => {
-            report.error(crate::Code::Syntax, error.at, error.message);
+            report.error(crate::Code::Syntax, error.at, error.message, error.hint);
             let (mut found, _) = report.finish();
             Err(ContinuationError::Unreadable(Box::new(found.remove(0))))
         }

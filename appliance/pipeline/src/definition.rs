@@ -10,11 +10,11 @@ use crate::{
     library::{Element, Library, Namespace},
     parameter,
     report::Report,
-    syntax::{Map, Node},
+    syntax::{Map, Node, Span},
 };
 
 /// Top-level keys with a meaning; all others are ignored (they hold YAML anchors).
-const TOP: [&str; 11] = [
+pub(crate) const TOP: [&str; 11] = [
     "version",
     "setup",
     "orbs",
@@ -48,6 +48,12 @@ const JOB: [&str; 18] = [
     "parameters",
     "max_time",
 ];
+
+/// What says where a job runs.
+pub(crate) const KINDS: [&str; 3] = ["docker", "machine", "macos"];
+
+/// The same for a job, which may name an executor.
+pub(crate) const JOB_KINDS: [&str; 4] = ["docker", "machine", "macos", "executor"];
 
 const COMMAND: [&str; 3] = ["description", "parameters", "steps"];
 
@@ -86,6 +92,9 @@ pub(crate) fn hidden_built_ins(main: &Namespace) -> impl Iterator<Item = &str> {
 /// is told with its chain.
 pub(crate) fn check(root: &Map, library: &Library, is_2_1: bool, report: &mut Report) {
     top_level(root, report);
+    if !is_2_1 {
+        newer_sections(root, report);
+    }
     let Some(main) = library.main() else { return };
     elements(main, is_2_1, report);
     if is_2_1 {
@@ -108,7 +117,7 @@ pub(crate) fn check_orb(root: &Map, library: &Library, report: &mut Report) {
     ];
     for entry in root.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
         let message = format!("extraneous key [{}] is not permitted", entry.key);
-        report.error_with(
+        report.error(
             Code::UnexpectedKey,
             entry.key_at,
             message,
@@ -128,10 +137,11 @@ fn elements(main: &Namespace, is_2_1: bool, report: &mut Report) {
     if !is_2_1 {
         return;
     }
+    job_groups(main, report);
     for (name, command) in &main.commands {
         element(name, command, "command", &COMMAND, is_2_1, report);
         if command.node.as_map().is_some_and(|map| map.get("steps").is_none()) {
-            report.error_with(
+            report.error(
                 Code::MissingKey,
                 command.at,
                 "required key [steps] not found",
@@ -152,6 +162,39 @@ fn elements(main: &Namespace, is_2_1: bool, report: &mut Report) {
                 command.at,
                 message,
                 "rename the command unless this is meant",
+            );
+        }
+    }
+}
+
+/// What version 2 does not have.
+fn newer_sections(root: &Map, report: &mut Report) {
+    const NEWER: [&str; 5] = ["orbs", "parameters", "commands", "executors", "job-groups"];
+    let written =
+        root.entries.iter().filter(|e| NEWER.contains(&&*e.key) && e.value.as_map().is_some());
+    for entry in written {
+        let message = format!("`{}` need version 2.1", entry.key);
+        report.error(Code::Version, entry.key_at, message, "write `version: 2.1`");
+    }
+}
+
+fn job_groups(main: &Namespace, report: &mut Report) {
+    for (name, group) in &main.groups {
+        if main.jobs.contains_key(name) {
+            report.error(
+                Code::Name,
+                group.at,
+                format!("'{name}' names a job and a job group"),
+                "rename one of them",
+            );
+        }
+        let keys = group.as_map().map(|map| &map.entries[..]).unwrap_or_default();
+        for entry in keys.iter().filter(|entry| &*entry.key != "jobs") {
+            report.error(
+                Code::UnexpectedKey,
+                entry.key_at,
+                format!("extraneous key [{}] is not permitted", entry.key),
+                "a job group holds `jobs` alone",
             );
         }
     }
@@ -184,7 +227,7 @@ fn element(
     }
     let Some(map) = element.node.as_map() else {
         let message = format!("expected type: Mapping, found: {}", element.node.schema_name());
-        report.error_with(
+        report.error(
             Code::WrongType,
             element.at,
             message,
@@ -200,10 +243,10 @@ fn element(
             |near| format!("did you mean `{near}`?"),
         );
         let message = format!("extraneous key [{}] is not permitted", entry.key);
-        report.error_with(Code::UnexpectedKey, entry.key_at, message, hint);
+        report.error(Code::UnexpectedKey, entry.key_at, message, hint);
     }
     if let (Some(entry), false) = (map.entry("parameters"), is_2_1) {
-        report.error_with(
+        report.error(
             Code::Version,
             entry.key_at,
             "parameters need version 2.1",
@@ -215,29 +258,20 @@ fn element(
 
 fn executors(map: &Map, kind: &str, element: &Element, report: &mut Report) {
     let keys: &[&str] = match kind {
-        "job" => &["docker", "machine", "macos", "executor"],
-        "executor" => &["docker", "machine", "macos"],
+        "job" => &JOB_KINDS,
+        "executor" => &KINDS,
         _ => return,
     };
     let is_build = map.get("type").and_then(Node::as_text).is_none_or(|kind| kind == "build");
-    let found: Vec<&str> = keys.iter().copied().filter(|key| map.get(key).is_some()).collect();
-    if found.len() != 1 && is_build {
-        let message = format!(
-            "{} subschemas matched instead of one: {}",
-            found.len(),
-            match found.as_slice() {
-                [] => format!("required key [{}] not found", keys.join("], [")),
-                several => several.join(", "),
-            }
-        );
-        report.error_with(Code::MissingKey, element.at, message, "say where it runs with exactly one of them, for example `docker: [{image: cimg/base:stable}]`");
+    if is_build {
+        has_one_kind(map, keys, element.at, report);
     }
     let inner = map
         .get("machine")
         .and_then(Node::as_map)
         .and_then(|machine| machine.entry("resource_class"));
     if let (Some(inner), Some(_)) = (inner, map.get("resource_class")) {
-        report.error_with(
+        report.error(
             Code::Value,
             inner.key_at,
             "resource_class stands here and beside `machine`",
@@ -245,7 +279,7 @@ fn executors(map: &Map, kind: &str, element: &Element, report: &mut Report) {
         );
     }
     if kind == "job" && is_build && map.get("steps").is_none() {
-        report.error_with(
+        report.error(
             Code::MissingKey,
             element.at,
             "required key [steps] not found",
@@ -254,10 +288,27 @@ fn executors(map: &Map, kind: &str, element: &Element, report: &mut Report) {
     }
 }
 
+/// Whether exactly one of `keys` says where a job runs; notes it otherwise.
+pub(crate) fn has_one_kind(map: &Map, keys: &[&str], at: Span, report: &mut Report) -> bool {
+    let found: Vec<&str> = keys.iter().copied().filter(|key| map.get(key).is_some()).collect();
+    let (what, hint) = match found.as_slice() {
+        [_] => return true,
+        [] => (
+            format!("required key [{}] not found", keys.join("], [")),
+            "say where it runs, for example `docker: [{image: cimg/base:stable}]` or `machine: true`"
+                .to_owned(),
+        ),
+        several => (several.join(", "), format!("keep one of: {}", several.join(", "))),
+    };
+    let message = format!("{} subschemas matched instead of one: {what}", found.len());
+    report.error(Code::MissingKey, at, message, hint);
+    false
+}
+
 /// Names start with a letter; the original also takes capitals and dots in practice.
 fn check_name(name: &str, element: &Element, kind: &str, report: &mut Report) {
     if name.trim().is_empty() || name.contains(['\n', '<', '>']) {
-        report.error_with(
+        report.error(
             Code::Name,
             element.at,
             format!("'{name}' cannot name a {kind}"),

@@ -7,6 +7,7 @@
 
 use crate::{
     compile::{Compilation, compile},
+    diagnostic::Diagnostic,
     orb::validate_orb,
     orbs::Orbs,
     processed::process,
@@ -39,7 +40,7 @@ pub fn compile_v2(body: &Value, orbs: &Orbs) -> Result<Value, BodyError> {
         "valid": compilation.config.is_some(),
         "source-yaml": text,
         "output-yaml": output(&compilation),
-        "errors": messages(&compilation, "message"),
+        "errors": messages(compilation.errors(), "message"),
     }))
 }
 
@@ -60,7 +61,7 @@ pub fn compile_v3(body: &Value, orbs: &Orbs) -> Result<Value, BodyError> {
     let outcome = if compilation.config.is_some() { "succeeded" } else { "failed" };
     Ok(json!({
         "data": { "attributes": { "outcome": outcome, "phase": "ended", "compiled_config": output(&compilation) } },
-        "meta": { "messages": messages(&compilation, "title") },
+        "meta": { "messages": messages(compilation.errors(), "title") },
     }))
 }
 
@@ -91,7 +92,7 @@ pub fn build_config(variables: &Value, orbs: &Orbs) -> Result<Value, BodyError> 
     let compilation = compile(text, &request(Some(&values), parameters.as_ref(), orbs));
     Ok(json!({ "buildConfig": {
         "valid": compilation.config.is_some(),
-        "errors": messages(&compilation, "message"),
+        "errors": messages(compilation.errors(), "message"),
         "sourceYaml": text,
         "outputYaml": output(&compilation),
     } }))
@@ -107,11 +108,7 @@ pub fn orb_config(variables: &Value, orbs: &Orbs) -> Result<Value, BodyError> {
         .and_then(Value::as_str)
         .ok_or(BodyError("config: a text is required"))?;
     let found = validate_orb(text, "orb.yml", orbs);
-    let errors: Vec<Value> = found
-        .iter()
-        .filter(|d| d.is_error())
-        .map(|d| json!({ "message": d.original_text() }))
-        .collect();
+    let errors = messages(found.iter().filter(|found| found.is_error()), "message");
     Ok(
         json!({ "orbConfig": { "valid": errors.is_empty(), "errors": errors, "sourceYaml": text, "outputYaml": text } }),
     )
@@ -121,9 +118,8 @@ fn output(compilation: &Compilation) -> String {
     compilation.config.as_ref().map(process).unwrap_or_default()
 }
 
-fn messages(compilation: &Compilation, key: &str) -> Vec<Value> {
-    compilation
-        .errors()
+fn messages<'a>(errors: impl Iterator<Item = &'a Diagnostic>, key: &str) -> Vec<Value> {
+    errors
         .map(|error| {
             let hint = error.hint.as_ref().map(|hint| format!("\n({hint})")).unwrap_or_default();
             json!({ key: format!("{}: {}{hint}", error.place(), error.original_text()) })

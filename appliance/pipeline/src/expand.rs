@@ -6,7 +6,7 @@
 mod executor;
 mod group;
 mod invocation;
-mod job;
+pub(crate) mod job;
 mod matrix;
 pub(crate) mod requires;
 mod steps;
@@ -17,7 +17,7 @@ pub(crate) use steps::BUILT_IN;
 use crate::{
     diagnostic::Code,
     library::Library,
-    report::Report,
+    report::{Calls, Report},
     request::Values,
     scope::{Arguments, Scope},
     syntax::{Node, SourceId, Span},
@@ -48,6 +48,10 @@ pub(crate) struct Context<'a> {
     calls_left: usize,
     /// Lists of steps inside each other right now, through commands and conditions.
     depth: usize,
+    /// Calls of the job that is expanded now start at this depth of the report's chain.
+    job_depth: usize,
+    /// For each step of that job the commands through which it came.
+    step_calls: Vec<Calls>,
     /// Jobs of the configuration that some workflow called.
     called: HashSet<String>,
 }
@@ -70,6 +74,8 @@ impl<'a> Context<'a> {
             weight_left: WEIGHT_MAX,
             calls_left: CALLS_MAX,
             depth: 0,
+            job_depth: 0,
+            step_calls: vec![],
             called: HashSet::new(),
         }
     }
@@ -106,7 +112,7 @@ impl<'a> Context<'a> {
         let fits = job.weigh(&mut self.weight_left);
         if !fits {
             let message = "A compiled config YAML must be at most 8MB".to_owned();
-            self.report.error_with(
+            self.report.error(
                 Code::Limit,
                 job.at,
                 message,
@@ -120,7 +126,7 @@ impl<'a> Context<'a> {
     fn spend_call(&mut self, at: Span) -> bool {
         if self.calls_left == 0 {
             let message = format!("more than {CALLS_MAX} jobs in all workflows together");
-            self.report.error_with(
+            self.report.error(
                 Code::Limit,
                 at,
                 message,
@@ -136,7 +142,7 @@ impl<'a> Context<'a> {
     fn spend(&mut self, at: Span) -> bool {
         if self.steps_left == 0 {
             let message = format!("more than {STEPS_MAX} steps in all jobs together");
-            self.report.error_with(
+            self.report.error(
                 Code::Limit,
                 at,
                 message,

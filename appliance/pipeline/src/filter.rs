@@ -91,7 +91,7 @@ pub(crate) fn read(node: &Node, scope: &Scope<'_>, report: &mut Report) -> Filte
         Value::Bool(runs) => Filters::Decided(*runs),
         _ => {
             let message = format!("expected type: Mapping, found: {}", node.schema_name());
-            report.error_with(
+            report.error(
                 Code::Filter,
                 node.at,
                 message,
@@ -106,7 +106,7 @@ pub(crate) fn read(node: &Node, scope: &Scope<'_>, report: &mut Report) -> Filte
 pub(crate) fn rule(node: &Node, report: &mut Report) -> Option<Rule> {
     let Some(map) = node.as_map() else {
         let message = format!("expected type: Mapping, found: {}", node.schema_name());
-        report.error_with(
+        report.error(
             Code::Filter,
             node.at,
             message,
@@ -126,7 +126,7 @@ fn check_keys(map: &Map, known: &[&str], report: &mut Report) {
             || format!("permitted keys: {}", known.join(", ")),
             |near| format!("did you mean `{near}`?"),
         );
-        report.error_with(
+        report.error(
             Code::Filter,
             entry.key_at,
             format!("extraneous key [{}] is not permitted", entry.key),
@@ -143,7 +143,7 @@ fn names(node: &Node, report: &mut Report) -> Vec<Name> {
 fn name(item: &Node, report: &mut Report) -> Option<Name> {
     let Some(text) = item.scalar_text() else {
         let message = format!("expected type: String, found: {}", item.schema_name());
-        report.error_with(Code::Filter, item.at, message, "give a name or a /pattern/");
+        report.error(Code::Filter, item.at, message, "give a name or a /pattern/");
         return None;
     };
     let inner =
@@ -152,7 +152,7 @@ fn name(item: &Node, report: &mut Report) -> Option<Name> {
     match report.pattern(pattern) {
         Ok(pattern) => Some(Name::Pattern(pattern)),
         Err(error) => {
-            report.error(Code::Pattern, item.at, error.to_string());
+            report.error(Code::Pattern, item.at, error.to_string(), error.hint());
             None
         }
     }

@@ -9,6 +9,7 @@ use crate::{
     diagnostic::{Code, nearest},
     report::Report,
     syntax::{Map, Node, Span, Value, scalar},
+    template::BROKEN,
 };
 use indexmap::IndexMap;
 use std::sync::Arc;
@@ -78,6 +79,9 @@ impl Type {
 
     /// The value as this type, or the reason why not.
     pub(crate) fn accept(&self, value: &Node) -> Result<Node, String> {
+        if value.as_text() == Some(BROKEN) {
+            return Ok(value.clone());
+        }
         let fitting = match (self, &value.value) {
             (Self::String, Value::Text(_))
             | (Self::Boolean, Value::Bool(_))
@@ -119,7 +123,7 @@ pub(crate) fn declare(node: Option<&Node>, owner: Owner, report: &mut Report) ->
     let mut declared = Declarations::new();
     let Some(node) = node.filter(|node| !node.is_null()) else { return declared };
     let Some(map) = node.as_map() else {
-        report.error_with(
+        report.error(
             Code::WrongType,
             node.at,
             format!("expected type: Mapping, found: {}", node.schema_name()),
@@ -143,7 +147,7 @@ fn check_name(name: &str, at: Span, owner: Owner, report: &mut Report) {
     let part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let starts = |c: char| letter(c) || c.is_ascii_uppercase();
     if !name.starts_with(starts) || !name.chars().all(part) {
-        report.error_with(
+        report.error(
             Code::Name,
             at,
             format!("parameter name '{name}' is not valid"),
@@ -151,7 +155,7 @@ fn check_name(name: &str, at: Span, owner: Owner, report: &mut Report) {
         );
     }
     if owner == Owner::Job && RESERVED.contains(&name) {
-        report.error_with(
+        report.error(
             Code::Name,
             at,
             format!("parameter name '{name}' is reserved"),
@@ -163,7 +167,7 @@ fn check_name(name: &str, at: Span, owner: Owner, report: &mut Report) {
 fn declaration(name: &str, node: &Node, owner: Owner, report: &mut Report) -> Option<Declaration> {
     const KEYS: [&str; 4] = ["type", "default", "description", "enum"];
     let Some(map) = node.as_map() else {
-        report.error_with(
+        report.error(
             Code::WrongType,
             node.at,
             format!("expected type: Mapping, found: {}", node.schema_name()),
@@ -176,7 +180,7 @@ fn declaration(name: &str, node: &Node, owner: Owner, report: &mut Report) -> Op
             || format!("permitted keys: {}", KEYS.join(", ")),
             |near| format!("did you mean `{near}`?"),
         );
-        report.error_with(
+        report.error(
             Code::UnexpectedKey,
             entry.key_at,
             format!("extraneous key [{}] is not permitted", entry.key),
@@ -187,7 +191,7 @@ fn declaration(name: &str, node: &Node, owner: Owner, report: &mut Report) -> Op
     let mut default = default_value(name, &kind, map, report);
     described(map, report);
     if owner == Owner::Pipeline && map.get("default").is_none_or(Node::is_null) {
-        report.error_with(
+        report.error(
             Code::Parameter,
             node.at,
             format!("Parameter error: pipeline parameter '{name}' has no default"),
@@ -203,7 +207,7 @@ fn declaration(name: &str, node: &Node, owner: Owner, report: &mut Report) -> Op
 pub(crate) fn described(map: &Map, report: &mut Report) {
     let description = map.get("description").filter(|node| node.scalar_text().is_none());
     if let Some(node) = description {
-        report.error_with(
+        report.error(
             Code::WrongType,
             node.at,
             format!("expected type: String, found: {}", node.schema_name()),
@@ -222,7 +226,7 @@ fn default_value(name: &str, kind: &Type, map: &Map, report: &mut Report) -> Opt
                 Type::Enum(members) => format!(" ({})", members.join(", ")),
                 _ => String::new(),
             };
-            report.error_with(
+            report.error(
                 Code::Parameter,
                 written.at,
                 format!(
@@ -253,7 +257,7 @@ fn read_type(name: &str, map: &Map, at: Span, owner: Owner, report: &mut Report)
     const NAMES: [&str; 7] =
         ["string", "boolean", "integer", "enum", "executor", "steps", "env_var_name"];
     let Some(node) = map.get("type") else {
-        report.error_with(
+        report.error(
             Code::MissingKey,
             at,
             "required key [type] not found",
@@ -283,7 +287,7 @@ fn read_type(name: &str, map: &Map, at: Span, owner: Owner, report: &mut Report)
                 },
                 |near| format!("did you mean `{near}`?"),
             );
-            report.error_with(
+            report.error(
                 Code::Parameter,
                 node.at,
                 format!("Parameter error: '{found}' is not a type of parameter '{name}'"),
@@ -293,7 +297,7 @@ fn read_type(name: &str, map: &Map, at: Span, owner: Owner, report: &mut Report)
         }
     };
     if let (Some(extra), false) = (map.entry("enum"), matches!(kind, Type::Enum(_))) {
-        report.error_with(
+        report.error(
             Code::Parameter,
             extra.key_at,
             format!(
@@ -309,7 +313,7 @@ fn members(map: &Map, at: Span, report: &mut Report) -> Vec<String> {
     let list = map.get("enum").and_then(Node::as_list).unwrap_or_default();
     let members: Vec<String> = list.iter().filter_map(Node::scalar_text).collect();
     if members.is_empty() {
-        report.error_with(
+        report.error(
             Code::Parameter,
             at,
             "Parameter error: type enum needs a list `enum` of its values",

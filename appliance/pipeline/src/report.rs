@@ -23,6 +23,9 @@ const TEXT_MAX: usize = 64 << 20;
 /// Different patterns of one compilation: compiling one takes up to some milliseconds.
 const PATTERNS_MAX: usize = 1000;
 
+/// Calls from the outermost inwards: kind, name and place of each.
+pub(crate) type Calls = Vec<(&'static str, Arc<str>, Span)>;
+
 /// Longest source line that is shown whole.
 const LINE_MAX: usize = 200;
 
@@ -100,7 +103,7 @@ pub(crate) struct Report {
     pub(crate) sources: Sources,
     list: Vec<Diagnostic>,
     seen: HashSet<(Code, String, Span)>,
-    chain: Vec<(&'static str, Arc<str>, Span)>,
+    chain: Calls,
     errors: usize,
     dropped: usize,
     text_left: usize,
@@ -133,11 +136,7 @@ impl Report {
         left.is_some()
     }
 
-    pub(crate) fn error(&mut self, code: Code, at: Span, message: impl Into<String>) {
-        self.add(Severity::Error, code, at, message.into(), None);
-    }
-
-    pub(crate) fn error_with(
+    pub(crate) fn error(
         &mut self,
         code: Code,
         at: Span,
@@ -224,6 +223,20 @@ impl Report {
 
     pub(crate) fn pop(&mut self) {
         self.chain.pop();
+    }
+
+    /// The calls entered since the chain had that depth.
+    pub(crate) fn calls_since(&self, depth: usize) -> Calls {
+        self.chain[depth.min(self.chain.len())..].to_vec()
+    }
+
+    /// Runs `work` as if these calls had been entered.
+    pub(crate) fn within<T>(&mut self, calls: &Calls, work: impl FnOnce(&mut Self) -> T) -> T {
+        let depth = self.chain.len();
+        self.chain.extend(calls.iter().cloned());
+        let done = work(self);
+        self.chain.truncate(depth);
+        done
     }
 
     /// How many errors so far; stages compare before and after.

@@ -38,7 +38,7 @@ pub struct Values {
 }
 
 /// Names that exist whatever the trigger; without a value they are empty.
-const NAMES: [&str; 45] = [
+const NAMES: [&str; 48] = [
     "config.file_path",
     "config.ref",
     "config.repository.name",
@@ -57,6 +57,7 @@ const NAMES: [&str; 45] = [
     "git.base_revision",
     "git.branch",
     "git.branch.is_default",
+    "git.commit.author_avatar_url",
     "git.commit.author_login",
     "git.commit.author_email",
     "git.commit.author_name",
@@ -68,6 +69,7 @@ const NAMES: [&str; 45] = [
     "git.repo_owner",
     "git.repo_url",
     "git.revision",
+    "git.ssh_checkout_url",
     "git.tag",
     "id",
     "integration_source",
@@ -80,6 +82,7 @@ const NAMES: [&str; 45] = [
     "schedule.id",
     "schedule.name",
     "trigger.id",
+    "trigger.name",
     "trigger.received_at",
     "trigger.type",
     "trigger_parameters.webhook.body",

@@ -13,4 +13,5 @@ mod quote;
 mod repair;
 pub(crate) mod scalar;
 
+pub(crate) use merge::Duplicate;
 pub(crate) use node::{Entry, Map, Node, SourceId, Span, Text, Value};

@@ -18,6 +18,10 @@ use std::sync::Arc;
 
 pub(crate) use read::read;
 
+/// What stands in the place of a text that cannot be filled in. No key, name or type is judged by
+/// it, so that one mistake is told once.
+pub(crate) const BROKEN: &str = "<< >>";
+
 /// Text that one scalar may grow to; more is a mistake, and a bound for the work done.
 const TEXT_MAX: usize = 8 << 20;
 
@@ -82,24 +86,35 @@ fn changed_items<T: Clone>(items: &[T], mut change: impl FnMut(&T) -> Option<T>)
 }
 
 fn fill_text(node: &Node, text: &str, scope: &Scope<'_>, report: &mut Report) -> Node {
-    let result = read(text, node.at).and_then(|pieces| match pieces.as_slice() {
-        [Piece::Value(expr)] => evaluate(expr, scope).map(|value| placed(value, node.at)),
-        _ => {
-            let mut out = String::new();
-            render(&pieces, scope, &mut out)?;
-            if !report.spend_text(out.len()) {
-                return Err(ExpressionError::Operands(
-                    "A compiled config YAML must be at most 8MB".into(),
-                ));
-            }
-            Ok(Node::new(Value::Text(Text { text: out.into(), plain: false }), node.at))
-        }
-    });
-    result.unwrap_or_else(|error| {
-        tell(&error, text, node.at, scope, report);
-        // Something harmless, so that one mistake is told once.
-        Node::text("unknown", node.at)
-    })
+    let mut errors = vec![];
+    let filled = match read(text, node.at).as_deref() {
+        Err(error) => Err(error.clone()),
+        Ok([Piece::Value(expr)]) => evaluate(expr, scope).map(|value| placed(value, node.at)),
+        Ok(pieces) => rendered(pieces, node.at, scope, &mut errors, report),
+    };
+    let filled = filled.map_err(|error| errors.push(error));
+    errors.iter().for_each(|error| tell(error, text, node.at, scope, report));
+    match filled {
+        Ok(node) if errors.is_empty() => node,
+        _ => Node::text(BROKEN, node.at),
+    }
+}
+
+/// A text of several pieces; what is wrong with single pieces goes to `errors`.
+fn rendered(
+    pieces: &[Piece],
+    at: Span,
+    scope: &Scope<'_>,
+    errors: &mut Vec<ExpressionError>,
+    report: &mut Report,
+) -> Result<Node, ExpressionError> {
+    let mut out = String::new();
+    render(pieces, scope, &mut out, errors)?;
+    if !report.spend_text(out.len()) {
+        let message = "A compiled config YAML must be at most 8MB";
+        return Err(ExpressionError::TooLong(message.into()));
+    }
+    Ok(Node::new(Value::Text(Text { text: out.into(), plain: false }), at))
 }
 
 /// A value keeps the place of its argument; one that no text holds stands where it is used.
@@ -107,33 +122,37 @@ fn placed(value: Node, at: Span) -> Node {
     if value.at.line == 0 { Node::new(value.value, at) } else { value }
 }
 
-fn render(pieces: &[Piece], scope: &Scope<'_>, out: &mut String) -> Result<(), ExpressionError> {
+fn render(
+    pieces: &[Piece],
+    scope: &Scope<'_>,
+    out: &mut String,
+    errors: &mut Vec<ExpressionError>,
+) -> Result<(), ExpressionError> {
     for piece in pieces {
         match piece {
             Piece::Literal(text) => out.push_str(text),
-            Piece::Value(expr) => {
-                let value = evaluate(expr, scope)?;
-                let text = value.scalar_text().ok_or_else(|| {
-                    ExpressionError::Operands(format!(
-                        "a {} cannot stand inside a text",
-                        value.type_name()
-                    ))
-                })?;
-                out.push_str(&text);
-            }
-            Piece::Section { condition, negated, body } => {
-                if truthy(&evaluate(condition, scope)?) != *negated {
-                    render(body, scope, out)?;
-                }
-            }
+            Piece::Value(expr) => match embedded(expr, scope) {
+                Ok(text) => out.push_str(&text),
+                Err(error) => errors.push(error),
+            },
+            Piece::Section { condition, negated, body } => match evaluate(condition, scope) {
+                Ok(value) if truthy(&value) != *negated => render(body, scope, out, errors)?,
+                Ok(_) => {}
+                Err(error) => errors.push(error),
+            },
         }
         if out.len() > TEXT_MAX {
-            return Err(ExpressionError::Operands(format!(
-                "the text grows beyond {TEXT_MAX} bytes"
-            )));
+            let message = format!("the text grows beyond {TEXT_MAX} bytes");
+            return Err(ExpressionError::TooLong(message));
         }
     }
     Ok(())
+}
+
+/// A value as part of a text.
+fn embedded(expr: &Expr, scope: &Scope<'_>) -> Result<String, ExpressionError> {
+    let value = evaluate(expr, scope)?;
+    value.scalar_text().ok_or_else(|| ExpressionError::NotText(value.type_name()))
 }
 
 /// Notes an expression's error with what probably was meant.
@@ -145,46 +164,79 @@ pub(crate) fn tell(
     report: &mut Report,
 ) {
     let at = within(text, at, error, report);
+    let code = match error {
+        ExpressionError::Unknown(_) => Code::UnknownReference,
+        ExpressionError::Pattern(_) => Code::Pattern,
+        ExpressionError::TooLong(_) => Code::Limit,
+        _ => Code::Expression,
+    };
+    let message = error.to_string();
+    let is_told = report.is_told(code, &message, at);
+    let hint = if is_told { String::new() } else { hint(error, text, scope) };
+    report.error(code, at, message, hint);
+}
+
+/// What to do about an error.
+fn hint(error: &ExpressionError, text: &str, scope: &Scope<'_>) -> String {
+    const ESCAPE: &str =
+        "write `\\<<` for a literal `<<`, for example in a here-document: `cat \\<<EOF`";
     match error {
-        ExpressionError::Unknown(_)
-            if report.is_told(Code::UnknownReference, &error.to_string(), at) =>
-        {
-            report.error(Code::UnknownReference, at, error.to_string());
+        ExpressionError::Unknown(name) => unknown_hint(name, text, scope),
+        ExpressionError::Unclosed { .. } => ESCAPE.into(),
+        ExpressionError::Syntax { .. } if text.contains("<<") => {
+            format!("an expression is `<< pipeline.git.branch == \"main\" >>`; {ESCAPE}")
         }
-        ExpressionError::Unknown(name) => {
-            let names = scope.names();
-            let hint = match nearest(name, names.iter().map(String::as_str)) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None if name.starts_with("pipeline.parameters.") && scope.declared.is_none() => {
-                    "pipeline parameters cannot be seen inside orbs; pass the value as a parameter".into()
-                }
-                None if name.starts_with("parameters.") => {
-                    "declare it under the `parameters` of the job, command or executor that holds this text".into()
-                }
-                None => "known prefixes are `parameters.`, `matrix.`, `pipeline.` and `pipeline.parameters.`".into(),
-            };
-            report.error_with(Code::UnknownReference, at, error.to_string(), hint);
+        ExpressionError::Syntax { .. } => {
+            "an expression is `pipeline.git.branch == \"main\" and not pipeline.parameters.x`"
+                .into()
         }
-        ExpressionError::Syntax(_) | ExpressionError::Unclosed { .. } if text.contains("<<") => {
-            report.error_with(
-                Code::Expression,
-                at,
-                error.to_string(),
-                "write `\\<<` for a literal `<<`, for example in a here-document: `cat \\<<EOF`",
-            );
+        ExpressionError::Operands { takes: "numbers", .. } => {
+            "compare a parameter of type integer, without quotes, or use `==`".into()
         }
-        _ => report.error(Code::Expression, at, error.to_string()),
+        ExpressionError::Operands { .. } => "compare texts: quote a text, `\"like this\"`".into(),
+        ExpressionError::Pattern(error) => error.hint().into(),
+        ExpressionError::NotText(_) => {
+            "give the value a place of its own: `key: << parameters.x >>` and nothing else".into()
+        }
+        ExpressionError::TooLong(_) => {
+            "parameters that hold parameters multiply; shorten the text".into()
+        }
+    }
+}
+
+fn unknown_hint(name: &str, text: &str, scope: &Scope<'_>) -> String {
+    let names = scope.names();
+    if let Some(near) = nearest(name, names.iter().map(String::as_str)) {
+        return format!("did you mean `{near}`?");
+    }
+    if name.starts_with("pipeline.parameters.") && scope.declared.is_none() {
+        return "pipeline parameters cannot be seen inside orbs; pass the value as a parameter"
+            .into();
+    }
+    if name.starts_with("pipeline.parameters.") {
+        return "declare it under `parameters` at the top of the configuration".into();
+    }
+    if name.starts_with("parameters.") {
+        return "declare it under the `parameters` of the job, command or executor that holds this text".into();
+    }
+    if name.starts_with("matrix.") {
+        return "matrix values can be used in the keys of the workflow's job beside `matrix:` alone"
+            .into();
+    }
+    let prefixes =
+        "known prefixes are `parameters.`, `matrix.`, `pipeline.` and `pipeline.parameters.`";
+    match text.contains("<<") && !name.contains('.') {
+        true => format!("{prefixes}; write `\\<<` for a literal `<<`"),
+        false => prefixes.into(),
     }
 }
 
 /// The place of the expression itself, which may be lines below the scalar's start.
 pub(crate) fn within(text: &str, at: Span, error: &ExpressionError, report: &Report) -> Span {
-    let needle = match error {
-        ExpressionError::Unknown(name) => name,
-        ExpressionError::Unclosed { tag, .. } => tag,
-        _ => return at,
-    };
-    report.sources.locate(at, needle, text.lines().count())
+    match error.needle() {
+        Some(needle) => report.sources.locate(at, needle, text.lines().count()),
+        None => at,
+    }
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ fn collect(node: &Node, variables: &mut IndexMap<String, String>, report: &mut R
         Value::List(items) => items.iter().for_each(|item| collect(item, variables, report)),
         Value::Text(text) => match text.text.split_once('=') {
             Some((name, value)) => put(name, value.to_owned(), node.at, variables, report),
-            None => report.error_with(
+            None => report.error(
                 Code::WrongType,
                 node.at,
                 format!("'{}' is not a variable", text.text),
@@ -52,7 +52,7 @@ fn put(
     report: &mut Report,
 ) {
     if name.is_empty() || name.contains(['=', '\0']) {
-        report.error_with(
+        report.error(
             Code::Name,
             at,
             format!("'{name}' cannot name an environment variable"),
@@ -61,7 +61,7 @@ fn put(
         return;
     }
     if value.contains('\0') {
-        report.error_with(
+        report.error(
             Code::Value,
             at,
             format!("the value of {name} holds a NUL character"),

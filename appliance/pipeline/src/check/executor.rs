@@ -5,6 +5,7 @@ use super::{
     reader::{self, Reader},
 };
 use crate::{
+    definition::{KINDS, has_one_kind},
     diagnostic::Code,
     report::Report,
     syntax::{Map, Node, Span, Value},
@@ -21,24 +22,11 @@ pub(super) struct Read {
 
 /// Reads the one executor of a job.
 pub(super) fn read(job: &Map, at: Span, report: &mut Report) -> Option<Read> {
-    let found: Vec<&str> =
-        ["docker", "machine", "macos"].into_iter().filter(|key| job.get(key).is_some()).collect();
-    let [kind] = found.as_slice() else {
-        let (message, hint) = match found.as_slice() {
-            [] => (
-                "0 subschemas matched instead of one: required key [docker], [machine] or [macos] not found".to_owned(),
-                "say where the job runs, for example `docker: [{image: cimg/base:stable}]` or `machine: true`".to_owned(),
-            ),
-            several => (
-                format!("{} subschemas matched instead of one: {}", several.len(), several.join(", ")),
-                format!("keep one of: {}", several.join(", ")),
-            ),
-        };
-        report.error_with(Code::MissingKey, at, message, hint);
+    if !has_one_kind(job, &KINDS, at, report) {
         return None;
-    };
-    let node = job.get(kind)?;
-    let mut read = match *kind {
+    }
+    let (kind, node) = KINDS.iter().find_map(|kind| Some((*kind, job.get(kind)?)))?;
+    let mut read = match kind {
         "docker" => Read {
             executor: Executor::Docker { images: docker(node, report)? },
             resource_class: None,
@@ -90,7 +78,7 @@ fn image(node: &Node, report: &mut Report) -> Option<DockerImage> {
     ]);
     let image = map.required_text("image");
     if image.as_deref().is_some_and(|image| image.trim().is_empty()) {
-        map.report.error_with(
+        map.report.error(
             Code::Value,
             map.at,
             "the image's name is empty",
@@ -131,7 +119,7 @@ fn machine(node: &Node, report: &mut Report) -> Option<Read> {
         }
         Value::Map(_) => {}
         _ => {
-            report.error_with(
+            report.error(
                 Code::WrongType,
                 node.at,
                 format!("expected type: Mapping, found: {}", node.schema_name()),

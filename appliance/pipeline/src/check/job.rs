@@ -7,8 +7,10 @@ use super::{
 };
 use crate::{
     diagnostic::Code,
-    report::Report,
-    syntax::{Node, Value},
+    expand::job::Expanded,
+    report::{Calls, Report},
+    syntax::Value,
+    template::BROKEN,
 };
 use base::plan::JobSpec;
 
@@ -38,9 +40,9 @@ const WORKING_DIRECTORY: &str = "~/project";
 const PARALLELISM_MAX: i64 = 1024;
 
 /// Checks the job and reads it; `None` after an error.
-pub(crate) fn read(node: &Node, report: &mut Report) -> Option<JobSpec> {
+pub(crate) fn read(job: &Expanded, report: &mut Report) -> Option<JobSpec> {
     let before = report.errors();
-    let mut map = Reader::of(node, report)?;
+    let mut map = Reader::of(&job.node, report)?;
     map.only(&KEYS);
     let executor = executor::read(map.map, map.at, map.report);
     let environment = environment::read(map.get("environment"), map.report);
@@ -50,7 +52,7 @@ pub(crate) fn read(node: &Node, report: &mut Report) -> Option<JobSpec> {
     let parallelism = parallelism(&mut map);
     let cache_retention_days = retention(&mut map);
     cloud_only(&mut map);
-    let steps = steps(&mut map);
+    let steps = steps(&mut map, &job.calls);
     let executor = executor?;
     let spec = JobSpec {
         executor: executor.executor,
@@ -65,21 +67,24 @@ pub(crate) fn read(node: &Node, report: &mut Report) -> Option<JobSpec> {
     (map.report.errors() == before).then_some(spec)
 }
 
-fn steps(map: &mut Reader<'_>) -> Vec<base::plan::Step> {
+fn steps(map: &mut Reader<'_>, calls: &[Calls]) -> Vec<base::plan::Step> {
     let Some(node) = map.require("steps") else { return vec![] };
     let Some(items) = node.as_list() else {
         wrong_type(node, "JSONArray", map.report);
         return vec![];
     };
-    items.iter().filter_map(|item| step::read(item, map.report)).collect()
+    debug_assert_eq!(items.len(), calls.len(), "each step came through one chain of calls");
+    let steps = items.iter().zip(calls);
+    steps.filter_map(|(item, calls)| map.report.within(calls, |r| step::read(item, r))).collect()
 }
 
 fn parallelism(map: &mut Reader<'_>) -> u32 {
     match map.get("parallelism").map(|node| (&node.value, node)) {
         None => 1,
         Some((Value::Int(number @ 1..=PARALLELISM_MAX), _)) => u32::try_from(*number).unwrap_or(1),
+        Some((_, node)) if node.as_text() == Some(BROKEN) => 1,
         Some((_, node)) => {
-            map.report.error_with(
+            map.report.error(
                 Code::Value,
                 node.at,
                 format!("parallelism is not a whole number from 1 to {PARALLELISM_MAX}"),
@@ -102,7 +107,7 @@ fn retention(map: &mut Reader<'_>) -> Option<u8> {
         .and_then(|d| d.parse::<u8>().ok());
     let days = days.filter(|days| (1..=30).contains(days));
     if days.is_none() {
-        inner.report.error_with(
+        inner.report.error(
             Code::Value,
             at,
             "does not match pattern ^([1-9]|[12][0-9]|30)d$",

@@ -4,6 +4,7 @@ use crate::{
     diagnostic::{Code, nearest},
     report::Report,
     syntax::{Map, Node, Span, Value},
+    template::BROKEN,
 };
 
 /// A map being read.
@@ -33,7 +34,7 @@ impl<'a> Reader<'a> {
                 |near| format!("did you mean `{near}`?"),
             );
             let message = format!("extraneous key [{}] is not permitted", entry.key);
-            self.report.error_with(Code::UnexpectedKey, entry.key_at, message, hint);
+            self.report.error(Code::UnexpectedKey, entry.key_at, message, hint);
         }
     }
 
@@ -46,7 +47,7 @@ impl<'a> Reader<'a> {
     pub(super) fn require(&mut self, key: &str) -> Option<&'a Node> {
         let found = self.get(key);
         if found.is_none() {
-            self.report.error_with(
+            self.report.error(
                 Code::MissingKey,
                 self.at,
                 format!("required key [{key}] not found"),
@@ -108,14 +109,21 @@ pub(super) fn text(node: &Node, report: &mut Report) -> Option<String> {
 }
 
 pub(super) fn wrong_type(node: &Node, expected: &str, report: &mut Report) {
+    if node.as_text() == Some(BROKEN) {
+        return;
+    }
     let message = format!("expected type: {expected}, found: {}", node.schema_name());
     let hint = match (expected, &node.value) {
         ("String", Value::Map(_)) => "quote a text that holds `: ` or starts with `{`",
         ("Mapping", Value::Text(_)) => "write `key: value` lines, indented below",
+        ("JSONArray", Value::Map(_)) => "start each entry with `- `",
+        ("JSONArray", Value::List(_)) => "list at least one entry",
         ("JSONArray", _) => "write a list: `- item` lines, or `[item]`",
+        ("String", Value::List(_)) => "write one text; this key takes no list",
+        ("Mapping", Value::List(_)) => "write `key: value` lines without `- `",
         ("Boolean", _) => "write `true` or `false` without quotes",
         ("Integer", _) => "write a number without quotes",
-        _ => "change the value",
+        _ => "write `key: value` lines, indented below",
     };
-    report.error_with(Code::WrongType, node.at, message, hint);
+    report.error(Code::WrongType, node.at, message, hint);
 }

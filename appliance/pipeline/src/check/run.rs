@@ -5,9 +5,10 @@ use super::{
     reader::{self, Reader},
 };
 use crate::{
-    diagnostic::Code,
+    diagnostic::{Code, nearest},
     report::Report,
     syntax::{Node, Span, Value},
+    template::BROKEN,
 };
 use base::{
     limits::NO_OUTPUT_TIMEOUT,
@@ -44,11 +45,21 @@ pub(super) struct Run {
 /// Reads the map form; the short form was turned into it by the expansion.
 pub(super) fn read(node: &Node, at: Span, report: &mut Report) -> Option<Run> {
     if node.is_null() {
-        report.error_with(
+        report.error(
             Code::MissingKey,
             at,
             "required key [command] not found",
             "write `- run: COMMAND`, or indent its keys by four spaces",
+        );
+        return None;
+    }
+    if node.as_list().is_some() {
+        let message = format!("expected type: Mapping, found: {}", node.schema_name());
+        report.error(
+            Code::WrongType,
+            node.at,
+            message,
+            "write `run: COMMAND`; several lines of a script stand below `run: |`",
         );
         return None;
     }
@@ -60,7 +71,7 @@ pub(super) fn read(node: &Node, at: Span, report: &mut Report) -> Option<Run> {
     let max_auto_reruns = reruns(&mut map);
     let auto_rerun_delay = delay(&mut map, max_auto_reruns);
     if background && max_auto_reruns > 0 {
-        map.report.error_with(
+        map.report.error(
             Code::Value,
             map.at,
             "a background step cannot have max_auto_reruns",
@@ -95,13 +106,14 @@ pub(super) fn when(map: &mut Reader<'_>) -> When {
         Some("on_success") => When::OnSuccess,
         Some("on_fail") => When::OnFail,
         Some("always") => When::Always,
-        _ => {
-            map.report.error_with(
-                Code::Value,
-                node.at,
-                "Input not a valid enum value",
-                "`when` is on_success, on_fail or always",
+        Some(BROKEN) => When::OnSuccess,
+        other => {
+            let near = nearest(other.unwrap_or_default(), ["on_success", "on_fail", "always"]);
+            let hint = near.map_or_else(
+                || "`when` is on_success, on_fail or always".to_owned(),
+                |near| format!("did you mean `{near}`?"),
             );
+            map.report.error(Code::Value, node.at, "Input not a valid enum value", hint);
             When::OnSuccess
         }
     }
@@ -112,7 +124,7 @@ fn reruns(map: &mut Reader<'_>) -> u8 {
         None => 0,
         Some((Value::Int(number @ 0..=RERUNS_MAX), _)) => u8::try_from(*number).unwrap_or(0),
         Some((_, node)) => {
-            map.report.error_with(
+            map.report.error(
                 Code::Value,
                 node.at,
                 "max_auto_reruns is not a number from 1 to 5",
@@ -127,7 +139,7 @@ fn delay(map: &mut Reader<'_>, reruns: u8) -> Duration {
     let Some(node) = map.get("auto_rerun_delay") else { return Duration::ZERO };
     let delay = span(node, map.report);
     if delay > RERUN_DELAY_MAX {
-        map.report.error_with(
+        map.report.error(
             Code::Value,
             node.at,
             "auto_rerun_delay is longer than 10m",
@@ -135,7 +147,7 @@ fn delay(map: &mut Reader<'_>, reruns: u8) -> Duration {
         );
     }
     if reruns == 0 {
-        map.report.error_with(
+        map.report.error(
             Code::MissingKey,
             node.at,
             "auto_rerun_delay needs max_auto_reruns",
@@ -152,13 +164,16 @@ fn timeout(map: &mut Reader<'_>) -> Duration {
 
 fn span(node: &Node, report: &mut Report) -> Duration {
     let text = reader::text(node, report).unwrap_or_default();
+    if text == BROKEN {
+        return NO_OUTPUT_TIMEOUT;
+    }
     parse_span(&text).unwrap_or_else(|| {
-        report.error_with(
-            Code::Value,
-            node.at,
-            format!("'{text}' is not a span of time"),
-            "write a number and its unit: 30s, 20m, 1.5h",
-        );
+        let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let hint = match is_number {
+            true => format!("write its unit: {text}s, {text}m or {text}h"),
+            false => "write a number and its unit: 30s, 20m, 1.5h".to_owned(),
+        };
+        report.error(Code::Value, node.at, format!("'{text}' is not a span of time"), hint);
         NO_OUTPUT_TIMEOUT
     })
 }

@@ -9,6 +9,16 @@ use crate::{
 };
 use base::plan::{Action, Step, When};
 
+/// The key that somebody means who gives a step a text instead of keys.
+const MAIN_KEYS: [(&str, &str); 6] = [
+    ("checkout", "path"),
+    ("restore_cache", "key"),
+    ("attach_workspace", "at"),
+    ("store_artifacts", "path"),
+    ("store_test_results", "path"),
+    ("setup_remote_docker", "version"),
+];
+
 /// Longest cache key template.
 const KEY_MAX: usize = 900;
 
@@ -68,6 +78,7 @@ fn step(name: &str, when: When, action: Action) -> Step {
 
 /// A map to read, an absent value counting as an empty one.
 fn reader<'a>(
+    name: &str,
     value: &'a Node,
     empty: &'a crate::syntax::Map,
     at: Span,
@@ -76,12 +87,24 @@ fn reader<'a>(
     if value.is_null() {
         return Some(Reader { map: empty, at, report });
     }
+    if let (Some(text), Some((_, key))) =
+        (value.as_text(), MAIN_KEYS.iter().find(|(step, _)| *step == name))
+    {
+        let message = format!("expected type: Mapping, found: {}", value.schema_name());
+        report.error(
+            Code::WrongType,
+            value.at,
+            message,
+            format!("write `{name}: {{{key}: {text}}}`"),
+        );
+        return None;
+    }
     Reader::of(value, report)
 }
 
 fn keyed(name: &str, at: Span, value: &Node, report: &mut Report) -> Option<Step> {
     let empty = crate::syntax::Map::default();
-    let mut map = reader(value, &empty, at, report)?;
+    let mut map = reader(name, value, &empty, at, report)?;
     let (title, action) = match name {
         "save_cache" => ("Saving cache", save_cache(&mut map)),
         "restore_cache" => ("Restoring cache", restore_cache(&mut map)),
@@ -152,7 +175,7 @@ fn restore_cache(map: &mut Reader<'_>) -> Option<Action> {
     let mut keys: Vec<String> = map.text("key").into_iter().collect();
     keys.extend(map.texts("keys").unwrap_or_default());
     if keys.is_empty() {
-        map.report.error_with(
+        map.report.error(
             Code::MissingKey,
             map.at,
             "required key [key] or [keys] not found",
@@ -167,7 +190,7 @@ fn restore_cache(map: &mut Reader<'_>) -> Option<Action> {
 fn check_key(key: &str, map: &mut Reader<'_>, place: &str) -> bool {
     let at = map.get(place).map_or(map.at, |node| node.at);
     if key.len() > KEY_MAX {
-        map.report.error_with(
+        map.report.error(
             Code::Limit,
             at,
             format!("a cache key is at most {KEY_MAX} characters long"),
@@ -189,12 +212,12 @@ fn check_key(key: &str, map: &mut Reader<'_>, place: &str) -> bool {
 
 fn checkout(at: Span, value: &Node, report: &mut Report) -> Option<Step> {
     let empty = crate::syntax::Map::default();
-    let mut map = reader(value, &empty, at, report)?;
+    let mut map = reader("checkout", value, &empty, at, report)?;
     map.only(&["path", "method", "depth", "name", "when"]);
     if let Some(method) = map.get("method")
         && !["blobless", "full", "shallow"].contains(&method.as_text().unwrap_or_default())
     {
-        map.report.error_with(
+        map.report.error(
             Code::Value,
             method.at,
             "Input not a valid enum value",
@@ -210,7 +233,7 @@ fn checkout(at: Span, value: &Node, report: &mut Report) -> Option<Step> {
 
 fn remote_docker(at: Span, value: &Node, report: &mut Report) -> Option<Step> {
     let empty = crate::syntax::Map::default();
-    let mut map = reader(value, &empty, at, report)?;
+    let mut map = reader("setup_remote_docker", value, &empty, at, report)?;
     map.only(&[
         "version",
         "docker_layer_caching",
@@ -233,7 +256,7 @@ fn remote_docker(at: Span, value: &Node, report: &mut Report) -> Option<Step> {
 
 fn ssh_keys(at: Span, value: &Node, report: &mut Report) -> Option<Step> {
     let empty = crate::syntax::Map::default();
-    let mut map = reader(value, &empty, at, report)?;
+    let mut map = reader("add_ssh_keys", value, &empty, at, report)?;
     map.only(&["fingerprints", "name", "when"]);
     let fingerprints = map.texts("fingerprints").unwrap_or_default();
     let action = if fingerprints.is_empty() {

@@ -31,28 +31,30 @@ pub(super) fn bind(root: &Map, request: &Request, is_2_1: bool, report: &mut Rep
 }
 
 fn check_given(given: &IndexMap<String, ParameterValue>, report: &mut Report) {
-    let limit = |what: String| (Code::PipelineParameter, NOWHERE, what);
+    let mut limit = |message: String, hint: &str| {
+        report.error(Code::PipelineParameter, NOWHERE, message, hint);
+    };
     if given.len() > PARAMETERS_MAX {
-        let (code, at, text) = limit(format!(
+        let message = format!(
             "{} pipeline parameters given, at most {PARAMETERS_MAX} are allowed",
             given.len()
-        ));
-        report.error(code, at, text);
+        );
+        limit(message, "give fewer with this trigger");
     }
     for (name, value) in given {
         let shown: String = name.chars().take(40).collect();
         if name.chars().count() > PARAMETER_NAME_MAX {
-            let (code, at, text) = limit(format!(
+            let message = format!(
                 "pipeline parameter {shown}…: the name is longer than {PARAMETER_NAME_MAX} characters"
-            ));
-            report.error(code, at, text);
+            );
+            limit(message, "shorten the name");
         }
         if matches!(value, ParameterValue::String(text) if text.chars().count() > PARAMETER_VALUE_MAX)
         {
-            let (code, at, text) = limit(format!(
+            let message = format!(
                 "pipeline parameter {shown}: the value is longer than {PARAMETER_VALUE_MAX} characters"
-            ));
-            report.error(code, at, text);
+            );
+            limit(message, "shorten the value, or keep it in a file of the repository");
         }
     }
 }

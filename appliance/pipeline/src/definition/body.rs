@@ -92,7 +92,7 @@ impl Body<'_> {
                     |near| format!("did you mean `parameters.{near}`?"),
                 );
                 let at = template::within(text, node.at, &error, report);
-                report.error_with(Code::UnknownReference, at, error.to_string(), hint);
+                report.error(Code::UnknownReference, at, error.to_string(), hint);
             }
             Expr::Not(inner) => self.expression(inner, node, text, report),
             Expr::And(left, right) | Expr::Or(left, right) | Expr::Compare(_, left, right) => {

@@ -56,7 +56,11 @@ impl Diagnostic {
         if self.line > 0 {
             self.render_line(paint, &mut out);
         }
-        for frame in self.chain.iter().rev() {
+        // A call at the place itself says nothing new.
+        let here = |frame: &&Frame| {
+            (&frame.file, frame.line, frame.column) == (&self.file, self.line, self.column)
+        };
+        for frame in self.chain.iter().rev().filter(|frame| !here(frame)) {
             let Frame { kind, name, file, line, column } = frame;
             let text = shown(&format!("called from {kind} '{name}' at {file}:{line}:{column}"));
             let _ = writeln!(out, "  {}{text}{off}", paint.faint);

@@ -2,7 +2,8 @@
 
 use super::Context;
 use crate::{
-    diagnostic::Code,
+    definition::{self, KINDS},
+    diagnostic::{Code, nearest},
     library::Kind,
     parameter,
     syntax::{Map, Node, Span, Value},
@@ -33,10 +34,16 @@ impl Context<'_> {
                 .collect(),
         });
         match &map {
-            Some(map) => self.check_executor_keys(map),
+            Some(map) => {
+                self.check_executor_keys(map);
+                if !definition::has_one_kind(map, &KINDS, element.at, self.report) {
+                    self.report.pop();
+                    return None;
+                }
+            }
             None => {
                 let message = format!("expected type: Mapping, found: {}", filled.schema_name());
-                self.report.error_with(
+                self.report.error(
                     Code::WrongType,
                     element.at,
                     message,
@@ -60,12 +67,12 @@ impl Context<'_> {
             "type",
         ];
         for entry in map.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
-            let hint = crate::diagnostic::nearest(&entry.key, KEYS).map_or_else(
+            let hint = nearest(&entry.key, KEYS).map_or_else(
                 || format!("permitted keys: {}", KEYS.join(", ")),
                 |near| format!("did you mean `{near}`?"),
             );
             let message = format!("extraneous key [{}] is not permitted", entry.key);
-            self.report.error_with(Code::UnexpectedKey, entry.key_at, message, hint);
+            self.report.error(Code::UnexpectedKey, entry.key_at, message, hint);
         }
     }
 
@@ -83,6 +90,15 @@ impl Context<'_> {
                         .collect();
                     Some((text, name.value.at, given))
                 }
+                (None, [entry]) if nearest(&entry.key, ["name"]).is_some() => {
+                    self.report.error(
+                        Code::MissingKey,
+                        entry.key_at,
+                        "required key [name] not found",
+                        format!("`{}` should be `name`", entry.key),
+                    );
+                    None
+                }
                 (None, [entry]) => {
                     let given =
                         entry.value.as_map().map(|map| &map.entries[..]).unwrap_or_default();
@@ -91,7 +107,7 @@ impl Context<'_> {
                     Some((entry.key.to_string(), entry.key_at, given))
                 }
                 _ => {
-                    self.report.error_with(
+                    self.report.error(
                         Code::MissingKey,
                         reference.at,
                         "required key [name] not found",
@@ -101,7 +117,7 @@ impl Context<'_> {
                 }
             },
             Value::Null => {
-                self.report.error_with(
+                self.report.error(
                     Code::MissingKey,
                     reference.at,
                     "executor is empty",
@@ -111,7 +127,12 @@ impl Context<'_> {
             }
             _ => {
                 let message = format!("expected type: String, found: {}", reference.schema_name());
-                self.report.error(Code::WrongType, reference.at, message);
+                self.report.error(
+                    Code::WrongType,
+                    reference.at,
+                    message,
+                    "name one executor: `executor: NAME`, or `executor: {name: NAME, …}`",
+                );
                 None
             }
         }

@@ -33,6 +33,15 @@ impl Context<'_> {
         let top = self.top();
         let mut shell = self.invocation_shell(&reference, at, &body, &top);
         let prefix = if shell.is_named { shell.name.clone() } else { reference.clone() };
+        let start = format!("{prefix}/group-start");
+        if let Some(first) = out.iter().find(|call| call.name == start) {
+            let message = format!("job group '{prefix}' is called twice in this workflow");
+            let hint =
+                format!("give each call its own `name:`; the first is at line {}", first.at.line);
+            self.report.error(Code::Name, at, message, hint);
+            self.report.pop();
+            return;
+        }
         let mut inner = vec![];
         for job in group
             .as_map()
@@ -42,8 +51,8 @@ impl Context<'_> {
         {
             self.group_member(job, &mut inner);
         }
-        if inner.is_empty() {
-            self.report.error_with(
+        if group.as_map().and_then(|map| map.get("jobs")).is_none() {
+            self.report.error(
                 Code::MissingKey,
                 group.at,
                 "required key [jobs] not found",
@@ -51,7 +60,7 @@ impl Context<'_> {
             );
         }
         requires::number_duplicates(&mut inner);
-        requires::resolve(&reference, &mut inner, self.report);
+        requires::resolve(&format!("job group '{reference}'"), &mut inner, self.report);
         for call in &mut inner {
             call.name = format!("{prefix}/{}", call.name);
             call.is_named = true;
@@ -69,11 +78,11 @@ impl Context<'_> {
             self.library.main().is_some_and(|main| main.groups.contains_key(name))
         });
         if is_group {
-            self.report.error_with(
+            self.report.error(
                 Code::Recursion,
                 job.at,
                 "a job group cannot hold another job group",
-                "list the inner group's jobs here",
+                "list the jobs of the other group here",
             );
             return;
         }
@@ -84,7 +93,7 @@ impl Context<'_> {
         const KEYS: [&str; 4] = ["requires", "filters", "name", "serial-group"];
         for entry in body.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
             let message = format!("extraneous key [{}] is not permitted", entry.key);
-            self.report.error_with(
+            self.report.error(
                 Code::UnexpectedKey,
                 entry.key_at,
                 message,

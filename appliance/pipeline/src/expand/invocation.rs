@@ -4,7 +4,7 @@ mod keys;
 
 use super::{
     Context,
-    job::Around,
+    job::{Around, Expanded},
     matrix::{self, Matrix},
     requires::Require,
 };
@@ -55,7 +55,7 @@ pub(crate) struct Call {
     /// Serial group of the job group that it belongs to.
     pub group_lock: Option<String>,
     /// The processed job; absent for approvals and their like.
-    pub job: Option<Node>,
+    pub job: Option<Expanded>,
 }
 
 /// Keys of an invocation; all others are arguments of the job.
@@ -91,7 +91,7 @@ impl Context<'_> {
 
     /// Jobs that no workflow calls (perhaps because its call is broken), with all their defaults,
     /// so that their mistakes are told in the same run.
-    pub(crate) fn uncalled(&mut self) -> Vec<(String, Span, Node)> {
+    pub(crate) fn uncalled(&mut self) -> Vec<(String, Span, Expanded)> {
         let mut jobs = vec![];
         for (name, element) in self.library.main().into_iter().flat_map(|main| &main.jobs) {
             let needs_arguments =
@@ -148,7 +148,7 @@ impl Context<'_> {
                         _ => {
                             let message =
                                 format!("expected type: Mapping, found: {}", value.schema_name());
-                            self.report.error_with(Code::WrongType, value.at, message, format!("give the keys of `{key}` on lines of their own, indented below it"));
+                            self.report.error(Code::WrongType, value.at, message, format!("give the keys of `{key}` on lines of their own, indented below it"));
                             None
                         }
                     },
@@ -167,8 +167,12 @@ impl Context<'_> {
                             keys.len(),
                             keys.join(", ")
                         );
-                        self.report.error_with(Code::UnexpectedKey, node.at, message, hint);
-                        None
+                        self.report.error(Code::UnexpectedKey, node.at, message, hint);
+                        // The keys of a call that are indented too little are taken as meant.
+                        let (name, rest) =
+                            entries.split_first().filter(|(name, _)| name.value.is_null())?;
+                        let body = Map { entries: rest.to_vec() };
+                        Some((name.key.to_string(), name.key_at, body))
                     }
                 }
             }
@@ -177,6 +181,7 @@ impl Context<'_> {
                     Code::WrongType,
                     node.at,
                     format!("expected the name of a job, found {}", node.type_name()),
+                    "write `- NAME`, or `- NAME:` with its keys indented below",
                 );
                 None
             }
@@ -208,7 +213,10 @@ impl Context<'_> {
         if element.is_none() && needs_job {
             let groups: Vec<&str> =
                 library.main().map(|m| m.groups.keys().map(|k| &**k).collect()).unwrap_or_default();
+            // The workflow calls it; a job that does not exist calls nothing.
+            self.report.pop();
             library.unknown(Kind::Job, &chosen, at, &groups, self.report);
+            self.report.push("job", reference, at);
             return Some(self.plain_call(reference, at, &filled, kind));
         }
         let mut call = self.plain_call(reference, at, &filled, kind);
@@ -228,7 +236,7 @@ impl Context<'_> {
                     || format!("permitted keys: {}", KEYS.join(", ")),
                     |near| format!("did you mean `{near}`?"),
                 );
-                self.report.error_with(
+                self.report.error(
                     Code::UnexpectedArgument,
                     *at,
                     format!("Unexpected argument(s): {name}"),
@@ -301,7 +309,7 @@ impl Context<'_> {
                     || format!("known types: {}", TYPES.join(", ")),
                     |near| format!("did you mean `{near}`?"),
                 );
-                self.report.error_with(Code::Value, node.at, "Input not a valid enum value", hint);
+                self.report.error(Code::Value, node.at, "Input not a valid enum value", hint);
                 None
             }
         }

@@ -6,11 +6,22 @@
 
 use super::{Context, executor};
 use crate::{
+    definition::{self, JOB_KINDS, KINDS},
     diagnostic::Code,
     library::Element,
+    report::Calls,
     scope::Arguments,
     syntax::{Entry, Map, Node, Span, Value},
 };
+
+/// A job with nothing left to fill in.
+#[derive(Debug)]
+pub(crate) struct Expanded {
+    /// As the processed form has it.
+    pub node: Node,
+    /// For each of its steps the commands through which it came.
+    pub calls: Vec<Calls>,
+}
 
 /// Steps that an invocation puts around a job's own.
 #[derive(Debug, Default)]
@@ -26,10 +37,10 @@ impl Context<'_> {
         element: &Element,
         arguments: &Arguments,
         around: &Around,
-    ) -> Option<Node> {
+    ) -> Option<Expanded> {
         let Some(body) = element.node.as_map() else {
             let message = format!("expected type: Mapping, found: {}", element.node.schema_name());
-            self.report.error_with(
+            self.report.error(
                 Code::WrongType,
                 element.at,
                 message,
@@ -38,9 +49,14 @@ impl Context<'_> {
             return None;
         };
         let scope = self.inside(arguments, element.node.at.source);
+        self.step_calls.clear();
+        self.job_depth = self.report.depth();
         let mut job = Map::default();
         let mut inherited = Inherited::default();
-        if let Some(reference) = body.get("executor") {
+        let runs = definition::has_one_kind(body, &JOB_KINDS, element.at, self.report);
+        if !runs {
+            inherited = Inherited::take(executor::anything(element.at), &mut job);
+        } else if let Some(reference) = body.get("executor") {
             let filled = self.fill(reference, Some(&scope));
             let executor =
                 self.executor(&filled).unwrap_or_else(|| executor::anything(reference.at));
@@ -49,6 +65,7 @@ impl Context<'_> {
         for entry in &body.entries {
             let value = match &*entry.key {
                 "parameters" | "description" | "executor" => continue,
+                kind if !runs && KINDS.contains(&kind) => continue,
                 "steps" => {
                     let mut steps = vec![];
                     around.before.iter().for_each(|list| self.steps(list, None, &mut steps));
@@ -62,8 +79,9 @@ impl Context<'_> {
             place(&mut job, entry, value);
         }
         inherited.finish(&mut job, element.at);
-        let job = Node::map(job, element.at);
-        self.spend_job(&job).then_some(job)
+        let node = Node::map(job, element.at);
+        let calls = std::mem::take(&mut self.step_calls);
+        self.spend_job(&node).then_some(Expanded { node, calls })
     }
 }
 

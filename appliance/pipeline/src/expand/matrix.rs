@@ -28,7 +28,7 @@ impl Context<'_> {
         let filled = self.fill(node, Some(scope));
         let Some(map) = filled.as_map() else {
             let message = format!("expected type: Mapping, found: {}", filled.schema_name());
-            self.report.error_with(
+            self.report.error(
                 Code::Matrix,
                 node.at,
                 message,
@@ -41,7 +41,7 @@ impl Context<'_> {
                 || format!("permitted keys: {}", KEYS.join(", ")),
                 |near| format!("did you mean `{near}`?"),
             );
-            self.report.error_with(
+            self.report.error(
                 Code::Matrix,
                 entry.key_at,
                 format!("extraneous key [{}] is not permitted", entry.key),
@@ -65,7 +65,7 @@ impl Context<'_> {
             .filter(|copy| !excluded.iter().any(|out| equal(copy, out)))
             .collect::<Vec<_>>();
         if copies.is_empty() {
-            self.report.error_with(
+            self.report.error(
                 Code::Matrix,
                 node.at,
                 "the matrix leaves no job: all combinations are excluded",
@@ -79,7 +79,7 @@ impl Context<'_> {
         let Some(parameters) =
             map.get("parameters").and_then(Node::as_map).filter(|p| !p.entries.is_empty())
         else {
-            self.report.error_with(
+            self.report.error(
                 Code::Matrix,
                 filled.at,
                 "required key [parameters] not found",
@@ -93,13 +93,13 @@ impl Context<'_> {
                 Value::List(values) if !values.is_empty() => {
                     list.push((entry.key.to_string(), values.to_vec()))
                 }
-                Value::List(_) => self.report.error_with(
+                Value::List(_) => self.report.error(
                     Code::Matrix,
                     entry.value.at,
                     format!("matrix parameter '{}' has no values", entry.key),
                     "list at least one value",
                 ),
-                _ => self.report.error_with(
+                _ => self.report.error(
                     Code::Matrix,
                     entry.value.at,
                     format!("expected type: JSONArray, found: {}", entry.value.schema_name()),
@@ -110,7 +110,7 @@ impl Context<'_> {
         list.sort_by(|a, b| a.0.cmp(&b.0));
         let copies = list.iter().fold(1_usize, |n, (_, values)| n.saturating_mul(values.len()));
         if copies > COPIES_MAX {
-            self.report.error_with(
+            self.report.error(
                 Code::Limit,
                 filled.at,
                 format!("the matrix makes {copies} jobs, at most {COPIES_MAX} are allowed"),
@@ -135,7 +135,7 @@ impl Context<'_> {
                 None => {
                     let names: Vec<&str> =
                         parameters.iter().map(|(name, _)| name.as_str()).collect();
-                    self.report.error_with(
+                    self.report.error(
                         Code::Matrix,
                         item.at,
                         "an entry of `exclude` must give a value to every matrix parameter",
@@ -145,7 +145,7 @@ impl Context<'_> {
             }
         }
         if let Some(other) = map.get("exclude").filter(|node| node.as_list().is_none()) {
-            self.report.error_with(
+            self.report.error(
                 Code::Matrix,
                 other.at,
                 format!("expected type: JSONArray, found: {}", other.schema_name()),

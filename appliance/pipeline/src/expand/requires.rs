@@ -5,6 +5,7 @@ use crate::{
     diagnostic::{Code, nearest},
     report::Report,
     syntax::{Node, Span, Value},
+    template::BROKEN,
 };
 use base::state::JobState;
 use std::collections::{HashMap, HashSet};
@@ -64,11 +65,13 @@ pub(super) fn read(node: Option<&Node>, report: &mut Report) -> Vec<Require> {
         Value::Text(_) => std::slice::from_ref(node),
         _ => {
             let message = format!("expected type: JSONArray, found: {}", node.schema_name());
-            report.error_with(Code::WrongType, node.at, message, "write `requires: [job]`");
+            report.error(Code::WrongType, node.at, message, "write `requires: [job]`");
             return vec![];
         }
     };
-    items.iter().flat_map(|item| entry(item, report)).collect()
+    let mut found: Vec<Require> = items.iter().flat_map(|item| entry(item, report)).collect();
+    found.retain(|require| require.name != BROKEN);
+    found
 }
 
 fn entry(item: &Node, report: &mut Report) -> Vec<Require> {
@@ -106,7 +109,7 @@ fn statuses(node: &Node, report: &mut Report) -> Vec<&'static str> {
                     || format!("known statuses: {}", names.join(", ")),
                     |near| format!("did you mean `{near}`?"),
                 );
-                report.error_with(
+                report.error(
                     Code::Requires,
                     item.at,
                     format!("'{text}' is not a status that can be required"),
@@ -144,7 +147,8 @@ pub(super) fn number_duplicates(calls: &mut [Call]) {
 }
 
 /// Replaces names by those of the jobs that are meant, and notes those that mean none or several.
-pub(super) fn resolve(workflow: &str, calls: &mut [Call], report: &mut Report) {
+/// `place` is the workflow or job group, as messages name it.
+pub(super) fn resolve(place: &str, calls: &mut [Call], report: &mut Report) {
     let mut by_name: HashMap<String, usize> = HashMap::new();
     let mut by_alias: HashMap<String, Vec<usize>> = HashMap::new();
     for (index, call) in calls.iter().enumerate() {
@@ -169,7 +173,7 @@ pub(super) fn resolve(workflow: &str, calls: &mut [Call], report: &mut Report) {
             let is_ambiguous =
                 targets.len() > 1 && targets.iter().any(|target| !is_matrix[*target]);
             if targets.is_empty() || is_ambiguous {
-                unresolved(workflow, &call.name, &require, targets.len(), &names, report);
+                unresolved(place, &call.name, &require, targets.len(), &names, report);
                 continue;
             }
             for target in targets {
@@ -183,7 +187,7 @@ pub(super) fn resolve(workflow: &str, calls: &mut [Call], report: &mut Report) {
 }
 
 fn unresolved(
-    workflow: &str,
+    place: &str,
     job: &str,
     require: &Require,
     found: usize,
@@ -191,16 +195,16 @@ fn unresolved(
     report: &mut Report,
 ) {
     let message = format!(
-        "Job '{job}' requires '{}', which is the name of {found} other jobs in workflow '{workflow}'",
+        "Job '{job}' requires '{}', which is the name of {found} other jobs in {place}",
         require.name
     );
     let others = names.iter().map(String::as_str).filter(|name| *name != job);
     let hint = match (found, nearest(&require.name, others)) {
         (0, Some(near)) => format!("did you mean `{near}`?"),
-        (0, None) => format!("add the job to workflow `{workflow}`, or remove the requirement"),
+        (0, None) => format!("add the job to {place}, or remove the requirement"),
         _ => "You can give a job within a workflow an explicit name by adding a name key".into(),
     };
-    report.error_with(Code::Requires, require.at, message, hint);
+    report.error(Code::Requires, require.at, message, hint);
 }
 
 /// Notes a cycle, naming the jobs on it.
@@ -218,7 +222,7 @@ pub(super) fn check_cycles(workflow: &str, calls: &[Call], report: &mut Report) 
     names.push(names[0]);
     let first = &calls[cycle[0]];
     let at = first.requires.first().map_or(first.at, |require| require.at);
-    report.error_with(
+    report.error(
         Code::Requires,
         at,
         format!(

@@ -42,12 +42,7 @@ impl Context<'_> {
     pub(super) fn steps(&mut self, node: &Node, scope: Option<&Scope<'_>>, out: &mut Vec<Node>) {
         if self.depth >= LISTS_MAX {
             let message = format!("lists of steps nested more than {LISTS_MAX} deep");
-            self.report.error_with(
-                Code::Limit,
-                node.at,
-                message,
-                "flatten the lists and conditions",
-            );
+            self.report.error(Code::Limit, node.at, message, "flatten the lists and conditions");
             return;
         }
         self.depth += 1;
@@ -73,7 +68,7 @@ impl Context<'_> {
             }
             // `when` takes a single step, too.
             Value::Map(_) | Value::Text(_) => self.step(node, scope, out),
-            _ => self.report.error_with(
+            _ => self.report.error(
                 Code::WrongType,
                 node.at,
                 format!("expected type: JSONArray, found: {}", node.schema_name()),
@@ -101,7 +96,7 @@ impl Context<'_> {
             Value::Map(map) => self.mapped(node, map, scope, out),
             // A list inside a list of steps comes from an alias of a list: spliced.
             Value::List(_) => self.steps(node, scope, out),
-            _ => self.report.error_with(
+            _ => self.report.error(
                 Code::WrongType,
                 node.at,
                 format!("expected a step, found {}", node.type_name()),
@@ -114,6 +109,7 @@ impl Context<'_> {
         let [entry] = map.entries.as_slice() else {
             let keys: Vec<&str> = map.keys().collect();
             let hint = match map.entries.first() {
+                None => "write `- NAME`, or remove the `-`".into(),
                 Some(first) if first.value.is_null() => {
                     format!(
                         "indent `{}` below `{}:` by two more spaces",
@@ -123,9 +119,22 @@ impl Context<'_> {
                 }
                 _ => "start each step with its own `- `".into(),
             };
-            let message =
-                format!("a step has exactly one name, found {}: {}", keys.len(), keys.join(", "));
-            self.report.error_with(Code::UnexpectedKey, node.at, message, hint);
+            let message = match keys.as_slice() {
+                [] => "a step is empty".to_owned(),
+                several => format!(
+                    "a step has exactly one name, found {}: {}",
+                    several.len(),
+                    several.join(", ")
+                ),
+            };
+            self.report.error(Code::UnexpectedKey, node.at, message, hint);
+            // The keys of a step that are indented too little are taken as meant.
+            if let Some((name, rest)) =
+                map.entries.split_first().filter(|(name, _)| name.value.is_null())
+            {
+                let body = Node::map(Map { entries: rest.to_vec() }, name.value.at);
+                self.call(&name.key, name.key_at, &body, scope, out);
+            }
             return;
         };
         match &*entry.key {
@@ -147,7 +156,7 @@ impl Context<'_> {
                     || "permitted keys: condition, steps".into(),
                     |near| format!("did you mean `{near}`?"),
                 );
-                self.report.error_with(
+                self.report.error(
                     Code::UnexpectedKey,
                     other.key_at,
                     format!("extraneous key [{}] is not permitted", other.key),
@@ -157,7 +166,7 @@ impl Context<'_> {
         }
         let (Some(condition), Some(steps)) = (part("condition"), part("steps")) else {
             let missing = if part("condition").is_none() { "condition" } else { "steps" };
-            self.report.error_with(
+            self.report.error(
                 Code::MissingKey,
                 entry.key_at,
                 format!("required key [{missing}] not found"),
@@ -198,6 +207,7 @@ impl Context<'_> {
             Some(command) => self.command(name, command, at, value, scope, out),
             None if is_built_in => {
                 let filled = self.fill(value, scope);
+                self.step_calls.push(self.report.calls_since(self.job_depth));
                 out.push(built_in(name, at, &filled));
             }
             None => {
@@ -219,7 +229,7 @@ impl Context<'_> {
     ) {
         if self.report.calls("command", name) || self.report.depth() > DEPTH_MAX {
             let message = format!("command '{name}' calls itself");
-            self.report.error_with(
+            self.report.error(
                 Code::Recursion,
                 at,
                 message,
@@ -234,7 +244,7 @@ impl Context<'_> {
             let inner = self.inside(&arguments, command.node.at.source);
             match command.node.as_map().and_then(|map| map.get("steps")) {
                 Some(steps) => self.steps(steps, Some(&inner), out),
-                None => self.report.error_with(
+                None => self.report.error(
                     Code::MissingKey,
                     command.at,
                     "required key [steps] not found",
@@ -254,7 +264,7 @@ impl Context<'_> {
             ),
             _ => {
                 let message = format!("expected type: Mapping, found: {}", value.schema_name());
-                self.report.error_with(
+                self.report.error(
                     Code::WrongType,
                     value.at,
                     message,

@@ -45,7 +45,7 @@ impl Context<'_> {
     fn workflow_body(&mut self, name: &str, at: Span, node: &Node) -> Option<Workflow> {
         let Some(map) = node.as_map() else {
             let message = format!("expected type: Mapping, found: {}", node.schema_name());
-            self.report.error_with(
+            self.report.error(
                 Code::WrongType,
                 if node.is_null() { at } else { node.at },
                 message,
@@ -60,7 +60,7 @@ impl Context<'_> {
             self.entry(&item, &mut calls);
         }
         requires::number_duplicates(&mut calls);
-        requires::resolve(name, &mut calls, self.report);
+        requires::resolve(&format!("workflow '{name}'"), &mut calls, self.report);
         requires::check_cycles(name, &calls, self.report);
         let triggers = map.get("triggers").filter(|node| !node.is_null()).cloned();
         let schedules = triggers.as_ref().map(|node| self.schedules(node)).unwrap_or_default();
@@ -84,7 +84,7 @@ impl Context<'_> {
                 |near| format!("did you mean `{near}`?"),
             );
             let message = format!("extraneous key [{}] is not permitted", entry.key);
-            self.report.error_with(Code::UnexpectedKey, entry.key_at, message, hint);
+            self.report.error(Code::UnexpectedKey, entry.key_at, message, hint);
         }
     }
 
@@ -95,7 +95,7 @@ impl Context<'_> {
         };
         let (when, unless) = (part("when"), part("unless"));
         if let (Some(_), Some(entry)) = (when, map.entry("unless")) {
-            self.report.error_with(
+            self.report.error(
                 Code::Logic,
                 entry.key_at,
                 "a workflow has `when` or `unless`, not both",
@@ -107,7 +107,7 @@ impl Context<'_> {
 
     fn workflow_jobs(&mut self, map: &Map, at: Span) -> Vec<Node> {
         let Some(jobs) = map.get("jobs") else {
-            self.report.error_with(
+            self.report.error(
                 Code::MissingKey,
                 at,
                 "required key [jobs] not found",
@@ -125,7 +125,7 @@ impl Context<'_> {
                 .collect(),
             _ => {
                 let message = format!("expected type: JSONArray, found: {}", jobs.schema_name());
-                self.report.error_with(Code::WrongType, jobs.at, message, "list at least one job");
+                self.report.error(Code::WrongType, jobs.at, message, "list at least one job");
                 vec![]
             }
         }
@@ -139,7 +139,7 @@ impl Context<'_> {
         match self.fill(node, Some(&top)).value {
             Value::Int(number @ 0..=AUTO_RERUNS_MAX) => u8::try_from(number).unwrap_or(0),
             _ => {
-                self.report.error_with(
+                self.report.error(
                     Code::Value,
                     node.at,
                     "max_auto_reruns is not a number from 1 to 5",
@@ -156,7 +156,7 @@ impl Context<'_> {
             let Some(schedule) =
                 item.as_map().and_then(|map| map.get("schedule")).and_then(Node::as_map)
             else {
-                self.report.error_with(
+                self.report.error(
                     Code::MissingKey,
                     item.at,
                     "required key [schedule] not found",
@@ -167,7 +167,7 @@ impl Context<'_> {
             let filters =
                 schedule.get("filters").and_then(Node::as_map).and_then(|map| map.get("branches"));
             if filters.is_none() {
-                self.report.error_with(
+                self.report.error(
                     Code::MissingKey,
                     item.at,
                     "required key [filters] not found",
@@ -176,7 +176,7 @@ impl Context<'_> {
             }
             let branches = filters.and_then(|node| filter::rule(node, self.report));
             let Some(cron) = schedule.get("cron") else {
-                self.report.error_with(
+                self.report.error(
                     Code::MissingKey,
                     item.at,
                     "required key [cron] not found",
@@ -187,7 +187,12 @@ impl Context<'_> {
             let text = cron.scalar_text().unwrap_or_default();
             match Cron::parse(&text) {
                 Ok(cron) => found.push(Schedule { cron, text, branches }),
-                Err(error) => self.report.error(Code::Value, cron.at, error.to_string()),
+                Err(error) => self.report.error(
+                    Code::Value,
+                    cron.at,
+                    error.to_string(),
+                    "minute hour day month weekday, in UTC: `0 3 * * 1-5`",
+                ),
             }
         }
         if node.as_list().is_none() {
@@ -195,6 +200,7 @@ impl Context<'_> {
                 Code::WrongType,
                 node.at,
                 format!("expected type: JSONArray, found: {}", node.schema_name()),
+                "write `triggers: [schedule: {cron: \"0 3 * * *\", filters: {branches: {only: main}}}]`",
             );
         }
         found

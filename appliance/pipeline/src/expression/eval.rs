@@ -26,9 +26,10 @@ pub(crate) fn evaluate(expr: &Expr, scope: &Scope<'_>) -> Result<Node, Expressio
     match expr {
         Expr::Literal(node) => Ok(node.clone()),
         Expr::Name(name) => scope.lookup(name),
-        Expr::Pattern(_) => {
-            Err(ExpressionError::Syntax("a /pattern/ can stand only after `matches`".into()))
-        }
+        Expr::Pattern(text) => Err(ExpressionError::syntax(
+            "a /pattern/ can stand only after `matches`",
+            &format!("/{text}"),
+        )),
         Expr::Not(inner) => {
             let value = evaluate(inner, scope)?;
             Ok(Node::new(Value::Bool(!truthy(&value)), value.at))
@@ -50,7 +51,7 @@ pub(crate) fn evaluate(expr: &Expr, scope: &Scope<'_>) -> Result<Node, Expressio
 }
 
 fn compare(
-    operator: &str,
+    operator: &'static str,
     left: &Node,
     right: &Expr,
     scope: &Scope<'_>,
@@ -95,9 +96,7 @@ fn matches(left: &Node, right: &Expr, scope: &Scope<'_>) -> Result<bool, Express
         Value::Text(text) => &text.text,
         _ => return Err(operands("matches", "strings", left, left)),
     };
-    let pattern =
-        Pattern::new(&pattern).map_err(|error| ExpressionError::Syntax(error.to_string()))?;
-    Ok(pattern.matches(text))
+    Ok(Pattern::new(&pattern)?.matches(text))
 }
 
 fn number(node: &Node) -> Option<f64> {
@@ -112,10 +111,12 @@ fn number(node: &Node) -> Option<f64> {
     }
 }
 
-fn operands(operator: &str, wanted: &str, left: &Node, right: &Node) -> ExpressionError {
-    ExpressionError::Operands(format!(
-        "`{operator}` compares {wanted} only, not {} with {}",
-        left.type_name(),
-        right.type_name()
-    ))
+fn operands(
+    operator: &'static str,
+    takes: &'static str,
+    left: &Node,
+    right: &Node,
+) -> ExpressionError {
+    let (left, right) = (left.type_name(), right.type_name());
+    ExpressionError::Operands { operator, takes, left, right }
 }

@@ -15,26 +15,30 @@ pub(super) enum Token {
     End,
 }
 
-/// Tokens up to the end, and the bytes read (with the closing `>>` when `embedded`).
-pub(super) fn tokens(text: &str, embedded: bool) -> Result<(Vec<Token>, usize), ExpressionError> {
-    let mut list = vec![];
+/// Tokens with their places up to the end, and the bytes read (with the closing `>>` when
+/// `embedded`).
+pub(super) fn tokens(
+    text: &str,
+    embedded: bool,
+) -> Result<(Vec<(Token, usize)>, usize), ExpressionError> {
+    let mut list: Vec<(Token, usize)> = vec![];
     let mut at = 0;
     loop {
         at += text[at..].len() - text[at..].trim_start().len();
         let rest = &text[at..];
         if rest.is_empty() {
             if embedded {
-                return Err(ExpressionError::Syntax("`<<` without its `>>`".into()));
+                return Err(ExpressionError::syntax("`<<` without its `>>`", text));
             }
-            list.push(Token::End);
+            list.push((Token::End, at));
             return Ok((list, at));
         }
         if embedded && rest.starts_with(">>") {
-            list.push(Token::End);
+            list.push((Token::End, at));
             return Ok((list, at + 2));
         }
-        let (token, length) = next(rest, list.last())?;
-        list.push(token);
+        let (token, length) = next(rest, list.last().map(|(token, _)| token))?;
+        list.push((token, at));
         at += length;
     }
 }
@@ -55,7 +59,7 @@ fn next(rest: &str, previous: Option<&Token>) -> Result<(Token, usize), Expressi
         }
         b'0'..=b'9' | b'-' => number(rest),
         b'a'..=b'z' | b'A'..=b'Z' | b'_' => Ok(word(rest)),
-        _ => Err(ExpressionError::Syntax(unexpected(rest))),
+        _ => Err(ExpressionError::syntax(unexpected(rest), rest)),
     }
 }
 
@@ -89,7 +93,7 @@ fn quoted(rest: &str, quote: char) -> Result<(String, usize), ExpressionError> {
             None => break,
         }
     }
-    Err(ExpressionError::Syntax(format!("`{quote}` is opened and never closed")))
+    Err(ExpressionError::syntax(format!("`{quote}` is opened and never closed"), rest))
 }
 
 fn number(rest: &str) -> Result<(Token, usize), ExpressionError> {
@@ -100,7 +104,7 @@ fn number(rest: &str) -> Result<(Token, usize), ExpressionError> {
         .parse()
         .map(Token::Int)
         .or_else(|_| text.parse().map(Token::Float))
-        .map_err(|_| ExpressionError::Syntax(format!("`{text}` is not a number")))?;
+        .map_err(|_| ExpressionError::syntax(format!("`{text}` is not a number"), rest))?;
     Ok((token, digits))
 }
 

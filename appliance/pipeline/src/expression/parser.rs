@@ -27,46 +27,47 @@ pub(crate) enum Expr {
 
 /// Reads a whole text as an expression.
 pub(crate) fn parse(text: &str, at: Span) -> Result<Expr, ExpressionError> {
-    let (list, _) = tokens(text, false)?;
-    Parser::new(list, at).whole()
+    let (tokens, _) = tokens(text, false)?;
+    Parser { text, tokens, next: 0, depth: 0, at }.whole()
 }
 
 /// Reads an expression that ends at `>>`, and says how many bytes it took with it.
 pub(crate) fn parse_embedded(text: &str, at: Span) -> Result<(Expr, usize), ExpressionError> {
-    let (list, length) = tokens(text, true)?;
-    Ok((Parser::new(list, at).whole()?, length))
+    let (tokens, length) = tokens(text, true)?;
+    Ok((Parser { text, tokens, next: 0, depth: 0, at }.whole()?, length))
 }
 
-struct Parser {
-    tokens: Vec<Token>,
+struct Parser<'a> {
+    text: &'a str,
+    tokens: Vec<(Token, usize)>,
     next: usize,
     depth: usize,
     at: Span,
 }
 
-impl Parser {
-    fn new(tokens: Vec<Token>, at: Span) -> Self {
-        Self { tokens, next: 0, depth: 0, at }
-    }
-
+impl Parser<'_> {
     fn whole(mut self) -> Result<Expr, ExpressionError> {
-        let operators = self.tokens.iter().filter(|token| matches!(token, Token::Operator(_)));
+        let operators = self.tokens.iter().filter(|(token, _)| matches!(token, Token::Operator(_)));
         if operators.count() > OPERATORS_MAX {
-            return Err(ExpressionError::Syntax(format!(
-                "more than {OPERATORS_MAX} operators in one expression"
-            )));
+            return Err(
+                self.error(format!("more than {OPERATORS_MAX} operators in one expression"))
+            );
         }
         let expr = self.or()?;
         match self.peek() {
             Token::End => Ok(expr),
-            token => {
-                Err(ExpressionError::Syntax(format!("unexpected {} in an expression", name(token))))
-            }
+            token => Err(self.error(format!("unexpected {} in an expression", name(token)))),
         }
     }
 
     fn peek(&self) -> &Token {
-        self.tokens.get(self.next).unwrap_or(&Token::End)
+        self.tokens.get(self.next).map_or(&Token::End, |(token, _)| token)
+    }
+
+    /// A mistake at the token that is next.
+    fn error(&self, message: impl Into<String>) -> ExpressionError {
+        let at = self.tokens.get(self.next).map_or(self.text.len(), |(_, at)| *at);
+        ExpressionError::syntax(message, &self.text[at..])
     }
 
     fn take(&mut self, operators: &[&'static str]) -> Option<&'static str> {
@@ -118,9 +119,7 @@ impl Parser {
     fn deeper(&mut self) -> Result<(), ExpressionError> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
-            return Err(ExpressionError::Syntax(format!(
-                "nested more than {DEPTH_MAX} levels deep"
-            )));
+            return Err(self.error(format!("nested more than {DEPTH_MAX} levels deep")));
         }
         Ok(())
     }
@@ -140,7 +139,8 @@ impl Parser {
             Token::Pattern(text) => Ok(Expr::Pattern(text)),
             Token::Open => self.group(),
             token => {
-                Err(ExpressionError::Syntax(format!("expected a value, found {}", name(&token))))
+                self.next -= 1;
+                Err(self.error(format!("expected a value, found {}", name(&token))))
             }
         }
     }
@@ -150,10 +150,7 @@ impl Parser {
         let inner = self.or()?;
         self.depth -= 1;
         if *self.peek() != Token::Close {
-            return Err(ExpressionError::Syntax(format!(
-                "expected `)`, found {}",
-                name(self.peek())
-            )));
+            return Err(self.error(format!("expected `)`, found {}", name(self.peek()))));
         }
         self.next += 1;
         Ok(inner)

@@ -27,6 +27,11 @@ impl PatternError {
         let reason = format!("more than {most} different patterns in one configuration");
         Self { pattern: pattern.chars().take(80).collect(), reason }
     }
+
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> &'static str {
+        "patterns are Java's regular expressions and must match the whole text, for example `release-.*`"
+    }
 }
 
 /// A compiled pattern.

@@ -61,7 +61,7 @@ impl Builder<'_> {
         report: &mut Report,
     ) -> HashMap<Arc<str>, SourceId> {
         let Some(map) = node.as_map() else {
-            report.error_with(
+            report.error(
                 Code::WrongType,
                 node.at,
                 format!("expected type: Mapping, found: {}", node.schema_name()),
@@ -76,11 +76,17 @@ impl Builder<'_> {
                     Code::Limit,
                     entry.key_at,
                     format!("orbs nested more than {ORB_DEPTH_MAX} deep"),
+                    "refer to the inner orb from the outermost that needs it",
                 );
                 break;
             }
             if self.loaded.len() >= ORBS_MAX {
-                report.error(Code::Limit, entry.key_at, format!("more than {ORBS_MAX} orbs"));
+                report.error(
+                    Code::Limit,
+                    entry.key_at,
+                    format!("more than {ORBS_MAX} orbs"),
+                    "remove those that are not used",
+                );
                 break;
             }
             let id = self.orb(&entry.key, &entry.value, scope, depth, report);
@@ -122,7 +128,7 @@ impl Builder<'_> {
                 self.referenced(&reference, node.at, depth, report)
             }
             _ => {
-                report.error_with(
+                report.error(
                     Code::Orb,
                     node.at,
                     format!("orb '{name}' is neither a reference nor an inline orb"),
@@ -142,7 +148,7 @@ impl Builder<'_> {
     ) -> SourceId {
         let is_address = reference.starts_with("https://");
         if !is_address && split_reference(reference).is_none() {
-            report.error_with(
+            report.error(
                 Code::Orb,
                 at,
                 format!("'{reference}' is not a reference to an orb"),
@@ -164,7 +170,7 @@ impl Builder<'_> {
             let message = format!(
                 "Cannot find {reference} in the orb registry. Check that the namespace, orb name and version are correct."
             );
-            report.error_with(Code::Orb, at, message, hint);
+            report.error(Code::Orb, at, message, hint);
             return id;
         };
         if depth == 0 {
@@ -182,9 +188,10 @@ impl Builder<'_> {
                     Code::Orb,
                     at,
                     format!("the source of orb {} is not a map", found.resolved),
+                    "import a packed orb: `appliance orb validate FILE` tells what is wrong with it",
                 ),
             },
-            Err(error) => report.error(Code::Syntax, error.at, error.message),
+            Err(error) => report.error(Code::Syntax, error.at, error.message, error.hint),
         }
         id
     }
@@ -216,6 +223,7 @@ fn elements(node: Option<&Node>, owner: Owner, report: &mut Report) -> IndexMap<
             Code::WrongType,
             node.at,
             format!("expected type: Mapping, found: {}", node.schema_name()),
+            "write one `name:` per line, with its keys indented below",
         );
         return found;
     };
@@ -247,7 +255,7 @@ fn check_orb_keys(map: &Map, report: &mut Report) {
             || format!("an inline orb holds: {}", KEYS.join(", ")),
             |near| format!("did you mean `{near}`?"),
         );
-        report.error_with(
+        report.error(
             Code::UnexpectedKey,
             entry.key_at,
             format!("extraneous key [{}] is not permitted", entry.key),

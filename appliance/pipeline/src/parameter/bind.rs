@@ -34,7 +34,7 @@ pub(crate) fn bind(
             },
             |near| format!("did you mean `{near}`?"),
         );
-        report.error_with(
+        report.error(
             Code::UnexpectedArgument,
             *at,
             format!("Unexpected argument(s): {name}"),
@@ -59,7 +59,7 @@ pub(crate) fn bind(
     }
     if !missing.is_empty() {
         let message = format!("Missing required argument(s): {}", missing.join(", "));
-        report.error_with(
+        report.error(
             Code::MissingArgument,
             call,
             message,
@@ -72,7 +72,7 @@ pub(crate) fn bind(
 fn accept(name: &str, declaration: &Declaration, value: &Node, report: &mut Report) -> Node {
     if value.is_deeper_than(DEPTH_MAX) {
         let message = format!("argument {name} is nested more than {DEPTH_MAX} levels deep");
-        report.error_with(
+        report.error(
             Code::Limit,
             value.at,
             message,
@@ -82,7 +82,7 @@ fn accept(name: &str, declaration: &Declaration, value: &Node, report: &mut Repo
     }
     declaration.kind.accept(value).unwrap_or_else(|reason| {
         let shown = value.scalar_text().unwrap_or_else(|| "…".into());
-        report.error_with(
+        report.error(
             Code::ArgumentType,
             value.at,
             format!(

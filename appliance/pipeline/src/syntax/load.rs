@@ -5,7 +5,7 @@
 //! (an "alias bomb") are refused before anybody walks them.
 
 use super::{
-    merge,
+    merge::{self, Duplicate},
     node::{Node, SourceId, Span, Text, Value},
     repair, scalar,
 };
@@ -24,9 +24,9 @@ const SYNTAX_HINTS: [(&str, &str); 9] = [
     ("tab", "YAML is indented with spaces; replace the tab"),
     (
         "mapping values are not allowed",
-        "check the indentation here, and quote a text that holds `: `",
+        "quote a text that holds `: ` as a whole (`run: 'echo \"a: b\"'`) or write it below `|`; a key must be indented like its neighbours",
     ),
-    ("simple key", "check the indentation here, and quote a text that holds `: `"),
+    ("simple key", "end the key with `: `, and indent it like its neighbours"),
     ("expected key", "indent this line like the other keys of its map"),
     (
         "expected '-'",
@@ -46,13 +46,13 @@ const SYNTAX_HINTS: [(&str, &str); 9] = [
 pub(crate) struct LoadError {
     pub message: String,
     pub at: Span,
-    pub hint: Option<&'static str>,
+    pub hint: &'static str,
 }
 
 /// A text read: its root and the keys that were written twice.
 pub(crate) struct Loaded {
     pub root: Node,
-    pub duplicates: Vec<(String, Span)>,
+    pub duplicates: Vec<Duplicate>,
 }
 
 /// Quoted texts whose continuation lines are indented too little; each is repaired once.
@@ -132,7 +132,7 @@ struct Loader {
     stack: Vec<Frame>,
     anchors: HashMap<usize, (Node, Extent)>,
     root: Option<Node>,
-    duplicates: Vec<(String, Span)>,
+    duplicates: Vec<Duplicate>,
     total: u64,
 }
 
@@ -159,8 +159,10 @@ impl Loader {
     fn syntax_error(&self, error: &ScanError) -> LoadError {
         let at = YamlSpan::empty(*error.marker());
         let info = error.info();
-        let hint =
-            SYNTAX_HINTS.iter().find(|(words, _)| info.contains(words)).map(|(_, hint)| *hint);
+        let hint = SYNTAX_HINTS
+            .iter()
+            .find(|(words, _)| info.contains(words))
+            .map_or("check the indentation and the quotes of this line and the one above", |h| h.1);
         LoadError { message: format!("error parsing YAML: {info}"), at: self.span(at), hint }
     }
 
@@ -193,7 +195,7 @@ impl Loader {
                 return Err(LoadError {
                     message: "error parsing YAML: expected a single document, found another".into(),
                     at,
-                    hint: Some("remove the second `---`: one file is one configuration"),
+                    hint: "remove the second `---`: one file is one configuration",
                 });
             }
             Event::StreamEnd => return Ok(true),
@@ -223,7 +225,7 @@ impl Loader {
             return Err(LoadError {
                 message: "error parsing YAML: an alias stands inside the node that it names".into(),
                 at,
-                hint: Some("an anchor (&name) can be used (*name) only after its node has ended"),
+                hint: "an anchor (&name) can be used (*name) only after its node has ended",
             });
         };
         if !self.wants_key() {
@@ -254,9 +256,9 @@ impl Loader {
                 let (map, duplicates) = merge::build(pairs).map_err(|at| LoadError {
                     message: "error parsing YAML: `<<` can merge only maps".into(),
                     at,
-                    hint: Some("use `<<: *anchor` where the anchor names a map, or a list of maps"),
+                    hint: "use `<<: *anchor` where the anchor names a map, or a list of maps",
                 })?;
-                self.duplicates.extend(duplicates.into_iter().map(|d| (d.key.to_string(), d.at)));
+                self.duplicates.extend(duplicates);
                 (Node::map(map, at), anchor, extent)
             }
             None => return Ok(()),
@@ -293,7 +295,7 @@ impl Loader {
             return Err(LoadError {
                 message: format!("more than {NODES_MAX} values with all aliases written out"),
                 at,
-                hint: Some("aliases of aliases multiply; use commands and parameters instead"),
+                hint: "aliases of aliases multiply; use commands and parameters instead",
             });
         }
         Ok(())
@@ -304,7 +306,7 @@ fn too_deep(at: Span) -> LoadError {
     LoadError {
         message: format!("nested more than {DEPTH_MAX} levels deep"),
         at,
-        hint: Some("split the structure into commands or parameters"),
+        hint: "split the structure into commands or parameters",
     }
 }
 
@@ -312,7 +314,7 @@ fn complex_key(at: Span) -> LoadError {
     LoadError {
         message: "error parsing YAML: a list or map cannot be a key".into(),
         at,
-        hint: Some("quote a text that starts with `{` or `[`, for example \"{{ .Branch }}\""),
+        hint: "quote a text that starts with `{` or `[`, for example \"{{ .Branch }}\"",
     }
 }
 

@@ -7,9 +7,11 @@ use super::node::{Entry, Map, Node, Span, Value};
 use std::{collections::HashMap, sync::Arc};
 
 /// A key met twice in one map; the later wins.
-pub(super) struct Duplicate {
+pub(crate) struct Duplicate {
     pub key: Arc<str>,
     pub at: Span,
+    /// Line of the earlier one.
+    pub first: u32,
 }
 
 /// Builds a map from its written pairs. `Err` is a merge of something that is not a map.
@@ -69,7 +71,9 @@ impl Builder {
         match self.place(&entry.key) {
             Some(place) => {
                 if self.entries[place].1 {
-                    self.duplicates.push(Duplicate { key: entry.key.clone(), at: entry.key_at });
+                    let first = self.entries[place].0.key_at.line;
+                    let key = entry.key.clone();
+                    self.duplicates.push(Duplicate { key, at: entry.key_at, first });
                 }
                 self.entries[place] = (entry, true);
             }

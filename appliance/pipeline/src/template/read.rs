@@ -30,9 +30,8 @@ impl Reader<'_> {
         section: Option<&str>,
     ) -> Result<(Vec<Piece>, ()), ExpressionError> {
         if depth > DEPTH_MAX {
-            return Err(ExpressionError::Syntax(format!(
-                "sections nested more than {DEPTH_MAX} deep"
-            )));
+            let message = format!("sections nested more than {DEPTH_MAX} deep");
+            return Err(ExpressionError::syntax(message, &self.text[self.next..]));
         }
         let mut list = vec![];
         let mut literal = String::new();
@@ -57,16 +56,15 @@ impl Reader<'_> {
                 Tag::Piece(piece) => list.push(piece),
                 Tag::Close(name) if section == Some(name.as_str()) => return Ok((list, ())),
                 Tag::Close(name) => {
-                    return Err(ExpressionError::Syntax(format!(
-                        "`<</ {name} >>` closes a section that is not open"
-                    )));
+                    let message = format!("`<</ {name} >>` closes a section that is not open");
+                    return Err(ExpressionError::syntax(message, &self.text[start..]));
                 }
             }
         }
         if let Some(section) = section {
-            return Err(ExpressionError::Syntax(format!(
-                "the section of `{section}` is not closed: `<</ {section} >>` is missing"
-            )));
+            let message =
+                format!("the section of `{section}` is not closed: `<</ {section} >>` is missing");
+            return Err(ExpressionError::syntax(message, section));
         }
         literal.push_str(&self.text[self.next..]);
         self.next = self.text.len();
@@ -112,12 +110,13 @@ impl Reader<'_> {
         })
     }
 
-    /// The original's words for what is most often a here-document.
+    /// The original's words for what is most often a here-document: a `<<` whose line has no `>>`.
     fn explain(&self, error: ExpressionError) -> ExpressionError {
+        let line = self.text[self.next..].lines().next().unwrap_or_default();
         match error {
-            ExpressionError::Syntax(reason) => {
-                let rest = self.text[self.next..].chars().take_while(|c| *c != '\n').take(24);
-                ExpressionError::Unclosed { tag: format!("<<{}", rest.collect::<String>()), reason }
+            ExpressionError::Syntax { message, .. } if !line.contains(">>") => {
+                let tag = line.chars().take(24).collect::<String>();
+                ExpressionError::Unclosed { tag: format!("<<{tag}"), reason: message }
             }
             other => other,
         }

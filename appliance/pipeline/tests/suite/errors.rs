@@ -272,7 +272,7 @@ fn workflows_are_checked() {
     );
     wf(
         "{jobs: [j], when: 'pipeline.git.branch ='}",
-        &["3:34 expression unexpected `=` in an expression: write `==`"],
+        &["3:55 expression unexpected `=` in an expression: write `==`"],
     );
     wf(
         "{jobs: [j], when: pipeline.git.brunch}",
@@ -342,7 +342,7 @@ fn mistakes_inside_scripts_point_at_their_own_line() {
 fn setup_rules() {
     check(
         "setup: true\njobs: {j: {machine: true, steps: [checkout]}}\nworkflows: {a: {jobs: [j]}, b: {jobs: [j]}}\n",
-        &["1:1 setup a setup configuration has exactly one workflow, found 2"],
+        &["2:1 setup a setup configuration has exactly one workflow, found 2"],
     );
     let continued = Request { continuation: true, ..request() };
     let text = "version: 2.1\nsetup: true\njobs: {j: {machine: true, steps: [checkout]}}\nworkflows: {a: {jobs: [j]}}\n";
@@ -359,7 +359,7 @@ fn an_error_tells_the_calls_that_led_to_it_and_a_remedy() {
     let shown: Vec<String> = compilation.errors().map(|error| error.render()).collect();
     assert_eq!(
         shown[1],
-        ".circleci/config.yml:5:15: error[unexpected-key]: extraneous key [comand] is not permitted\n   |\n 5 |       - run: {comand: make}\n   |               ^\n  called from step 'run' at .circleci/config.yml:5:9\n  called from job 'j' at .circleci/config.yml:14:9\n  called from workflow 'w' at .circleci/config.yml:12:3\n  help: did you mean `command`?\n"
+        ".circleci/config.yml:5:15: error[unexpected-key]: extraneous key [comand] is not permitted\n   |\n 5 |       - run: {comand: make}\n   |               ^\n  called from step 'run' at .circleci/config.yml:5:9\n  called from command 'build' at .circleci/config.yml:10:9\n  called from job 'j' at .circleci/config.yml:14:9\n  called from workflow 'w' at .circleci/config.yml:12:3\n  help: did you mean `command`?\n"
     );
     let json = serde_json::to_value(compilation.errors().next().unwrap()).unwrap();
     assert_eq!(json["code"], "missing-key");

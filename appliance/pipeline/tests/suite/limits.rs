@@ -51,7 +51,7 @@ fn depth_is_bounded_however_it_comes_about() {
         &format!(
             "jobs: {{j: {{machine: true, steps: [checkout]}}}}\nworkflows: {{w: {{when: '{terms}', jobs: [j]}}}}\n"
         ),
-        &["3:23 expression more than 500 operators in one expression"],
+        &["3:24 expression more than 500 operators in one expression"],
     );
 
     let (open, close) = ("[".repeat(60), "]".repeat(60));

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where its input is not as expected")]
 #![expect(clippy::print_stdout, reason = "counts are the point of the corpus and fuzz tests")]
 
+mod awkward;
 mod corpus;
 mod errors;
 mod fuzz;

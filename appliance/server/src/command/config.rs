@@ -69,17 +69,23 @@ fn map(given: Option<&str>) -> anyhow::Result<IndexMap<String, ParameterValue>> 
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
-    if path == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
-        return Ok(text);
-    }
-    std::fs::read_to_string(path).map_err(|error| {
-        Usage(format!(
-            "cannot read {}: {error}. Name the file, or run this in the repository's folder",
-            path.display()
-        ))
-        .into()
+    let bytes = if path == Path::new("-") {
+        let mut bytes = vec![];
+        std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
+        bytes
+    } else {
+        std::fs::read(path).map_err(|error| {
+            Usage(format!(
+                "cannot read {}: {error}. Name the file, or run this in the repository's folder",
+                path.display()
+            ))
+        })?
+    };
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let what = format!("{}:{line} is not UTF-8 text: save the file as UTF-8", path.display());
+        Usage(what).into()
     })
 }
 

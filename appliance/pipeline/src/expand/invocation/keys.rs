@@ -24,7 +24,7 @@ impl Context<'_> {
         if let Some(node) =
             name.filter(|node| node.scalar_text().is_none_or(|text| text.trim().is_empty()))
         {
-            self.report.error_with(
+            self.report.error(
                 Code::Value,
                 node.at,
                 format!("expected type: String, found: {}", node.schema_name()),
@@ -67,7 +67,7 @@ impl Context<'_> {
             match &item.value {
                 Value::List(_) | Value::Map(_) => {
                     let message = format!("expected type: String, found: {}", item.schema_name());
-                    self.report.error_with(
+                    self.report.error(
                         Code::WrongType,
                         item.at,
                         message,
@@ -92,7 +92,7 @@ impl Context<'_> {
             && text.len() <= SERIAL_GROUP_MAX
             && text.chars().all(|c| c.is_ascii_alphanumeric() || "._/-".contains(c));
         if !fits {
-            self.report.error_with(
+            self.report.error(
                 Code::Value,
                 node.at,
                 format!(
