@@ -1,12 +1,11 @@
-//! The configuration language through its faces: command line, compile endpoints, orbs,
-//! continuation.
+//! The configuration language through its faces: command line, orbs, continuation.
 
 use crate::{
     git::account,
     harness::{Appliance, BINARY, may_run_jobs, wait_for},
     workspace::WorkingCopy,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{
     fs,
     path::Path,
@@ -84,6 +83,7 @@ workflows: {main: {jobs: [build, test: {requires: [build]}]}}
         ("parts/jobs/build.yml", "machine: true"),
     ]);
     let at = folder.path();
+    fs::write(at.join("latin.yml"), b"version: 2.1\n# gr\xfcn\n").unwrap();
     check(at, &["config", "validate"], 0, "Config file at .circleci/config.yml is valid.", "");
     check(at, &["config", "validate", "-c", "broken.yml"], 8, "", "did you mean `make`?");
     let shown = text(&cli(at, &["config", "validate", "broken.yml"]).stderr);
@@ -104,6 +104,7 @@ workflows: {main: {jobs: [build, test: {requires: [build]}]}}
     check(at, &["config", "pack", "parts"], 0, "jobs:\n  build:\n    machine: true\n", "");
     check(at, &["config", "schema"], 0, "\"$schema\"", "");
     check(at, &["config", "validate", "gone.yml"], 2, "", "gone.yml");
+    check(at, &["config", "validate", "latin.yml"], 2, "", "latin.yml:2 is not UTF-8 text");
 }
 
 #[test]
@@ -147,59 +148,6 @@ fn orbs_come_from_the_store_and_a_missing_one_tells_how() {
     let bundle = at.join("all.tar.gz").display().to_string();
     check(other.path(), &["orb", "import", &bundle], 0, "acme/say@1.0.0 imported", "");
     check(other.path(), &["config", "validate", "config.yml"], 0, "is valid", "");
-}
-
-/// What the official command line sends, version 0 and 1, and what it reads of the answers.
-#[test]
-fn the_compile_endpoints_answer_as_the_official_command_lines_ask() {
-    let appliance = Appliance::start();
-    let orb = appliance.folder.path().join("say.yml");
-    fs::write(&orb, ORB).unwrap();
-    let imported = appliance.cli(&["orb", "import", orb.to_str().unwrap(), "acme/say@1.0.0"]);
-    assert!(imported.status.success(), "{}", text(&imported.stderr));
-    let post = |path: &str, body: &Value| appliance.api("POST", path, Some(&body.to_string()));
-
-    let values =
-        json!({ "id": "00000000-0000-0000-0000-000000000001", "number": 1, "git.branch": "main" });
-    let body = json!({ "config_yaml": WITH_ORB, "options": { "owner_id": "018f3c9e-0000-7000-8000-000000000000", "pipeline_values": values, "pipeline_parameters": {} } });
-    let answer = post("/api/v2/compile-config-with-defaults", &body);
-    assert_eq!(answer["valid"], true, "{answer:#}");
-    assert!(answer["output-yaml"].as_str().unwrap().contains("command: echo hello relay"));
-    let bad = post(
-        "/api/v2/compile-config-with-defaults",
-        &json!({ "config_yaml": "version: 2.1\njobs: {build: {}}\n" }),
-    );
-    assert!(bad["valid"] == false && bad["errors"][0]["message"].is_string(), "{bad:#}");
-
-    let body =
-        json!({ "data": { "attributes": { "config": WITH_ORB, "pipeline_values": values } } });
-    let answer = post("/api/v3/configs/compile", &body);
-    assert_eq!(answer["data"]["attributes"]["outcome"], "succeeded", "{answer:#}");
-    assert!(
-        answer["data"]["attributes"]["compiled_config"].as_str().unwrap().contains("hello relay")
-    );
-    let unread = post("/api/v3/configs/compile", &json!({ "data": {} }));
-    assert!(unread["error"]["detail"].is_string(), "{unread:#}");
-
-    let query = "query ValidateConfig ($config: String!, $pipelineParametersJson: String, $pipelineValues: [StringKeyVal!], $orgSlug: String, $next: Boolean!) {\n\tbuildConfig(configYaml: $config, pipelineValues: $pipelineValues, next: $next) {\n\t\tvalid,\n\t\terrors { message },\n\t\tsourceYaml,\n\t\toutputYaml\n\t}\n}";
-    let variables = json!({ "config": WITH_ORB, "next": false, "pipelineValues": [{ "key": "number", "val": "1" }] });
-    let answer = post("/graphql-unstable", &json!({ "query": query, "variables": variables }));
-    assert_eq!(answer["data"]["buildConfig"]["valid"], true, "{answer:#}");
-    let query = "query ValidateOrb ($config: String!, $owner: UUID) {\n\torbConfig(orbYaml: $config, ownerId: $owner) {\n\t\tvalid,\n\t\terrors { message },\n\t\tsourceYaml,\n\t\toutputYaml\n\t}\n}";
-    let answer =
-        post("/graphql-unstable", &json!({ "query": query, "variables": { "config": ORB } }));
-    assert_eq!(answer["data"]["orbConfig"]["valid"], true, "{answer:#}");
-    let query = "query($orbVersionRef: String!) { orbVersion(orbVersionRef: $orbVersionRef) { id version orb { id } source } }";
-    let variables = json!({ "orbVersionRef": "acme/say@volatile" });
-    let answer = post("/graphql-unstable", &json!({ "query": query, "variables": variables }));
-    assert_eq!(answer["data"]["orbVersion"]["source"], ORB, "{answer:#}");
-    let answer = post("/graphql-unstable", &json!({ "query": "query { me { id name } }" }));
-    assert!(answer["data"]["me"]["name"].is_string(), "{answer:#}");
-    let answer = post(
-        "/graphql-unstable",
-        &json!({ "query": "mutation($name: String!) { createNamespace }" }),
-    );
-    assert!(answer["errors"][0]["message"].as_str().unwrap().contains("orb import"), "{answer:#}");
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod harness;
 mod image;
 mod local;
 mod network;
+mod official;
 mod people;
 mod pipeline;
 mod registry;

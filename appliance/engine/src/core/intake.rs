@@ -118,7 +118,7 @@ impl Turn<'_, '_, '_> {
     /// Goes on with a setup pipeline: its new workflows join those of the setup.
     pub(super) fn continue_pipeline(&mut self, intake: &Intake) -> Result<(), Error> {
         let mut pipeline = self.txn.pipeline_get(intake.id)?.ok_or(Error::Missing("Pipeline"))?;
-        crate::handle::continuation::check(&pipeline)?;
+        crate::handle::continuation::check(pipeline.state, pipeline.created_at, self.now)?;
         let checked = checked(intake);
         pipeline.errors = checked.as_ref().err().cloned().unwrap_or_default();
         pipeline.state = PipelineState::Errored;

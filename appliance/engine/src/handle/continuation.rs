@@ -15,6 +15,7 @@ use crate::{
 use base::{
     ids::{PipelineId, RepoName},
     state::PipelineState,
+    time::Timestamp,
     trigger::{ConfigText, ParameterValue, Trigger},
 };
 use indexmap::IndexMap;
@@ -55,25 +56,30 @@ fn setup(reader: &store::Reader<'_>, key: &str) -> Result<(Pipeline, String, Rep
         refused("The continuation-key is not valid: pass $CIRCLE_CONTINUATION_KEY of a job of the setup workflow.")
     })?;
     let pipeline = reader.pipeline_get(id)?.ok_or(Error::Missing("Pipeline"))?;
-    check(&pipeline)?;
-    if wall().since(pipeline.created_at) > CONTINUATION_LIFE {
-        return Err(refused(
-            "The continuation-key has expired: trigger a new pipeline, and continue it within six hours.",
-        ));
-    }
+    check(pipeline.state, pipeline.created_at, wall())?;
     let texts = reader.pipeline_config(id)?.unwrap_or_default();
     let project = reader.project_get(pipeline.project)?.ok_or(Error::Missing("Project"))?;
     Ok((pipeline, texts.source.unwrap_or_default(), project.repo))
 }
 
-/// A pipeline can be continued while it is in its setup.
-pub(crate) fn check(pipeline: &Pipeline) -> Result<(), Error> {
-    match pipeline.state {
-        PipelineState::SetupPending | PipelineState::Setup => Ok(()),
-        _ => Err(Error::Conflict(
-            "The pipeline was continued already: a continuation-key works once; trigger a new pipeline.".into(),
-        )),
+/// A pipeline can be continued while it is in its setup, and for six hours.
+pub(crate) fn check(
+    state: PipelineState,
+    created_at: Timestamp,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let refused = |why: &str| Err(Error::Conflict(why.to_owned()));
+    if !matches!(state, PipelineState::SetupPending | PipelineState::Setup) {
+        return refused(
+            "The pipeline was continued already: a continuation-key works once; trigger a new pipeline.",
+        );
     }
+    if now.since(created_at) > CONTINUATION_LIFE {
+        return refused(
+            "The continuation-key has expired: trigger a new pipeline, and continue it within six hours.",
+        );
+    }
+    Ok(())
 }
 
 fn intake(
@@ -103,4 +109,35 @@ fn intake(
     };
     let planned = planned(&trigger, pipeline.id, pipeline.number, repo, orbs, true);
     Ok(Intake { trigger, id: pipeline.id, number: pipeline.number, planned })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn check(state: PipelineState, age: Duration, expected: Option<&str>) {
+        let created_at = Timestamp(1_700_000_000_000_000);
+        let found = super::check(state, created_at, created_at.plus(age));
+        let told = found.map_err(|error| error.to_string()).err();
+        match (&told, expected) {
+            (None, None) => {}
+            (Some(told), Some(words)) if told.contains(words) => {}
+            _ => panic!("{state:?} after {age:?}: {told:?}, expected {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn a_key_works_in_the_setup_once_and_for_six_hours() {
+        let hours = |hours| Duration::from_secs(hours * 3600);
+        let more = Duration::from_micros(1);
+        check(PipelineState::SetupPending, Duration::ZERO, None);
+        check(PipelineState::Setup, hours(5), None);
+        check(PipelineState::Setup, hours(6), None);
+        check(PipelineState::Setup, hours(6) + more, Some("expired"));
+        check(PipelineState::SetupPending, hours(48), Some("expired"));
+        check(PipelineState::Created, hours(1), Some("once"));
+        check(PipelineState::Errored, hours(1), Some("once"));
+        check(PipelineState::Created, hours(7), Some("once"));
+    }
 }

@@ -1,8 +1,9 @@
 //! What a request shows to prove who sends it.
 //!
 //! Source: the header forms of API v2 (`Circle-Token`, `Authorization: Bearer`, `Basic` with the
-//! token as the user), and `Basic` with login and password as git sends it. A token is never read
-//! from the address: addresses end up in logs.
+//! token as the user), `Authorization` with a bare token as the official command line sends it to
+//! GraphQL, and `Basic` with login and password as git sends it. A token is never read from the
+//! address: addresses end up in logs.
 //! Invariants: pure; a header that cannot be read counts as [`Credential::Unreadable`], never as
 //! nothing, so that a mistyped token is refused and not taken for an anonymous caller.
 
@@ -49,6 +50,10 @@ pub(crate) fn credential(headers: &HeaderMap, transport: Transport) -> Credentia
 }
 
 fn authorization(value: &str) -> Option<Credential> {
+    // The official command line sends its token bare to `/graphql-unstable`.
+    if value.starts_with(super::token::PREFIX) && !value.contains(' ') {
+        return Some(Credential::Token(Secret::new(value)));
+    }
     let (scheme, rest) = value.split_once(' ')?;
     let rest = rest.trim();
     if scheme.eq_ignore_ascii_case("bearer") {
@@ -92,11 +97,12 @@ mod tests {
     }
 
     #[test]
-    fn tokens_come_in_four_forms() {
+    fn tokens_come_in_five_forms() {
         let token = Credential::Token(Secret::new("apl_x"));
         check(&[("circle-token", "apl_x")], &token);
         check(&[("authorization", "Bearer apl_x")], &token);
         check(&[("authorization", "bearer  apl_x")], &token);
+        check(&[("authorization", "apl_x")], &token);
         check(&[("authorization", &basic_header("apl_x:"))], &token);
         check(&[("authorization", &basic_header("anything:apl_x"))], &token);
     }
@@ -109,8 +115,15 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_not_nothing() {
-        for bad in ["Basic", "Basic !!!", "Digest x", &basic_header("no colon"), &basic_header(":")]
-        {
+        for bad in [
+            "Basic",
+            "Basic !!!",
+            "Digest x",
+            "x",
+            "apl_x y",
+            &basic_header("no colon"),
+            &basic_header(":"),
+        ] {
             check(&[("authorization", bad)], &Credential::Unreadable);
         }
     }

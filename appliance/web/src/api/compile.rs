@@ -104,14 +104,26 @@ async fn orb_version(
 ) -> Result<Result<Value, endpoints::BodyError>, Failure> {
     let reference = body.pointer("/variables/orbVersionRef").and_then(Value::as_str);
     let reference = reference.unwrap_or_default().to_owned();
-    let found = off_thread(state, move |registry| Ok(registry.source(&reference).ok())).await?;
-    let version = found.map(|found| {
+    let find = move |registry: &Registry| {
+        let Ok(found) = registry.source(&reference) else { return Ok(None) };
+        let versions = registry.versions(found.resolved.split('@').next().unwrap_or_default())?;
+        Ok(Some((found, versions)))
+    };
+    let version = off_thread(state, find).await?.map(|(found, versions)| {
         let (name, version) = found.resolved.split_once('@').unwrap_or((&found.resolved, ""));
+        // The newest first, as its readers expect.
+        let versions: Vec<Value> =
+            versions.iter().rev().map(|known| json!({ "version": known.to_string() })).collect();
         json!({
             "id": found.resolved,
             "version": version,
             "source": &*found.text,
-            "orb": { "id": name, "name": name, "namespace": { "name": name.split('/').next() } },
+            "orb": {
+                "id": name,
+                "name": name,
+                "namespace": { "name": name.split('/').next() },
+                "versions": versions,
+            },
         })
     });
     Ok(Ok(json!({ "orbVersion": version })))

@@ -2,14 +2,17 @@
 //! automatic reruns, job groups.
 
 use super::House;
+use crate::house::now;
 use base::{
     ids::RunnerId,
-    protocol::Assignment,
+    protocol::{Assignment, Heartbeat, Held},
     state::{JobState, PipelineState, TaskOutcome, WorkflowState},
+    time::Timestamp,
     trigger::{ParameterValue, Trigger},
 };
 use engine::{Error, Triggered};
 use indexmap::IndexMap;
+use std::time::Duration;
 use store::runs::{ConfigTexts, Pipeline};
 
 const SETUP: &str = "version: 2.1
@@ -185,6 +188,45 @@ workflows:
     assert_eq!(house.engine.status().await.unwrap().waiting, 0, "the older one is passed over");
     house.end(&deploy, TaskOutcome::Success).await.unwrap();
     assert_eq!(house.workflow().await.state, WorkflowState::Success);
+}
+
+/// The same house where the newest `deploy` became ready that long ago.
+async fn waiting_since(house: House, ago: Duration) -> House {
+    let mut job = house.job("deploy").await;
+    job.queued_at = Some(Timestamp(now().0 - i64::try_from(ago.as_micros()).unwrap()));
+    house.store.write(move |txn| txn.job_save(&job)).await.unwrap();
+    house.restart().await
+}
+
+#[tokio::test]
+async fn a_job_waits_five_hours_for_its_serial_group_and_no_longer() {
+    let house = House::new().await;
+    let runner = house.runner().await;
+    let config = "version: 2.1
+jobs: {deploy: {machine: true, steps: [{run: make}]}}
+workflows: {main: {jobs: [deploy: {serial-group: acme/lab}]}}
+";
+    house.engine.trigger(house.trigger(config)).await.unwrap();
+    let holder = house.claim(runner).await.remove(0);
+    house.engine.trigger(house.trigger(config)).await.unwrap();
+    let five_hours = Duration::from_secs(5 * 3600);
+
+    let house = waiting_since(house, five_hours - Duration::from_secs(600)).await;
+    let held = vec![Held { task: holder.task, fence: holder.fence }];
+    house.engine.heartbeat(Heartbeat { runner, held }).await.unwrap();
+    assert_eq!(house.job("deploy").await.state, JobState::Queued);
+
+    let house = waiting_since(house, five_hours).await;
+    let canceled = async {
+        while house.job("deploy").await.state != JobState::Canceled {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), canceled).await.expect("canceled in time");
+    let message = house.job("deploy").await.message.unwrap();
+    assert_eq!(message, "waited too long for its serial group");
+    assert_eq!(house.workflow().await.state, WorkflowState::Canceled);
+    house.end(&holder, TaskOutcome::Success).await.expect("the holder is left in peace");
 }
 
 #[tokio::test]
