@@ -185,17 +185,8 @@ fn matches(value: &Node, scope: &Scope<'_>, report: &mut Report) -> bool {
         );
         return false;
     };
-    if let Some(other) = value
-        .as_map()
-        .and_then(|map| map.entries.iter().find(|e| !["pattern", "value"].contains(&&*e.key)))
-    {
-        report.error(
-            Code::Logic,
-            other.key_at,
-            format!("extraneous key [{}] is not permitted", other.key),
-            "`matches` takes `pattern` and `value`",
-        );
-        return false;
+    if let Some(map) = value.as_map() {
+        report.only(map, &["pattern", "value"], Code::Logic);
     }
     let filled = template::fill(pattern, scope, report);
     let text = template::fill(text, scope, report);

@@ -7,6 +7,7 @@ mod body;
 
 use crate::{
     diagnostic::{Code, Severity, nearest},
+    expand::BUILT_IN,
     library::{Element, Library, Namespace},
     parameter,
     report::Report,
@@ -57,7 +58,7 @@ pub(crate) const JOB_KINDS: [&str; 4] = ["docker", "machine", "macos", "executor
 
 const COMMAND: [&str; 3] = ["description", "parameters", "steps"];
 
-const EXECUTOR: [&str; 9] = [
+pub(crate) const EXECUTOR: [&str; 9] = [
     "docker",
     "machine",
     "macos",
@@ -69,23 +70,23 @@ const EXECUTOR: [&str; 9] = [
     "parameters",
 ];
 
+/// What an orb holds, inline or packed.
+pub(crate) const ORB: [&str; 9] = [
+    "version",
+    "description",
+    "display",
+    "orbs",
+    "jobs",
+    "commands",
+    "executors",
+    "examples",
+    "parameters",
+];
+
 /// Built-in steps that the configuration's own commands hide.
 pub(crate) fn hidden_built_ins(main: &Namespace) -> impl Iterator<Item = &str> {
-    const STEPS: [&str; 12] = [
-        "run",
-        "checkout",
-        "setup_remote_docker",
-        "save_cache",
-        "restore_cache",
-        "persist_to_workspace",
-        "attach_workspace",
-        "store_artifacts",
-        "store_test_results",
-        "add_ssh_keys",
-        "deploy",
-        "when",
-    ];
-    main.commands.keys().map(|name| &**name).filter(|name| STEPS.contains(name))
+    let hidden = |name: &&str| BUILT_IN.contains(name) || *name == "when";
+    main.commands.keys().map(|name| &**name).filter(hidden)
 }
 
 /// Checks all elements of the configuration. It runs last, so that a finding that a call reached
@@ -104,26 +105,7 @@ pub(crate) fn check(root: &Map, library: &Library, is_2_1: bool, report: &mut Re
 
 /// Checks all elements of an orb.
 pub(crate) fn check_orb(root: &Map, library: &Library, report: &mut Report) {
-    const KEYS: [&str; 9] = [
-        "version",
-        "description",
-        "display",
-        "orbs",
-        "jobs",
-        "commands",
-        "executors",
-        "examples",
-        "parameters",
-    ];
-    for entry in root.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
-        let message = format!("extraneous key [{}] is not permitted", entry.key);
-        report.error(
-            Code::UnexpectedKey,
-            entry.key_at,
-            message,
-            format!("an orb holds: {}", KEYS.join(", ")),
-        );
-    }
+    report.only(root, &ORB, Code::UnexpectedKey);
     if let Some(main) = library.main() {
         elements(main, true, report);
         body::check(main, library, Severity::Error, report);
@@ -188,14 +170,8 @@ fn job_groups(main: &Namespace, report: &mut Report) {
                 "rename one of them",
             );
         }
-        let keys = group.as_map().map(|map| &map.entries[..]).unwrap_or_default();
-        for entry in keys.iter().filter(|entry| &*entry.key != "jobs") {
-            report.error(
-                Code::UnexpectedKey,
-                entry.key_at,
-                format!("extraneous key [{}] is not permitted", entry.key),
-                "a job group holds `jobs` alone",
-            );
+        if let Some(map) = group.as_map() {
+            report.only(map, &["jobs"], Code::UnexpectedKey);
         }
     }
 }
@@ -237,14 +213,7 @@ fn element(
     };
     check_name(name, element, kind, report);
     parameter::described(map, report);
-    for entry in map.entries.iter().filter(|entry| !known.contains(&&*entry.key)) {
-        let hint = nearest(&entry.key, known.iter().copied()).map_or_else(
-            || format!("a {kind} holds: {}", known.join(", ")),
-            |near| format!("did you mean `{near}`?"),
-        );
-        let message = format!("extraneous key [{}] is not permitted", entry.key);
-        report.error(Code::UnexpectedKey, entry.key_at, message, hint);
-    }
+    report.only(map, known, Code::UnexpectedKey);
     if let (Some(entry), false) = (map.entry("parameters"), is_2_1) {
         report.error(
             Code::Version,

@@ -12,6 +12,7 @@ pub(crate) mod requires;
 mod steps;
 pub(crate) mod workflow;
 
+pub(crate) use invocation::KEYS as CALL_KEYS;
 pub(crate) use steps::BUILT_IN;
 
 use crate::{

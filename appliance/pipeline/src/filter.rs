@@ -6,11 +6,11 @@
 
 use crate::{
     condition,
-    diagnostic::{Code, nearest},
+    diagnostic::Code,
     expression::pattern::Pattern,
     report::Report,
     scope::Scope,
-    syntax::{Map, Node, Value},
+    syntax::{Node, Value},
     template,
 };
 use std::sync::Arc;
@@ -80,7 +80,7 @@ impl Filters {
 pub(crate) fn read(node: &Node, scope: &Scope<'_>, report: &mut Report) -> Filters {
     match &node.value {
         Value::Map(map) => {
-            check_keys(map, &["branches", "tags"], report);
+            report.only(map, &["branches", "tags"], Code::Filter);
             let mut part =
                 |key: &str| map.get(key).filter(|n| !n.is_null()).and_then(|n| rule(n, report));
             Filters::References { branches: part("branches"), tags: part("tags") }
@@ -114,25 +114,10 @@ pub(crate) fn rule(node: &Node, report: &mut Report) -> Option<Rule> {
         );
         return None;
     };
-    check_keys(map, &["only", "ignore"], report);
+    report.only(map, &["only", "ignore"], Code::Filter);
     let mut part = |key: &str| map.get(key).filter(|n| !n.is_null()).map(|n| names(n, report));
     let (only, ignore) = (part("only"), part("ignore"));
     only.map(Rule::Only).or(ignore.map(Rule::Ignore))
-}
-
-fn check_keys(map: &Map, known: &[&str], report: &mut Report) {
-    for entry in map.entries.iter().filter(|entry| !known.contains(&&*entry.key)) {
-        let hint = nearest(&entry.key, known.iter().copied()).map_or_else(
-            || format!("permitted keys: {}", known.join(", ")),
-            |near| format!("did you mean `{near}`?"),
-        );
-        report.error(
-            Code::Filter,
-            entry.key_at,
-            format!("extraneous key [{}] is not permitted", entry.key),
-            hint,
-        );
-    }
 }
 
 fn names(node: &Node, report: &mut Report) -> Vec<Name> {

@@ -7,6 +7,7 @@ mod bind;
 
 use crate::{
     diagnostic::{Code, nearest},
+    expand::CALL_KEYS,
     report::Report,
     syntax::{Map, Node, Span, Value, scalar},
     template::BROKEN,
@@ -48,20 +49,6 @@ pub(crate) enum Owner {
     Command,
     Executor,
 }
-
-/// Keys of an invocation that a job's parameter may not be named like.
-const RESERVED: [&str; 10] = [
-    "name",
-    "requires",
-    "context",
-    "type",
-    "filters",
-    "matrix",
-    "pre-steps",
-    "post-steps",
-    "serial-group",
-    "override-with",
-];
 
 impl Type {
     pub(crate) fn name(&self) -> &'static str {
@@ -154,7 +141,7 @@ fn check_name(name: &str, at: Span, owner: Owner, report: &mut Report) {
             "names start with a letter and hold letters, digits, `_` and `-`",
         );
     }
-    if owner == Owner::Job && RESERVED.contains(&name) {
+    if owner == Owner::Job && CALL_KEYS.contains(&name) {
         report.error(
             Code::Name,
             at,
@@ -175,18 +162,7 @@ fn declaration(name: &str, node: &Node, owner: Owner, report: &mut Report) -> Op
         );
         return None;
     };
-    for entry in map.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
-        let hint = nearest(&entry.key, KEYS).map_or_else(
-            || format!("permitted keys: {}", KEYS.join(", ")),
-            |near| format!("did you mean `{near}`?"),
-        );
-        report.error(
-            Code::UnexpectedKey,
-            entry.key_at,
-            format!("extraneous key [{}] is not permitted", entry.key),
-            hint,
-        );
-    }
+    report.only(map, &KEYS, Code::UnexpectedKey);
     let kind = read_type(name, map, node.at, owner, report);
     let mut default = default_value(name, &kind, map, report);
     described(map, report);

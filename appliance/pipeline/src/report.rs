@@ -5,9 +5,9 @@
 //! tells its error once); the list is bounded.
 
 use crate::{
-    diagnostic::{Code, Diagnostic, Frame, Severity},
+    diagnostic::{Code, Diagnostic, Frame, Severity, nearest},
     expression::pattern::{Pattern, PatternError},
-    syntax::{SourceId, Span},
+    syntax::{Map, SourceId, Span},
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -201,6 +201,18 @@ impl Report {
     /// a suggestion is looked for, which is dear.
     pub(crate) fn is_told(&self, code: Code, message: &str, at: Span) -> bool {
         self.list.len() >= DIAGNOSTICS_MAX || self.seen.contains(&(code, message.to_owned(), at))
+    }
+
+    /// Notes every key of `map` that is not among `known`.
+    pub(crate) fn only(&mut self, map: &Map, known: &[&str], code: Code) {
+        for entry in map.entries.iter().filter(|entry| !known.contains(&&*entry.key)) {
+            let hint = nearest(&entry.key, known.iter().copied()).map_or_else(
+                || format!("permitted keys: {}", known.join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            let message = format!("extraneous key [{}] is not permitted", entry.key);
+            self.error(code, entry.key_at, message, hint);
+        }
     }
 
     /// A compiled pattern. Compiling is dear, and the same filter stands on hundreds of jobs.

@@ -205,9 +205,13 @@ fn hint(error: &ExpressionError, text: &str, scope: &Scope<'_>) -> String {
 }
 
 fn unknown_hint(name: &str, text: &str, scope: &Scope<'_>) -> String {
+    const PREFIXES: [&str; 4] = ["pipeline.parameters.", "pipeline.", "parameters.", "matrix."];
     let names = scope.names();
-    if let Some(near) = nearest(name, names.iter().map(String::as_str)) {
-        return format!("did you mean `{near}`?");
+    let prefix = PREFIXES.iter().find(|prefix| name.starts_with(**prefix)).copied();
+    // Behind a prefix that is right, only what follows it can be misspelt.
+    let tails = names.iter().filter_map(|known| known.strip_prefix(prefix.unwrap_or_default()));
+    if let Some(near) = nearest(&name[prefix.map_or(0, str::len)..], tails) {
+        return format!("did you mean `{}{near}`?", prefix.unwrap_or_default());
     }
     if name.starts_with("pipeline.parameters.") && scope.declared.is_none() {
         return "pipeline parameters cannot be seen inside orbs; pass the value as a parameter"

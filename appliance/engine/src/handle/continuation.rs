@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_key_works_in_the_setup_once_and_for_six_hours() {
-        let hours = |hours| Duration::from_secs(hours * 3600);
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
         let more = Duration::from_micros(1);
         check(PipelineState::SetupPending, Duration::ZERO, None);
         check(PipelineState::Setup, hours(5), None);

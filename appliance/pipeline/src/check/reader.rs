@@ -1,7 +1,7 @@
 //! Reading typed values out of maps, each mistake noted once in the original's words.
 
 use crate::{
-    diagnostic::{Code, nearest},
+    diagnostic::Code,
     report::Report,
     syntax::{Map, Node, Span, Value},
     template::BROKEN,
@@ -28,14 +28,7 @@ impl<'a> Reader<'a> {
 
     /// Notes every key that is not among `known`.
     pub(super) fn only(&mut self, known: &[&str]) {
-        for entry in self.map.entries.iter().filter(|entry| !known.contains(&&*entry.key)) {
-            let hint = nearest(&entry.key, known.iter().copied()).map_or_else(
-                || format!("permitted keys: {}", known.join(", ")),
-                |near| format!("did you mean `{near}`?"),
-            );
-            let message = format!("extraneous key [{}] is not permitted", entry.key);
-            self.report.error(Code::UnexpectedKey, entry.key_at, message, hint);
-        }
+        self.report.only(self.map, known, Code::UnexpectedKey);
     }
 
     /// A value that is there and not null.

@@ -27,7 +27,7 @@ pub(super) fn bind(root: &Map, request: &Request, is_2_1: bool, report: &mut Rep
         .iter()
         .map(|(name, value)| (Arc::from(name.as_str()), NOWHERE, parameter_node(value)))
         .collect();
-    parameter::bind(&declared, &given, NOWHERE, report)
+    parameter::bind(&declared, &given, &[], NOWHERE, report)
 }
 
 fn check_given(given: &IndexMap<String, ParameterValue>, report: &mut Report) {

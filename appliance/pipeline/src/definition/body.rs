@@ -143,7 +143,10 @@ impl Body<'_> {
             (_, Some((Some(name), _))) => {
                 (name.value.as_text().unwrap_or_default().to_owned(), name.value.at)
             }
-            (_, Some((None, [entry]))) => (entry.key.to_string(), entry.key_at),
+            // A misspelt `name` is told where a job is expanded.
+            (_, Some((None, [entry]))) if nearest(&entry.key, ["name"]).is_none() => {
+                (entry.key.to_string(), entry.key_at)
+            }
             _ => return,
         };
         if !template::is_template(&name)

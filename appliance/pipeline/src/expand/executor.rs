@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::{
-    definition::{self, KINDS},
+    definition::{self, EXECUTOR, KINDS},
     diagnostic::{Code, nearest},
     library::Kind,
     parameter,
@@ -22,7 +22,7 @@ impl Context<'_> {
             return Some(anything(at));
         };
         self.report.push("executor", &name, at);
-        let arguments = parameter::bind(&element.declared, &given, at, self.report);
+        let arguments = parameter::bind(&element.declared, &given, &[], at, self.report);
         let scope = self.inside(&arguments, element.node.at.source);
         let filled = self.fill(&element.node, Some(&scope));
         let map = filled.as_map().map(|map| Map {
@@ -35,7 +35,7 @@ impl Context<'_> {
         });
         match &map {
             Some(map) => {
-                self.check_executor_keys(map);
+                self.report.only(map, &EXECUTOR, Code::UnexpectedKey);
                 if !definition::has_one_kind(map, &KINDS, element.at, self.report) {
                     self.report.pop();
                     return None;
@@ -53,27 +53,6 @@ impl Context<'_> {
         }
         self.report.pop();
         Some(map.unwrap_or_else(|| anything(at)))
-    }
-
-    fn check_executor_keys(&mut self, map: &Map) {
-        const KEYS: [&str; 8] = [
-            "docker",
-            "machine",
-            "macos",
-            "environment",
-            "working_directory",
-            "shell",
-            "resource_class",
-            "type",
-        ];
-        for entry in map.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
-            let hint = nearest(&entry.key, KEYS).map_or_else(
-                || format!("permitted keys: {}", KEYS.join(", ")),
-                |near| format!("did you mean `{near}`?"),
-            );
-            let message = format!("extraneous key [{}] is not permitted", entry.key);
-            self.report.error(Code::UnexpectedKey, entry.key_at, message, hint);
-        }
     }
 
     fn executor_reference(&mut self, reference: &Node) -> Option<(String, Span, Given)> {

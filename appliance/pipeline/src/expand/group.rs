@@ -12,8 +12,11 @@ use super::{
 use crate::{
     diagnostic::Code,
     filter::Filters,
-    syntax::{Map, Node, Span},
+    syntax::{Node, Span},
 };
+
+/// What the call of a group takes.
+const KEYS: [&str; 4] = ["requires", "filters", "name", "serial-group"];
 
 impl Context<'_> {
     /// One entry of a workflow's `jobs`: a group's name, or a job's.
@@ -29,7 +32,7 @@ impl Context<'_> {
     fn group(&mut self, item: &Node, group: &Node, out: &mut Vec<Call>) {
         let Some((reference, at, body)) = self.invocation_parts(item) else { return };
         self.report.push("job-group", &reference, at);
-        self.check_group_keys(&body);
+        self.report.only(&body, &KEYS, Code::UnexpectedKey);
         let top = self.top();
         let mut shell = self.invocation_shell(&reference, at, &body, &top);
         let prefix = if shell.is_named { shell.name.clone() } else { reference.clone() };
@@ -87,19 +90,6 @@ impl Context<'_> {
             return;
         }
         self.invocation(job, inner);
-    }
-
-    fn check_group_keys(&mut self, body: &Map) {
-        const KEYS: [&str; 4] = ["requires", "filters", "name", "serial-group"];
-        for entry in body.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
-            let message = format!("extraneous key [{}] is not permitted", entry.key);
-            self.report.error(
-                Code::UnexpectedKey,
-                entry.key_at,
-                message,
-                format!("a job group takes: {}", KEYS.join(", ")),
-            );
-        }
     }
 }
 

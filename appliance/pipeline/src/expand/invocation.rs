@@ -58,8 +58,9 @@ pub(crate) struct Call {
     pub job: Option<Expanded>,
 }
 
-/// Keys of an invocation; all others are arguments of the job.
-const KEYS: [&str; 10] = [
+/// Keys of an invocation, which no parameter of a job may be named like; all others are its
+/// arguments.
+pub(crate) const KEYS: [&str; 10] = [
     "requires",
     "name",
     "context",
@@ -101,7 +102,7 @@ impl Context<'_> {
                 continue;
             }
             self.report.push("job", name, element.at);
-            let arguments = parameter::bind(&element.declared, &[], element.at, self.report);
+            let arguments = parameter::bind(&element.declared, &[], &[], element.at, self.report);
             let job = self.job(element, &arguments, &Around::default());
             self.report.pop();
             jobs.extend(job.map(|job| (name.to_string(), element.at, job)));
@@ -152,28 +153,7 @@ impl Context<'_> {
                             None
                         }
                     },
-                    entries => {
-                        let keys: Vec<&str> = map.keys().collect();
-                        let hint = match entries.first() {
-                            Some(first) if first.value.is_null() => format!(
-                                "indent `{}` below `{}:` by two more spaces",
-                                keys[1..].join("`, `"),
-                                first.key
-                            ),
-                            _ => "start each job with its own `- `".into(),
-                        };
-                        let message = format!(
-                            "a job of a workflow has exactly one name, found {}: {}",
-                            keys.len(),
-                            keys.join(", ")
-                        );
-                        self.report.error(Code::UnexpectedKey, node.at, message, hint);
-                        // The keys of a call that are indented too little are taken as meant.
-                        let (name, rest) =
-                            entries.split_first().filter(|(name, _)| name.value.is_null())?;
-                        let body = Map { entries: rest.to_vec() };
-                        Some((name.key.to_string(), name.key_at, body))
-                    }
+                    entries => self.misindented(node, entries),
                 }
             }
             _ => {
@@ -186,6 +166,31 @@ impl Context<'_> {
                 None
             }
         }
+    }
+
+    /// Notes an entry with several names. Keys of a call that are indented too little are taken as
+    /// meant, so that what is wrong with them is told in the same run.
+    fn misindented(&mut self, node: &Node, entries: &[Entry]) -> Option<(String, Span, Map)> {
+        let meant = entries.split_first().filter(|(name, rest)| {
+            name.value.is_null() && rest.iter().any(|entry| KEYS.contains(&&*entry.key))
+        });
+        let keys: Vec<&str> = entries.iter().map(|entry| &*entry.key).collect();
+        let hint = match meant {
+            Some((name, _)) => format!(
+                "indent `{}` below `{}:` by two more spaces",
+                keys[1..].join("`, `"),
+                name.key
+            ),
+            None => "start each job with its own `- `".into(),
+        };
+        let message = format!(
+            "a job of a workflow has exactly one name, found {}: {}",
+            keys.len(),
+            keys.join(", ")
+        );
+        self.report.error(Code::UnexpectedKey, node.at, message, hint);
+        let (name, rest) = meant?;
+        Some((name.key.to_string(), name.key_at, Map { entries: rest.to_vec() }))
     }
 
     fn one(
@@ -204,7 +209,7 @@ impl Context<'_> {
         let chosen = self.overridden(&filled, reference, at);
         let element = library.find(Kind::Job, &chosen, at.source);
         self.called.insert(chosen.clone());
-        let kind = self.call_kind(&filled, element)?;
+        let kind = self.call_kind(&filled, element);
         let needs_job = matches!(kind, CallKind::Build);
         if library.is_lost(&chosen, at.source) {
             // Told already; the call stays, so that those who require it are not blamed.
@@ -222,7 +227,7 @@ impl Context<'_> {
         let mut call = self.plain_call(reference, at, &filled, kind);
         let given = arguments(&filled, copy, at);
         if let Some(element) = element {
-            let arguments = parameter::bind(&element.declared, &given, at, self.report);
+            let arguments = parameter::bind(&element.declared, &given, &KEYS, at, self.report);
             if needs_job {
                 let around = Around {
                     before: filled.get("pre-steps").filter(|n| !n.is_null()).cloned(),
@@ -283,16 +288,16 @@ impl Context<'_> {
         }
     }
 
-    fn call_kind(&mut self, body: &Map, element: Option<&Element>) -> Option<CallKind> {
+    fn call_kind(&mut self, body: &Map, element: Option<&Element>) -> CallKind {
         let own = element.and_then(|element| element.node.as_map()).and_then(|map| map.get("type"));
         let Some(node) = body.get("type").or(own).filter(|node| !node.is_null()) else {
-            return Some(CallKind::Build);
+            return CallKind::Build;
         };
         const TYPES: [&str; 6] = ["build", "approval", "no-op", "release", "lock", "unlock"];
         match node.as_text() {
-            Some("build") => Some(CallKind::Build),
-            Some("approval") => Some(CallKind::Approval),
-            Some("no-op") => Some(CallKind::NoOp),
+            Some("build") => CallKind::Build,
+            Some("approval") => CallKind::Approval,
+            Some("no-op") => CallKind::NoOp,
             Some("release") => {
                 self.report.warn(
                     Code::NoEffect,
@@ -300,17 +305,17 @@ impl Context<'_> {
                     "a job of type release succeeds at once here: there is no release agent",
                     "release with a `run` step",
                 );
-                Some(CallKind::Release)
+                CallKind::Release
             }
-            Some("lock") => Some(CallKind::Lock),
-            Some("unlock") => Some(CallKind::Unlock),
+            Some("lock") => CallKind::Lock,
+            Some("unlock") => CallKind::Unlock,
             other => {
                 let hint = nearest(other.unwrap_or_default(), TYPES).map_or_else(
                     || format!("known types: {}", TYPES.join(", ")),
                     |near| format!("did you mean `{near}`?"),
                 );
                 self.report.error(Code::Value, node.at, "Input not a valid enum value", hint);
-                None
+                CallKind::Build
             }
         }
     }

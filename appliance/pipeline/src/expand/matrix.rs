@@ -6,7 +6,7 @@
 
 use super::Context;
 use crate::{
-    diagnostic::{Code, nearest},
+    diagnostic::Code,
     scope::{Arguments, Scope},
     syntax::{Map, Node, Value},
 };
@@ -36,18 +36,7 @@ impl Context<'_> {
             );
             return None;
         };
-        for entry in map.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
-            let hint = nearest(&entry.key, KEYS).map_or_else(
-                || format!("permitted keys: {}", KEYS.join(", ")),
-                |near| format!("did you mean `{near}`?"),
-            );
-            self.report.error(
-                Code::Matrix,
-                entry.key_at,
-                format!("extraneous key [{}] is not permitted", entry.key),
-                hint,
-            );
-        }
+        self.report.only(map, &KEYS, Code::Matrix);
         let parameters = self.matrix_parameters(map, &filled)?;
         let excluded = self.matrix_excluded(map, &parameters);
         let all = product(&parameters);

@@ -7,7 +7,7 @@
 use super::Context;
 use crate::{
     condition::{self, Place},
-    diagnostic::{Code, nearest},
+    diagnostic::Code,
     library::{Element, Kind},
     parameter,
     scope::Scope,
@@ -129,8 +129,14 @@ impl Context<'_> {
             };
             self.report.error(Code::UnexpectedKey, node.at, message, hint);
             // The keys of a step that are indented too little are taken as meant.
-            if let Some((name, rest)) =
-                map.entries.split_first().filter(|(name, _)| name.value.is_null())
+            let is_step = |entry: &Entry| {
+                BUILT_IN.contains(&&*entry.key)
+                    || self.library.find(Kind::Command, &entry.key, entry.key_at.source).is_some()
+            };
+            if let Some((name, rest)) = map
+                .entries
+                .split_first()
+                .filter(|(name, rest)| name.value.is_null() && !rest.iter().any(is_step))
             {
                 let body = Node::map(Map { entries: rest.to_vec() }, name.value.at);
                 self.call(&name.key, name.key_at, &body, scope, out);
@@ -151,18 +157,7 @@ impl Context<'_> {
             entry.value.as_map().and_then(|map| map.get(key)).filter(|node| !node.is_null())
         };
         if let Some(map) = entry.value.as_map() {
-            for other in map.entries.iter().filter(|e| !["condition", "steps"].contains(&&*e.key)) {
-                let hint = nearest(&other.key, ["condition", "steps"]).map_or_else(
-                    || "permitted keys: condition, steps".into(),
-                    |near| format!("did you mean `{near}`?"),
-                );
-                self.report.error(
-                    Code::UnexpectedKey,
-                    other.key_at,
-                    format!("extraneous key [{}] is not permitted", other.key),
-                    hint,
-                );
-            }
+            self.report.only(map, &["condition", "steps"], Code::UnexpectedKey);
         }
         let (Some(condition), Some(steps)) = (part("condition"), part("steps")) else {
             let missing = if part("condition").is_none() { "condition" } else { "steps" };
@@ -240,7 +235,7 @@ impl Context<'_> {
         let filled = self.fill(value, scope);
         self.report.push("command", name, at);
         if let Some(given) = self.given(&filled) {
-            let arguments = parameter::bind(&command.declared, &given, at, self.report);
+            let arguments = parameter::bind(&command.declared, &given, &[], at, self.report);
             let inner = self.inside(&arguments, command.node.at.source);
             match command.node.as_map().and_then(|map| map.get("steps")) {
                 Some(steps) => self.steps(steps, Some(&inner), out),

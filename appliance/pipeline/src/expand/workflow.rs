@@ -4,7 +4,7 @@ use super::{Context, requires};
 use crate::{
     condition::{self, Place},
     cron::Cron,
-    diagnostic::{Code, nearest},
+    diagnostic::Code,
     filter::{self, Rule},
     syntax::{Map, Node, Span, Value},
 };
@@ -30,6 +30,8 @@ pub(crate) struct Schedule {
     pub branches: Option<Rule>,
 }
 
+const KEYS: [&str; 6] = ["jobs", "when", "unless", "triggers", "max_auto_reruns", "description"];
+
 /// Reruns of a workflow by itself.
 const AUTO_RERUNS_MAX: i64 = 5;
 
@@ -53,7 +55,7 @@ impl Context<'_> {
             );
             return None;
         };
-        self.check_workflow_keys(map);
+        self.report.only(map, &KEYS, Code::UnexpectedKey);
         let holds = self.workflow_condition(map);
         let mut calls = vec![];
         for item in self.workflow_jobs(map, at) {
@@ -73,19 +75,6 @@ impl Context<'_> {
             schedules,
             max_auto_reruns,
         })
-    }
-
-    fn check_workflow_keys(&mut self, map: &Map) {
-        const KEYS: [&str; 6] =
-            ["jobs", "when", "unless", "triggers", "max_auto_reruns", "description"];
-        for entry in map.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
-            let hint = nearest(&entry.key, KEYS).map_or_else(
-                || format!("permitted keys: {}", KEYS.join(", ")),
-                |near| format!("did you mean `{near}`?"),
-            );
-            let message = format!("extraneous key [{}] is not permitted", entry.key);
-            self.report.error(Code::UnexpectedKey, entry.key_at, message, hint);
-        }
     }
 
     fn workflow_condition(&mut self, map: &Map) -> bool {

@@ -2,6 +2,7 @@
 
 use super::{Element, Library, Namespace, shortened};
 use crate::{
+    definition::ORB,
     diagnostic::{Code, nearest},
     orbs::{OrbReference, split_reference},
     parameter::{Owner, declare},
@@ -112,7 +113,7 @@ impl Builder<'_> {
                 self.loaded.insert(format!("inline {} {}", id.0, name), id);
                 let moved = node.moved_to(id);
                 if let Some(map) = moved.as_map() {
-                    check_orb_keys(map, report);
+                    report.only(map, &ORB, Code::UnexpectedKey);
                     self.space(map, id, None, depth + 1, report);
                 }
                 id
@@ -236,30 +237,4 @@ fn elements(node: Option<&Node>, owner: Owner, report: &mut Report) -> IndexMap<
         );
     }
     found
-}
-
-fn check_orb_keys(map: &Map, report: &mut Report) {
-    const KEYS: [&str; 9] = [
-        "version",
-        "description",
-        "display",
-        "orbs",
-        "jobs",
-        "commands",
-        "executors",
-        "examples",
-        "parameters",
-    ];
-    for entry in map.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
-        let hint = nearest(&entry.key, KEYS).map_or_else(
-            || format!("an inline orb holds: {}", KEYS.join(", ")),
-            |near| format!("did you mean `{near}`?"),
-        );
-        report.error(
-            Code::UnexpectedKey,
-            entry.key_at,
-            format!("extraneous key [{}] is not permitted", entry.key),
-            hint,
-        );
-    }
 }

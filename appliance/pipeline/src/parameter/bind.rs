@@ -14,17 +14,20 @@ use std::sync::Arc;
 const DEPTH_MAX: usize = 100;
 
 /// Binds arguments to declarations. Extra, missing and mistyped ones are noted; what is missing
-/// or wrong is bound nevertheless (to null or as given), so that one mistake is told once.
+/// or wrong is bound nevertheless (to null or as given), so that one mistake is told once. `also`
+/// are the call's own keys, one of which may be meant by an extra argument.
 pub(crate) fn bind(
     declared: &Declarations,
     given: &[(Arc<str>, Span, Node)],
+    also: &[&str],
     call: Span,
     report: &mut Report,
 ) -> Arguments {
     let unexpected: Vec<_> =
         given.iter().filter(|(name, ..)| !declared.contains_key(name)).collect();
     for (name, at, _) in &unexpected {
-        let hint = nearest(name, declared.keys().map(|key| &**key)).map_or_else(
+        let known = declared.keys().map(|key| &**key).chain(also.iter().copied());
+        let hint = nearest(name, known).map_or_else(
             || match declared.len() {
                 0 => "it takes no parameters".into(),
                 _ => format!(

@@ -190,6 +190,24 @@ fn version_2_has_no_parameters_and_says_so() {
 }
 
 #[test]
+fn a_wrong_type_of_job_hides_nothing_else() {
+    check(
+        "version: 2.1
+jobs: {a: {machine: true, steps: [checkout]}}
+workflows:
+  w: {jobs: [a: {type: approve, context: {x: y}, pre_steps: [checkout]}]}
+  x: {jobs: [{a: , b: }]}
+",
+        &[
+            "4:24 Input not a valid enum value | did you mean `approval`?",
+            "4:42 expected type: String, found: Mapping | `context` is a name or a list of names",
+            "4:50 Unexpected argument(s): pre_steps | did you mean `pre-steps`?",
+            "5:14 a job of a workflow has exactly one name, found 2: a, b | start each job with its own `- `",
+        ],
+    );
+}
+
+#[test]
 fn job_groups_keep_to_their_rules() {
     check(
         "version: 2.1
@@ -203,7 +221,7 @@ workflows: {main: {jobs: [h, h, i, h: {name: other}]}}
         &[
             "4:6 'g' names a job and a job group | rename one of them",
             "5:29 Job 'a' requires 'x', which is the name of 0 other jobs in job group 'h' | add the job to job group 'h', or remove the requirement",
-            "5:35 extraneous key [parameters] is not permitted | a job group holds `jobs` alone",
+            "5:35 extraneous key [parameters] is not permitted | permitted keys: jobs",
             "6:14 a job group cannot hold another job group | list the jobs of the other group here",
             "7:30 job group 'h' is called twice in this workflow | give each call its own `name:`; the first is at line 7",
         ],

@@ -13,3 +13,4 @@ mod mutation;
 mod plans;
 mod properties;
 mod reference;
+mod values;
