@@ -96,7 +96,9 @@ impl Caller {
         curl.args(["--silent", "--show-error", "--max-time", "30", "--request", method]);
         curl.args(["--cacert", &self.authority(), "--write-out", "\n%{http_code} %{content_type}"]);
         curl.args(["--header", "User-Agent: circleci-cli/0.1.0 (source)"]);
-        headers.iter().for_each(|header| drop(curl.args(["--header", header])));
+        for header in headers {
+            curl.args(["--header", header]);
+        }
         if let Some(body) = body {
             curl.args(["--data-binary", &body.to_string()]);
         }
