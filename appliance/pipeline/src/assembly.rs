@@ -74,7 +74,7 @@ impl Assembly<'_> {
         let spec = check::job::read(&job, self.report);
         self.report.pop();
         let spec = Arc::new(spec?);
-        self.jobs.insert(key.clone(), CompiledJob { node: job.node, spec, at });
+        self.jobs.insert(key.clone(), CompiledJob { node: job.node, calls: job.calls, spec });
         Some(key)
     }
 }

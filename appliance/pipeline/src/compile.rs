@@ -20,7 +20,7 @@ use crate::{
     syntax::{Duplicate, Map, Node, SourceId, Span, Value, load},
 };
 use base::limits::CONFIG_MAX;
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 /// Where findings about the file as a whole point to.
 const START: Span = Span { source: SourceId(0), line: 1, column: 1 };
@@ -54,9 +54,10 @@ pub fn compile(text: &str, request: &Request) -> Compilation {
     let source = report.sources.add(file, text.into());
     let config =
         load_root(text, source, &mut report).and_then(|root| stages(&root, request, &mut report));
+    let parameters = std::mem::take(&mut report.bound);
     let (diagnostics, sources) = report.finish();
     let config = config.filter(|_| !diagnostics.iter().any(Diagnostic::is_error));
-    let config = config.map(|config| Compiled { files: sources.names(), ..config });
+    let config = config.map(|config| Compiled { files: sources.names(), parameters, ..config });
     Compilation { config, diagnostics }
 }
 
@@ -149,6 +150,7 @@ fn stages(root: &Map, request: &Request, report: &mut Report) -> Option<Compiled
         version_place,
         processed: String::new(),
         files: vec![],
+        parameters: HashMap::new(),
     };
     if report.errors() == 0 {
         compiled.processed = processed::text(&compiled);

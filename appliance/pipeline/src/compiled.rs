@@ -5,11 +5,12 @@
 
 use crate::{
     expand::workflow::Workflow,
+    report::Calls,
     syntax::{Node, Span},
 };
 use base::plan::JobSpec;
 use indexmap::IndexMap;
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 /// The result of compiling.
 #[derive(Debug)]
@@ -25,14 +26,17 @@ pub struct Compiled {
     pub(crate) processed: String,
     /// Names of the texts by their number, for [`crate::explain`].
     pub(crate) files: Vec<String>,
+    /// Which parameter the value written at a place was bound to, for [`crate::explain`].
+    pub(crate) parameters: HashMap<Span, Arc<str>>,
 }
 
 /// One job of the processed form.
 #[derive(Debug)]
 pub(crate) struct CompiledJob {
     pub node: Node,
+    /// For each of its steps the commands through which it came.
+    pub calls: Vec<Calls>,
     pub spec: Arc<JobSpec>,
-    pub at: Span,
 }
 
 /// One workflow whose condition holds.

@@ -71,7 +71,8 @@ pub(crate) fn bare(node: &Node, text: &str, scope: &Scope<'_>, report: &mut Repo
     if text.trim().is_empty() {
         return false;
     }
-    match expression::parse(text, node.at).and_then(|expr| expression::evaluate(&expr, scope)) {
+    let parsed = expression::parse(text, node.at);
+    match parsed.and_then(|expr| expression::evaluate(&expr, scope, &mut report.patterns)) {
         Ok(value) => truthy(&value),
         Err(error) => {
             template::tell(&error, text, node.at, scope, report);
@@ -199,7 +200,7 @@ fn matches(value: &Node, scope: &Scope<'_>, report: &mut Report) -> bool {
         );
         return false;
     };
-    match report.pattern(source) {
+    match report.patterns.get(source) {
         Ok(pattern) => pattern.matches(&text),
         Err(error) => {
             report.error(Code::Pattern, pattern.at, error.to_string(), error.hint());

@@ -20,6 +20,12 @@ pub struct Origin {
     pub line: u32,
     /// From 1.
     pub column: u32,
+    /// The parameter that it is the value of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameter: Option<String>,
+    /// The commands through which its step came, from the outermost inwards.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<String>,
 }
 
 /// A job explained.
@@ -36,7 +42,27 @@ pub struct Explanation {
 pub fn explain(compiled: &Compiled, job: &str) -> Option<Explanation> {
     let found = compiled.jobs.get(job)?;
     let mut origins = vec![];
-    walk(compiled, "", &found.node, found.at, &mut origins);
+    let entries = found.node.as_map().map(|map| &map.entries[..]).unwrap_or_default();
+    for entry in entries {
+        match entry.value.as_list().filter(|_| &*entry.key == "steps") {
+            Some(steps) => {
+                for (index, (step, calls)) in steps.iter().zip(&found.calls).enumerate() {
+                    let from = origins.len();
+                    walk(compiled, &format!("steps[{index}]"), step, step.at, &mut origins);
+                    let commands: Vec<String> =
+                        calls.iter().map(|(_, name, _)| name.to_string()).collect();
+                    for origin in &mut origins[from..] {
+                        origin.commands.clone_from(&commands);
+                    }
+                }
+            }
+            None => {
+                let written = entry.value.at.line > 0;
+                let at = if written { entry.value.at } else { entry.key_at };
+                walk(compiled, &entry.key, &entry.value, at, &mut origins);
+            }
+        }
+    }
     Some(Explanation { job: job.into(), origins })
 }
 
@@ -44,11 +70,7 @@ fn walk(compiled: &Compiled, key: &str, node: &Node, at: Span, out: &mut Vec<Ori
     match &node.value {
         Value::Map(map) if !map.entries.is_empty() => {
             for entry in &map.entries {
-                let inner = if key.is_empty() {
-                    entry.key.to_string()
-                } else {
-                    format!("{key}.{}", entry.key)
-                };
+                let inner = format!("{key}.{}", entry.key);
                 let at = if entry.value.at.line > 0 { entry.value.at } else { entry.key_at };
                 walk(compiled, &inner, &entry.value, at, out);
             }
@@ -64,6 +86,8 @@ fn walk(compiled: &Compiled, key: &str, node: &Node, at: Span, out: &mut Vec<Ori
             file: compiled.files.get(usize::from(at.source.0)).cloned().unwrap_or_default(),
             line: at.line,
             column: at.column,
+            parameter: compiled.parameters.get(&at).map(ToString::to_string),
+            commands: vec![],
         }),
     }
 }
@@ -86,7 +110,14 @@ impl Explanation {
         };
         let width = self.origins.iter().map(|origin| place(origin).len()).max().unwrap_or(0);
         for origin in &self.origins {
-            let _ = writeln!(out, "  {:width$}  {} = {}", place(origin), origin.key, origin.value);
+            let _ = write!(out, "  {:width$}  {} = {}", place(origin), origin.key, origin.value);
+            let parameter = origin.parameter.iter().map(|name| format!("parameter {name}"));
+            let commands = origin.commands.iter().map(|name| format!("command {name}"));
+            let through: Vec<String> = parameter.chain(commands).collect();
+            let _ = match through.is_empty() {
+                true => writeln!(out),
+                false => writeln!(out, "  ({})", through.join(", ")),
+            };
         }
         out
     }

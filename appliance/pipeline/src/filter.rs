@@ -134,7 +134,7 @@ fn name(item: &Node, report: &mut Report) -> Option<Name> {
     let inner =
         text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')).filter(|_| text.len() > 1);
     let Some(pattern) = inner else { return Some(Name::Literal(text)) };
-    match report.pattern(pattern) {
+    match report.patterns.get(pattern) {
         Ok(pattern) => Some(Name::Pattern(pattern)),
         Err(error) => {
             report.error(Code::Pattern, item.at, error.to_string(), error.hint());

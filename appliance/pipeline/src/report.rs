@@ -6,7 +6,7 @@
 
 use crate::{
     diagnostic::{Code, Diagnostic, Frame, Severity, nearest},
-    expression::pattern::{Pattern, PatternError},
+    expression::pattern::Patterns,
     syntax::{Map, SourceId, Span},
 };
 use std::{
@@ -19,9 +19,6 @@ const DIAGNOSTICS_MAX: usize = 200;
 
 /// Text that all expressions of a compilation together may give: eight times the largest result.
 const TEXT_MAX: usize = 64 << 20;
-
-/// Different patterns of one compilation: compiling one takes up to some milliseconds.
-const PATTERNS_MAX: usize = 1000;
 
 /// Calls from the outermost inwards: kind, name and place of each.
 pub(crate) type Calls = Vec<(&'static str, Arc<str>, Span)>;
@@ -109,7 +106,9 @@ pub(crate) struct Report {
     text_left: usize,
     /// Errors count as warnings: what is looked at now does not run.
     pub(crate) lenient: bool,
-    patterns: HashMap<String, Result<Arc<Pattern>, PatternError>>,
+    pub(crate) patterns: Patterns,
+    /// Which parameter the value written at a place was bound to first.
+    pub(crate) bound: HashMap<Span, Arc<str>>,
 }
 
 impl Default for Report {
@@ -123,7 +122,8 @@ impl Default for Report {
             dropped: 0,
             text_left: TEXT_MAX,
             lenient: false,
-            patterns: HashMap::new(),
+            patterns: Patterns::default(),
+            bound: HashMap::new(),
         }
     }
 }
@@ -213,19 +213,6 @@ impl Report {
             let message = format!("extraneous key [{}] is not permitted", entry.key);
             self.error(code, entry.key_at, message, hint);
         }
-    }
-
-    /// A compiled pattern. Compiling is dear, and the same filter stands on hundreds of jobs.
-    pub(crate) fn pattern(&mut self, text: &str) -> Result<Arc<Pattern>, PatternError> {
-        if let Some(known) = self.patterns.get(text) {
-            return known.clone();
-        }
-        if self.patterns.len() >= PATTERNS_MAX {
-            return Err(PatternError::too_many(text, PATTERNS_MAX));
-        }
-        let compiled = Pattern::new(text).map(Arc::new);
-        self.patterns.insert(text.to_owned(), compiled.clone());
-        compiled
     }
 
     /// Enters a call, so that findings name it, until [`Self::pop`].

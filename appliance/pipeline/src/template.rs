@@ -9,7 +9,7 @@ mod read;
 
 use crate::{
     diagnostic::{Code, nearest},
-    expression::{Expr, ExpressionError, evaluate, truthy},
+    expression::{Expr, ExpressionError, evaluate, pattern::Patterns, truthy},
     report::Report,
     scope::Scope,
     syntax::{Entry, Map, Node, Span, Text, Value},
@@ -89,7 +89,9 @@ fn fill_text(node: &Node, text: &str, scope: &Scope<'_>, report: &mut Report) ->
     let mut errors = vec![];
     let filled = match read(text, node.at).as_deref() {
         Err(error) => Err(error.clone()),
-        Ok([Piece::Value(expr)]) => evaluate(expr, scope).map(|value| placed(value, node.at)),
+        Ok([Piece::Value(expr)]) => {
+            evaluate(expr, scope, &mut report.patterns).map(|value| placed(value, node.at))
+        }
         Ok(pieces) => rendered(pieces, node.at, scope, &mut errors, report),
     };
     let filled = filled.map_err(|error| errors.push(error));
@@ -109,7 +111,7 @@ fn rendered(
     report: &mut Report,
 ) -> Result<Node, ExpressionError> {
     let mut out = String::new();
-    render(pieces, scope, &mut out, errors)?;
+    render(pieces, scope, &mut out, errors, &mut report.patterns)?;
     if !report.spend_text(out.len()) {
         let message = "A compiled config YAML must be at most 8MB";
         return Err(ExpressionError::TooLong(message.into()));
@@ -127,19 +129,24 @@ fn render(
     scope: &Scope<'_>,
     out: &mut String,
     errors: &mut Vec<ExpressionError>,
+    patterns: &mut Patterns,
 ) -> Result<(), ExpressionError> {
     for piece in pieces {
         match piece {
             Piece::Literal(text) => out.push_str(text),
-            Piece::Value(expr) => match embedded(expr, scope) {
+            Piece::Value(expr) => match embedded(expr, scope, patterns) {
                 Ok(text) => out.push_str(&text),
                 Err(error) => errors.push(error),
             },
-            Piece::Section { condition, negated, body } => match evaluate(condition, scope) {
-                Ok(value) if truthy(&value) != *negated => render(body, scope, out, errors)?,
-                Ok(_) => {}
-                Err(error) => errors.push(error),
-            },
+            Piece::Section { condition, negated, body } => {
+                match evaluate(condition, scope, patterns) {
+                    Ok(value) if truthy(&value) != *negated => {
+                        render(body, scope, out, errors, patterns)?
+                    }
+                    Ok(_) => {}
+                    Err(error) => errors.push(error),
+                }
+            }
         }
         if out.len() > TEXT_MAX {
             let message = format!("the text grows beyond {TEXT_MAX} bytes");
@@ -150,8 +157,12 @@ fn render(
 }
 
 /// A value as part of a text.
-fn embedded(expr: &Expr, scope: &Scope<'_>) -> Result<String, ExpressionError> {
-    let value = evaluate(expr, scope)?;
+fn embedded(
+    expr: &Expr,
+    scope: &Scope<'_>,
+    patterns: &mut Patterns,
+) -> Result<String, ExpressionError> {
+    let value = evaluate(expr, scope, patterns)?;
     value.scalar_text().ok_or_else(|| ExpressionError::NotText(value.type_name()))
 }
 

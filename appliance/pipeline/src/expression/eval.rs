@@ -1,6 +1,6 @@
 //! A tree to a value.
 
-use super::{Expr, ExpressionError, pattern::Pattern};
+use super::{Expr, ExpressionError, pattern::Patterns};
 use crate::{
     scope::Scope,
     syntax::{Node, Value},
@@ -22,7 +22,11 @@ pub(crate) fn truthy(node: &Node) -> bool {
 }
 
 /// Evaluates in a scope.
-pub(crate) fn evaluate(expr: &Expr, scope: &Scope<'_>) -> Result<Node, ExpressionError> {
+pub(crate) fn evaluate(
+    expr: &Expr,
+    scope: &Scope<'_>,
+    patterns: &mut Patterns,
+) -> Result<Node, ExpressionError> {
     match expr {
         Expr::Literal(node) => Ok(node.clone()),
         Expr::Name(name) => scope.lookup(name),
@@ -31,20 +35,20 @@ pub(crate) fn evaluate(expr: &Expr, scope: &Scope<'_>) -> Result<Node, Expressio
             &format!("/{text}"),
         )),
         Expr::Not(inner) => {
-            let value = evaluate(inner, scope)?;
+            let value = evaluate(inner, scope, patterns)?;
             Ok(Node::new(Value::Bool(!truthy(&value)), value.at))
         }
         Expr::And(left, right) => {
-            let value = evaluate(left, scope)?;
-            if truthy(&value) { evaluate(right, scope) } else { Ok(value) }
+            let value = evaluate(left, scope, patterns)?;
+            if truthy(&value) { evaluate(right, scope, patterns) } else { Ok(value) }
         }
         Expr::Or(left, right) => {
-            let value = evaluate(left, scope)?;
-            if truthy(&value) { Ok(value) } else { evaluate(right, scope) }
+            let value = evaluate(left, scope, patterns)?;
+            if truthy(&value) { Ok(value) } else { evaluate(right, scope, patterns) }
         }
         Expr::Compare(operator, left, right) => {
-            let left = evaluate(left, scope)?;
-            let holds = compare(operator, &left, right, scope)?;
+            let left = evaluate(left, scope, patterns)?;
+            let holds = compare(operator, &left, right, scope, patterns)?;
             Ok(Node::new(Value::Bool(holds), left.at))
         }
     }
@@ -55,11 +59,12 @@ fn compare(
     left: &Node,
     right: &Expr,
     scope: &Scope<'_>,
+    patterns: &mut Patterns,
 ) -> Result<bool, ExpressionError> {
     if operator == "matches" {
-        return matches(left, right, scope);
+        return matches(left, right, scope, patterns);
     }
-    let right = evaluate(right, scope)?;
+    let right = evaluate(right, scope, patterns)?;
     match operator {
         "==" => Ok(left.same(&right)),
         "!=" => Ok(!left.same(&right)),
@@ -82,10 +87,15 @@ fn compare(
     }
 }
 
-fn matches(left: &Node, right: &Expr, scope: &Scope<'_>) -> Result<bool, ExpressionError> {
+fn matches(
+    left: &Node,
+    right: &Expr,
+    scope: &Scope<'_>,
+    patterns: &mut Patterns,
+) -> Result<bool, ExpressionError> {
     let pattern = match right {
         Expr::Pattern(pattern) => pattern.clone(),
-        other => match evaluate(other, scope)? {
+        other => match evaluate(other, scope, patterns)? {
             node if node.as_text().is_some() => node.as_text().unwrap_or_default().to_owned(),
             node => return Err(operands("matches", "strings", left, &node)),
         },
@@ -96,7 +106,7 @@ fn matches(left: &Node, right: &Expr, scope: &Scope<'_>) -> Result<bool, Express
         Value::Text(text) => &text.text,
         _ => return Err(operands("matches", "strings", left, left)),
     };
-    Ok(Pattern::new(&pattern)?.matches(text))
+    Ok(patterns.get(&pattern)?.matches(text))
 }
 
 fn number(node: &Node) -> Option<f64> {

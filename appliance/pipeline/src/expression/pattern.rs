@@ -6,6 +6,10 @@
 //! refused with its name.
 
 use regex::Regex;
+use std::{collections::HashMap, sync::Arc};
+
+/// Different patterns of one compilation: compiling one takes up to some milliseconds.
+const PATTERNS_MAX: usize = 1000;
 
 /// Compiled size of one pattern; larger ones are attacks or mistakes.
 const SIZE_MAX: usize = 256 << 10;
@@ -22,15 +26,32 @@ pub(crate) struct PatternError {
 }
 
 impl PatternError {
-    /// One pattern too many.
-    pub(crate) fn too_many(pattern: &str, most: usize) -> Self {
-        let reason = format!("more than {most} different patterns in one configuration");
-        Self { pattern: pattern.chars().take(80).collect(), reason }
-    }
-
     /// What to do about it.
     pub(crate) fn hint(&self) -> &'static str {
         "patterns are Java's regular expressions and must match the whole text, for example `release-.*`"
+    }
+}
+
+/// The patterns of one compilation, each compiled once: the same filter stands on hundreds of jobs.
+#[derive(Debug, Default)]
+pub(crate) struct Patterns {
+    known: HashMap<String, Result<Arc<Pattern>, PatternError>>,
+}
+
+impl Patterns {
+    /// The pattern of a text, given without its slashes.
+    pub(crate) fn get(&mut self, text: &str) -> Result<Arc<Pattern>, PatternError> {
+        if let Some(known) = self.known.get(text) {
+            return known.clone();
+        }
+        if self.known.len() >= PATTERNS_MAX {
+            let reason =
+                format!("more than {PATTERNS_MAX} different patterns in one configuration");
+            return Err(PatternError { pattern: text.chars().take(80).collect(), reason });
+        }
+        let compiled = Pattern::new(text).map(Arc::new);
+        self.known.insert(text.to_owned(), compiled.clone());
+        compiled
     }
 }
 
@@ -44,7 +65,7 @@ pub(crate) struct Pattern {
 
 impl Pattern {
     /// Compiles a pattern given without its slashes.
-    pub(crate) fn new(pattern: &str) -> Result<Self, PatternError> {
+    fn new(pattern: &str) -> Result<Self, PatternError> {
         let error =
             |reason: String| PatternError { pattern: pattern.chars().take(80).collect(), reason };
         if pattern.len() > LENGTH_MAX {

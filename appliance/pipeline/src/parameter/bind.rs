@@ -58,6 +58,9 @@ pub(crate) fn bind(
                 }
             },
         };
+        if value.at.line > 0 {
+            report.bound.entry(value.at).or_insert_with(|| name.clone());
+        }
         bound.insert(name.clone(), value);
     }
     if !missing.is_empty() {

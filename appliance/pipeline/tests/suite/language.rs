@@ -279,22 +279,3 @@ fn scheduled_workflows_keep_their_triggers() {
         "jobs:\n  j:\n    machine: true\n    steps:\n    - checkout\nworkflows:\n  w:\n    triggers:\n    - schedule:\n        cron: 0 3 * * *\n        filters:\n          branches:\n            only: main\n    jobs:\n    - j\n",
     );
 }
-
-#[test]
-fn a_job_is_explained_by_the_places_its_values_come_from() {
-    let text = "version: 2.1\nexecutors: {e: {docker: [{image: i}], environment: {A: 1}}}\ncommands: {c: {parameters: {p: {type: string}}, steps: [run: << parameters.p >>]}}\njobs:\n  j:\n    executor: e\n    steps:\n    - c: {p: make}\nworkflows: {w: {jobs: [j]}}\n";
-    let compilation = compile(text, &request());
-    let config = compilation.config.unwrap();
-    let explained = pipeline::explain(&config, "j").unwrap();
-    let found: Vec<(String, u32)> =
-        explained.origins.iter().map(|o| (format!("{}={}", o.key, o.value), o.line)).collect();
-    let expected =
-        [("docker[0].image=i", 2), ("steps[0].run.command=make", 8), ("environment[0].A=1", 2)];
-    assert_eq!(found, expected.map(|(value, line)| (value.to_owned(), line)));
-    assert!(
-        explained.render().contains(".circleci/config.yml:8:14  steps[0].run.command = make"),
-        "{}",
-        explained.render()
-    );
-    assert!(pipeline::explain(&config, "k").is_none());
-}

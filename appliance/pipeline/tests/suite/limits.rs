@@ -28,6 +28,22 @@ fn yaml_and_limits() {
 }
 
 #[test]
+fn patterns_are_bounded_wherever_they_stand() {
+    let workflows: String = (0..5)
+        .map(|workflow| {
+            let terms: Vec<String> = (0..240)
+                .map(|n| format!("pipeline.git.branch matches /x{workflow}-{n}/"))
+                .collect();
+            format!("  w{workflow}: {{when: '{}', jobs: [j]}}\n", terms.join(" or "))
+        })
+        .collect();
+    let text = format!(
+        "version: 2.1\njobs: {{j: {{machine: true, steps: [checkout]}}}}\nworkflows:\n{workflows}"
+    );
+    assert!(errors(&text, &request())[0].contains("more than 1000 different patterns"));
+}
+
+#[test]
 fn commands_that_multiply_are_bounded() {
     let mut text = "version: 2.1\ncommands:\n  c0: {steps: [checkout]}\n".to_owned();
     for level in 1..9 {

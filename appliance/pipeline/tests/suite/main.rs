@@ -6,6 +6,7 @@
 mod awkward;
 mod corpus;
 mod errors;
+mod explain;
 mod fuzz;
 mod language;
 mod limits;
