@@ -5,7 +5,11 @@ use crate::{
     harness::{Appliance, announce, may_run_jobs},
     workspace::WorkingCopy,
 };
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 const PROJECT: &str = "acme/box";
 
@@ -17,32 +21,56 @@ fn shell(folder: &Path, script: &str) {
     assert!(status.success(), "{script}");
 }
 
-/// What `docker save site/box:1` would write for an image that holds busybox alone.
-pub(crate) fn archive(folder: &Path) {
+/// What an image is made of.
+pub(crate) struct Image<'a> {
+    /// Name and tag.
+    pub(crate) name: &'a str,
+    /// The `config` of its configuration, as JSON.
+    pub(crate) config: &'a str,
+    /// Makes more of its `root` folder, beside which it runs.
+    pub(crate) script: &'a str,
+}
+
+/// An image that holds busybox alone.
+pub(crate) const BOX: Image<'_> = Image {
+    name: "site/box:1",
+    config: r#"{"Env":["PATH=/bin","FLAVOUR=busybox"]}"#,
+    script: "echo 1 > root/etc/box-release",
+};
+
+/// Busybox is here to be put into images.
+pub(crate) fn has_busybox() -> bool {
+    let found = Command::new("busybox").arg("true").status().is_ok_and(|status| status.success());
+    if !found {
+        announce("skipped: images are made of busybox-static");
+    }
+    found
+}
+
+/// What `docker save` would write for an image of busybox, as `image.tar`.
+pub(crate) fn archive(folder: &Path, image: &Image<'_>) -> PathBuf {
+    let Image { name, config, script } = image;
     shell(
         folder,
-        r#"mkdir -p root/bin root/etc root/tmp root/root
+        &format!(
+            r#"rm -rf root; mkdir -p root/bin root/etc root/tmp root/root
 cp "$(command -v busybox)" root/bin/busybox
-for tool in sh ls cat echo mkdir env sleep id; do ln -s busybox root/bin/$tool; done
+for tool in sh ls cat echo mkdir env sleep id wget httpd ps grep hostname touch; do ln -s busybox root/bin/$tool; done
 echo 'root:x:0:0:root:/root:/bin/sh' > root/etc/passwd
-echo 1 > root/etc/box-release
+{script}
 tar --create --owner=0 --group=0 --numeric-owner --file=layer.tar --directory=root .
 diff=$(sha256sum layer.tar | cut -d' ' -f1)
-printf '{"architecture":"amd64","os":"linux","config":{"Env":["PATH=/bin","FLAVOUR=busybox"]},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' "$diff" > config.json
-printf '[{"Config":"config.json","RepoTags":["site/box:1"],"Layers":["layer.tar"]}]' > manifest.json
-tar --create --file=image.tar manifest.json config.json layer.tar"#,
+printf '{{"architecture":"amd64","os":"linux","config":%s,"rootfs":{{"type":"layers","diff_ids":["sha256:%s"]}}}}' '{config}' "$diff" > config.json
+printf '[{{"Config":"config.json","RepoTags":["{name}"],"Layers":["layer.tar"]}}]' > manifest.json
+tar --create --file=image.tar manifest.json config.json layer.tar"#
+        ),
     );
+    folder.join("image.tar")
 }
 
 #[test]
 fn a_missing_image_says_how_to_import_it_and_an_imported_one_runs() {
-    let has_busybox =
-        Command::new("busybox").arg("true").status().is_ok_and(|status| status.success());
-    if !has_busybox {
-        announce("skipped: the image test needs busybox-static");
-        return;
-    }
-    if !may_run_jobs() {
+    if !has_busybox() || !may_run_jobs() {
         return;
     }
     let appliance = Appliance::start();
@@ -59,8 +87,7 @@ fn a_missing_image_says_how_to_import_it_and_an_imported_one_runs() {
     assert!(log("1").contains("appliance registry import"), "{}", log("1"));
 
     let folder = tempfile::tempdir().unwrap();
-    archive(folder.path());
-    let image = folder.path().join("image.tar");
+    let image = archive(folder.path(), &BOX);
     let imported = appliance.cli(&["registry", "import", image.to_str().unwrap()]);
     assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
     let made = appliance.api("POST", &format!("/api/v2/project/gh/{PROJECT}/pipeline"), Some("{}"));

@@ -20,6 +20,7 @@ mod official;
 mod people;
 mod pipeline;
 mod registry;
+mod services;
 mod start;
 mod systemd;
 mod workspace;

@@ -3,7 +3,7 @@
 use crate::{
     git::account,
     harness::{Appliance, announce, may_run_jobs},
-    image::archive,
+    image::{BOX, archive},
     workspace::WorkingCopy,
 };
 use std::{
@@ -56,7 +56,7 @@ impl Bench {
         let appliance = Appliance::start();
         let host = appliance.base_url.trim_start_matches("https://").to_owned();
         let folder = tempfile::tempdir().unwrap();
-        archive(folder.path());
+        archive(folder.path(), &BOX);
         // Some clients insist that the file of credentials is there.
         fs::write(folder.path().join("auth.json"), "{}").unwrap();
         let certificates = folder.path().join("certificates");

@@ -16,7 +16,7 @@ use std::fmt::Write as _;
 pub(crate) type Environment = IndexMap<String, String>;
 
 /// Where commands are searched when neither image nor job says otherwise.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Who the steps run as.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use crate::{
     spin_up::{Shape, Stands},
     supervised::{Gone, Supervised},
     supervisor::wire::End,
-    walk::{Item, Walk},
+    walk::{Item, Walk, Way},
 };
 use base::{
     plan::Action,
@@ -34,8 +34,10 @@ use tokio::sync::watch;
 mod ending;
 mod pace;
 mod program;
+mod service;
 
 pub(crate) use program::Program;
+pub(crate) use service::Service;
 
 /// What the control side wants of a running job.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -216,9 +218,9 @@ impl<C: ControlPlane> Job<C> {
 
     /// Goes through the steps that are left and reports the end.
     async fn walk(&self, memory: &Memory) {
-        let steps = &self.assignment.spec.steps;
+        let way = Way::of(&self.assignment.spec);
         let mut walk = Walk::default();
-        let mut open = std::collections::VecDeque::from(walk.replay(steps, &memory.reports));
+        let mut open = std::collections::VecDeque::from(walk.replay(way, &memory.reports));
         self.remember_background(&memory.reports);
         if memory.halted {
             walk.halt();
@@ -228,7 +230,7 @@ impl<C: ControlPlane> Job<C> {
         }
         loop {
             let resumed = !open.is_empty();
-            let Some((number, item)) = open.pop_front().or_else(|| walk.next(steps)) else { break };
+            let Some((number, item)) = open.pop_front().or_else(|| walk.next(way)) else { break };
             if !resumed {
                 self.begin_step(number, &item);
             }
@@ -254,7 +256,7 @@ impl<C: ControlPlane> Job<C> {
     }
 
     fn begin_step(&self, number: u32, item: &Item<'_>) {
-        let name = self.outbox.masked(item.name());
+        let name = self.outbox.masked(&item.name());
         let background = item.is_background();
         if background {
             self.state().beside.push(number);
@@ -291,6 +293,7 @@ impl<C: ControlPlane> Job<C> {
                     }
                     Ok(Some(StepEnd::success()))
                 }
+                Item::Service(nth, image) => self.start_service(number, *nth, image).await,
                 Item::Step(step) => self.act(number, &step.action).await,
             }
         };

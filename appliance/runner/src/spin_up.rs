@@ -11,7 +11,7 @@ use crate::{
     environment::{Environment, Person},
     folder::Folder,
     host::{Host, Number},
-    job::{Job, StepEnd, StepError},
+    job::{Job, Service, StepEnd, StepError},
     reach,
     resources::{self, Limits},
     supervised::Supervised,
@@ -21,7 +21,7 @@ use base::{
     plan::{DockerImage, Executor},
     protocol::{Assignment, NetworkPolicy},
 };
-use sandbox::{Bind, HostRoot, IdRange, Root, Spec, Storage, User};
+use sandbox::{Bind, Companion, HostRoot, IdRange, Root, Spec, Storage, User};
 use serde::{Deserialize, Serialize};
 use std::{fmt::Write as _, path::PathBuf};
 
@@ -48,6 +48,9 @@ pub(crate) struct Stands {
     pub image: Environment,
     /// Absolute, inside.
     pub working_directory: String,
+    /// What runs beside the steps, in the order of its containers.
+    #[serde(default)]
+    pub services: Vec<Service>,
 }
 
 impl Stands {
@@ -72,18 +75,31 @@ pub(crate) struct Prepared {
     pub(crate) told: String,
     /// What of it is not what was asked for.
     pub(crate) warning: Option<String>,
+    pub(crate) beside: Beside,
+}
+
+/// The service containers of a job, as its sandbox needs them: their roots and accounts, and the
+/// names by which all containers of the job know each other.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Beside {
+    pub(crate) roots: Vec<(Root, String)>,
+    pub(crate) names: Vec<String>,
+    pub(crate) services: Vec<Service>,
 }
 
 impl<C: ControlPlane> Job<C> {
     /// Makes the sandbox, tells about it in step 0, and remembers it.
     pub(crate) async fn spin_up(&self) -> Result<StepEnd, StepError> {
         let limits = limits_of(&self.host, &self.assignment)?;
+        // A runner before us may have told it.
+        let untold = self.outbox.length(0) == 0;
         let prepared = self.prepare_root().await?;
         let shape = Shape {
             root: prepared.root.clone(),
             account: prepared.account.clone(),
             limits,
             network: self.assignment.network.clone(),
+            beside: prepared.beside.clone(),
         };
         let (_, note) = shape.network(&self.host, &self.number);
         if self.shape.as_ref() != Some(&shape) {
@@ -95,7 +111,7 @@ impl<C: ControlPlane> Job<C> {
             runtime_max: self.assignment.runtime_max,
         };
         self.supervised.ask(&Request::Begin(begin)).await?;
-        if self.outbox.length(0) == 0 {
+        if untold {
             self.outbox.say(0, &self.about(&prepared.told, limits, &note));
             if let Some(warning) = &prepared.warning {
                 self.outbox.say(0, &format!("Warning: {warning}\n"));
@@ -104,24 +120,26 @@ impl<C: ControlPlane> Job<C> {
         let state = self
             .supervised
             .until(|view| (view.sandbox != wire::Sandbox::Absent).then(|| view.sandbox.clone()));
-        let mut user = match state.await? {
+        let (mut user, users) = match state.await? {
             wire::Sandbox::Unfit { message } => return Err(StepError::Failed(message)),
             wire::Sandbox::Failed { message } => return Err(StepError::Infrastructure(message)),
             wire::Sandbox::Lost | wire::Sandbox::Absent => {
                 return Err(StepError::Infrastructure("the sandbox was lost".into()));
             }
-            wire::Sandbox::Stands { warnings, user } => {
+            wire::Sandbox::Stands { warnings, user, users } => {
                 for warning in warnings {
                     self.outbox.say(0, &format!("Warning: {warning}\n"));
                 }
-                user
+                (user, users)
             }
         };
         user.home = prepared.home.unwrap_or(user.home);
         let home = &user.home;
         let working_directory =
             crate::environment::resolve(&self.assignment.spec.working_directory, home, home);
-        self.stand(Stands { user, image: prepared.image, working_directory });
+        let services = prepared.beside.services.into_iter().zip(users);
+        let services = services.map(|(service, user)| service.of(user)).collect();
+        self.stand(Stands { user, image: prepared.image, working_directory, services });
         if let Some(entry) = prepared.entry {
             self.start_entry(entry).await?;
         }
@@ -140,13 +158,13 @@ impl<C: ControlPlane> Job<C> {
         let [primary, beside @ ..] = images else {
             return Err(StepError::Failed("the docker executor names no image".into()));
         };
-        if let Some(service) = beside.first() {
-            return Err(StepError::Failed(format!(
-                "the service container `{}` is not supported yet: only the first image of `docker:` is run. Start the service in a background step instead",
-                service.image
-            )));
+        let mut prepared = self.unpack_image(primary).await?;
+        prepared.beside.names.extend(primary.name.clone());
+        for image in beside {
+            let told = self.unpack_service(image, &mut prepared.beside).await?;
+            let _ = write!(prepared.told, "\nService: {told}");
         }
-        self.unpack_image(primary).await
+        Ok(prepared)
     }
 
     fn about(&self, root: &str, limits: Limits, network: &str) -> String {
@@ -183,6 +201,7 @@ pub(crate) struct Shape {
     account: String,
     limits: Limits,
     network: NetworkPolicy,
+    beside: Beside,
 }
 
 impl Shape {
@@ -195,6 +214,7 @@ impl Shape {
             account,
             limits: limits_of(host, job).ok()?,
             network: job.network.clone(),
+            beside: Beside::default(),
         })
     }
 
@@ -222,12 +242,24 @@ impl Shape {
                 disk: config.disk,
             },
             network: self.network(host, number).0,
+            companions: self.companions(folder),
+            names: self.beside.names.clone(),
             // An image whose user is not root brings a `sudo` of its own.
             allow_privilege_gain: !is_root,
             cgroup_base: host.groups.clone(),
         };
         let trust = reach::trust(&self.network, &config.network, &self.root, &config.data);
-        wire::Create { spec, account: self.account.clone(), trust }
+        let accounts = self.beside.roots.iter().map(|(_, account)| account.clone()).collect();
+        wire::Create { spec, account: self.account.clone(), accounts, trust }
+    }
+
+    fn companions(&self, folder: &Folder) -> Vec<Companion> {
+        let companion = |(number, (root, account)): (usize, &(Root, String))| Companion {
+            root: root.clone(),
+            hostname: format!("{}-{}", hostname(folder), number + 1),
+            allow_privilege_gain: !is_root(account),
+        };
+        self.beside.roots.iter().enumerate().map(companion).collect()
     }
 
     /// What the job reaches, and how its log tells it.
@@ -269,7 +301,8 @@ fn machine_root(config: &HostConfig, image: Option<&str>) -> Prepared {
         format!("the image `{name}` is not known here, so the job runs as told above. Known images: {known}; the operator adds one by the setting `machine_images`")
     });
     let (account, home) = (String::new(), Some(HOME.to_owned()));
-    Prepared { root, account, home, image: Environment::new(), entry: None, told, warning }
+    let (image, entry, beside) = (Environment::new(), None, Beside::default());
+    Prepared { root, account, home, image, entry, told, warning, beside }
 }
 
 /// Names the sandbox of a folder on this host.

@@ -169,7 +169,8 @@ impl Supervisor {
         fds.extend(
             self.sandbox
                 .iter()
-                .map(|sandbox| PollFd::from_borrowed_fd(sandbox.events_fd(), PollFlags::IN)),
+                .flat_map(sandbox::Sandbox::events_fds)
+                .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
         );
         let awake =
             self.spools().filter(|spool| spool.rests_until().is_none_or(|until| until <= now));

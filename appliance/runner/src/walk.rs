@@ -7,16 +7,19 @@
 //! run; after a halt, none.
 
 use base::{
-    plan::{Action, Step, When},
+    plan::{Action, DockerImage, Executor, JobSpec, Step, When},
     protocol::Progress,
     state::{StepState, TaskOutcome},
 };
+use std::borrow::Cow;
 
 /// Something that a job does and that its log shows as a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Item<'a> {
     /// Makes the sandbox.
     SpinUp,
+    /// Starts the service of that number, from 0.
+    Service(usize, &'a DockerImage),
     /// Lists the variables.
     Environment,
     /// A step of the plan.
@@ -26,18 +29,55 @@ pub(crate) enum Item<'a> {
 impl Item<'_> {
     /// The name shown for it.
     #[must_use]
-    pub(crate) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> Cow<'_, str> {
         match self {
-            Self::SpinUp => "Spin up environment",
-            Self::Environment => "Preparing environment variables",
-            Self::Step(step) => &step.name,
+            Self::SpinUp => "Spin up environment".into(),
+            Self::Service(_, image) => match &image.name {
+                Some(name) => format!("Container {} ({name})", image.image).into(),
+                None => format!("Container {}", image.image).into(),
+            },
+            Self::Environment => "Preparing environment variables".into(),
+            Self::Step(step) => step.name.as_str().into(),
         }
     }
 
     /// It runs beside later items, and what becomes of it is ignored.
     #[must_use]
     pub(crate) fn is_background(&self) -> bool {
-        matches!(self, Self::Step(Step { action: Action::Run(run), .. }) if run.background)
+        match self {
+            Self::Service(..) => true,
+            Self::Step(Step { action: Action::Run(run), .. }) => run.background,
+            _ => false,
+        }
+    }
+}
+
+/// What a job goes through.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Way<'a> {
+    /// Images that run beside the steps.
+    pub(crate) services: &'a [DockerImage],
+    /// The plan's steps.
+    pub(crate) steps: &'a [Step],
+}
+
+impl<'a> Way<'a> {
+    pub(crate) fn of(spec: &'a JobSpec) -> Self {
+        let services = match &spec.executor {
+            Executor::Docker { images } => images.get(1..).unwrap_or_default(),
+            _ => &[],
+        };
+        Self { services, steps: &spec.steps }
+    }
+
+    fn item(self, number: usize) -> Option<Item<'a>> {
+        let after = self.services.len() + 1;
+        match number {
+            0 => Some(Item::SpinUp),
+            n if n < after => Some(Item::Service(n - 1, &self.services[n - 1])),
+            n if n == after => Some(Item::Environment),
+            n => self.steps.get(n - after - 1).map(Item::Step),
+        }
     }
 }
 
@@ -57,13 +97,9 @@ pub(crate) struct Walk {
 
 impl Walk {
     /// The next item that runs and its step number.
-    pub(crate) fn next<'a>(&mut self, steps: &'a [Step]) -> Option<(u32, Item<'a>)> {
+    pub(crate) fn next<'a>(&mut self, way: Way<'a>) -> Option<(u32, Item<'a>)> {
         while !self.halted && !self.broken {
-            let item = match self.passed {
-                0 => Item::SpinUp,
-                1 => Item::Environment,
-                n => Item::Step(steps.get(n - 2)?),
-            };
+            let item = way.item(self.passed)?;
             self.passed += 1;
             if self.runs(&item) {
                 let number = self.begun;
@@ -117,13 +153,13 @@ impl Walk {
     /// ended; all but the last are in the background.
     pub(crate) fn replay<'a>(
         &mut self,
-        steps: &'a [Step],
+        way: Way<'a>,
         reported: &[Progress],
     ) -> Vec<(u32, Item<'a>)> {
         let mut open = Vec::new();
         for progress in reported {
             match progress {
-                Progress::StepStarted { .. } => open.extend(self.next(steps)),
+                Progress::StepStarted { .. } => open.extend(self.next(way)),
                 Progress::StepEnded { step, state, .. } => {
                     self.ended(*step, *state);
                     open.retain(|(number, _)| number != step);
@@ -142,13 +178,18 @@ mod tests {
     use base::time::Timestamp;
     use proptest::prelude::*;
 
+    fn service() -> DockerImage {
+        serde_json::from_value(serde_json::json!({ "image": "redis:7", "name": "cache" }))
+            .expect("an image")
+    }
+
     /// Names of what runs when the named steps fail.
     fn trace(steps: &[Step], failing: &[&str]) -> (Vec<String>, TaskOutcome) {
         let mut walk = Walk::default();
         let mut names = Vec::new();
-        while let Some((number, item)) = walk.next(steps) {
-            names.push(item.name().to_owned());
-            let failed = failing.contains(&item.name());
+        while let Some((number, item)) = walk.next(Way { services: &[], steps }) {
+            names.push(item.name().into_owned());
+            let failed = failing.contains(&&*item.name());
             walk.ended(number, if failed { StepState::Failed } else { StepState::Success });
         }
         (names.split_off(2.min(names.len())), walk.outcome())
@@ -190,10 +231,10 @@ mod tests {
         let steps = [run("a", When::OnSuccess), run("z", When::Always)];
         let mut walk = Walk::default();
         for _ in 0..3 {
-            walk.next(&steps);
+            walk.next(Way { services: &[], steps: &steps });
         }
         walk.halt();
-        assert_eq!(walk.next(&steps), None);
+        assert_eq!(walk.next(Way { services: &[], steps: &steps }), None);
         assert_eq!(walk.outcome(), TaskOutcome::Success);
     }
 
@@ -211,6 +252,29 @@ mod tests {
         );
     }
 
+    #[test]
+    fn services_begin_between_the_sandbox_and_the_steps() {
+        let (services, steps) = ([service()], [run("a", When::OnSuccess)]);
+        let mut walk = Walk::default();
+        let way = Way { services: &services, steps: &steps };
+        let mut names = Vec::new();
+        while let Some((number, item)) = walk.next(way) {
+            names.push(item.name().into_owned());
+            // A service that ends badly is not the job's failure.
+            walk.ended(number, if number == 1 { StepState::Failed } else { StepState::Success });
+        }
+        let expected = [
+            "Spin up environment",
+            "Container redis:7 (cache)",
+            "Preparing environment variables",
+            "a",
+        ];
+        assert_eq!(
+            (names.as_slice(), walk.outcome()),
+            (&expected.map(str::to_owned)[..], TaskOutcome::Success)
+        );
+    }
+
     fn any_step() -> impl Strategy<Value = Step> {
         let when = prop_oneof![Just(When::OnSuccess), Just(When::OnFail), Just(When::Always)];
         (when, any::<bool>()).prop_map(|(when, background)| {
@@ -224,14 +288,17 @@ mod tests {
         #[test]
         fn a_replay_leads_to_the_same_place(
             steps in prop::collection::vec(any_step(), 0..8),
+            services in 0usize..3,
             fails in prop::collection::vec(any::<bool>(), 10),
             cut in 0usize..24,
         ) {
             let at = Timestamp(0);
+            let services = vec![service(); services];
+            let way = Way { services: &services, steps: &steps };
             let (mut walk, mut reports, mut snapshots) = (Walk::default(), Vec::new(), Vec::new());
-            while let Some((step, item)) = walk.next(&steps) {
+            while let Some((step, item)) = walk.next(way) {
                 let background = item.is_background();
-                reports.push(Progress::StepStarted { step, name: item.name().into(), at, background });
+                reports.push(Progress::StepStarted { step, name: item.name().into_owned(), at, background });
                 snapshots.push((walk.clone(), vec![step]));
                 let bad = step > 0 && fails[usize::try_from(step).unwrap() % fails.len()];
                 let state = if bad { StepState::Failed } else { StepState::Success };
@@ -241,7 +308,7 @@ mod tests {
             }
             let cut = cut.min(reports.len());
             let mut again = Walk::default();
-            let open = again.replay(&steps, &reports[..cut]);
+            let open = again.replay(way, &reports[..cut]);
             let open: Vec<u32> = open.into_iter().map(|(number, _)| number).collect();
             let expected = if cut == 0 { (Walk::default(), Vec::new()) } else { snapshots[cut - 1].clone() };
             prop_assert_eq!((again, open), expected);

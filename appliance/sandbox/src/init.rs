@@ -10,6 +10,7 @@
 //! On failure: a failed build is told and ends the process; a failed request is told.
 
 mod build;
+mod companion;
 mod privilege;
 mod start;
 
@@ -49,23 +50,35 @@ impl Failure {
     }
 }
 
+pub(crate) use companion::step_over;
+
+/// Whose init this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Born {
+    /// A sandbox's own: it makes the network.
+    First,
+    /// A companion's: it shares the network.
+    Beside,
+}
+
 /// The whole life of init, from the first moment after the clone.
-pub(crate) fn live(socket: &UnixStream, joins: &[OwnedFd]) -> ! {
+pub(crate) fn live(socket: &UnixStream, joins: &[OwnedFd], born: Born) -> ! {
     // A panic must not unwind into the supervisor's frames, which this process has copies of.
-    let lived =
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match begin(socket, joins) {
+    let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        match begin(socket, joins, born) {
             Ok(init) => init.serve(),
             Err(failure) => {
                 let _supervisor_may_be_gone = wire::send(socket, &failure.reply(), &[]);
                 1
             }
-        }));
+        }
+    }));
     sys::exit_now(lived.unwrap_or(101))
 }
 
-fn begin<'a>(socket: &'a UnixStream, joins: &[OwnedFd]) -> Result<Init<'a>, Failure> {
+fn begin<'a>(socket: &'a UnixStream, joins: &[OwnedFd], born: Born) -> Result<Init<'a>, Failure> {
     privilege::die_with_parent().map_err(at("tie to the supervisor"))?;
-    build::join(joins)?;
+    build::join(joins, born)?;
     wire::send(socket, &Reply::Joined, &[]).map_err(at("tell that namespaces stand"))?;
     let Some((Request::Build(build), trees)) =
         wire::receive(socket).map_err(at("receive what to build"))?

@@ -32,7 +32,7 @@ pub use error::Error;
 pub use exec::{Child, Event, Exec, Status, Usage, User};
 pub use network::{Destination, NoDestination, forwarding_enable, sweep_links};
 pub use sandbox::{DiskUsage, Sandbox, sweep};
-pub use spec::{Bind, Bridge, HostRoot, IdRange, Limits, Network, Root, Spec, Storage};
+pub use spec::{Bind, Bridge, Companion, HostRoot, IdRange, Limits, Network, Root, Spec, Storage};
 
 use std::time::Duration;
 

@@ -47,6 +47,8 @@ pub struct Sandbox {
     warnings: Vec<String>,
     frozen: bool,
     lost: bool,
+    /// Ends before the sandbox itself, and lies within its scratch directory.
+    companions: Vec<Sandbox>,
     remains: Remains,
 }
 
@@ -57,11 +59,48 @@ struct Remains {
     /// Held for as long as the sandbox may live, so that a sweep leaves it alone.
     _lock: File,
     group: Option<Group>,
+    /// A companion's group is its sandbox's, which removes it.
+    shares_group: bool,
     link: Option<Link>,
     removed: bool,
 }
 
 impl Sandbox {
+    /// One whose init was cloned and waits to be told what to build.
+    fn bare(
+        spec: &Spec,
+        remains: Remains,
+        socket: UnixStream,
+        init: OwnedFd,
+        init_pid: i32,
+    ) -> Self {
+        Self {
+            spec: spec.clone(),
+            socket,
+            init,
+            init_pid,
+            root: None,
+            events: VecDeque::new(),
+            warnings: Vec::new(),
+            frozen: false,
+            lost: false,
+            companions: Vec::new(),
+            remains,
+        }
+    }
+
+    /// The companions of [`Spec::companions`], in order: each starts programs and tells of their
+    /// ends as a sandbox does. Its limits, use, pauses and end are the sandbox's own.
+    pub fn companions(&mut self) -> &mut [Self] {
+        &mut self.companions
+    }
+
+    /// The descriptors of [`Sandbox::events_fd`], of the sandbox and of companions that live.
+    pub fn events_fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let living = self.companions.iter().filter(|companion| !companion.lost);
+        std::iter::once(self.events_fd()).chain(living.map(Self::events_fd))
+    }
+
     /// Limits and protections asked for that this host cannot give, as sentences for people.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
@@ -210,7 +249,7 @@ impl Sandbox {
     /// # Errors
     /// When the kernel refuses; without a freezer on this host nothing happens.
     pub fn freeze(&mut self) -> Result<(), Error> {
-        self.frozen = true;
+        self.frozen_set(true);
         self.group().freeze(true)
     }
 
@@ -220,8 +259,13 @@ impl Sandbox {
     /// When the kernel refuses.
     pub fn thaw(&mut self) -> Result<(), Error> {
         self.group().freeze(false)?;
-        self.frozen = false;
+        self.frozen_set(false);
         Ok(())
+    }
+
+    fn frozen_set(&mut self, frozen: bool) {
+        self.frozen = frozen;
+        self.companions.iter_mut().for_each(|companion| companion.frozen = frozen);
     }
 
     /// Changes the CPU limit, in thousandths of a core; `None` lifts it.
@@ -254,9 +298,13 @@ impl Sandbox {
 
     /// Kills init, and with it the whole process namespace, and waits for its end.
     fn end(&mut self) {
-        if self.frozen {
-            let _may_be_gone = self.group().freeze(false);
+        if self.frozen
+            && let Some(group) = &self.remains.group
+        {
+            let _may_be_gone = group.freeze(false);
         }
+        self.frozen_set(false);
+        self.companions.clear();
         self.root = None;
         let _may_have_ended = rustix::process::pidfd_send_signal(&self.init, Signal::KILL);
         let _reaped_before =
@@ -324,7 +372,8 @@ impl Remains {
     fn remove(&mut self) -> Result<(), Error> {
         self.removed = true;
         let link = self.link.take().map_or(Ok(()), |link| link.remove());
-        let group = self.group.as_ref().map_or(Ok(()), Group::remove);
+        let group = self.group.as_ref().filter(|_| !self.shares_group);
+        let group = group.map_or(Ok(()), Group::remove);
         let scratch =
             fs::remove_dir_all(&self.scratch).map_err(Error::path("remove", &self.scratch));
         link.and(group).and(scratch)

@@ -36,12 +36,34 @@ pub struct Spec {
     /// What the job reaches. Loopback is up in all cases.
     #[serde(default)]
     pub network: Network,
+    /// Further roots with programs of their own, on the same network. At most [`COMPANIONS_MAX`].
+    #[serde(default)]
+    pub companions: Vec<Companion>,
+    /// Names for `/etc/hosts` that stand for this sandbox itself, its companions included.
+    #[serde(default)]
+    pub names: Vec<String>,
     /// Lets set-user-id programs gain ids and capabilities *within the job's own id range*: what
     /// `sudo` needs in an image whose user is not root. Off unless asked for.
     #[serde(default)]
     pub allow_privilege_gain: bool,
     /// Where control groups are made; from [`Base::prepare`].
     pub cgroup_base: Base,
+}
+
+/// Most companions of one sandbox: each holds a process and an overlay of its own.
+pub const COMPANIONS_MAX: usize = 32;
+
+/// A root beside a sandbox's own, with its own processes, files, IPC and host name. Network, ids,
+/// limits and end are those of the sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Companion {
+    /// Its root file system.
+    pub root: Root,
+    /// Host name inside.
+    pub hostname: String,
+    /// As [`Spec::allow_privilege_gain`], for its programs.
+    #[serde(default)]
+    pub allow_privilege_gain: bool,
 }
 
 /// The root file system a job sees. The job's changes never reach it.

@@ -39,7 +39,10 @@ pub(crate) fn clone_process(namespaces: i32, cgroup: Option<BorrowedFd<'_>>) -> 
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
     arguments.flags = flags(namespaces | libc::CLONE_PIDFD);
     arguments.pidfd = ptr::from_mut(&mut pidfd) as u64;
-    arguments.exit_signal = flags(libc::SIGCHLD);
+    // A sibling ends with the signal that its caller would.
+    if namespaces & libc::CLONE_PARENT == 0 {
+        arguments.exit_signal = flags(libc::SIGCHLD);
+    }
     if let Some(cgroup) = cgroup {
         arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = flags(cgroup.as_raw_fd());

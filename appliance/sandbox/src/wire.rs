@@ -77,6 +77,8 @@ pub(crate) struct Start {
 /// What init says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Reply {
+    /// A companion's init was born, with this host process id; comes with its pidfd.
+    Born { pid: i32 },
     /// Its namespaces exist.
     Joined,
     /// The inside stands.

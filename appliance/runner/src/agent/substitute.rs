@@ -22,7 +22,7 @@ pub(super) fn run(text: &[&str]) -> Result<(), AgentError> {
 
 /// `$NAME`, `${NAME}`, `${NAME:-default}`, `${NAME-default}`, `${NAME:+other}` and `${NAME+other}`;
 /// whatever else follows a dollar sign stays as it is.
-fn substitute(text: &str, variable: impl Fn(&str) -> Option<String>) -> String {
+pub(crate) fn substitute(text: &str, variable: impl Fn(&str) -> Option<String>) -> String {
     let mut done = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {

@@ -4,7 +4,7 @@ use super::{Job, Order, StepEnd, StepError, now};
 use crate::{
     control_plane::ControlPlane,
     supervised::Gone,
-    supervisor::wire::{How, Request, RunId, View},
+    supervisor::wire::{End, How, Request, RunId, View},
     walk::Item,
 };
 use base::{
@@ -57,8 +57,10 @@ impl<C: ControlPlane> Job<C> {
         number: u32,
         item: &Item<'_>,
     ) -> Result<(), StepError> {
-        if matches!(item, Item::Step(step) if matches!(step.action, base::plan::Action::Run(_))) {
-            return Ok(());
+        match item {
+            Item::Service(..) => return Ok(()),
+            Item::Step(step) if matches!(step.action, base::plan::Action::Run(_)) => return Ok(()),
+            _ => {}
         }
         let of_step = |run: RunId| run.step == number;
         for run in living(&self.supervised.view(), of_step) {
@@ -85,15 +87,21 @@ impl<C: ControlPlane> Job<C> {
         let beside = self.state().beside.clone();
         for step in beside {
             if let Some(Some(end)) = view.runs.get(&RunId { step, nth: 0 }) {
-                self.end_background_step(step, &end.how);
+                self.end_background_step(step, end);
             }
         }
     }
 
-    fn end_background_step(&self, step: u32, how: &How) {
-        let (state, exit_code) = match how {
+    fn end_background_step(&self, step: u32, end: &End) {
+        if end.oom_kills > 0 && !matches!(end.how, How::Code(0)) {
+            self.tell_out_of_memory(step, end);
+        }
+        let (state, exit_code) = match &end.how {
             How::Code(0) => (StepState::Success, Some(0)),
-            How::Code(code) => (StepState::Failed, Some(*code)),
+            How::Code(code) => {
+                self.outbox.say(step, &format!("\nExited with code exit status {code}\n"));
+                (StepState::Failed, Some(*code))
+            }
             How::Signal(signal) => (StepState::Failed, Some(128 + signal)),
             // Ended with its job, as such a step is meant to.
             How::Stopped => (StepState::Success, None),

@@ -50,6 +50,7 @@ impl<C: ControlPlane> Job<C> {
         let env = program.env.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
         let exec = Exec {
             run,
+            container: 0,
             program: program.program,
             otherwise: program.otherwise,
             create_file,
@@ -110,7 +111,8 @@ impl<C: ControlPlane> Job<C> {
     /// What a run's end means for its step; tells it in the log.
     pub(crate) fn judge(&self, step: u32, end: &End) -> StepEnd {
         if end.oom_kills > 0 && !matches!(end.how, How::Code(0)) {
-            self.tell_out_of_memory(step, end);
+            let message = self.tell_out_of_memory(step, end);
+            self.state().message.get_or_insert(message);
         }
         let exited = |code: i32| {
             if code != 0 {
@@ -143,7 +145,9 @@ impl<C: ControlPlane> Job<C> {
         }
     }
 
-    fn tell_out_of_memory(&self, step: u32, end: &End) {
+    /// Tells in a step's log that the kernel ended processes for want of memory; the same for
+    /// people.
+    pub(super) fn tell_out_of_memory(&self, step: u32, end: &End) -> String {
         let figure =
             |bytes: Option<Bytes>| bytes.map_or_else(|| "unknown".to_owned(), |b| b.to_string());
         let message = format!(
@@ -153,7 +157,7 @@ impl<C: ControlPlane> Job<C> {
             figure(end.used.memory_peak),
         );
         self.outbox.say(step, &format!("\n{message}\n"));
-        self.state().message.get_or_insert(message);
+        message
     }
 
     fn tell_disk_full(&self, step: u32, used: Bytes, limit: Bytes) {

@@ -4,11 +4,12 @@
 //! the digest that the image's configuration names before any job sees it.
 //! Source: OCI image specification; the rules of the original service for entry points.
 
-use super::Prepared;
+use super::{Beside, Prepared};
 use crate::{
+    agent::substitute,
     control_plane::ControlPlane,
-    environment::Environment,
-    job::{Job, Program, StepError},
+    environment::{Environment, PATH},
+    job::{Job, Program, Service, StepError},
     supervisor::{chain, wire::RunId},
 };
 use base::{
@@ -43,6 +44,8 @@ struct RunConfig {
     #[serde(default)]
     cmd: Option<Vec<String>>,
     #[serde(default)]
+    working_dir: Option<String>,
+    #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
 }
 
@@ -52,26 +55,51 @@ struct RootFs {
 }
 
 impl<C: ControlPlane> Job<C> {
-    /// The root of an image, its layers unpacked.
+    /// The root of the image whose steps run, its layers unpacked.
     pub(super) async fn unpack_image(&self, image: &DockerImage) -> Result<Prepared, StepError> {
-        let source =
-            self.persist_in_asking(|| self.control.image(self.outbox.held(), &image.image)).await?;
+        let (root, digest, run) = self.unpack(image).await?;
+        Ok(Prepared {
+            root,
+            account: account(image, &run),
+            home: None,
+            image: environment(&run).into_iter().chain(image.environment.clone()).collect(),
+            entry: entry(image, &run),
+            told: format!("docker, image {} ({digest})", image.image),
+            warning: None,
+            beside: Beside::default(),
+        })
+    }
+
+    /// Adds an image that runs beside the steps; how the log tells it.
+    pub(super) async fn unpack_service(
+        &self,
+        image: &DockerImage,
+        beside: &mut Beside,
+    ) -> Result<String, StepError> {
+        let (root, digest, run) = self.unpack(image).await?;
+        let service = service(image, &run).map_err(StepError::Failed)?;
+        beside.roots.push((root, account(image, &run)));
+        beside.names.extend(image.name.clone());
+        beside.services.push(service);
+        Ok(format!("image {} ({digest})", image.image))
+    }
+
+    async fn unpack(&self, image: &DockerImage) -> Result<(Root, String, RunConfig), StepError> {
+        // The one place where the language puts variables into a value.
+        let variable = |name: &str| {
+            let mut secrets = self.assignment.secrets.iter().rev();
+            secrets.find(|one| one.name == name).map(|one| one.value.expose().to_owned())
+        };
+        let name = substitute(&image.image, variable);
+        let ask = || self.control.image(self.outbox.held(), &name);
+        let source = self.persist_in_asking(ask).await?;
         let config = read(&source)
             .map_err(|why| StepError::Failed(format!("image {}: {why}", image.image)))?;
         let mut lowers = Vec::with_capacity(source.layers.len());
         for (layer, diff_id) in source.layers.iter().zip(&config.rootfs.diff_ids) {
             lowers.push(self.unpack_layer(layer, diff_id).await?);
         }
-        let run = config.config.unwrap_or_default();
-        Ok(Prepared {
-            root: Root::Layers { lowers },
-            account: image.user.clone().or_else(|| run.user.clone()).unwrap_or_default(),
-            home: None,
-            image: environment(&run).into_iter().chain(image.environment.clone()).collect(),
-            entry: entry(image, &run),
-            told: format!("docker, image {} ({})", image.image, source.digest),
-            warning: None,
-        })
+        Ok((Root::Layers { lowers }, source.digest, config.config.unwrap_or_default()))
     }
 
     async fn unpack_layer(&self, layer: &LayerSource, diff_id: &str) -> Result<PathBuf, StepError> {
@@ -137,12 +165,42 @@ fn entry(image: &DockerImage, run: &RunConfig) -> Option<Vec<String>> {
     if !insists && image.entrypoint.is_none() {
         return None;
     }
+    Some(program(image, run)).filter(|words| !words.is_empty())
+}
+
+/// What a container runs: the configuration's word, or else the image's.
+fn program(image: &DockerImage, run: &RunConfig) -> Vec<String> {
     let entrypoint =
         image.entrypoint.clone().or_else(|| run.entrypoint.clone()).unwrap_or_default();
     // As with every runtime, an entry point of one's own leaves the image's command behind.
     let image_command = || if image.entrypoint.is_some() { None } else { run.cmd.clone() };
     let command = image.command.clone().or_else(image_command).unwrap_or_default();
-    Some([entrypoint, command].concat()).filter(|words| !words.is_empty())
+    [entrypoint, command].concat()
+}
+
+fn account(image: &DockerImage, run: &RunConfig) -> String {
+    image.user.clone().or_else(|| run.user.clone()).unwrap_or_default()
+}
+
+/// How an image runs beside the steps; who runs it is known once its files can be read.
+fn service(image: &DockerImage, run: &RunConfig) -> Result<Service, String> {
+    let program = program(image, run);
+    if program.is_empty() {
+        return Err(format!(
+            "the service container {} has nothing to run: its image names no program. Set `entrypoint:` or `command:` of it in `docker:`",
+            image.image
+        ));
+    }
+    let mut env = Environment::from([("PATH".to_owned(), PATH.to_owned())]);
+    env.extend(environment(run));
+    env.extend(image.environment.clone());
+    let folder = run.working_dir.clone().filter(|folder| folder.starts_with('/'));
+    Ok(Service {
+        user: sandbox::User::default(),
+        program,
+        environment: env,
+        working_directory: folder.unwrap_or_else(|| "/".into()),
+    })
 }
 
 #[cfg(test)]
@@ -175,6 +233,28 @@ mod tests {
         check(None, "true", Some("/init serve"));
         check(Some(&["/mine"]), "true", Some("/mine"));
         check(Some(&["/mine"]), "false", Some("/mine"));
+    }
+
+    #[test]
+    fn a_service_runs_what_its_entry_or_its_image_says() {
+        let check = |entrypoint, command, expected: &str| {
+            let json = serde_json::json!({
+                "Entrypoint": ["/init"], "Cmd": ["serve"], "WorkingDir": "/srv", "Env": ["A=1"],
+            });
+            let run: RunConfig = serde_json::from_value(json).unwrap();
+            let found = service(&image(entrypoint, command), &run).unwrap();
+            assert_eq!(found.program.join(" "), expected);
+            assert_eq!(
+                (found.working_directory.as_str(), found.environment["A"].as_str()),
+                ("/srv", "1")
+            );
+        };
+        check(None, None, "/init serve");
+        check(None, Some(&["migrate"][..]), "/init migrate");
+        check(Some(&["/mine"][..]), None, "/mine");
+        check(Some(&["/mine"][..]), Some(&["x"][..]), "/mine x");
+        let nothing = service(&image(None, None), &RunConfig::default()).unwrap_err();
+        assert!(nothing.contains("`command:`"), "{nothing}");
     }
 
     #[test]

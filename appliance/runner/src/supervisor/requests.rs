@@ -50,9 +50,9 @@ impl Supervisor {
             return;
         }
         let made = sandbox::Sandbox::create(&create.spec);
-        let made = made.and_then(|made| Ok((made.user(&create.account)?, made)));
+        let made = made.and_then(|mut made| Ok((users(&mut made, create)?, made)));
         let state = match made {
-            Ok((user, made)) => {
+            Ok(((user, users), made)) => {
                 self.cpu_millis = create.spec.limits.cpu_millis;
                 let mut warnings = made.warnings().to_vec();
                 if let Some(trust) = &create.trust
@@ -64,7 +64,7 @@ impl Supervisor {
                 }
                 self.sandbox = Some(made);
                 self.disk = disk::Watch::new(create.spec.limits.disk, Instant::now());
-                wire::Sandbox::Stands { warnings, user }
+                wire::Sandbox::Stands { warnings, user, users }
             }
             Err(error @ sandbox::Error::Invalid { .. }) => {
                 wire::Sandbox::Unfit { message: chain(&error) }
@@ -85,7 +85,8 @@ impl Supervisor {
     }
 
     fn exec(&mut self, exec: Exec) -> Result<(), String> {
-        let Some(sandbox) = &mut self.sandbox else {
+        let container = exec.container;
+        let Some(sandbox) = container_of(&mut self.sandbox, container) else {
             return Err("the sandbox does not stand".into());
         };
         let (spool, stdio) =
@@ -111,28 +112,36 @@ impl Supervisor {
             })
             .map_err(|error| format!("could not start `{name}`: {}", chain(&error)))?;
         let clock = Clock::new(Instant::now(), exec.idle_ms.map(Duration::from_millis));
-        self.runs.push(Run { id: exec.run, pid: child.pid, spool: Some(spool), clock });
+        let (id, pid) = (exec.run, child.pid);
+        self.runs.push(Run { id, container, pid, spool: Some(spool), clock });
         self.tell(Event::Begun(exec.run));
         Ok(())
     }
 
     /// What the sandbox tells by itself.
     pub(super) fn hear_sandbox(&mut self) {
-        while let Some(sandbox) = &mut self.sandbox {
-            match sandbox.next_event(Some(Duration::ZERO)) {
-                Ok(Some(sandbox::Event::Exited { pid, status })) => self.exited(pid, status),
-                Ok(None) => return,
-                Ok(Some(sandbox::Event::Lost)) => return self.lost(),
+        let mut container = 0;
+        while let Some(sandbox) = container_of(&mut self.sandbox, container) {
+            let heard = sandbox.next_event(Some(Duration::ZERO));
+            match heard {
+                Ok(Some(sandbox::Event::Exited { pid, status })) => {
+                    self.exited(container, pid, status);
+                    continue;
+                }
+                Ok(None) => {}
+                Ok(Some(sandbox::Event::Lost)) => self.lost(container),
                 Err(error) => {
                     tracing::error!(error = chain(&error), "the sandbox does not answer");
-                    return self.lost();
+                    self.lost(container);
                 }
             }
+            container += 1;
         }
     }
 
-    fn exited(&mut self, pid: u32, status: sandbox::Status) {
-        let Some(at) = self.runs.iter().position(|run| run.pid == pid) else { return };
+    fn exited(&mut self, container: usize, pid: u32, status: sandbox::Status) {
+        let is_it = |run: &Run| run.container == container && run.pid == pid;
+        let Some(at) = self.runs.iter().position(is_it) else { return };
         let mut run = self.runs.remove(at);
         if let Some(spool) = run.spool.take() {
             self.drain(run.id.step, spool);
@@ -178,26 +187,30 @@ impl Supervisor {
         self.tell(Event::Ended(run, End { how, oom_kills, used }));
     }
 
-    /// The sandbox is gone, and every run with it.
-    fn lost(&mut self) {
+    /// The sandbox is gone, and every run with it; or one of its companions, and what ran there.
+    fn lost(&mut self, container: usize) {
         let used = self.measure();
         let oom_kills = self.spent.new_oom_kills(&used);
-        for mut run in std::mem::take(&mut self.runs) {
+        let is_gone = |run: &mut Run| container == 0 || run.container == container;
+        let gone: Vec<Run> = self.runs.extract_if(.., is_gone).collect();
+        for mut run in gone {
             if let Some(spool) = run.spool.take() {
                 self.drain(run.id.step, spool);
             }
             let how = run.clock.why().unwrap_or(How::Lost);
             self.tell(Event::Ended(run.id, End { how, oom_kills, used }));
         }
-        self.destroy();
-        self.tell(Event::Sandbox(wire::Sandbox::Lost));
+        if container == 0 {
+            self.destroy();
+            self.tell(Event::Sandbox(wire::Sandbox::Lost));
+        }
     }
 
     fn stop(&mut self, id: RunId, grace: Duration) {
         let now = Instant::now();
         let Some(run) = self.runs.iter_mut().find(|run| run.id == id) else { return };
         run.clock.end(How::Stopped, now, grace);
-        if let Some(sandbox) = &mut self.sandbox
+        if let Some(sandbox) = container_of(&mut self.sandbox, run.container)
             && !grace.is_zero()
             && let Err(error) = sandbox.signal_session(run.pid, TERM)
         {
@@ -224,7 +237,7 @@ impl Supervisor {
         for run in &mut self.runs {
             let last_output = run.last_output();
             if run.clock.tick(last_output, now) == Due::Kill
-                && let Some(sandbox) = &mut self.sandbox
+                && let Some(sandbox) = container_of(&mut self.sandbox, run.container)
                 && let Err(error) = sandbox.signal_session(run.pid, KILL)
             {
                 tracing::warn!(error = chain(&error), "a run could not be killed");
@@ -248,6 +261,29 @@ impl Supervisor {
             .as_ref()
             .map_or_else(|| self.view.used.unwrap_or_default(), sandbox::Sandbox::usage)
     }
+}
+
+/// The sandbox itself, or one of its companions.
+fn container_of(
+    sandbox: &mut Option<sandbox::Sandbox>,
+    container: usize,
+) -> Option<&mut sandbox::Sandbox> {
+    let sandbox = sandbox.as_mut()?;
+    match container.checked_sub(1) {
+        None => Some(sandbox),
+        Some(companion) => sandbox.companions().get_mut(companion),
+    }
+}
+
+/// Looks up the accounts of the job and of its companions.
+fn users(
+    made: &mut sandbox::Sandbox,
+    create: &wire::Create,
+) -> Result<(sandbox::User, Vec<sandbox::User>), sandbox::Error> {
+    let user = made.user(&create.account)?;
+    let companions = made.companions().iter().zip(&create.accounts);
+    let users = companions.map(|(companion, account)| companion.user(account));
+    Ok((user, users.collect::<Result<_, _>>()?))
 }
 
 /// The three descriptors of a run, and where its output goes.

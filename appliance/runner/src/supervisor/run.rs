@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 /// A program that was started and has not ended.
 pub(super) struct Run {
     pub(super) id: RunId,
-    /// Names it to the sandbox.
+    /// Where it runs: 0 is the sandbox itself.
+    pub(super) container: usize,
+    /// Names it there.
     pub(super) pid: u32,
     pub(super) spool: Option<Spool>,
     pub(super) clock: Clock,

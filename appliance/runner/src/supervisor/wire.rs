@@ -81,6 +81,9 @@ pub struct Create {
     pub spec: sandbox::Spec,
     /// The account to look up in the job's own files: `name`, `uid`, `name:group`; empty is root.
     pub account: String,
+    /// The same for each companion, in its files.
+    #[serde(default)]
+    pub accounts: Vec<String>,
     /// Certificates by which the job knows the appliance.
     #[serde(default)]
     pub trust: Option<Trust>,
@@ -110,6 +113,9 @@ pub struct Begin {
 pub struct Exec {
     /// Its name in later requests.
     pub run: RunId,
+    /// Where it runs: 0 is the sandbox itself, 1 its first companion.
+    #[serde(default)]
+    pub container: usize,
     /// Path inside, or a name to look for in `PATH`.
     pub program: String,
     /// Started in its place where it is not there.
@@ -210,6 +216,9 @@ pub enum Sandbox {
         warnings: Vec<String>,
         /// The account that was looked up.
         user: sandbox::User,
+        /// Those of the companions.
+        #[serde(default)]
+        users: Vec<sandbox::User>,
     },
     /// Cannot be made of what the configuration asks for.
     Unfit {
@@ -278,6 +287,7 @@ mod tests {
             Event::Sandbox(Sandbox::Stands {
                 warnings: Vec::new(),
                 user: sandbox::User::default(),
+                users: Vec::new(),
             }),
             Event::Begun(run),
             Event::Grown(2, 17),

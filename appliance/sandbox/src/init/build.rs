@@ -5,7 +5,7 @@
 //! (a symbolic link at `/proc`, say) is only ever resolved inside that image.
 //! Invariants: all of it is done as the job's root, so that what is made belongs to the job.
 
-use super::{Failure, at, privilege};
+use super::{Born, Failure, at, privilege};
 use crate::{
     network, sys,
     sys::MountChange,
@@ -60,17 +60,16 @@ const QUIET: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
     .union(MountAttrFlags::MOUNT_ATTR_NODEV)
     .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
 
-/// Enters the version 1 groups and new namespaces; nothing of the host is touched.
-pub(super) fn join(joins: &[OwnedFd]) -> Result<(), Failure> {
+/// Enters the version 1 groups and new namespaces; nothing of the host is touched. A companion
+/// was born in the network that it shares.
+pub(super) fn join(joins: &[OwnedFd], born: Born) -> Result<(), Failure> {
     for group in joins {
         rustix::io::write(group, b"0").map_err(at("join the control group"))?;
     }
     // Now, so that the root of the group namespace is the job's own group.
-    let namespaces = UnshareFlags::NEWCGROUP
-        | UnshareFlags::NEWNS
-        | UnshareFlags::NEWNET
-        | UnshareFlags::NEWIPC
-        | UnshareFlags::NEWUTS;
+    let mut namespaces =
+        UnshareFlags::NEWCGROUP | UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
+    namespaces.set(UnshareFlags::NEWNET, born == Born::First);
     sys::unshare(namespaces).map_err(at("make namespaces"))
 }
 

@@ -8,10 +8,11 @@ use super::{Remains, Sandbox};
 use crate::{
     Error, Spec,
     cgroup::Group,
-    host_root, init,
+    host_root,
+    init::{self, Born},
     network::{self, Link},
     root_tree::{self, OwnFile},
-    spec::{Bind, Network, Root},
+    spec::{Bind, COMPANIONS_MAX, Companion, Network, Root},
     sys,
     wire::{self, Build, Reply, Request, Target},
 };
@@ -47,14 +48,27 @@ impl Sandbox {
         let (group, warnings) = Group::create(&spec.cgroup_base, &spec.id, &spec.limits)?;
         remains.group = Some(group);
         let mut sandbox = clone_init(spec, remains, warnings)?;
-        sandbox.build()?;
+        proc_write(sandbox.init_pid, "uid_map", &spec.ids.map())?;
+        proc_write(sandbox.init_pid, "gid_map", &spec.ids.map())?;
+        sandbox.build(Born::First)?;
+        for (number, companion) in spec.companions.iter().enumerate() {
+            let made = sandbox.companion_create(&companion_spec(spec, companion, number))?;
+            sandbox.companions.push(made);
+        }
         Ok(sandbox)
     }
 
-    fn build(&mut self) -> Result<(), Error> {
+    fn companion_create(&self, spec: &Spec) -> Result<Self, Error> {
+        let mut remains = Remains::claim(spec)?;
+        remains.group = Some(Group::named(&spec.cgroup_base, &spec.id));
+        remains.shares_group = true;
+        let mut made = clone_beside(self, spec, remains)?;
+        made.build(Born::Beside)?;
+        Ok(made)
+    }
+
+    fn build(&mut self, born: Born) -> Result<(), Error> {
         let pid = self.init_pid;
-        proc_write(pid, "uid_map", &self.spec.ids.map())?;
-        proc_write(pid, "gid_map", &self.spec.ids.map())?;
         proc_write(pid, "oom_score_adj", OOM_SCORE)?;
         let user_namespace: OwnedFd = proc_open(pid, "ns/user")?.into();
         let root = root_tree::assemble(&self.spec, &files(&self.spec), user_namespace.as_fd())?;
@@ -69,7 +83,7 @@ impl Sandbox {
             );
         }
         self.expect(|reply| matches!(reply, Reply::Joined))?;
-        let link = self.link_up()?;
+        let link = if born == Born::First { self.link_up()? } else { None };
         let request = Request::Build(Build {
             hostname: self.spec.hostname.clone(),
             binds: binds.iter().map(target).collect(),
@@ -141,19 +155,52 @@ fn clone_init(spec: &Spec, remains: Remains, warnings: Vec<String>) -> Result<Sa
         hint,
         source,
     })? {
-        sys::Fork::Child => init::live(&theirs, &joins),
-        sys::Fork::Parent { pid, pidfd } => Ok(Sandbox {
-            spec: spec.clone(),
-            socket: ours,
-            init: pidfd,
-            init_pid: pid,
-            root: None,
-            events: std::collections::VecDeque::new(),
-            warnings,
-            frozen: false,
-            lost: false,
-            remains,
-        }),
+        sys::Fork::Child => init::live(&theirs, &joins, Born::First),
+        sys::Fork::Parent { pid, pidfd } => {
+            let mut sandbox = Sandbox::bare(spec, remains, ours, pidfd, pid);
+            sandbox.warnings = warnings;
+            Ok(sandbox)
+        }
+    }
+}
+
+/// Clones the init of a companion into the namespaces of `first`.
+fn clone_beside(first: &Sandbox, spec: &Spec, remains: Remains) -> Result<Sandbox, Error> {
+    let group = first.group();
+    let (joins, birth) = (group.joins()?, group.birth()?);
+    let user: OwnedFd = proc_open(first.init_pid, "ns/user")?.into();
+    let network: OwnedFd = proc_open(first.init_pid, "ns/net")?.into();
+    let pair = || UnixStream::pair().map_err(Error::kernel("make a socket pair"));
+    let ((ours, theirs), (hear, told)) = (pair()?, pair()?);
+    let cloned = sys::clone_process(0, birth.as_ref().map(AsFd::as_fd));
+    let between = match cloned.map_err(Error::kernel("clone on the way to a companion"))? {
+        sys::Fork::Child => init::step_over(&told, &theirs, &joins, user.as_fd(), network.as_fd()),
+        sys::Fork::Parent { pidfd, .. } => pidfd,
+    };
+    drop((told, theirs));
+    let born = wire::receive::<Reply>(&hear);
+    let _reaped = rustix::process::waitid(
+        rustix::process::WaitId::PidFd(between.as_fd()),
+        rustix::process::WaitIdOptions::EXITED,
+    );
+    let (reply, descriptors) =
+        born.map_err(Error::kernel("hear of a companion's birth"))?.ok_or(Error::Lost)?;
+    match (reply, descriptors.into_iter().next()) {
+        (Reply::Born { pid }, Some(pidfd)) => Ok(Sandbox::bare(spec, remains, ours, pidfd, pid)),
+        (reply, _) => Err(super::unexpected(reply)),
+    }
+}
+
+/// A companion as a sandbox of its own: what it shares is that of the first.
+fn companion_spec(spec: &Spec, companion: &Companion, number: usize) -> Spec {
+    Spec {
+        root: companion.root.clone(),
+        scratch: spec.scratch.join(format!("companion-{number}")),
+        binds: Vec::new(),
+        hostname: companion.hostname.clone(),
+        allow_privilege_gain: companion.allow_privilege_gain,
+        companions: Vec::new(),
+        ..spec.clone()
     }
 }
 
@@ -167,7 +214,14 @@ impl Remains {
             .map_err(Error::path("make the scratch directory", scratch))?;
         let lock = File::open(scratch).map_err(Error::path("open", scratch))?;
         lock.try_lock().map_err(|error| Error::path("lock", scratch)(io::Error::from(error)))?;
-        Ok(Self { scratch: scratch.clone(), _lock: lock, group: None, link: None, removed: false })
+        Ok(Self {
+            scratch: scratch.clone(),
+            _lock: lock,
+            group: None,
+            shares_group: false,
+            link: None,
+            removed: false,
+        })
     }
 }
 
@@ -184,6 +238,13 @@ fn check(spec: &Spec) -> Result<(), Error> {
             &spec.hostname,
             "expected 1 to 64 letters, digits, `-` and `.`",
         );
+    }
+    if let Some(name) = spec.names.iter().find(|name| !is_name(&name.replace('.', "-"))) {
+        let reason = "expected 1 to 64 letters, digits, `_`, `-` and `.`";
+        return invalid("name of a container", name, reason);
+    }
+    if spec.companions.len() > COMPANIONS_MAX {
+        return invalid("companions", &spec.companions.len(), "expected at most 32");
     }
     if spec.ids.host_start == 0
         || spec.ids.count == 0
@@ -239,6 +300,9 @@ fn files(spec: &Spec) -> Vec<OwnFile> {
     // The job's own name is on its loopback: the address on the link is known only later.
     let mut hosts =
         format!("127.0.0.1 localhost\n::1 localhost ip6-localhost\n127.0.1.1 {}\n", spec.hostname);
+    for name in &spec.names {
+        hosts.push_str(&format!("127.0.0.1 {name}\n"));
+    }
     let mut resolv = String::from("# written for this job\n");
     if let Some(bridge) = bridge {
         if !bridge.gateway_names.is_empty() {

@@ -36,7 +36,10 @@ impl Sandbox {
         let bound = self.spec.limits.disk.map_or(u64::MAX, |bytes| bytes.0);
         let used = match self.spec.storage {
             Storage::Memory => 0,
-            Storage::Disk => folder_size(root_tree::upper(&self.spec), bound.saturating_mul(2)),
+            Storage::Disk => {
+                let specs = self.companions.iter().map(|one| &one.spec).chain([&self.spec]);
+                folders_size(specs.map(root_tree::upper).collect(), bound.saturating_mul(2))
+            }
         };
         Ok(DiskUsage {
             used: Bytes(used),
@@ -46,10 +49,9 @@ impl Sandbox {
     }
 }
 
-/// Blocks that files below `folder` take, counted until they exceed `bound`. What vanishes
+/// Blocks that files below `folders` take, counted until they exceed `bound`. What vanishes
 /// meanwhile is not counted; links are not followed.
-fn folder_size(folder: PathBuf, bound: u64) -> u64 {
-    let mut folders = vec![folder];
+fn folders_size(mut folders: Vec<PathBuf>, bound: u64) -> u64 {
     let mut size = 0;
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -69,7 +71,7 @@ fn folder_size(folder: PathBuf, bound: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::folder_size;
+    use super::folders_size;
     use std::fs;
 
     #[test]
@@ -85,8 +87,8 @@ mod tests {
             .expect("a sparse file");
         rustix::fs::syncfs(fs::File::open(path).expect("the folder"))
             .expect("blocks are given at the latest now");
-        let size = folder_size(path.to_owned(), u64::MAX);
+        let size = folders_size(vec![path.to_owned()], u64::MAX);
         assert!((1 << 20..(1 << 20) + (64 << 10)).contains(&size), "{size}");
-        assert!(folder_size(path.to_owned(), 1000) > 1000);
+        assert!(folders_size(vec![path.to_owned()], 1000) > 1000);
     }
 }

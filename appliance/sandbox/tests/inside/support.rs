@@ -54,6 +54,8 @@ impl Place {
                 disk: Some(Bytes::mib(64)),
             },
             network: Network::Off,
+            companions: Vec::new(),
+            names: Vec::new(),
             allow_privilege_gain: false,
             cgroup_base: self.base.clone(),
             id,
