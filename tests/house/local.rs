@@ -1,6 +1,9 @@
 //! `appliance run`: a working copy's workflows right here, without a server.
 
-use crate::harness::{BINARY, may_run_jobs, processes_of};
+use crate::{
+    harness::{BINARY, may_run_jobs, processes_of},
+    image::{BOX, archive, has_busybox},
+};
 use std::{fs, path::Path, process::Command};
 
 const CONFIG: &str = r#"version: 2.1
@@ -24,7 +27,20 @@ jobs:
     docker: [{image: 'site/none:1'}]
     steps:
       - run: 'true'
+  housed:
+    docker:
+      - image: site/box:1
+      - image: site/box:1
+        name: page
+        entrypoint: [/bin/sh, -c, 'mkdir /www; echo from a service > /www/index.html; exec httpd -f -p 8080 -h /www']
+    shell: /bin/sh -e
+    steps:
+      - checkout
+      - run: until wget -q -O - http://page:8080/; do sleep 0.1; done
+      - run: cat README; ls /etc/box-release
 workflows:
+  images:
+    jobs: [housed]
   fine:
     jobs:
       - good
@@ -72,5 +88,39 @@ fn a_working_copy_runs_here_and_its_exit_code_tells() {
     let (code, told) = run(folder.path(), "contained");
     assert_eq!(code, Some(1), "{told}");
     assert!(told.contains("appliance registry import"), "{told}");
+    assert!(told.contains("--local"), "{told}");
+    assert!(processes_of(folder.path()).is_empty(), "something was left behind");
+}
+
+#[test]
+fn images_are_brought_in_for_runs_without_a_server() {
+    if !has_busybox() || !may_run_jobs() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy");
+    fs::create_dir_all(copy.join(".circleci")).unwrap();
+    fs::write(copy.join(".circleci/config.yml"), CONFIG).unwrap();
+    fs::write(copy.join("README"), "read me\n").unwrap();
+    let image = archive(folder.path(), &BOX);
+    let registry = |arguments: &[&str]| {
+        let mut command = Command::new(BINARY);
+        command.arg("registry").args(arguments).env("XDG_CACHE_HOME", folder.path().join("cache"));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    registry(&["import", "--local", image.to_str().unwrap()]);
+    assert!(registry(&["list", "--local"]).contains("docker.io/site/box:1"));
+    // The second finds the layers unpacked.
+    for unpacks in [true, false] {
+        let (code, told) = run(folder.path(), "images");
+        assert_eq!(code, Some(0), "{told}");
+        for text in ["from a service", "Container site/box:1 (page)", "read me", "/etc/box-release"]
+        {
+            assert!(told.contains(text), "`{text}` is missing:\n{told}");
+        }
+        assert_eq!(told.contains("Unpacking layer"), unpacks, "{told}");
+    }
     assert!(processes_of(folder.path()).is_empty(), "something was left behind");
 }

@@ -23,7 +23,7 @@ pub use archive::Source;
 pub use reference::Reference;
 pub use sweep::AGE;
 
-use crate::{error::Error, listing::Entry, objects::Objects};
+use crate::{error::Error, listing::Entry, objects::Objects, vault::ByteStream};
 use base::protocol::{ImageSource, LayerSource};
 use http::Method;
 use manifest::{Descriptor, Index, Manifest, architecture, choose};
@@ -159,6 +159,17 @@ impl Objects {
         });
         let layers = layers.collect::<Result<_, ImageError>>()?;
         Ok(ImageSource { digest, config, layers })
+    }
+
+    /// The bytes of one layer, as they are kept.
+    ///
+    /// # Errors
+    /// [`ImageError::Damaged`] when it is not here, [`ImageError::Objects`].
+    pub async fn image_layer(&self, digest: &str) -> Result<ByteStream, ImageError> {
+        let lost = || damaged(digest, "the layer");
+        let key = blob_key(digest).ok_or_else(lost)?;
+        let found = there(self.get(BUCKET, &key, None).await)?;
+        Ok(found.ok_or_else(lost)?.bytes)
     }
 
     /// The manifest for this machine and its digest; an index that is pinned by its digest is

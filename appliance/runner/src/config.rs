@@ -26,8 +26,10 @@ pub struct Config {
 pub struct HostConfig {
     /// Version of the program.
     pub version: String,
-    /// Holds `jobs/` (folders of running jobs) and `layers/` (unpacked images). 0700.
+    /// Holds `jobs/`, the folders of running jobs. 0700.
     pub data: PathBuf,
+    /// Holds unpacked images; several runners may share it. 0700.
+    pub layers: PathBuf,
     /// The static binary, mounted into jobs as `circleci-agent`, `circleci` and `sudo`.
     pub executable: PathBuf,
     /// Program and arguments in front of a job folder's path, for example

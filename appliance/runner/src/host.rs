@@ -52,7 +52,7 @@ impl Host {
         if let Some(store) = self.layers.get() {
             return Ok(store);
         }
-        let store = LayerStore::open(&self.config.data.join("layers"), LayerLimits::default())?;
+        let store = LayerStore::open(&self.config.layers, LayerLimits::default())?;
         Ok(self.layers.get_or_init(|| store))
     }
 

@@ -14,13 +14,18 @@ use crate::{
 use base::{
     ids::{PipelineId, PipelineNumber, ProjectId, RepoName},
     plan::{JobKind, Plan},
-    protocol::Variable,
+    protocol::{ImageSource, Variable},
     time::Timestamp,
     trigger::{ConfigText, ParameterValue, Trigger, TriggerKind, Vcs},
 };
 use indexmap::IndexMap;
 use place::Place;
-use std::{future::Future, path::PathBuf, sync::Arc};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+};
 use uuid::Uuid;
 
 mod graph;
@@ -30,6 +35,19 @@ mod working_copy;
 
 /// Prints one line of one job.
 pub type Print = Arc<dyn Fn(&str, &str) + Send + Sync>;
+
+/// What comes later, or a text for people that says why it does not.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send + 'a>>;
+
+/// Where the images of `docker:` jobs come from.
+pub trait Images: Send + Sync {
+    /// An image by the name that the configuration gives it. Its layers' addresses are their
+    /// digests.
+    fn find<'a>(&'a self, reference: &'a str) -> Pending<'a, ImageSource>;
+
+    /// Writes the layer of that digest, as it is kept, into a file.
+    fn fetch<'a>(&'a self, digest: &'a str, into: &'a Path) -> Pending<'a, ()>;
+}
 
 /// What to run, and where to keep what stays.
 pub struct Options {
@@ -51,6 +69,8 @@ pub struct Options {
     pub slots: u32,
     /// Where caches and artifacts are kept.
     pub keep: PathBuf,
+    /// Where images come from.
+    pub images: Arc<dyn Images>,
     /// How jobs run here; its `data` is for this run alone.
     pub host: HostConfig,
     /// Prints one line: the job's name (empty for what concerns no job), and the text.
@@ -105,6 +125,7 @@ pub async fn run(
     let place = Arc::new(Place::new(
         options.keep.clone(),
         options.directory.clone(),
+        options.images.clone(),
         options.print.clone(),
     ));
     graph::Run { options: &options, host, place, vcs, repo }.all(&plan, interrupt).await

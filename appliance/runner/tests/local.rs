@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are tests")]
 
+use base::protocol::ImageSource;
 use runner::{HostConfig, SiteNetwork, local};
 use std::{
     fs,
@@ -12,6 +13,19 @@ use std::{
 };
 
 const RUNNER: &str = env!("CARGO_BIN_EXE_runner-alone");
+
+/// A store that has no image.
+struct NoImages;
+
+impl local::Images for NoImages {
+    fn find<'a>(&'a self, reference: &'a str) -> local::Pending<'a, ImageSource> {
+        Box::pin(async move { Err(format!("image {reference} is not here")) })
+    }
+
+    fn fetch<'a>(&'a self, digest: &'a str, _: &'a Path) -> local::Pending<'a, ()> {
+        Box::pin(async move { Err(format!("layer {digest} is not here")) })
+    }
+}
 
 /// Runs `config` in a working copy of one file; what was printed, and whether all was well.
 async fn check(
@@ -40,9 +54,11 @@ async fn check(
         approve: false,
         slots: 2,
         keep: keep.into(),
+        images: Arc::new(NoImages),
         host: HostConfig {
             version: "test".into(),
             data: data.path().into(),
+            layers: keep.join("layers"),
             executable: RUNNER.into(),
             supervise: vec![RUNNER.into(), "supervise".into()],
             machine_root: None,

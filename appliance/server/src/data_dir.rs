@@ -42,8 +42,22 @@ impl DataDir {
             );
         }
         room_to_start(path)?;
+        Self::open_with(path, &["state", "live", "objects", "repos", "runner", "tls"])
+    }
+
+    /// A directory of the same kind that holds images alone.
+    pub(crate) fn of_images(path: &Path) -> anyhow::Result<Self> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .with_context(|| format!("cannot make {}", path.display()))?;
+        Self::open_with(path, &["state", "objects"])
+    }
+
+    fn open_with(path: &Path, folders: &[&str]) -> anyhow::Result<Self> {
         let this = Self(path.to_path_buf());
-        for folder in ["state", "live", "objects", "repos", "runner", "tls"] {
+        for folder in folders {
             fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)

@@ -1,11 +1,12 @@
 //! `appliance run`: a working copy's workflows right here, without a server.
 //!
-//! Caches and artifacts stay under `$XDG_CACHE_HOME/appliance` (`~/.cache/appliance`); the folders
+//! Caches, artifacts, images and their unpacked layers stay under `$XDG_CACHE_HOME/appliance` (`~/.cache/appliance`); the folders
 //! of running jobs are temporary.
 
 use crate::{
     cli::RunArgs,
     command::{Code, Usage, parameters, variables},
+    local_images::LocalImages,
     output, runner_child,
 };
 use anyhow::Context;
@@ -32,7 +33,11 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Code> {
         environment: variables(&args.environment)?,
         approve: args.approve,
         slots: args.slots,
-        host: runner_child::host(&data.0, runner_child::Jobs::default(), FIRST_ID),
+        images: Arc::new(LocalImages::under(&keep)),
+        host: runner::HostConfig {
+            layers: keep.join("layers"),
+            ..runner_child::host(&data.0, runner_child::Jobs::default(), FIRST_ID)
+        },
         keep,
         print: Arc::new(print_line),
     };
@@ -63,7 +68,7 @@ fn print_line(job: &str, text: &str) {
     if job.is_empty() { output::line(text) } else { output::line(&format!("{job} | {text}")) }
 }
 
-fn cache_folder() -> anyhow::Result<PathBuf> {
+pub(crate) fn cache_folder() -> anyhow::Result<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
     let folder = base.context("set HOME or XDG_CACHE_HOME: caches need a place")?.join("appliance");

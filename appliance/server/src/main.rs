@@ -17,6 +17,7 @@ mod first_start;
 mod governor;
 mod identity;
 mod job_network;
+mod local_images;
 mod local_run;
 mod logging;
 mod machine;

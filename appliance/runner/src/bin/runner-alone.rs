@@ -33,6 +33,7 @@ fn run(socket: &str, data: &str, slots: u32) -> ExitCode {
         host: HostConfig {
             version: env!("CARGO_PKG_VERSION").into(),
             data: data.into(),
+            layers: std::path::Path::new(data).join("layers"),
             supervise: vec![executable.clone().into(), "supervise".into()],
             executable,
             machine_root: None,

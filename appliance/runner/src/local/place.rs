@@ -4,7 +4,7 @@
 //! workspaces of this run.
 //! Invariants: a cache is complete when its folder has its final name; keys are never overwritten.
 
-use super::{Print, lines::Lines, working_copy};
+use super::{Images, Print, lines::Lines, working_copy};
 use crate::control_plane::{ControlPlane, Trouble};
 use base::{
     ids::{JobNumber, TaskId},
@@ -22,7 +22,7 @@ use std::{
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use uuid::Uuid;
 
@@ -59,13 +59,19 @@ struct State {
 pub(super) struct Place {
     keep: PathBuf,
     directory: PathBuf,
+    images: Arc<dyn Images>,
     print: Print,
     state: Mutex<State>,
 }
 
 impl Place {
-    pub(super) fn new(keep: PathBuf, directory: PathBuf, print: Print) -> Self {
-        Self { keep, directory, print, state: Mutex::default() }
+    pub(super) fn new(
+        keep: PathBuf,
+        directory: PathBuf,
+        images: Arc<dyn Images>,
+        print: Print,
+    ) -> Self {
+        Self { keep, directory, images, print, state: Mutex::default() }
     }
 
     pub(super) fn expect(&self, id: TaskId, task: Task) {
@@ -255,18 +261,19 @@ impl ControlPlane for Place {
     }
 
     async fn image(&self, _: Held, reference: &str) -> Result<ImageSource, Trouble> {
-        Err(Trouble::Rejected {
-            message: format!(
-                "image {reference}: without a server there is no image store. Import it with `appliance registry import` and push to the server, or use `machine: true`"
-            ),
-        })
+        self.images.find(reference).await.map_err(|message| Trouble::Rejected { message })
     }
 
     async fn checkout(&self, _: Held, into: &Path) -> Result<(), Trouble> {
         working_copy::archive(&self.directory, into).map_err(file("copy the working copy"))
     }
 
+    /// An address is a path here, or a layer's digest.
     async fn get(&self, from: &Presigned, into: &Path) -> Result<(), Trouble> {
+        if from.url.expose().starts_with("sha256:") {
+            let fetched = self.images.fetch(from.url.expose(), into).await;
+            return fetched.map_err(|message| Trouble::Rejected { message });
+        }
         fs::copy(from.url.expose(), into).map(drop).map_err(file("fetch an object"))
     }
 

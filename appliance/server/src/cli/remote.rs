@@ -167,11 +167,17 @@ pub(crate) enum RegistryCommand {
         /// Name for an image that carries none, such as cimg/base:2024.01.
         #[arg(long)]
         tag: Option<String>,
+        /// For `appliance run` of this user, in the user's cache folder; needs no appliance.
+        #[arg(long)]
+        local: bool,
         #[command(flatten)]
         remote: Remote,
     },
     /// List images.
     List {
+        /// Those of `appliance run`.
+        #[arg(long)]
+        local: bool,
         #[command(flatten)]
         remote: Remote,
     },

@@ -4,10 +4,12 @@ use super::{Code, field, items};
 use crate::{
     cli::{RegistryCommand, Remote},
     client::Client,
+    local_images::LocalImages,
     output,
 };
 use anyhow::Context;
 use http_body_util::BodyExt;
+use objects::oci::Tagged;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -16,12 +18,20 @@ const PATH: &str = "/api/appliance/v1/image";
 
 pub(crate) async fn run(command: RegistryCommand) -> anyhow::Result<Code> {
     match command {
-        RegistryCommand::Import { path, tag, remote } => {
+        RegistryCommand::Import { path, tag, local: true, remote } => {
+            let images = LocalImages::of_user()?.import(&path, tag.as_deref()).await?;
+            show(images.iter().map(tagged).collect(), &remote);
+        }
+        RegistryCommand::List { local: true, remote } => {
+            let images = LocalImages::of_user()?.list().await?;
+            show(images.iter().map(tagged).collect(), &remote);
+        }
+        RegistryCommand::Import { path, tag, remote, .. } => {
             let body = json!({ "path": std::path::absolute(path)?, "name": tag });
             let made = Client::new(&remote)?.post(PATH, &body).await?;
             show(made["items"].as_array().cloned().unwrap_or_default(), &remote);
         }
-        RegistryCommand::List { remote } => {
+        RegistryCommand::List { remote, .. } => {
             show(items(&Client::new(&remote)?, PATH).await?, &remote)
         }
         RegistryCommand::Export { reference, path, remote } => {
@@ -81,6 +91,10 @@ async fn pour(
         }
     }
     Ok(to.flush()?)
+}
+
+fn tagged(image: &Tagged) -> Value {
+    json!({ "reference": image.reference, "digest": image.digest })
 }
 
 fn show(images: Vec<Value>, remote: &Remote) {
