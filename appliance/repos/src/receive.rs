@@ -180,6 +180,7 @@ fn apply(
     ask: impl FnOnce(Vec<RefUpdate>) -> Result<(), String>,
 ) -> Result<Vec<(String, Verdict)>, Failure> {
     let _guard = repository.lock();
+    quarantine.check_anew(repository)?;
     let (table, head) = repository.snapshot()?;
     let objects = quarantine.objects(repository)?;
     let mut next = table.clone();

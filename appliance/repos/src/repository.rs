@@ -18,7 +18,7 @@ use gix_object::Kind;
 use std::{
     collections::HashSet,
     path::{Path, PathBuf},
-    sync::{Arc, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard, PoisonError, atomic::AtomicU64},
 };
 
 /// What a person or a trigger may name to mean one commit.
@@ -82,6 +82,11 @@ impl Repository {
     /// `None` while somebody else puts packs together.
     pub(crate) fn lock_upkeep(&self) -> Option<MutexGuard<'_, ()>> {
         self.locks.upkeep.try_lock().ok()
+    }
+
+    /// Counts up, under the lock, when objects were thrown away.
+    pub(crate) fn prunes(&self) -> &AtomicU64 {
+        &self.locks.prunes
     }
 
     /// The packs as they are now; they stay readable when upkeep replaces them.

@@ -40,6 +40,8 @@ pub(crate) struct Locks {
     pub(crate) change: Mutex<()>,
     /// Held while packs are put together; for as long as it takes.
     pub(crate) upkeep: Mutex<()>,
+    /// How often objects were thrown away since the start.
+    pub(crate) prunes: AtomicU64,
 }
 
 /// The repositories below one root. Cheap to clone.

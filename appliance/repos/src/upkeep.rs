@@ -4,20 +4,20 @@
 //! Small packs are put together when there are many, and each object is copied at most once per
 //! doubling of the repository, so that the work stays small beside the pushes that caused it.
 //! Invariants: the new pack is durable before the old ones go; who reads from an old one reads on.
-//! Nothing is thrown away here: what no reference reaches stays.
+//! Nothing is thrown away here: what no reference reaches stays until [`crate::prune`].
 
 use crate::{
     durable,
     error::{Cause, Error},
     pack::{
         receive::{check, move_pack},
-        set::indices,
+        set::{PackSet, indices},
         write::{Receiver, write_pack},
     },
     repository::Repository,
     shelf::Incoming,
 };
-use gix_hash::Kind as HashKind;
+use gix_hash::{Kind as HashKind, ObjectId};
 use gix_pack::{Bundle, bundle::write::Options};
 use gix_utils::progress::Discard;
 use std::{
@@ -61,18 +61,31 @@ fn tidy(repository: &Repository, max: usize) -> Result<usize, Error> {
     let incoming = repository.shared().incoming()?;
     let merged = merge(repository, &chosen, &incoming)?;
     let _guard = repository.lock();
-    let is_new = !chosen.iter().any(|old| old.file_name() == merged.file_name());
-    move_pack(&merged, &repository.pack_dir())?;
-    // The index first: a pack without one is not seen.
-    for old in chosen.iter().filter(|old| is_new || old.file_name() != merged.file_name()) {
-        remove(old)?;
-        remove(&old.with_extension("pack"))?;
-    }
-    durable::sync_dir(&repository.pack_dir())?;
+    replace(repository, &chosen, Some(&merged))?;
     Ok(chosen.len())
 }
 
-fn remove(path: &Path) -> Result<(), Error> {
+/// Puts a pack in the place of others, durably: what is in both is never missing. The caller
+/// holds the lock.
+pub(crate) fn replace(
+    repository: &Repository,
+    old: &[PathBuf],
+    new: Option<&Path>,
+) -> Result<(), Error> {
+    if let Some(new) = new {
+        move_pack(new, &repository.pack_dir())?;
+    }
+    // A pack is named after its objects: the new one may be an old one.
+    let name = new.and_then(Path::file_name);
+    // The index first: a pack without one is not seen.
+    for old in old.iter().filter(|old| old.file_name() != name) {
+        remove(old)?;
+        remove(&old.with_extension("pack"))?;
+    }
+    durable::sync_dir(&repository.pack_dir())
+}
+
+pub(crate) fn remove(path: &Path) -> Result<(), Error> {
     fs::remove_file(path).map_err(Error::file("remove", path))
 }
 
@@ -106,11 +119,21 @@ fn choose(mut all: Vec<(u64, PathBuf)>) -> Vec<PathBuf> {
 fn merge(repository: &Repository, chosen: &[PathBuf], to: &Incoming) -> Result<PathBuf, Error> {
     let packs = repository.packs()?;
     let ids = packs.ids(chosen).into_iter().collect();
+    write(repository, &packs, ids, to)
+}
+
+/// Writes one pack of these objects; returns the path of its index.
+pub(crate) fn write(
+    repository: &Repository,
+    packs: &PackSet,
+    ids: Vec<ObjectId>,
+    to: &Incoming,
+) -> Result<PathBuf, Error> {
     let draft = to.path().join("draft");
     let file = File::create(&draft).map_err(Error::file("make", &draft))?;
     let mut out = BufWriter::new(file);
     let receiver = Receiver { ofs_delta: true, thin: None };
-    write_pack(ids, &packs, &repository.objects()?, &receiver, &mut out, || Ok(()))?;
+    write_pack(ids, packs, &repository.objects()?, &receiver, &mut out, || Ok(()))?;
     out.flush().map_err(Error::file("write", &draft))?;
     let file = File::open(&draft).map_err(Error::file("open", &draft))?;
     let options = Options {

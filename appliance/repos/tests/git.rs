@@ -10,6 +10,7 @@ mod git {
     mod crash;
     mod fetch;
     mod limits;
+    mod prune;
     mod push;
     pub(crate) mod server;
     mod shallow;

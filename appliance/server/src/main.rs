@@ -14,6 +14,7 @@ mod config;
 mod data_dir;
 mod demo;
 mod first_start;
+mod git_upkeep;
 mod governor;
 mod identity;
 mod job_network;

@@ -10,7 +10,7 @@ use crate::{
     command::Code,
     config::Config,
     data_dir::DataDir,
-    first_start,
+    first_start, git_upkeep,
     identity::Identity,
     job_network, logging,
     machine::Machine,
@@ -195,7 +195,13 @@ impl House {
         let machine = machine.attend(store.clone());
         let identity = tokio::spawn(identity.keep());
         let keeper = tokio::spawn(objects.clone().keep());
-        let sweep = tokio::spawn(sweep_daily(store.clone(), logs.clone(), objects, keep));
+        let sweep = tokio::spawn(sweep_daily(
+            store.clone(),
+            logs.clone(),
+            objects,
+            state.repos.clone(),
+            keep,
+        ));
         let schedules = tokio::spawn(web::schedule::keep(state));
         stop.await;
         tracing::info!("stopping");
@@ -319,7 +325,7 @@ fn open_store(data: &DataDir) -> anyhow::Result<Store> {
 }
 
 /// Once a day, and soon after the start: a box that is switched on for an hour a week is swept, too.
-async fn sweep_daily(store: Store, logs: Logs, objects: Objects, keep: Duration) {
+async fn sweep_daily(store: Store, logs: Logs, objects: Objects, repos: Repos, keep: Duration) {
     let mut wait = Duration::from_secs(60);
     loop {
         tokio::time::sleep(wait).await;
@@ -334,6 +340,10 @@ async fn sweep_daily(store: Store, logs: Logs, objects: Objects, keep: Duration)
                 "old runs were removed"
             ),
             Err(error) => tracing::error!("old runs could not be removed: {error:#}"),
+        }
+        // After the runs: their commits are no longer needed.
+        if let Err(error) = git_upkeep::prune(&store, &repos, now()).await {
+            tracing::error!("repositories could not be pruned: {error:#}");
         }
         wait = Duration::from_secs(24 * 3600);
     }

@@ -26,7 +26,7 @@ use std::{
     fs,
     io::{BufReader, Read},
     path::{Path, PathBuf},
-    sync::atomic::AtomicBool,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 /// A received pack that is not yet part of the repository.
@@ -34,6 +34,8 @@ pub(crate) struct Quarantine {
     incoming: Incoming,
     /// Index of the pack; none when the pack was empty or there was none.
     index: Option<PathBuf>,
+    /// How often objects had been thrown away when the pack was checked.
+    prunes: u64,
 }
 
 impl Quarantine {
@@ -50,7 +52,8 @@ impl Quarantine {
         line.push(b'\n');
         let path = objects.join("info/alternates");
         fs::write(&path, line).map_err(Error::file("write", &path))?;
-        Ok(Self { incoming, index: None })
+        let prunes = repository.prunes().load(Ordering::Acquire);
+        Ok(Self { incoming, index: None, prunes })
     }
 
     fn pack_dir(&self) -> PathBuf {
@@ -77,11 +80,28 @@ impl Quarantine {
         }
         let written = outcome.inspect_err(|_| limited.drain())?;
         self.index = written.index_path;
-        if let Some(index) = &self.index {
-            let bundle = Bundle::at(index, HashKind::Sha1).map_err(|error| unusable(&error))?;
-            check::check(&bundle, &self.objects(repository)?, limits)?;
-        }
+        self.check(repository)?;
         Ok(written.index.num_objects)
+    }
+
+    fn check(&self, repository: &Repository) -> Result<(), Failure> {
+        let Some(index) = &self.index else { return Ok(()) };
+        let bundle = Bundle::at(index, HashKind::Sha1).map_err(|error| unusable(&error))?;
+        check::check(&bundle, &self.objects(repository)?, repository.limits())
+    }
+
+    /// Checks again what was checked before objects were thrown away: some may have been those
+    /// that the pack builds on. The caller holds the lock.
+    pub(crate) fn check_anew(&self, repository: &Repository) -> Result<(), Failure> {
+        if self.prunes == repository.prunes().load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.check(repository).map_err(|failure| match failure {
+            Failure::Refused(why) => Failure::Refused(format!(
+                "{why}; what no branch reached any more was thrown away meanwhile: push again"
+            )),
+            other => other,
+        })
     }
 
     fn index_pack(

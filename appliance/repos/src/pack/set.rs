@@ -86,6 +86,29 @@ impl PackSet {
         })
     }
 
+    /// How many objects each pack has.
+    pub(crate) fn lengths(&self) -> impl Iterator<Item = u32> {
+        self.packs.iter().map(|pack| pack.bundle.index.num_objects())
+    }
+
+    /// The index file of a pack.
+    pub(crate) fn path(&self, pack: usize) -> &Path {
+        self.packs[pack].bundle.index.path()
+    }
+
+    /// The pack of an object, and its number there; the first when several have it.
+    pub(crate) fn locate(&self, id: &oid) -> Option<(usize, u32)> {
+        let mut packs = self.packs.iter().enumerate();
+        packs.find_map(|(number, pack)| Some((number, pack.bundle.index.lookup(id)?)))
+    }
+
+    /// The id of an object of a pack, and the bytes that it takes there.
+    pub(crate) fn stored(&self, pack: usize, number: u32) -> (ObjectId, u64) {
+        let pack = &self.packs[pack];
+        let offset = pack.bundle.index.pack_offset_at_index(number);
+        (pack.bundle.index.oid_at_index(number).to_owned(), pack.end_of(offset) - offset)
+    }
+
     /// The object stored at `place`.
     pub(crate) fn id_at(&self, place: Place) -> Option<ObjectId> {
         let pack = &self.packs[place.pack as usize];
