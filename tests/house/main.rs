@@ -16,6 +16,7 @@ mod harness;
 mod image;
 mod local;
 mod network;
+mod objects;
 mod official;
 mod people;
 mod pipeline;

@@ -43,8 +43,13 @@ impl Key {
 
     /// Another key that tells nothing about this one.
     pub(crate) fn derive(&self, name: &str) -> Self {
+        self.derive_bytes(name.as_bytes())
+    }
+
+    /// The same, by a name that is no text.
+    pub(crate) fn derive_bytes(&self, name: &[u8]) -> Self {
         let mut mac = Hmac::<Sha256>::new_from_slice(&*self.0).expect("HMAC takes any key length");
-        mac.update(name.as_bytes());
+        mac.update(name);
         Self::new(mac.finalize().into_bytes().into())
     }
 

@@ -11,6 +11,7 @@
 mod checkout;
 mod held;
 mod image;
+mod job_key;
 mod keep;
 mod reach;
 mod refusal;
@@ -69,7 +70,9 @@ async fn register(_: Runner, state: State, asked: Asked<Register>) -> Answer<Reg
 
 async fn claim(_: Runner, state: State, asked: Asked<Claim>) -> Answer<Claimed> {
     let Json(claim) = asked?;
-    Ok(Json(state.engine.claim(claim).await?))
+    let mut claimed = state.engine.claim(claim).await?;
+    claimed.assignments.iter_mut().for_each(|job| job_key::give(&state, job));
+    Ok(Json(claimed))
 }
 
 async fn heartbeat(_: Runner, state: State, asked: Asked<Heartbeat>) -> Answer<Verdicts> {

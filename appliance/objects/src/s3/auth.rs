@@ -13,6 +13,7 @@ use super::{
 use crate::{
     digest, keys,
     objects::{HOUSE_KEY, Objects, PRESIGN_MAX},
+    session::Refused,
     sigv4::{self, ALGORITHM, Canonical, Scope, SigningKey, UNSIGNED},
 };
 use base::{secret::Secret, time::Timestamp};
@@ -52,7 +53,10 @@ pub(crate) async fn authenticate(
     let Some(claim) = claim(request)? else {
         return Ok((Who::Anonymous, Mode::of(payload_header(&request.parts.headers), None)?));
     };
-    let (who, secret) = holder(objects, &claim.key, request.now).await?;
+    let (who, secret) = match session_token(request) {
+        Some(token) => session(objects, &claim.key, token, request.now)?,
+        None => holder(objects, &claim.key, request.now).await?,
+    };
     let signing = verify(request, &claim, &secret)?;
     if matches!(who, Who::Key { .. }) && !claim.signed.iter().any(|name| name == "host") {
         return Err(Code::AccessDenied.says("The header `host` must be signed."));
@@ -73,6 +77,26 @@ pub(crate) async fn authenticate(
         Mode::of(Some(&claim.payload), Some(&chain))?
     };
     Ok((who, mode))
+}
+
+fn session_token<'a>(request: &'a Request<'_>) -> Option<&'a str> {
+    let in_query = || request.query.iter().find(|(name, _)| name == "X-Amz-Security-Token");
+    let header = request.parts.headers.get("x-amz-security-token").and_then(text_of);
+    header.or_else(|| in_query().map(|(_, value)| value.as_str()))
+}
+
+/// The holder of a key for a while.
+fn session(
+    objects: &Objects,
+    id: &str,
+    token: &str,
+    now: Timestamp,
+) -> Result<(Who, Secret), S3Error> {
+    match objects.session_holder(id, token, now) {
+        Ok((owner, scope, secret)) => Ok((Who::Key { owner, scope }, secret)),
+        Err(Refused::Expired) => Err(Code::ExpiredToken.into()),
+        Err(Refused::Unknown) => Err(Code::InvalidToken.into()),
+    }
 }
 
 /// The holder of a key that works now.

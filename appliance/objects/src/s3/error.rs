@@ -44,6 +44,7 @@ codes! {
     BucketNotEmpty 409 "The bucket that you tried to delete is not empty.";
     EntityTooLarge 400 "Your proposed upload exceeds the maximum allowed object size.";
     EntityTooSmall 400 "Your proposed upload is smaller than the minimum allowed object size.";
+    ExpiredToken 400 "The provided token has expired.";
     IllegalVersioningConfigurationException 400 "The versioning configuration specified in the request is invalid.";
     IncompleteBody 400 "You did not provide the number of bytes specified by the Content-Length HTTP header.";
     InternalError 500 "An internal error occurred. Try again.";
@@ -62,6 +63,7 @@ codes! {
     InvalidRequest 400 "The request is not valid.";
     InvalidRetentionPeriod 400 "The retention period must be a positive integer of at most 36500 days or 100 years.";
     InvalidTag 400 "The tag that you provided is not valid.";
+    InvalidToken 400 "The provided token is malformed or otherwise not valid.";
     InvalidURI 400 "The specified URI couldn't be parsed.";
     KeyTooLongError 400 "Your key is too long.";
     MalformedACLError 400 "The ACL that you provided was not well formed or did not validate against our published schema.";
