@@ -1,6 +1,9 @@
 //! Starting, starting again, and refusing to start.
 
-use crate::harness::{Appliance, BINARY, may_run_jobs};
+use crate::{
+    git::account,
+    harness::{Appliance, BINARY, may_run_jobs, wait_for},
+};
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
@@ -35,6 +38,29 @@ fn the_first_start_makes_what_is_needed_and_tells_the_password_once() {
     appliance.stop();
     appliance.start_again();
     assert!(!appliance.log().contains("one-time password"));
+}
+
+/// The bound of the drain is far longer than the test's own: only an end of the stream ends this.
+#[test]
+fn an_open_page_does_not_hold_up_a_stop() {
+    let mut appliance = Appliance::start_with([0, 0], &[("APPLIANCE_DRAIN_SECONDS", "600")]);
+    let account = account(&appliance, "dev", "viewer");
+    let seen = appliance.folder.path().join("seen");
+    let mut page = Command::new("curl")
+        .args(["--silent", "--no-buffer", "--user", &account, "--output", "/dev/null"])
+        .arg("--dump-header")
+        .arg(&seen)
+        .arg("--cacert")
+        .arg(appliance.data().join("tls/ca.pem"))
+        .arg(format!("{}/events", appliance.base_url))
+        .spawn()
+        .unwrap();
+    wait_for("the stream to begin", || {
+        let head = fs::read_to_string(&seen).unwrap_or_default();
+        head.contains("text/event-stream").then_some(())
+    });
+    appliance.stop();
+    wait_for("the stream to end", || page.try_wait().unwrap());
 }
 
 /// The answer must arrive although the body of the request is still on the way.
@@ -107,7 +133,7 @@ fn a_renewed_certificate_is_taken_at_hangup() {
     );
     assert!(Command::new("sh").args(["-c", &make]).status().unwrap().success());
     crate::harness::signal("HUP", appliance.pid());
-    crate::harness::wait_for("the new certificate", || (served() != before).then_some(()));
+    wait_for("the new certificate", || (served() != before).then_some(()));
 }
 
 #[test]

@@ -202,12 +202,13 @@ impl House {
             state.repos.clone(),
             keep,
         ));
-        let schedules = tokio::spawn(web::schedule::keep(state));
+        let schedules = tokio::spawn(web::schedule::keep(state.clone()));
         stop.await;
         tracing::info!("stopping");
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         runner_stop.send_replace(true);
         drain.start();
+        state.close_streams();
         let cut: usize = listeners.join_all().await.into_iter().sum();
         if cut > 0 {
             tracing::warn!(connections = cut, "connections were cut at the deadline");

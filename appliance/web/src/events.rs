@@ -24,7 +24,7 @@ use base::{
     ids::{Cursor, ProjectId, TaskId},
 };
 use engine::logs::Follower;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
@@ -67,10 +67,12 @@ fn last_id(headers: &HeaderMap) -> Option<u64> {
     headers.get("last-event-id")?.to_str().ok()?.parse().ok()
 }
 
-fn answer<S>(events: S) -> Response
+/// The stream ends with the service: an open page must not hold up its stop.
+pub(crate) fn answer<S>(events: S, state: &State) -> Response
 where
     S: stream::Stream<Item = Result<Event, Infallible>> + Send + 'static,
 {
+    let events = events.take_until(Box::pin(state.closing()));
     let mut response =
         Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
     // Proxies that buffer would hold events back.
@@ -112,13 +114,14 @@ async fn events(
         ready: VecDeque::new(),
         ends: Instant::now() + STREAM_LIFE,
         _room: room,
-        state,
+        state: state.clone(),
         user,
     };
-    Ok(answer(stream::unfold(tail, |mut tail| async move {
+    let events = stream::unfold(tail, |mut tail| async move {
         let event = tail.next().await?;
         Some((Ok(event), tail))
-    })))
+    });
+    Ok(answer(events, &state))
 }
 
 impl EventTail {
@@ -153,7 +156,10 @@ impl EventTail {
     }
 
     fn concerns(&self, recorded: &Recorded) -> bool {
-        let in_reach = recorded.project.is_none_or(|project| self.user.reach(project).is_ok());
+        let in_reach = match recorded.project {
+            Some(project) => self.user.reach(project).is_ok(),
+            None => self.user.unbound().is_ok(),
+        };
         in_reach && (self.project.is_none() || self.project == recorded.project)
     }
 }
@@ -201,7 +207,7 @@ async fn log(
     let follower = state.logs.follow(task, step, start.chunk.offset);
     let tail = LogTail {
         follower,
-        state,
+        state: state.clone(),
         task,
         step,
         terminal: Terminal::default(),
@@ -211,10 +217,11 @@ async fn log(
         _room: room,
         over: false,
     };
-    Ok(answer(stream::unfold(tail, |mut tail| async move {
+    let events = stream::unfold(tail, |mut tail| async move {
         let event = tail.next().await?;
         Some((Ok(event), tail))
-    })))
+    });
+    Ok(answer(events, &state))
 }
 
 impl LogTail {

@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// Settings of the faces.
 #[derive(Debug, Clone)]
@@ -70,6 +70,7 @@ struct Shared {
     /// Streams that browsers hold open.
     streams: Arc<Semaphore>,
     large: large::Room,
+    closing: watch::Sender<bool>,
 }
 
 /// A handle on the [`Rooms`]; clones share them. Handlers take it as an argument.
@@ -94,6 +95,7 @@ impl State {
             attempts: Mutex::new(Limiter::new(ATTEMPTS)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             large: large::Room::default(),
+            closing: watch::Sender::new(false),
         }))
     }
 
@@ -103,6 +105,20 @@ impl State {
 
     pub(crate) fn attempts(&self) -> MutexGuard<'_, Limiter> {
         self.0.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends every stream to browsers and command lines; they come again after the next start.
+    pub fn close_streams(&self) {
+        self.0.closing.send_replace(true);
+    }
+
+    /// Completes when the streams are to end.
+    pub(crate) fn closing(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut closing = self.0.closing.subscribe();
+        async move {
+            // A sender that is gone closes, too.
+            let _ = closing.wait_for(|closing| *closing).await;
+        }
     }
 
     /// Room for large bodies.

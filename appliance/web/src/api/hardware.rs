@@ -5,14 +5,12 @@ use crate::{
     State,
     access::{Routes, Viewer},
     error::Failure,
+    events,
 };
 use axum::{
     Json,
     extract::Query,
-    response::{
-        IntoResponse, Response,
-        sse::{Event, KeepAlive, Sse},
-    },
+    response::{IntoResponse, Response, sse::Event},
 };
 use base::{ids::JobId, state::JobState, time::Timestamp};
 use engine::govern::Moment;
@@ -128,13 +126,13 @@ async fn follow(_: Viewer, state: State) -> Result<Response, Failure> {
     let room = state.stream_room()?;
     let news = state.engine.governed();
     let ends = tokio::time::Instant::now() + STREAM_LIFE;
-    let events = stream::unfold((news, room), move |(mut news, room)| async move {
+    let moments = stream::unfold((news, room), move |(mut news, room)| async move {
         tokio::time::sleep(NEWS).await;
         tokio::time::timeout_at(ends, news.changed()).await.ok()?.ok()?;
         let slots = news.borrow_and_update().decision.slots;
         Some((Ok::<_, Infallible>(Event::default().data(slots.to_string())), (news, room)))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new()).into_response())
+    Ok(events::answer(moments, &state))
 }
 
 async fn metrics(_: Viewer, state: State) -> Result<Response, Failure> {

@@ -99,6 +99,7 @@ impl Writer {
             tokio::select! {
                 changed = events.changed() => if changed.is_err() { return Ok(()) },
                 () = self.to.closed() => return Err(Stop::Left),
+                () = self.state.closing() => return Err(Stop::Left),
             }
         }
     }
@@ -152,6 +153,7 @@ impl Writer {
                 let chunk = tokio::select! {
                     chunk = follower.next() => chunk?,
                     () = self.to.closed() => return Err(Stop::Left),
+                    () = self.state.closing() => return Err(Stop::Left),
                 };
                 let Some(chunk) = chunk else { return Ok(()) };
                 self.send(chunk.bytes).await?;

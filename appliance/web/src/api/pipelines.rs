@@ -44,6 +44,8 @@ pub(super) struct Wanted {
     branch: Option<String>,
     page_token: Option<String>,
     mine: bool,
+    /// `gh/ORG`: pipelines of this organisation alone.
+    org_slug: Option<String>,
 }
 
 /// A pipeline and the project it belongs to.
@@ -156,8 +158,13 @@ async fn list_all(
         })
         .await?;
     let next = full(&rows).map(|last| last.id.to_string());
-    let within = rows.iter().zip(slugs).filter(|(row, _)| user.reach(row.project).is_ok());
-    let items = within.map(|(row, slug)| shapes::pipeline(row, &slug.unwrap_or_default()));
+    let org = wanted.org_slug.map(|slug| format!("{}/", slug.trim_end_matches('/')));
+    let is_wanted = |slug: &str| org.as_deref().is_none_or(|org| slug.starts_with(org));
+    let named = rows.iter().zip(slugs).map(|(row, slug)| (row, slug.unwrap_or_default()));
+    // A page may be shorter than another: what is left out was read all the same.
+    let items = named
+        .filter(|(row, slug)| user.reach(row.project).is_ok() && is_wanted(slug))
+        .map(|(row, slug)| shapes::pipeline(row, &slug));
     Ok(Json(shapes::page(items.collect(), next)))
 }
 

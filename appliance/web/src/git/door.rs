@@ -2,7 +2,7 @@
 
 use crate::{
     State,
-    access::{Caller, User},
+    access::{Caller, User, Via},
     error::Failure,
 };
 use base::ids::RepoName;
@@ -68,6 +68,8 @@ pub(super) async fn enter(
 
 fn admit(state: &State, caller: Caller, purpose: Purpose) -> Result<User, Failure> {
     let user = match caller {
+        // git shows a password or a token; a browser's session here was sent by another page's link.
+        Caller::User(user) if matches!(user.via, Via::Session(_)) => return Err(Failure::Forged),
         Caller::User(user) => user,
         Caller::Nobody => return Err(Failure::Anonymous),
         Caller::Runner => return Err(Failure::Forbidden("this is not for the runner".into())),

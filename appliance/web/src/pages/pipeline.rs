@@ -100,17 +100,31 @@ fn read(reader: &Reader<'_>, name: &RepoName, number: PipelineNumber) -> Result<
     Ok(View { row, config, cursor: reader.event_last()? })
 }
 
-async fn by_id(_: Viewer, state: State, Path(id): Path<PipelineId>) -> Result<Redirect, Failure> {
-    let to = state.store.read(move |reader| address_of(reader, id)).await?;
+async fn by_id(
+    Viewer(user): Viewer,
+    state: State,
+    Path(id): Path<PipelineId>,
+) -> Result<Redirect, Failure> {
+    let find = move |reader: &Reader<'_>| {
+        let pipeline = reader.pipeline_get(id)?.ok_or_else(|| Failure::missing("Pipeline"))?;
+        user.reach(pipeline.project)?;
+        address_of(reader, id)
+    };
+    let to = state.store.read(find).await?;
     Ok(Redirect::to(&to))
 }
 
 async fn by_workflow(
-    _: Viewer,
+    Viewer(user): Viewer,
     state: State,
     Path(id): Path<WorkflowId>,
 ) -> Result<Redirect, Failure> {
-    let to = state.store.read(move |reader| workflow_address(reader, id)).await?;
+    let find = move |reader: &Reader<'_>| {
+        let workflow = reader.workflow_get(id)?.ok_or_else(|| Failure::missing("Workflow"))?;
+        user.reach(workflow.project)?;
+        workflow_address(reader, id)
+    };
+    let to = state.store.read(find).await?;
     Ok(Redirect::to(&to))
 }
 
