@@ -119,6 +119,13 @@ impl Turn<'_, '_, '_> {
     pub(super) fn continue_pipeline(&mut self, intake: &Intake) -> Result<(), Error> {
         let mut pipeline = self.txn.pipeline_get(intake.id)?.ok_or(Error::Missing("Pipeline"))?;
         crate::handle::continuation::check(pipeline.state, pipeline.created_at, self.now)?;
+        let setups = self.txn.workflow_list(intake.id)?;
+        if !setups.is_empty() && setups.iter().all(|setup| setup.canceled_by.is_some()) {
+            // Its job runs on for the moment until its runner hears of it.
+            return Err(Error::Conflict(
+                "The setup workflow was canceled: its pipeline goes on no more.".into(),
+            ));
+        }
         let checked = checked(intake);
         pipeline.errors = checked.as_ref().err().cloned().unwrap_or_default();
         pipeline.state = PipelineState::Errored;

@@ -202,15 +202,16 @@ pub fn pipeline(
     state: PipelineState,
     workflows: impl IntoIterator<Item = WorkflowState>,
 ) -> (Look, &'static str) {
-    match state {
-        PipelineState::Errored => (Look::Error, "Config error"),
-        PipelineState::SetupPending | PipelineState::Setup | PipelineState::Pending => {
+    let worst = workflows.into_iter().max_by_key(|state| weight(*state));
+    match (state, worst) {
+        (PipelineState::Errored, _) => (Look::Error, "Config error"),
+        (PipelineState::Created, None) => (Look::Skipped, "Nothing to run"),
+        (PipelineState::Created, Some(state)) => (state.look(), state.word()),
+        // A setup that ended without going on is as its workflow ended.
+        (_, Some(state)) if state.is_terminal() => (state.look(), state.word()),
+        (PipelineState::SetupPending | PipelineState::Setup | PipelineState::Pending, _) => {
             (Look::Running, "Setting up")
         }
-        PipelineState::Created => workflows
-            .into_iter()
-            .max_by_key(|state| weight(*state))
-            .map_or((Look::Skipped, "Nothing to run"), |state| (state.look(), state.word())),
     }
 }
 
@@ -234,8 +235,21 @@ mod tests {
     use super::*;
 
     fn check(workflows: &[WorkflowState], word: &str) {
-        let seen = pipeline(PipelineState::Created, workflows.iter().copied());
-        assert_eq!(seen.1, word, "{workflows:?}");
+        check_in(PipelineState::Created, workflows, word);
+    }
+
+    fn check_in(state: PipelineState, workflows: &[WorkflowState], word: &str) {
+        let seen = pipeline(state, workflows.iter().copied());
+        assert_eq!(seen.1, word, "{state:?} {workflows:?}");
+    }
+
+    #[test]
+    fn a_setup_that_ended_looks_as_it_ended() {
+        use WorkflowState::{Canceled, Failed, Running};
+        check_in(PipelineState::SetupPending, &[], "Setting up");
+        check_in(PipelineState::Setup, &[Running], "Setting up");
+        check_in(PipelineState::Setup, &[Failed], "Failed");
+        check_in(PipelineState::Setup, &[Canceled], "Canceled");
     }
 
     #[test]

@@ -96,6 +96,18 @@ async fn a_continued_configuration_with_errors_ends_the_pipeline_with_them() {
 }
 
 #[tokio::test]
+async fn a_canceled_setup_goes_on_no_more() {
+    let house = House::new().await;
+    let runner = house.runner().await;
+    let made = house.engine.trigger(house.trigger(SETUP)).await.unwrap();
+    let key = key(&house.claim(runner).await.remove(0)).unwrap();
+    let setup = pipeline(&house, &made).await.0.workflows[0];
+    house.engine.cancel_workflow(setup, "mira").await.unwrap();
+    assert!(refused(&house, &key, NEXT).await.contains("canceled"));
+    assert_eq!(pipeline(&house, &made).await.0.workflows.len(), 1);
+}
+
+#[tokio::test]
 async fn conflicting_parameters_are_refused_and_leave_the_key() {
     let house = House::new().await;
     let runner = house.runner().await;
