@@ -1,8 +1,8 @@
 //! Cron expressions of schedule triggers: five fields, UTC.
 //!
-//! As on the original service, steps (`*/20`) are refused in configurations; lists, ranges and
-//! names of months and days are read. Day of month and day of week: when both are restricted,
-//! either is enough (POSIX).
+//! As on the original service, steps (`*/20`), ranges inside lists (`1-3,5`) and ranges of named
+//! days (`tue-sat`) are refused; lists, ranges and names of months and days are read. Day of month
+//! and day of week: when both are restricted, either is enough (POSIX).
 
 use std::fmt;
 
@@ -174,7 +174,20 @@ impl Field {
         }
         let mut set = 0;
         for item in text.split(',') {
-            let (from, to) = item.split_once('-').unwrap_or((item, item));
+            let range = item.split_once('-');
+            if range.is_some() && text.contains(',') {
+                return Err(format!(
+                    "the range `{item}` stands in a list; list its values of {}",
+                    self.name
+                ));
+            }
+            if range.is_some() && item.contains(|c: char| c.is_ascii_alphabetic()) {
+                return Err(format!(
+                    "the range `{item}` has names; list its values of {}",
+                    self.name
+                ));
+            }
+            let (from, to) = range.unwrap_or((item, item));
             let (from, to) = (self.value(from)?, self.value(to)?);
             if from > to {
                 return Err(format!("the range `{item}` of {} ends before it starts", self.name));
@@ -229,6 +242,8 @@ mod tests {
         check("0 0 * * 7", (0, 0, 9, 5, 0), true);
         check("0 0 1 * 1", (0, 0, 9, 5, 1), true);
         check("0 0 1 jan *", (0, 0, 1, 1, 3), true);
+        check("0 0 * * tue,sat", (0, 0, 1, 1, 6), true);
+        check("0 8-17 * * *", (0, 17, 1, 1, 6), true);
         check("0 0 1 jan *", (0, 0, 2, 1, 3), false);
     }
 
@@ -253,7 +268,9 @@ mod tests {
             ("* * * *", "5 fields"),
             ("*/5 * * * *", "steps"),
             ("60 * * * *", "not a minute"),
-            ("0 0 * * fri-mon", "ends before"),
+            ("0 0 * * 5-1", "ends before"),
+            ("0 0 * * tue-sat", "has names; list its values of day of week"),
+            ("0 0 1-3,5 * *", "stands in a list; list its values of day of month"),
             ("", "5 fields"),
         ] {
             assert!(Cron::parse(cron).unwrap_err().to_string().contains(words), "{cron}");

@@ -180,7 +180,7 @@ impl Context<'_> {
                     Code::Value,
                     cron.at,
                     error.to_string(),
-                    "minute hour day month weekday, in UTC: `0 3 * * 1-5`",
+                    "minute hour day month weekday, in UTC: `0 3 * * mon,thu`",
                 ),
             }
         }

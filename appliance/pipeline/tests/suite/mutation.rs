@@ -276,6 +276,7 @@ fn mutate(first: usize) -> usize {
         silent.len(),
         silent.join("\n")
     );
+    println!("{count} mutations from line {}, none accepted in silence", first + 1);
     count
 }
 

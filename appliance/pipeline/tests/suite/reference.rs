@@ -162,7 +162,7 @@ const CALLS: [(&str, bool); 33] = [
     ("nothing", false),
 ];
 
-const WORKFLOW_KEYS: [(&str, bool); 15] = [
+const WORKFLOW_KEYS: [(&str, bool); 18] = [
     ("when: << pipeline.parameters.b >>", true),
     ("when: pipeline.git.branch == \"main\" and not pipeline.parameters.b", true),
     (
@@ -178,6 +178,9 @@ const WORKFLOW_KEYS: [(&str, bool); 15] = [
     ("max_auto_reruns: 6", false),
     ("triggers: [schedule: {cron: '0 3 * * 1', filters: {branches: {only: main}}}]", true),
     ("triggers: [schedule: {cron: '*/20 * * * *', filters: {branches: {only: main}}}]", false),
+    ("triggers: [schedule: {cron: '0 3 * * mon,thu', filters: {branches: {ignore: main}}}]", true),
+    ("triggers: [schedule: {cron: '0 3 * * tue-sat', filters: {branches: {only: main}}}]", false),
+    ("triggers: [schedule: {cron: '0 3 1-3,5 * *', filters: {branches: {only: main}}}]", false),
     ("triggers: [schedule: {filters: {branches: {only: main}}}]", false),
     ("triggers: [schedule: {cron: '0 3 * * 1'}]", false),
     ("trigers: []", false),
