@@ -120,6 +120,15 @@ pub(crate) struct Bucket {
     pub(crate) settings: Settings,
 }
 
+impl crate::cache::Weight for Bucket {
+    fn weight(&self) -> usize {
+        // Rules are short and few; what may be large is the policy.
+        let policy = self.settings.policy.as_ref().map_or(0, String::len);
+        let rules = self.settings.lifecycle.len() + self.settings.cors.len();
+        size_of::<Self>() + policy + 512 * rules + 256
+    }
+}
+
 impl Bucket {
     pub(crate) fn from_row(row: BucketRow) -> Result<Self, Error> {
         Ok(Self {

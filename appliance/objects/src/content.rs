@@ -69,18 +69,21 @@ pub(crate) fn piece(
     let missing = || Error::Damaged(format!("blob {blob}"));
     let blob = reader.blob_get(blob)?.ok_or_else(missing)?;
     let data = match blob.path {
-        // Rotten bytes are nobody's; those in the row are compared at every read.
+        // Rotten bytes are nobody's; those in the row are compared whenever they are read from it.
         Some(_) if reader.blob_is_bad(blob.id)? => return Err(missing()),
         Some(_) => None,
-        None => Some(reader.blob_data(blob.id)?.ok_or_else(missing)?.into()),
+        None => Some(Bytes::from(reader.blob_data(blob.id)?.ok_or_else(missing)?)),
     };
+    if data.as_ref().is_some_and(|data| blake3::hash(data).as_bytes() != &blob.hash) {
+        return Err(missing());
+    }
     Ok(Piece { number, size, blob, data, details })
 }
 
 /// Streams `range` of the object made of `pieces`; `unwrap` opens the keys of sealed blobs.
 pub(crate) fn stream(
     vault: &Vault,
-    pieces: Vec<Piece>,
+    pieces: &[Piece],
     range: Range<u64>,
     unwrap: Option<&Key>,
 ) -> Result<ByteStream, Error> {
@@ -93,8 +96,8 @@ pub(crate) fn stream(
             continue;
         }
         let begin = start - piece.size;
-        let key = open_key(&piece, unwrap)?;
-        wanted.push((piece, from - begin..to - begin, key));
+        let key = open_key(piece, unwrap)?;
+        wanted.push((piece.clone(), from - begin..to - begin, key));
     }
     let vault = vault.clone();
     let streams = stream::iter(wanted).then(move |(piece, range, key)| {
@@ -102,6 +105,19 @@ pub(crate) fn stream(
         async move { piece_stream(&vault, piece, range, key).await }
     });
     Ok(streams.try_flatten().boxed())
+}
+
+/// The bytes of `range` when they came with the row and lie open.
+pub(crate) fn at_hand(pieces: &[Piece], range: &Range<u64>) -> Option<Bytes> {
+    let [Piece { data: Some(data), details: PieceDetails { seal: None, .. }, .. }] = pieces else {
+        return None;
+    };
+    Some(cut(data, range))
+}
+
+fn cut(data: &Bytes, range: &Range<u64>) -> Bytes {
+    let bounds = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(data.len());
+    data.slice(bounds(range.start)..bounds(range.end))
 }
 
 fn open_key(piece: &Piece, unwrap: Option<&Key>) -> Result<Option<Key>, Error> {
@@ -135,11 +151,7 @@ async fn stored_stream(
     let whole = range == (0..blob.size);
     let Some(path) = &blob.path else {
         let data = data.ok_or_else(|| Error::Damaged(format!("blob {}", blob.id)))?;
-        if blake3::hash(&data).as_bytes() != &blob.hash {
-            return Err(Error::Damaged(format!("blob {}", blob.id)));
-        }
-        let bounds = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(data.len());
-        let part = data.slice(bounds(range.start)..bounds(range.end));
+        let part = cut(&data, &range);
         return Ok(stream::once(async { Ok(part) }).boxed());
     };
     let bytes = vault.read(path, range).await?;

@@ -4,6 +4,7 @@
 //! revoked or expired one is refused from the next request on; there is no default key.
 
 use crate::{
+    cache::Weight,
     digest,
     error::Error,
     objects::{Objects, now},
@@ -11,7 +12,11 @@ use crate::{
 };
 use base::{secret::Secret, time::Timestamp};
 use serde::{Deserialize, Serialize};
-use store::objects::{AccessKeyRow, NewAccessKey};
+use std::sync::Arc;
+use store::{
+    Reader,
+    objects::{AccessKeyRow, NewAccessKey},
+};
 use subtle::ConstantTimeEq;
 
 /// On whose behalf a key acts: a user or a job.
@@ -103,6 +108,22 @@ pub struct KeyInfo {
     pub revoked: Option<Timestamp>,
 }
 
+/// An access key as a signature is checked with it.
+pub(crate) struct Holder {
+    pub(crate) key: KeyInfo,
+    pub(crate) secret: Secret,
+}
+
+impl Weight for Option<Holder> {
+    fn weight(&self) -> usize {
+        let rules = match self.as_ref().map(|holder| &holder.key.scope) {
+            Some(Scope::Rules(rules)) => rules.len(),
+            _ => 0,
+        };
+        size_of::<Self>() + 512 + 256 * rules
+    }
+}
+
 /// Splits a row; a scope that cannot be read allows nothing.
 pub(crate) fn info(row: AccessKeyRow) -> (KeyInfo, Secret) {
     let scope = serde_json::from_str(&row.scope).unwrap_or(Scope::Rules(Vec::new()));
@@ -176,6 +197,16 @@ impl Objects {
         let now = now();
         let good = key.revoked.is_none() && key.expires.is_none_or(|at| at > now);
         Ok((fits && good).then_some(key))
+    }
+
+    /// The holder of the key of that id, if there is one, whatever became of it.
+    pub(crate) async fn holder(&self, id: &str) -> Result<Arc<Option<Holder>>, Error> {
+        let asked = id.to_owned();
+        let work = move |reader: &Reader<'_>| {
+            let row = reader.access_key_get(&asked)?;
+            Ok(row.map(info).map(|(key, secret)| Holder { key, secret }))
+        };
+        self.recall(&self.inner.cache.keys, id.to_owned(), work).await
     }
 
     /// Revokes a key at once; `false` when there is none of that id.

@@ -10,6 +10,7 @@
 //! On failure: [`Error`]; what a cut left behind is swept at the next start.
 
 mod bucket;
+mod cache;
 mod config;
 mod content;
 mod cors;
@@ -26,6 +27,7 @@ mod lock;
 mod objects;
 pub mod oci;
 mod quota;
+mod reading;
 pub mod registry;
 pub mod s3;
 mod scrub;

@@ -4,6 +4,7 @@
 
 use crate::{
     bucket::{self, Bucket},
+    cache::{Cache, Shelf, Weight},
     config::Config,
     content::{self, Piece},
     details::{self, Details, Encryption},
@@ -35,6 +36,7 @@ pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) vault: Vault,
     pub(crate) config: Config,
+    pub(crate) cache: Cache,
     /// Signs the house's own addresses.
     pub(crate) presign_secret: Secret,
     /// Hashes of registry uploads that go on.
@@ -86,6 +88,24 @@ pub(crate) struct Located {
 }
 
 impl Located {
+    fn find(
+        reader: &Reader<'_>,
+        bucket: &str,
+        key: &str,
+        version: Option<&str>,
+    ) -> Result<Self, Error> {
+        let bucket = bucket::get(reader, bucket)?;
+        let row = match version {
+            None => reader.object_latest(bucket.id, key)?,
+            Some(version) => reader.object_version(bucket.id, key, version)?,
+        };
+        let missing = || Error::NoObject { bucket: bucket.name.clone(), key: key.to_owned() };
+        let row = row.filter(|row| !row.marker).ok_or_else(missing)?;
+        let details: Details = details::parse(key, &row.details)?;
+        let pieces = content::pieces(reader, &row, details.seal.as_ref())?;
+        Ok(Self { bucket, row, details, pieces })
+    }
+
     fn info(&self) -> Info {
         Info {
             key: self.row.key.clone(),
@@ -94,6 +114,14 @@ impl Located {
             modified: self.row.modified,
             content_type: self.details.headers.get("content-type").cloned(),
         }
+    }
+}
+
+impl Weight for Located {
+    fn weight(&self) -> usize {
+        let data = |piece: &Piece| piece.data.as_ref().map_or(0, bytes::Bytes::len);
+        let pieces: usize = self.pieces.iter().map(|piece| size_of::<Piece>() + data(piece)).sum();
+        pieces + self.bucket.weight() + size_of::<Self>() + 2 * self.row.details.len()
     }
 }
 
@@ -135,6 +163,7 @@ impl Objects {
             store,
             vault,
             config,
+            cache: Cache::new(),
             presign_secret: Secret::new(presign),
             sessions: crate::registry::Sessions::default(),
             site_key: master.derive("objects at rest"),
@@ -148,6 +177,33 @@ impl Objects {
         F: FnOnce(&Reader<'_>) -> Result<T, Error> + Send + 'static,
     {
         self.inner.store.read(work).await
+    }
+
+    /// Reads an item, or gives the one that was read from the same state of the database.
+    pub(crate) async fn recall<T, F>(
+        &self,
+        shelf: &Shelf<T>,
+        name: String,
+        work: F,
+    ) -> Result<Arc<T>, Error>
+    where
+        T: Weight + Send + Sync + 'static,
+        F: FnOnce(&Reader<'_>) -> Result<T, Error> + Send + 'static,
+    {
+        // Asked for before the reading: what is read is of this state or of a later one.
+        let state = self.inner.store.commits();
+        if let Some(found) = shelf.get(state, &name) {
+            return Ok(found);
+        }
+        let read = Arc::new(self.read(work).await?);
+        shelf.put(state, name, &read);
+        Ok(read)
+    }
+
+    pub(crate) async fn bucket(&self, name: &str) -> Result<Arc<Bucket>, Error> {
+        let asked = name.to_owned();
+        let work = move |reader: &Reader<'_>| bucket::get(reader, &asked);
+        self.recall(&self.inner.cache.buckets, name.to_owned(), work).await
     }
 
     pub(crate) async fn write<T, E, F>(&self, work: F) -> Result<T, E>
@@ -214,22 +270,15 @@ impl Objects {
         bucket: &str,
         key: &str,
         version: Option<&str>,
-    ) -> Result<Located, Error> {
+    ) -> Result<Arc<Located>, Error> {
+        let name = format!("{bucket}/{key}");
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
-        let version = version.map(str::to_owned);
-        self.read(move |reader| {
-            let bucket = bucket::get(reader, &bucket)?;
-            let row = match version {
-                None => reader.object_latest(bucket.id, &key)?,
-                Some(version) => reader.object_version(bucket.id, &key, &version)?,
-            };
-            let missing = || Error::NoObject { bucket: bucket.name.clone(), key: key.clone() };
-            let row = row.filter(|row| !row.marker).ok_or_else(missing)?;
-            let details: Details = details::parse(&key, &row.details)?;
-            let pieces = content::pieces(reader, &row, details.seal.as_ref())?;
-            Ok(Located { bucket, row, details, pieces })
-        })
-        .await
+        let Some(version) = version.map(str::to_owned) else {
+            let work = move |reader: &Reader<'_>| Located::find(reader, &bucket, &key, None);
+            return self.recall(&self.inner.cache.objects, name, work).await;
+        };
+        let work = move |reader: &Reader<'_>| Located::find(reader, &bucket, &key, Some(&version));
+        self.read(work).await.map(Arc::new)
     }
 
     /// Gets an object or `range` of it; a range that ends behind the object is cut.
@@ -252,7 +301,7 @@ impl Objects {
         let unwrap = self.wrapping_key(located.details.encryption.as_ref());
         let info = located.info();
         let bytes =
-            content::stream(&self.inner.vault, located.pieces, range.clone(), unwrap.as_ref())?;
+            content::stream(&self.inner.vault, &located.pieces, range.clone(), unwrap.as_ref())?;
         Ok(Found { info, range, bytes })
     }
 

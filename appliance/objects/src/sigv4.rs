@@ -6,9 +6,11 @@
 use crate::digest;
 use base::time::Timestamp;
 use hmac::{Hmac, KeyInit, Mac};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{
+    AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode, utf8_percent_encode,
+};
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
+use std::borrow::Cow;
 
 /// The only algorithm.
 pub(crate) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -21,7 +23,7 @@ const PATH: &AsciiSet = &VALUE.remove(b'/');
 
 /// Encodes a path; slashes stay.
 pub(crate) fn encode_path(path: &[u8]) -> String {
-    percent_encoding::percent_encode(path, PATH).to_string()
+    percent_encode(path, PATH).to_string()
 }
 
 /// Encodes a name or value of a query.
@@ -32,8 +34,10 @@ pub(crate) fn encode_value(text: &str) -> String {
 /// Name and value of each query parameter, decoded. Broken UTF-8 is replaced: such a parameter
 /// fits no signature.
 pub(crate) fn parse_query(query: &str) -> Vec<(String, String)> {
-    let decode =
-        |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
+    let decode = |text: &str| match text.contains('+') {
+        true => percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned(),
+        false => percent_decode_str(text).decode_utf8_lossy().into_owned(),
+    };
     query
         .split('&')
         .filter(|pair| !pair.is_empty())
@@ -75,29 +79,49 @@ pub(crate) struct Canonical<'a> {
 impl Canonical<'_> {
     /// The text whose hash is signed.
     pub(crate) fn text(&self) -> String {
-        let mut query: Vec<_> = self
+        let encoded = |text| Cow::from(utf8_percent_encode(text, VALUE));
+        let mut query: Vec<(Cow<'_, str>, Cow<'_, str>)> = self
             .query
             .iter()
             .filter(|(name, _)| name != "X-Amz-Signature")
-            .map(|(name, value)| (encode_value(name), encode_value(value)))
+            .map(|(name, value)| (encoded(name), encoded(value)))
             .collect();
         query.sort_unstable();
-        let query: Vec<String> =
-            query.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let mut text =
-            format!("{}\n{}\n{}\n", self.method, encode_path(self.path), query.join("&"));
-        for (name, value) in self.headers {
-            writeln!(text, "{name}:{}", squeezed(value)).expect("a String takes all");
+        // Every request is checked by it: one text is written, without parts to be joined.
+        let mut text = String::with_capacity(CANONICAL_USUAL);
+        let path = Cow::from(percent_encode(self.path, PATH));
+        join(&mut text, &[self.method, "\n", &path, "\n"]);
+        for (at, (name, value)) in query.iter().enumerate() {
+            join(&mut text, &[if at > 0 { "&" } else { "" }, name, "=", value]);
         }
-        let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
-        write!(text, "\n{}\n{}", names.join(";"), self.payload).expect("a String takes all");
+        text.push('\n');
+        for (name, value) in self.headers {
+            join(&mut text, &[name, ":", &squeezed(value), "\n"]);
+        }
+        for (at, (name, _)) in self.headers.iter().enumerate() {
+            join(&mut text, &[if at > 0 { ";" } else { "\n" }, name]);
+        }
+        if self.headers.is_empty() {
+            text.push('\n');
+        }
+        join(&mut text, &["\n", self.payload]);
         text
     }
 }
 
+/// More bytes than most requests have in their canonical form.
+const CANONICAL_USUAL: usize = 768;
+
+fn join(text: &mut String, parts: &[&str]) {
+    parts.iter().for_each(|part| text.push_str(part));
+}
+
 /// Without outer spaces, inner runs of spaces as one.
-fn squeezed(value: &str) -> String {
-    value.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+fn squeezed(value: &str) -> Cow<'_, str> {
+    if !value.starts_with(' ') && !value.ends_with(' ') && !value.contains("  ") {
+        return value.into();
+    }
+    value.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ").into()
 }
 
 /// A key made for one day, region and service.
@@ -131,7 +155,9 @@ impl SigningKey {
         canonical: &Canonical<'_>,
     ) -> String {
         let hash = digest::hex(&Sha256::digest(canonical.text()));
-        self.sign(&format!("{ALGORITHM}\n{date}\n{}\n{hash}", scope.text()))
+        let mut text = String::with_capacity(192);
+        join(&mut text, &[ALGORITHM, "\n", date, "\n", &scope.text(), "\n", &hash]);
+        self.sign(&text)
     }
 }
 

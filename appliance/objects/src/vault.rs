@@ -7,7 +7,7 @@
 //! them are on the disk; files that no row names are removed by [`Vault::sweep`].
 //! Units: sizes in bytes. Memory: one part being filled and one being written per file.
 
-use crate::{config::Place, digest, error::Error, seal};
+use crate::{config::Place, digest, error::Error, reading, seal};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream::BoxStream};
 use object_store::{
@@ -17,20 +17,17 @@ use object_store::{
 use std::{
     fs::{DirBuilder, File},
     ops::Range,
-    os::unix::fs::{DirBuilderExt, FileExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::task::JoinHandle;
 
 /// Written at once to a folder; two of these are all the memory that an upload holds.
-const PART_LOCAL: usize = 256 << 10;
+const PART_LOCAL: usize = 128 << 10;
 
 /// Written at once to a remote store: S3 takes no part under 5 MiB but the last.
 const PART_REMOTE: usize = 8 << 20;
-
-/// Read at once from a folder.
-const READ: usize = 256 << 10;
 
 /// Damaged blobs noted between two looks of the keeper.
 const SUSPECTS_MAX: usize = 256;
@@ -118,6 +115,7 @@ impl Vault {
             buffer: BytesMut::with_capacity(part),
             part,
             size: 0,
+            full: Bytes::new(),
             writing: None,
             finished: false,
         })
@@ -133,7 +131,7 @@ impl Vault {
             .map_err(|source| Error::bytes("read", path, source))?;
         let path = path.to_owned();
         match found.payload {
-            GetResultPayload::File(file, _) => Ok(file_stream(file, path, range)),
+            GetResultPayload::File(file, _) => Ok(reading::stream(file, path, range)),
             GetResultPayload::Stream(stream) => Ok(stream
                 .map(move |part| part.map_err(|source| Error::bytes("read", &path, source)))
                 .boxed()),
@@ -208,31 +206,6 @@ fn remove_halves(shard: &Path, era: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reads an open file; a file removed meanwhile is read to its end all the same.
-fn file_stream(file: File, path: String, range: Range<u64>) -> ByteStream {
-    let file = Arc::new(file);
-    futures_util::stream::try_unfold((range.start, path), move |(at, path)| {
-        let file = Arc::clone(&file);
-        let end = range.end;
-        async move {
-            if at >= end {
-                return Ok(None);
-            }
-            let length = usize::try_from(end - at).unwrap_or(READ).min(READ);
-            let read = tokio::task::spawn_blocking(move || {
-                let mut buffer = vec![0; length];
-                file.read_exact_at(&mut buffer, at).map(|()| buffer)
-            });
-            let buffer = read.await.map_err(|_| Error::Lost)?.map_err(|source| {
-                let source = object_store::Error::Generic { store: "file", source: source.into() };
-                Error::bytes("read", &path, source)
-            })?;
-            Ok(Some((Bytes::from(buffer), (at + length as u64, path))))
-        }
-    })
-    .boxed()
-}
-
 /// A file being written.
 pub(crate) struct Filing {
     path: String,
@@ -241,6 +214,8 @@ pub(crate) struct Filing {
     buffer: BytesMut,
     part: usize,
     size: u64,
+    /// The part that is being written, or was last.
+    full: Bytes,
     writing: Option<JoinHandle<object_store::Result<()>>>,
     finished: bool,
 }
@@ -268,9 +243,13 @@ impl Filing {
     }
 
     async fn flush(&mut self) -> Result<(), Error> {
-        let next = BytesMut::with_capacity(self.part);
-        let full = std::mem::replace(&mut self.buffer, next).freeze();
         self.wait().await?;
+        // Two buffers in turn: fresh memory for each part would cost more than hashing it.
+        let next = std::mem::take(&mut self.full).try_into_mut().unwrap_or_default();
+        let full = std::mem::replace(&mut self.buffer, next).freeze();
+        self.buffer.clear();
+        self.buffer.reserve(self.part);
+        self.full = full.clone();
         self.size += full.len() as u64;
         self.writing = Some(tokio::spawn(self.upload.put_part(PutPayload::from(full.clone()))));
         // Hashed while the disk is at work.
@@ -278,6 +257,7 @@ impl Filing {
         Ok(())
     }
 
+    /// The part before is with the store, which has let go of its bytes.
     async fn wait(&mut self) -> Result<(), Error> {
         let Some(writing) = self.writing.take() else { return Ok(()) };
         let written = writing.await.map_err(|_| Error::Lost)?;

@@ -5,7 +5,13 @@
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use objects::{Body, ByteStream, Config, Entry, Error, Objects, Place};
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use store::{SiteKey, Store};
 
 async fn open(dir: &Path) -> (Objects, Store) {
@@ -54,6 +60,38 @@ async fn check(objects: &Objects, size: usize) {
         let found = objects.get("artifacts", "a/b", Some(middle)).await.unwrap();
         let range = found.range.start as usize..found.range.end as usize;
         assert_eq!(all(found.bytes).await, &bytes[range]);
+    }
+}
+
+/// Reads one object over and over, so that it is always at hand.
+fn reader(objects: Objects, stop: Arc<AtomicBool>) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        while !stop.load(Ordering::Relaxed) {
+            drop(objects.get_small("caches", "hot", 100).await);
+            tokio::task::yield_now().await;
+        }
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn an_answered_write_is_seen_by_the_next_read_however_often_the_old_was_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (objects, _store) = open(dir.path()).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = (0..3).map(|_| reader(objects.clone(), Arc::clone(&stop))).collect();
+    for round in 0..100 {
+        let value = format!("value {round}").into_bytes();
+        objects.put("caches", "hot", value.clone()).await.unwrap();
+        assert_eq!(objects.get_small("caches", "hot", 100).await.unwrap(), value);
+        if round % 10 == 0 {
+            objects.delete("caches", "hot").await.unwrap();
+            let gone = objects.get_small("caches", "hot", 100).await;
+            assert!(matches!(gone, Err(Error::NoObject { .. })), "{gone:?}");
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    for reader in readers {
+        reader.await.unwrap();
     }
 }
 

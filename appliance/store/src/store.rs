@@ -9,7 +9,7 @@ use crate::{
     writer::{self, Job, Writer},
 };
 use base::ids::Cursor;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, config::DbConfig};
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -114,6 +114,13 @@ impl Store {
         self.shared.flushes.total()
     }
 
+    /// The number of commits since the start, each counted before its writers are answered: while
+    /// it stays the same, what was read after asking for it holds.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.shared.flushes.count()
+    }
+
     /// Runs `work` on the writer; answered when its commit is on disk. An error undoes it all.
     pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
     where
@@ -196,12 +203,19 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     sql.pragma_update(None, "page_size", PAGE_SIZE)?;
     sql.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     sql.pragma_update(None, "synchronous", "FULL")?;
+    steady_plans(&sql)?;
     sql.pragma_update(None, "foreign_keys", true)?;
     sql.pragma_update(None, "temp_store", "MEMORY")?;
     sql.pragma_update(None, "cache_size", -CACHE_KIB)?;
     sql.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
     sql.pragma_update_and_check(None, "journal_size_limit", WAL_KEEP, |_| Ok(()))?;
     Ok(sql)
+}
+
+/// Plans do not depend on the values that are bound: otherwise some statements would be compiled
+/// anew at every use.
+pub(crate) fn steady_plans(sql: &Connection) -> rusqlite::Result<()> {
+    sql.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 /// Looks for damage; the first finding stops the start.

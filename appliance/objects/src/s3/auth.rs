@@ -11,14 +11,20 @@ use super::{
     payload::Mode,
 };
 use crate::{
-    digest, keys,
+    keys::Holder,
     objects::{HOUSE_KEY, Objects, PRESIGN_MAX},
     session::Refused,
     sigv4::{self, ALGORITHM, Canonical, Scope, SigningKey, UNSIGNED},
 };
 use base::{secret::Secret, time::Timestamp};
 use http::{HeaderMap, request::Parts};
-use std::time::Duration;
+use std::{
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use subtle::ConstantTimeEq;
 
 /// Clocks may differ by so much, as on S3.
@@ -108,16 +114,15 @@ pub(crate) async fn holder(
     if id == HOUSE_KEY {
         return Ok((Who::House, objects.inner.presign_secret.clone()));
     }
-    let asked = id.to_owned();
-    let row = objects.read(move |reader| Ok(reader.access_key_get(&asked)?)).await?;
-    let (key, secret) = keys::info(row.ok_or(Code::InvalidAccessKeyId)?);
+    let found = objects.holder(id).await?;
+    let Holder { key, secret } = found.as_ref().as_ref().ok_or(Code::InvalidAccessKeyId)?;
     if key.revoked.is_some() {
         return Err(Code::InvalidAccessKeyId.says("The access key was revoked."));
     }
     if key.expires.is_some_and(|at| at <= now) {
         return Err(Code::InvalidAccessKeyId.says("The access key has expired."));
     }
-    Ok((Who::Key { owner: key.owner, scope: key.scope }, secret))
+    Ok((Who::Key { owner: key.owner.clone(), scope: key.scope.clone() }, secret.clone()))
 }
 
 fn payload_header(headers: &HeaderMap) -> Option<&str> {
@@ -282,9 +287,11 @@ fn header_text(request: &Request<'_>, name: &str) -> String {
         .join(",")
 }
 
-/// Names a request.
+/// Names a request: a number that begins anywhere at each start.
 pub(crate) fn request_id() -> String {
-    digest::hex(&crate::seal::random::<8>()).to_uppercase()
+    static FIRST: LazyLock<u64> = LazyLock::new(|| u64::from_be_bytes(crate::seal::random()));
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!("{:016X}", FIRST.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)))
 }
 
 #[cfg(test)]

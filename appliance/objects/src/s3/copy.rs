@@ -22,6 +22,7 @@ use crate::{
     versions::{self, NewVersion},
 };
 use axum::response::Response;
+use std::sync::Arc;
 use store::objects::PieceRow;
 
 /// Bucket, key and version of `x-amz-copy-source`.
@@ -44,7 +45,7 @@ pub(super) fn source(text: &str) -> Result<(String, String, Option<String>), S3E
 }
 
 /// The source, if the caller may read it.
-async fn readable(call: &Call) -> Result<Located, S3Error> {
+async fn readable(call: &Call) -> Result<Arc<Located>, S3Error> {
     let (bucket, key, version) = source(call.header("x-amz-copy-source").unwrap_or_default())?;
     let found = call.objects.locate(&bucket, &key, version.as_deref()).await?;
     let context = Context { object: Some(&found.details), key: Some(&key), tags: None };
@@ -74,7 +75,7 @@ pub(super) async fn object(call: &Call) -> Result<Response, S3Error> {
     let source_version = from.row.version.clone();
     let versioned = from.bucket.versioning != bucket::Versioning::Off;
     let (etag, put) = if moves {
-        rewrite(call, from, details, sealing.clone()).await?
+        rewrite(call, &from, details, sealing.clone()).await?
     } else {
         (from.row.etag.clone(), link(call, &from, details).await?)
     };
@@ -122,14 +123,14 @@ async fn copied(
 /// Opens the source and seals it anew, as one piece.
 async fn rewrite(
     call: &Call,
-    from: Located,
+    from: &Located,
     details: Details,
     sealing: Sealing,
 ) -> Result<(String, versions::Put), S3Error> {
     let key = encryption::key_for(call, encryption::SOURCE, from.details.encryption.as_ref())?;
     let size = from.row.size;
     let vault = &call.objects.inner.vault;
-    let bytes = content::stream(vault, from.pieces, 0..size, key.as_ref())?;
+    let bytes = content::stream(vault, &from.pieces, 0..size, key.as_ref())?;
     let checksum = details.checksum.as_ref().map(|sum| (sum.algorithm, None));
     let mut promise = Promise::default();
     (promise.length, promise.checksum) = (Some(size), checksum);
@@ -185,7 +186,7 @@ pub(super) async fn part(call: &Call) -> Result<Response, S3Error> {
         (Some(_), _) => return Err(Code::InvalidRange.into()),
     };
     let key = encryption::key_for(call, encryption::SOURCE, from.details.encryption.as_ref())?;
-    let bytes = content::stream(&call.objects.inner.vault, from.pieces, range, key.as_ref())?;
+    let bytes = content::stream(&call.objects.inner.vault, &from.pieces, range, key.as_ref())?;
     let mut promise = Promise::default();
     let part = upload::store_part(call, &target, number, &mut promise, Body::from(bytes)).await?;
     let mut response = xml(Xml::document("CopyPartResult", |xml| {

@@ -189,7 +189,7 @@ pub(super) async fn get_retention(call: &Call) -> Result<Response, S3Error> {
     if !located.bucket.settings.lock {
         return Err(no_lock());
     }
-    let kept = located.details.retention.ok_or(Code::NoSuchObjectLockConfiguration)?;
+    let kept = located.details.retention.as_ref().ok_or(Code::NoSuchObjectLockConfiguration)?;
     Ok(xml(Xml::document("Retention", |xml| {
         xml.text("Mode", mode_name(kept.compliance));
         xml.text("RetainUntilDate", &dates::iso(kept.until));

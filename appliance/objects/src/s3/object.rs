@@ -40,8 +40,7 @@ const USER_MAX: usize = 2048;
 
 /// The bucket of the call.
 pub(super) async fn bucket_of(call: &Call) -> Result<Bucket, S3Error> {
-    let name = call.bucket.clone();
-    Ok(call.objects.read(move |reader| bucket::get(reader, &name)).await?)
+    Ok(Bucket::clone(&*call.objects.bucket(&call.bucket).await?))
 }
 
 /// What the headers tell of an object to be stored.

@@ -204,10 +204,13 @@ impl Txn<'_> {
 
     /// Removes a version, lets its bytes go, and makes the next newest the latest.
     pub fn object_delete(&mut self, row: &ObjectRow, at: Timestamp) -> Result<(), Error> {
-        for piece in self.object_pieces(row.id)? {
+        let pieces = self.object_pieces(row.id)?;
+        for piece in &pieces {
             self.blob_release(piece.blob, at)?;
         }
-        self.statement("DELETE FROM object_parts WHERE object = ?1")?.execute([row.id])?;
+        if !pieces.is_empty() {
+            self.statement("DELETE FROM object_parts WHERE object = ?1")?.execute([row.id])?;
+        }
         self.statement("DELETE FROM objects WHERE id = ?1")?.execute([row.id])?;
         if let Some(blob) = row.blob {
             self.blob_release(blob, at)?;

@@ -1,0 +1,96 @@
+//! Reads an open file as a stream.
+//!
+//! The way: what the kernel holds in memory is copied right away, since handing it to another
+//! thread would cost more than the copy; only what must come from the disk is waited for on a
+//! thread that may block. Buffers are used again: fresh memory is slower than the reading itself.
+//! Invariants: the stream gives exactly the range, or ends with an error. A file that is removed
+//! meanwhile is read to its end all the same.
+//! Memory: [`STEP`] bytes per stream at a time, and [`SPARE_MAX`] buffers that wait.
+
+use crate::{error::Error, vault::ByteStream};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use rustix::io::{ReadWriteFlags, preadv2};
+use std::{
+    fs::File,
+    io::IoSliceMut,
+    ops::Range,
+    os::unix::fs::FileExt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Read at once: few calls, and still at hand in the processor's cache when it is sent.
+const STEP: usize = 128 << 10;
+
+/// Buffers that wait for the next reader.
+const SPARE_MAX: usize = 8;
+
+static SPARE: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
+/// A buffer that goes back when its last reader is done with it.
+struct Lent {
+    buffer: Vec<u8>,
+    length: usize,
+}
+
+impl Lent {
+    fn new(length: usize) -> Self {
+        let spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Self { buffer: spare.unwrap_or_else(|| vec![0; STEP]), length: length.min(STEP) }
+    }
+
+    fn target(&mut self) -> &mut [u8] {
+        &mut self.buffer[..self.length]
+    }
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE_MAX {
+            spare.push(std::mem::take(&mut self.buffer));
+        }
+    }
+}
+
+/// The bytes of `range`; `path` names the file in errors.
+pub(crate) fn stream(file: File, path: String, range: Range<u64>) -> ByteStream {
+    let file = Arc::new(file);
+    futures_util::stream::try_unfold((range.start, path), move |(at, path)| {
+        let file = Arc::clone(&file);
+        let left = usize::try_from(range.end.saturating_sub(at)).unwrap_or(usize::MAX);
+        async move {
+            if left == 0 {
+                return Ok(None);
+            }
+            let bytes = step(file, at, left).await.map_err(|source| {
+                let source = object_store::Error::Generic { store: "file", source: source.into() };
+                Error::bytes("read", &path, source)
+            })?;
+            let next = at + bytes.len() as u64;
+            Ok(Some((bytes, (next, path))))
+        }
+    })
+    .boxed()
+}
+
+/// At most `left` bytes from `at`, not none.
+async fn step(file: Arc<File>, at: u64, left: usize) -> std::io::Result<Bytes> {
+    let mut lent = Lent::new(left);
+    let target = &mut [IoSliceMut::new(lent.target())];
+    // File systems that cannot tell what is in memory refuse, and are read the other way.
+    let ready = preadv2(&*file, target, at, ReadWriteFlags::NOWAIT).unwrap_or(0);
+    if ready == 0 {
+        let read = move || file.read_exact_at(lent.target(), at).map(|()| lent);
+        lent = tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other)??;
+    } else {
+        lent.length = ready;
+    }
+    Ok(Bytes::from_owner(lent))
+}
