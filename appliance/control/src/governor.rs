@@ -193,11 +193,11 @@ struct Tuning {
 impl Default for Tuning {
     fn default() -> Self {
         Self {
-            fast_seconds: 3.0,
+            fast_seconds: 1.5,
             slow_seconds: 10.0,
             lead_seconds: 6.0,
-            quota_below: 1.1,
-            quota_proportional: 0.12,
+            quota_below: 1.2,
+            quota_proportional: 0.16,
             quota_integral: 0.01,
             quota_min: 0.15,
             quota_full: 0.97,

@@ -200,6 +200,19 @@ fn a_fall_that_no_metal_knows_is_refused_and_a_rise_is_believed() {
 }
 
 #[test]
+fn a_sensor_that_is_lost_behind_a_closed_guard_leaves_the_safe_values() {
+    let mut this = Bench::sound();
+    assert!(this.shows(Some(96.0), 30).pause);
+    assert!(this.shows(None, 9).pause, "the last good value still serves");
+    let lost = this.shows(None, 5);
+    assert!(!lost.pause && lost.slots >= 1 && lost.slots <= SAFE, "{lost:?}");
+    assert!((0.1..=0.5).contains(&lost.quota), "{lost:?}");
+    let later = this.shows(None, 600);
+    assert!(!later.pause && !later.give_up && later.slots >= 1, "no job is lost to it: {later:?}");
+    assert!(this.shows(Some(96.0), 2).pause, "it is back, and as hot");
+}
+
+#[test]
 fn a_counter_that_wrapped() {
     // Counters become rates where they are read; the largest there is must not overflow here.
     let (mut governor, law) = (Governor::default(), Law::new(POOL));

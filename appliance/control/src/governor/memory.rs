@@ -122,7 +122,8 @@ impl MemoryLimiter {
         self.shrink_seconds = if must_shrink { self.shrink_seconds + moment.seconds } else { 0.0 };
         if self.shrink_seconds >= SHRINK_SECONDS {
             self.shrink_seconds = 0.0;
-            self.slots = Some(self.slots.unwrap_or(pool).saturating_sub(1).max(1));
+            let now = self.slots.unwrap_or(pool);
+            self.slots = Some(now.saturating_sub(1).max(1).min(now));
         }
         if self.calm_seconds >= RECOVER_SECONDS {
             self.calm_seconds = RECOVER_SECONDS - SHRINK_SECONDS;

@@ -6,6 +6,8 @@
 //! 45, then 55, then 30; the fan fails for forty minutes. The sensor shows whole degrees, with
 //! noise, and one reading in a hundred is missing. The backlog never ends; the lengths of jobs are
 //! log-normal. What the controller says takes effect two seconds later.
+//! The oracle knows the plant, the air and the mean job: it runs as many jobs, in fractions, as
+//! hold the die at its limit for ever. [`ideal`] checks that this is a fair measure.
 
 use std::collections::VecDeque;
 
@@ -64,8 +66,19 @@ pub(super) struct Act {
     pub(super) quota: f64,
 }
 
+/// What the fan does, besides turning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fan {
+    /// It never fails; the run ends with the hour in which it would stand.
+    Sound,
+    /// It stands for forty minutes, and its tachometer tells.
+    Told,
+    /// It stands for forty minutes, and only heat tells.
+    Silent,
+}
+
 /// How a run went.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Score {
     /// The die's highest temperature.
     pub(super) max: f64,
@@ -75,10 +88,22 @@ pub(super) struct Score {
     pub(super) throughput: f64,
     /// Slot changes an hour.
     pub(super) changes: f64,
-    /// Seconds from the fan's failure to less slots or less quota; `None` when it had no need.
-    pub(super) reaction: Option<f64>,
-    /// Mean time over mean time unthrottled: how much slower a job was than alone.
+    /// Mean quota: how much slower a job was than alone.
     pub(super) quota: f64,
+    /// Everything that was said, second by second.
+    pub(super) said: Vec<Act>,
+}
+
+impl Score {
+    /// Seconds from the fan's failure until less was allowed than in the same run with a sound fan.
+    /// Both runs see the same noise, so that the first difference is the reaction.
+    pub(super) fn reaction(&self, sound: &Self) -> Option<u32> {
+        let pairs = self.said.iter().zip(&sound.said).skip(FAN_FAILS_TICK);
+        let less = |(one, other): (&Act, &Act)| {
+            one.slots < other.slots || one.quota < other.quota * (1.0 - REACTION)
+        };
+        pairs.into_iter().position(less).and_then(|at| u32::try_from(at).ok())
+    }
 }
 
 /// Seeded noise, by xorshift: a seed is all there is to repeat a run.
@@ -118,34 +143,85 @@ pub(super) fn weather(hours: f64) -> (f64, bool) {
         h if h < 9.0 => 55.0,
         _ => 30.0,
     };
-    (air, (FAN_FAILS..FAN_FAILS + 40.0 / 60.0).contains(&hours))
+    (air, (FAN_FAILS..FAN_FAILS + FAN_STANDS).contains(&hours))
 }
 
-pub(super) const FAN_FAILS: f64 = 4.0;
+const FAN_FAILS: f64 = 4.0;
+const FAN_STANDS: f64 = 40.0 / 60.0;
+const FAN_FAILS_TICK: usize = 4 * 3600;
+/// A twentieth less CPU time is a reaction and not a rounding.
+const REACTION: f64 = 0.05;
 /// What a standing fan does to the case's resistance.
 const FAN_FACTOR: f64 = 1.4;
 
-/// Half a day of one box under one controller; `fan_seen` tells whether the fan has a sensor.
+/// Degrees of die and case.
+struct Heat {
+    die: f64,
+    case: f64,
+}
+
+impl Heat {
+    const START: Self = Self { die: 35.0, case: 32.0 };
+
+    fn step(&mut self, plant: Plant, seconds: f64, power: f64, air: f64, resistance: f64) {
+        let across = (self.die - self.case) / plant.die_resistance;
+        self.die += seconds * (power - across) / plant.die_capacity;
+        self.case += seconds * (across - (self.case - air) / resistance) / plant.case_capacity;
+    }
+}
+
+fn resistance(plant: Plant, fan_failed: bool) -> f64 {
+    plant.case_resistance * if fan_failed { FAN_FACTOR } else { 1.0 }
+}
+
+/// Jobs at once that hold the die at its limit for ever.
+fn oracle(plant: Plant, air: f64, resistance: f64) -> f64 {
+    let total = plant.die_resistance + resistance;
+    let best = (LIMIT - air - plant.idle_watts * total) / (plant.slot_watts * total);
+    best.clamp(0.0, f64::from(POOL))
+}
+
+/// What nobody can beat: it knows every constant, measures without error, acts at once and in
+/// fractions, and never lets the die pass its limit. As a share of the oracle's work.
+pub(super) fn ideal(plant: Plant) -> f64 {
+    let (mut heat, mut work, mut best, mut clock) = (Heat::START, 0.0, 0.0, 0.0);
+    let seconds = TICK / f64::from(SUBSTEPS);
+    while clock < HOURS * 3600.0 {
+        let (air, fan_failed) = weather(clock / 3600.0);
+        let resistance = resistance(plant, fan_failed);
+        let across = (heat.die - heat.case) / plant.die_resistance;
+        let allowed = across + (LIMIT - heat.die) * plant.die_capacity / seconds;
+        let jobs = ((allowed - plant.idle_watts) / plant.slot_watts).clamp(0.0, f64::from(POOL));
+        heat.step(plant, seconds, plant.idle_watts + jobs * plant.slot_watts, air, resistance);
+        work += jobs * seconds;
+        best += oracle(plant, air, resistance) * seconds;
+        clock += seconds;
+    }
+    work / best
+}
+
+/// Half a day of one box under one controller.
 pub(super) fn run(
     plant: Plant,
     job_seconds: f64,
     seed: u64,
-    fan_seen: bool,
+    fan: Fan,
     mut controller: impl FnMut(Seen) -> Act,
 ) -> Score {
     let mut noise = Noise::new(seed);
-    let (mut die, mut case) = (35.0, 32.0);
+    let mut heat = Heat::START;
     let mut jobs: Vec<Job> = Vec::new();
     let mut pending: VecDeque<Act> = VecDeque::new();
     let mut act = Act { slots: POOL, quota: 1.0 };
     let mut score = Score::default();
-    let (mut work, mut oracle, mut changes, mut quota_sum) = (0.0, 0.0, 0_u32, 0.0);
+    let (mut work, mut best, mut changes, mut quota_sum) = (0.0, 0.0, 0_u32, 0.0);
     let mut slots = POOL;
-    let mut before_fan: Option<Act> = None;
     let mut clock = 0.0;
-    while clock < HOURS * 3600.0 {
-        let (air, fan_failed) = weather(clock / 3600.0);
-        let resistance = plant.case_resistance * if fan_failed { FAN_FACTOR } else { 1.0 };
+    let hours = if fan == Fan::Sound { FAN_FAILS + FAN_STANDS } else { HOURS };
+    while clock < hours * 3600.0 {
+        let (air, stands) = weather(clock / 3600.0);
+        let fan_failed = stands && fan != Fan::Sound;
+        let resistance = resistance(plant, fan_failed);
         while jobs.len() < act.slots as usize {
             jobs.push(Job {
                 watts: plant.slot_watts * (0.7 + 0.6 * noise.share()),
@@ -156,11 +232,9 @@ pub(super) fn run(
         for _ in 0..SUBSTEPS {
             let seconds = TICK / f64::from(SUBSTEPS);
             let power = plant.idle_watts + quota * jobs.iter().map(|job| job.watts).sum::<f64>();
-            let across = (die - case) / plant.die_resistance;
-            die += seconds * (power - across) / plant.die_capacity;
-            case += seconds * (across - (case - air) / resistance) / plant.case_capacity;
-            score.max = score.max.max(die);
-            if die > LIMIT {
+            heat.step(plant, seconds, power, air, resistance);
+            score.max = score.max.max(heat.die);
+            if heat.die > LIMIT {
                 score.over += seconds / 60.0;
             }
         }
@@ -170,36 +244,28 @@ pub(super) fn run(
         quota_sum += quota * TICK;
         jobs.iter_mut().for_each(|job| job.left -= quota * TICK);
         jobs.retain(|job| job.left > 0.0);
-        let total = plant.die_resistance + resistance;
-        let best = (LIMIT - air - plant.idle_watts * total) / (plant.slot_watts * total);
-        oracle += best.clamp(0.0, f64::from(POOL)) * TICK;
+        best += oracle(plant, air, resistance) * TICK;
         clock += TICK;
 
-        let shown = (die + 0.3 * noise.normal()).round();
+        let shown = (heat.die + 0.3 * noise.normal()).round();
         let seen = Seen {
             clock,
             celsius: (noise.share() > 0.01).then_some(shown),
-            fan_failed: fan_failed && fan_seen,
+            fan_failed: fan_failed && fan == Fan::Told,
             running: u32::try_from(jobs.len()).expect("a few jobs"),
         };
         let next = controller(seen);
+        score.said.push(next);
         if next.slots != slots {
             (slots, changes) = (next.slots, changes + 1);
-        }
-        let since_fan = clock - FAN_FAILS * 3600.0;
-        if since_fan > 0.0 && score.reaction.is_none() {
-            let before = *before_fan.get_or_insert(act);
-            if next.slots < before.slots || next.quota < before.quota - 0.02 {
-                score.reaction = Some(since_fan);
-            }
         }
         pending.push_back(next);
         if pending.len() > DELAY_TICKS {
             act = pending.pop_front().expect("just counted");
         }
     }
-    score.throughput = work / oracle;
-    score.changes = f64::from(changes) / HOURS;
+    score.throughput = work / best;
+    score.changes = f64::from(changes) / hours;
     score.quota = quota_sum / clock;
     score
 }

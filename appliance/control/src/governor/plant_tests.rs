@@ -2,7 +2,7 @@
 
 use super::{
     Governor, Heat, Law, Sight,
-    plant::{Act, LIMIT, PLANTS, POOL, Plant, Score, Seen, run},
+    plant::{Act, Fan, LIMIT, PLANTS, POOL, Plant, Score, Seen, ideal, run},
     slope::Slope,
 };
 use base::{reading::Quality, time::Timestamp};
@@ -12,9 +12,12 @@ type Make = fn() -> Controller;
 
 const LENGTHS: [f64; 2] = [120.0, 900.0];
 
+const FEW_SEEDS: u64 = 2;
+
 /// How many seeds; a longer run asks for more.
 fn seeds() -> u64 {
-    std::env::var("GOVERNOR_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2)
+    let asked = std::env::var("GOVERNOR_SEEDS").ok().and_then(|text| text.parse().ok());
+    asked.unwrap_or(FEW_SEEDS)
 }
 
 /// The whole governor, as it runs.
@@ -120,54 +123,91 @@ fn pi_slots() -> impl FnMut(Seen) -> Act {
     }
 }
 
-fn worst(plant: Plant, job_seconds: f64, seeds: u64, make: Make) -> Score {
-    let one = |seed| run(plant, job_seconds, seed, seed % 2 == 0, make());
-    let scores: Vec<Score> = (0..seeds).map(one).collect();
-    let all = |of: fn(&Score) -> f64| scores.iter().map(of);
-    Score {
-        max: all(|one| one.max).fold(f64::MIN, f64::max),
-        over: all(|one| one.over).fold(0.0, f64::max),
-        throughput: all(|one| one.throughput).fold(f64::MAX, f64::min),
-        changes: all(|one| one.changes).fold(0.0, f64::max),
-        // Every second seed has a fan with a sensor, the first of them.
-        reaction: scores.iter().step_by(2).filter_map(|one| one.reaction).reduce(f64::max),
-        quota: all(|one| one.quota).fold(f64::MAX, f64::min),
-    }
+/// The worst of all seeds, and of a fan that tells of its failure and one that does not.
+#[derive(Debug, Default)]
+struct Worst {
+    max: f64,
+    over: f64,
+    throughput: f64,
+    changes: f64,
+    quota: f64,
+    /// Seconds until less was allowed after the fan failed: one that tells, and one that does not.
+    told: Option<u32>,
+    silent: Option<u32>,
 }
 
-fn table(name: &str, plant: Plant, job_seconds: f64, seeds: u64, make: Make) -> Score {
+fn worst(plant: Plant, job_seconds: f64, seeds: u64, make: Make) -> Worst {
+    let mut worst = Worst { throughput: f64::MAX, quota: f64::MAX, ..Worst::default() };
+    for seed in 0..seeds {
+        let one = |fan| run(plant, job_seconds, seed, fan, make());
+        let (sound, told, silent) = (one(Fan::Sound), one(Fan::Told), one(Fan::Silent));
+        // A controller that does not react in one run never reacts.
+        let latest = |before: Option<u32>, score: &Score| {
+            let reaction = score.reaction(&sound);
+            if seed == 0 { reaction } else { before.zip(reaction).map(|(a, b)| a.max(b)) }
+        };
+        worst.told = latest(worst.told, &told);
+        worst.silent = latest(worst.silent, &silent);
+        for score in [told, silent] {
+            worst.max = worst.max.max(score.max);
+            worst.over = worst.over.max(score.over);
+            worst.throughput = worst.throughput.min(score.throughput);
+            worst.changes = worst.changes.max(score.changes);
+            worst.quota = worst.quota.min(score.quota);
+        }
+    }
+    worst
+}
+
+const HEAD: &str = "\
+| controller | box | jobs, s | max °C | min over | work % | changes/h | fan told, s | fan silent, s | quota |
+|---|---|---|---|---|---|---|---|---|---|";
+
+fn row(name: &str, plant: Plant, job_seconds: f64, seeds: u64, make: Make) -> Worst {
     let score = worst(plant, job_seconds, seeds, make);
-    let fan = score.reaction.map_or("-".to_owned(), |seconds| format!("{seconds:.0}"));
+    let seconds = |one: Option<u32>| one.map_or("–".to_owned(), |one| one.to_string());
     println!(
-        "{name:<13}{:<13}{job_seconds:>4.0} s {:>6.2} {:>8.1} {:>6.1} {:>9.1} {fan:>6} {:>6.2}",
+        "| {name} | {} | {job_seconds:.0} | {:.2} | {:.1} | {:.1} | {:.1} | {} | {} | {:.2} |",
         plant.name,
         score.max,
         score.over,
         score.throughput * 100.0,
         score.changes,
+        seconds(score.told),
+        seconds(score.silent),
         score.quota,
     );
     score
 }
 
-fn head() {
-    println!("controller   box          jobs   max °C min over work % changes/h fan, s  quota");
-}
-
-/// Every second seed has a fan without a sensor: then heat alone tells of its failure, as late as
-/// the case warms up, and the limit must hold all the same.
+/// Every seed runs with a fan that tells of its failure, and with one of which only heat tells, as
+/// late as the case warms up: the limit must hold all the same.
 #[test]
 fn five_boxes_stay_under_their_limit_at_nearly_full_use() {
-    head();
+    println!("{HEAD}");
+    let mut broken = Vec::new();
     for plant in PLANTS {
         for job_seconds in LENGTHS {
-            let score = table("the law", plant, job_seconds, seeds(), || Box::new(law()));
-            let name = format!("{}, jobs of {job_seconds} s: {score:?}", plant.name);
-            assert!(score.max <= LIMIT + 0.5, "too hot: {name}");
-            assert!(score.throughput >= 0.91, "too slow: {name}");
-            assert!(score.changes <= 8.0, "too restless: {name}");
-            assert!(score.reaction.is_some_and(|seconds| seconds <= 30.0), "too late: {name}");
+            let score = row("**the law**", plant, job_seconds, seeds(), || Box::new(law()));
+            let holds = score.max <= LIMIT + 0.5
+                && score.throughput >= 0.91
+                && score.changes <= 8.0
+                && score.told.is_some_and(|seconds| seconds <= 30);
+            if !holds {
+                broken.push(format!("{}, jobs of {job_seconds} s: {score:?}", plant.name));
+            }
         }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// The measure is fair: who knows everything and acts without delay does hardly more work.
+#[test]
+fn the_oracle_is_what_physics_allows() {
+    for plant in PLANTS {
+        let ideal = ideal(plant);
+        println!("{}: {:.1} %", plant.name, ideal * 100.0);
+        assert!((0.99..1.04).contains(&ideal), "{}: {ideal}", plant.name);
     }
 }
 
@@ -180,12 +220,14 @@ fn what_others_do_is_hotter_slower_or_more_restless() {
         ("ladder", || Box::new(ladder())),
         ("on/off", || Box::new(on_off())),
     ];
-    head();
+    println!("{HEAD}");
+    let long = seeds() > FEW_SEEDS;
     for (name, make) in others {
         let mut breaks = false;
-        for plant in if seeds() > 2 { &PLANTS[..] } else { &PLANTS[..2] } {
+        for plant in if long { &PLANTS[..] } else { &PLANTS[..2] } {
             for job_seconds in LENGTHS {
-                let score = table(name, *plant, job_seconds, 1, make);
+                let seeds = if long { seeds() } else { 1 };
+                let score = row(name, *plant, job_seconds, seeds, make);
                 breaks |= score.max > LIMIT + 0.5 || score.throughput < 0.91 || score.changes > 8.0;
             }
         }

@@ -1,13 +1,16 @@
-//! Whether a reading can be believed.
+//! Whether a reading can be believed, and what it counts for.
 //!
 //! Why: sensors block, fail, stick and lie. What cannot be believed is as bad as no reading: the
 //! last good value serves for ten seconds, then the zone falls to its safe values.
-//! A reading is refused when it is no number, outside of what silicon survives, one of the codes
-//! that chips give for "no value" (127, 128, 255, −128, −273 …), a bare zero far from the last
-//! value, or a fall faster than any metal cools. A rise is always believed: to doubt it would give
-//! more to a worse reading.
+//! No temperature at all is what is no number, what is outside of what silicon survives, and the
+//! codes that chips give for "no value" (127, 128, 255, −128, −273 …). A temperature is doubted
+//! when it falls to a bare zero, or faster than any metal cools; a rise is always believed.
 //! A sensor sticks when the load of the host has changed much, for long, and it has not moved at
-//! all; one that has never moved at all beside others is no sensor ([`Judge::never_moved`]).
+//! all; one that has never moved at all beside others is no sensor ([`Judged::never_moved`]).
+//! Invariant: bad news counts at once, good news one step later. A step works with the higher of
+//! the reading and the last good value, and with the trust that was earned before it. So of two
+//! temperatures in one state the hotter never counts for less, whichever of them is believed:
+//! doubt begins only where the reading does not count any more.
 //! Units: degrees Celsius, seconds.
 
 /// How long the last good value serves.
@@ -35,15 +38,26 @@ const STUCK_LOAD: f64 = 0.5;
 /// The load is averaged over this time, so that a moment's change is none.
 const LOAD_SECONDS: f64 = 60.0;
 
-/// What was judged of a reading.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Judged {
-    /// Believed.
-    Good(f64),
-    /// Not believed or missing; the last good value still serves.
+/// How far a sensor is trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// Its last reading was believed.
+    Good,
+    /// The last good value still serves.
     LastGood,
     /// Missing, wrong or stuck for longer.
     Lost,
+}
+
+/// What was judged of a reading.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Judged {
+    /// Earned before this reading.
+    pub(super) trust: Trust,
+    /// What the reading counts for; `None` when it is missing and no good value serves any more.
+    pub(super) celsius: Option<f64>,
+    /// Before this reading, the sensor had shown one value since it was first read.
+    pub(super) never_moved: bool,
 }
 
 /// What is known of one sensor.
@@ -58,27 +72,32 @@ pub(super) struct Judge {
     load_range: Option<(f64, f64)>,
 }
 
+/// A temperature, and not a code, a fault of units or no number at all.
+pub(super) fn temperature(reading: Option<f64>) -> Option<f64> {
+    reading.filter(|celsius| PLAUSIBLE.contains(celsius))
+}
+
+/// Whether a sensor that shows this for the first time is a sensor: a bare zero is none.
+pub(super) fn is_first(reading: Option<f64>) -> bool {
+    temperature(reading).is_some_and(|celsius| celsius != 0.0)
+}
+
 impl Judge {
     /// Judges one reading, `seconds` after the one before.
     pub(super) fn judge(&mut self, reading: Option<f64>, load: f64, seconds: f64) -> Judged {
+        let (trust, never_moved) = (self.trust(), !self.moved);
         self.since_good += seconds;
-        let good = reading.filter(|celsius| self.is_plausible(*celsius, seconds));
-        if let Some(celsius) = good {
-            self.stillness(celsius, load, seconds);
-            self.last = Some(celsius);
+        let celsius = match (temperature(reading), self.last) {
+            (Some(celsius), Some(last)) => Some(celsius.max(last)),
+            (None, Some(_)) if trust == Trust::Lost => None,
+            (celsius, last) => celsius.or(last),
+        };
+        if let Some(good) = temperature(reading).filter(|good| self.believes(*good, seconds)) {
+            self.stillness(good, load, seconds);
+            self.last = Some(good);
             (self.since_good, self.falls) = (0.0, 0);
         }
-        match good {
-            _ if self.is_stuck() => Judged::Lost,
-            Some(celsius) => Judged::Good(celsius),
-            None if self.last.is_some() && self.since_good <= LAST_GOOD_SECONDS => Judged::LastGood,
-            None => Judged::Lost,
-        }
-    }
-
-    /// It has shown one value since it was first read.
-    pub(super) fn never_moved(&self) -> bool {
-        !self.moved
+        Judged { trust, celsius, never_moved }
     }
 
     pub(super) fn is_stuck(&self) -> bool {
@@ -86,12 +105,18 @@ impl Judge {
         self.still_seconds >= STUCK_SECONDS && swing >= STUCK_LOAD
     }
 
-    fn is_plausible(&mut self, celsius: f64, seconds: f64) -> bool {
-        if !celsius.is_finite() || !PLAUSIBLE.contains(&celsius) {
-            return false;
+    fn trust(&self) -> Trust {
+        match self.since_good {
+            _ if self.is_stuck() => Trust::Lost,
+            seconds if seconds <= 0.0 => Trust::Good,
+            seconds if seconds <= LAST_GOOD_SECONDS => Trust::LastGood,
+            _ => Trust::Lost,
         }
-        let Some(last) = self.last else { return celsius != 0.0 };
-        if celsius.abs() < ZERO && last.abs() > ZERO_NEAR {
+    }
+
+    fn believes(&mut self, celsius: f64, seconds: f64) -> bool {
+        let Some(last) = self.last else { return true };
+        if celsius.abs() < ZERO && last > ZERO_NEAR {
             return false;
         }
         let elapsed = self.since_good.max(seconds);

@@ -8,7 +8,7 @@
 use super::{
     Bound, Limiter,
     moment::Moment,
-    sensor::Judged,
+    sensor::{self, Trust},
     zone::{Allowed, Told, Zone},
 };
 use base::reading::Quality;
@@ -77,13 +77,13 @@ impl ThermalLimiter {
         let allowed = self.allowed(heats, failed_fan.is_some(), load, moment);
         let good_chips: Vec<&str> = allowed
             .iter()
-            .filter(|(_, allowed)| matches!(allowed.judged, Judged::Good(_)))
+            .filter(|(_, allowed)| allowed.trust == Trust::Good)
             .map(|((chip, _), _)| chip.as_str())
             .collect();
         let any_good = !good_chips.is_empty();
         let counts = |(key, allowed): &&(Key, Allowed)| {
-            let is_lost = allowed.judged == Judged::Lost;
-            let stands_still = self.zones[key].zone.never_moved() && any_good;
+            let is_lost = allowed.trust == Trust::Lost;
+            let stands_still = allowed.never_moved && any_good;
             !(is_lost && (good_chips.contains(&key.0.as_str()) || stands_still))
         };
         let mut verdict = Verdict {
@@ -115,7 +115,7 @@ impl ThermalLimiter {
             let limit = own.map_or(moment.law.limit, |own| own.min(moment.law.limit));
             if let Some(known) = self.zones.get_mut(&key(heat)) {
                 (known.limit, known.quality) = (limit, heat.quality);
-            } else if self.zones.len() < ZONES_MAX && heat.celsius.is_some() {
+            } else if self.zones.len() < ZONES_MAX && sensor::is_first(heat.celsius) {
                 let zone = Zone::new(moment.pool());
                 let quality = heat.quality;
                 let known = Known { limit, zone, gone_seconds: 0.0, quality };
@@ -160,19 +160,19 @@ impl ThermalLimiter {
 
 fn told(name: &str, known: &Known, allowed: &Allowed, failed_fan: Option<&str>) -> String {
     let fan = failed_fan.map_or(String::new(), |fan| format!(", fan {fan} stands still"));
-    match allowed.judged {
-        Judged::Good(_) => {
+    match allowed.trust {
+        Trust::Good => {
             format!("{name} {:.1} °C of {:.0}{fan}", known.zone.shown(), known.limit)
         }
-        Judged::LastGood => {
+        Trust::LastGood => {
             format!("{name} {:.1} °C of {:.0}, not fresh{fan}", known.zone.shown(), known.limit)
         }
-        Judged::Lost if known.zone.is_stuck() => {
+        Trust::Lost if known.zone.is_stuck() => {
             format!("{name} stands at {:.1} °C whatever the load is", known.zone.shown())
         }
-        Judged::Lost if known.quality.is_bad() => {
+        Trust::Lost if known.quality.is_bad() => {
             format!("{name} gives no reading ({})", known.quality)
         }
-        Judged::Lost => format!("{name} gives no reading"),
+        Trust::Lost => format!("{name} gives no reading"),
     }
 }

@@ -11,7 +11,7 @@
 //! heats in seconds; a quota alone would leave many jobs crawling. So the quota holds the
 //! temperature, and the slots follow what the quota can carry: as many jobs as can run nearly
 //! unthrottled. Against a PI on the slots with a quota proportional to the excess, this keeps the
-//! temperature nearer to its limit and moves the slots less (`plant_tests` prints both).
+//! temperature nearer to its limit and moves the slots less (`README.md` shows both).
 //! Invariants: quota in `QUOTA_MIN..=1`, slots in `1..=pool`; in one state, a hotter reading gives
 //! no more of either; the integral is clamped to the quota's range, so nothing winds up.
 //! Units: degrees Celsius, seconds, shares of 1.
@@ -19,7 +19,7 @@
 use super::{
     Tuning,
     moment::{slots, toward},
-    sensor::{Judge, Judged},
+    sensor::{Judge, Trust},
     slope::{Slope, WINDOW_SECONDS},
 };
 
@@ -32,8 +32,10 @@ pub(super) struct Allowed {
     pub(super) quota: f64,
     /// The guard has closed.
     pub(super) guard: bool,
-    /// What was judged of the reading.
-    pub(super) judged: Judged,
+    /// How far the sensor is trusted.
+    pub(super) trust: Trust,
+    /// It has shown one value since it was first read.
+    pub(super) never_moved: bool,
     /// Where the temperature will be in half a minute, if nothing changes.
     pub(super) predicted: f64,
 }
@@ -110,16 +112,19 @@ impl Zone {
     /// One step of both loops.
     pub(super) fn step(&mut self, told: Told, tuning: &Tuning) -> Allowed {
         let judged = self.judge.judge(told.reading, told.load, told.seconds);
-        if let Judged::Good(celsius) = judged {
+        if let Some(celsius) = judged.celsius {
             self.heat(celsius, told, tuning);
         }
         self.since_change += told.seconds;
-        let lost = matches!(judged, Judged::Lost);
+        // A guard whose sensor is gone would stand for ever: the safe values take its place.
+        let lost = judged.trust == Trust::Lost;
+        let safe_quota = self.quota.clamp(tuning.quota_min, tuning.safe_quota);
         Allowed {
             slots: if lost { self.slots.min(told.safe) } else { self.slots },
-            quota: if lost { self.quota.min(tuning.safe_quota) } else { self.quota },
-            guard: self.guard != Guard::Open,
-            judged,
+            quota: if lost { safe_quota } else { self.quota },
+            guard: self.guard != Guard::Open && !lost,
+            trust: judged.trust,
+            never_moved: judged.never_moved,
             predicted: self.predicted(),
         }
     }
@@ -127,11 +132,6 @@ impl Zone {
     /// The temperature to show: smoothed, so that it does not flicker.
     pub(super) fn shown(&self) -> f64 {
         self.fast.unwrap_or(self.slow)
-    }
-
-    /// It has shown one value ever since.
-    pub(super) fn never_moved(&self) -> bool {
-        self.judge.never_moved()
     }
 
     /// It shows one value whatever the load is.
