@@ -13,6 +13,7 @@ mod crash;
 mod git;
 mod governor;
 mod harness;
+mod hooks;
 mod image;
 mod local;
 mod network;

@@ -153,7 +153,13 @@ fn systemd_is_told_and_the_journal_keeps_priorities() {
     }
     let machine = Machine::boot();
     machine.wait_for_property("ActiveState", "active");
-    assert_eq!(machine.property("StatusText"), "serving");
+    assert_eq!(machine.property("WatchdogUSec"), "1min");
+    let told = || machine.property("WatchdogTimestampMonotonic").parse::<u64>().ok();
+    let first = wait_for("the watchdog to be told", || told().filter(|at| *at > 0));
+    wait_for("the watchdog to be told again", || told().filter(|at| *at > first));
+    wait_for("the machine's state as the unit's", || {
+        machine.property("StatusText").starts_with("serving · ").then_some(())
+    });
     let ready = machine.journal().into_iter().find(|entry| {
         entry["MESSAGE"].as_str().is_some_and(|text| text.contains("ready at https://"))
     });

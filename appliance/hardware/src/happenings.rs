@@ -62,7 +62,8 @@ pub struct Watch {
     cool_since: Option<Duration>,
     supply: Option<Supply>,
     down: BTreeMap<String, String>,
-    worn: BTreeSet<String>,
+    /// Mount points that were told, and whether as read-only or as worn.
+    bad_disks: BTreeSet<(String, bool)>,
 }
 
 impl Watch {
@@ -75,7 +76,7 @@ impl Watch {
             cool_since: None,
             supply: None,
             down: BTreeMap::new(),
-            worn: BTreeSet::new(),
+            bad_disks: BTreeSet::new(),
         }
     }
 
@@ -192,7 +193,7 @@ impl Watch {
             (_, true) => format!("the flash below {} is near its end: replace it", disk.mount),
             (false, false) => return,
         };
-        if self.worn.insert(disk.mount.clone()) {
+        if self.bad_disks.insert((disk.mount.clone(), disk.went_read_only)) {
             told.push(Happening {
                 value: used.map(|used| used.0),
                 bound: Some(WEAR_BOUND),

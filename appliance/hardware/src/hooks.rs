@@ -22,8 +22,12 @@ pub use run::{Outcome, Verdict};
 
 use std::{
     io,
-    sync::mpsc::{SyncSender, TrySendError, sync_channel},
+    sync::{
+        Mutex, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+    },
     thread,
+    time::Duration,
 };
 
 /// Happenings that wait while a hook runs. More than this in a row means that a hook hangs at every
@@ -31,29 +35,35 @@ use std::{
 const QUEUE: usize = 64;
 
 /// Runs hooks in a thread of its own.
-#[derive(Debug, Clone)]
-pub struct Bell(SyncSender<Happening>);
+#[derive(Debug)]
+pub struct Bell {
+    happenings: SyncSender<Happening>,
+    /// Nothing is ever sent: the sender is gone when the thread is.
+    ended: Mutex<Receiver<()>>,
+}
 
 impl Bell {
-    /// Starts the thread; it ends when the last bell is dropped.
+    /// Starts the thread; it ends with the bell, when all that was rung is done.
     ///
     /// # Errors
     /// The system has no thread left.
     pub fn start(hooks: Hooks) -> io::Result<Self> {
         let (sender, happenings) = sync_channel::<Happening>(QUEUE);
+        let (end, ended) = sync_channel::<()>(1);
         thread::Builder::new().name("hooks".into()).spawn(move || {
+            let _told_when_dropped = end;
             for happening in happenings {
                 for outcome in hooks.fire(&happening) {
                     outcome.log();
                 }
             }
         })?;
-        Ok(Self(sender))
+        Ok(Self { happenings: sender, ended: Mutex::new(ended) })
     }
 
     /// Tells that something happened. Never waits.
     pub fn ring(&self, happening: Happening) {
-        match self.0.try_send(happening) {
+        match self.happenings.try_send(happening) {
             Ok(()) => {}
             Err(TrySendError::Full(lost)) => {
                 tracing::warn!(
@@ -63,5 +73,14 @@ impl Bell {
             }
             Err(TrySendError::Disconnected(_)) => {}
         }
+    }
+
+    /// Waits until all that was rung is done, `within` at most; whether it was. A hook that still
+    /// runs after that is left to itself.
+    #[must_use]
+    pub fn end(self, within: Duration) -> bool {
+        drop(self.happenings);
+        let ended = self.ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+        ended.recv_timeout(within) != Err(RecvTimeoutError::Timeout)
     }
 }

@@ -149,6 +149,19 @@ pub(crate) enum HooksCommand {
         #[command(flatten)]
         settings: ServeArgs,
     },
+    /// Tell the hooks of an event that something else caused: the updater of the system calls this.
+    Fire {
+        /// `update-installed` or `update-failed`; all others the appliance finds by itself.
+        event: String,
+        /// What was updated, such as a slot or a version.
+        #[arg(long, default_value = "")]
+        place: String,
+        /// What happened, for people.
+        #[arg(long, default_value = "")]
+        words: String,
+        #[command(flatten)]
+        settings: ServeArgs,
+    },
 }
 
 /// Flags that override the configuration file; each is a key of the file.

@@ -35,6 +35,9 @@ pub(crate) struct MachineConfig {
 const STATUS_EVERY: Duration = Duration::from_secs(10);
 /// The heart beats at least this often.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
+/// What the hooks of `shutdown` may take, with those that were rung before them; the service
+/// manager waits for longer.
+const HOOKS_END: Duration = Duration::from_secs(20);
 /// Events that are read at once; a page of the store.
 const EVENTS: u32 = 200;
 
@@ -97,19 +100,14 @@ impl Machine {
         let mut news = store.events();
         let mut place = *news.borrow_and_update();
         let manager = sd_notify::watchdog_enabled().map(|allowed| allowed / 3);
-        let beat = manager.map_or(BEAT_EVERY, |every| every.min(BEAT_EVERY));
-        let mut ticks = tokio::time::interval(beat.max(Duration::from_millis(10)));
+        let every = manager.map_or(BEAT_EVERY, |every| every.min(BEAT_EVERY));
+        let mut ticks = tokio::time::interval(every.max(Duration::from_millis(10)));
         let mut status = Instant::now();
         loop {
             tokio::select! {
                 // The guard that this gives must not live across the other arms' waits.
                 () = async { let _ = stop.wait_for(|stop| *stop).await; } => break,
-                _ = ticks.tick() => {
-                    self.heart.beat();
-                    if manager.is_some() {
-                        tell(&[NotifyState::Watchdog]);
-                    }
-                }
+                _ = ticks.tick() => beat(&self.heart, manager.is_some()),
                 Ok(()) = self.readings.changed() => {
                     let readings = Arc::clone(&self.readings.borrow_and_update());
                     watch.take(&readings).into_iter().for_each(|told| self.bell.ring(told));
@@ -121,12 +119,24 @@ impl Machine {
                 Ok(()) = news.changed() => place = self.jobs(&store, &mut news, place).await,
             }
         }
-        self.stop().await;
+        self.stop(manager.is_some()).await;
     }
 
-    async fn stop(self) {
+    async fn stop(self, manager: bool) {
         self.ring(Event::Shutdown, "", "the appliance ends");
         drop(self.sampler);
+        let mut hooks = tokio::task::spawn_blocking(|| self.bell.end(HOOKS_END));
+        let mut ticks = tokio::time::interval(BEAT_EVERY);
+        let ended = loop {
+            tokio::select! {
+                ended = &mut hooks => break ended,
+                // Waiting for a hook is no hang.
+                _ = ticks.tick() => beat(&self.heart, manager),
+            }
+        };
+        if !matches!(ended, Ok(true)) {
+            tracing::warn!("hooks still ran when the appliance ended; they are left to themselves");
+        }
         if let Some(watchdog) = self.watchdog {
             let stopped = tokio::task::spawn_blocking(|| watchdog.stop()).await;
             if let Ok(Err(error)) = stopped {
@@ -195,6 +205,14 @@ const fn job_event(state: JobState) -> Option<Event> {
         JobState::Running => Some(Event::JobStart),
         other if other.is_terminal() => Some(Event::JobEnd),
         _ => None,
+    }
+}
+
+/// Shows both watchdogs that this runs.
+fn beat(heart: &Heart, manager: bool) {
+    heart.beat();
+    if manager {
+        tell(&[NotifyState::Watchdog]);
     }
 }
 

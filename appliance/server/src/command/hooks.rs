@@ -1,4 +1,8 @@
-//! `appliance hooks`: which hooks there are, and a trial of those of one event.
+//! `appliance hooks`: which hooks there are, a trial of those of one event, and the events that
+//! others cause.
+//!
+//! Why `fire` runs the hooks by itself: an updater may call it when the appliance is not up, and
+//! wants to know how they ended.
 
 use super::{Code, Usage};
 use crate::{cli::HooksCommand, config::Config, output, serve::now};
@@ -9,7 +13,9 @@ use serde_json::json;
 const FAILED: Code = 1;
 
 pub(crate) fn run(command: HooksCommand) -> anyhow::Result<Code> {
-    let (HooksCommand::List { settings, .. } | HooksCommand::Test { settings, .. }) = &command;
+    let (HooksCommand::List { settings, .. }
+    | HooksCommand::Test { settings, .. }
+    | HooksCommand::Fire { settings, .. }) = &command;
     let config = Config::build(&super::config::load(settings)?)?;
     let hooks = Hooks::new(config.machine.hooks, config.machine.hooks_user);
     match command {
@@ -18,11 +24,26 @@ pub(crate) fn run(command: HooksCommand) -> anyhow::Result<Code> {
             Ok(0)
         }
         HooksCommand::Test { event, .. } => {
-            let event: Event = event
-                .parse()
-                .map_err(|error: hardware::hooks::UnknownEvent| Usage(error.to_string()))?;
-            Ok(test(&hooks, event))
+            Ok(run_all(&hooks, &Happening::example(known(&event)?, now())))
         }
+        HooksCommand::Fire { event, place, words, .. } => {
+            let event = caused_by_others(known(&event)?)?;
+            let words = if words.is_empty() { event.as_str() } else { &words };
+            Ok(run_all(&hooks, &Happening::plain(event, now(), &place, words)))
+        }
+    }
+}
+
+fn known(event: &str) -> Result<Event, Usage> {
+    event.parse().map_err(|error: hardware::hooks::UnknownEvent| Usage(error.to_string()))
+}
+
+fn caused_by_others(event: Event) -> Result<Event, Usage> {
+    match event {
+        Event::UpdateInstalled | Event::UpdateFailed => Ok(event),
+        own => Err(Usage(format!(
+            "`{own}` is found by the appliance itself; only update-installed and update-failed are told by others. Try it with `appliance hooks test {own}`"
+        ))),
     }
 }
 
@@ -66,10 +87,10 @@ fn list(hooks: &Hooks, as_json: bool) {
     output::table(&["event", "hook", "user", "seconds", "problem"], &rows);
 }
 
-fn test(hooks: &Hooks, event: Event) -> Code {
-    let outcomes = hooks.fire(&Happening::example(event, now()));
+fn run_all(hooks: &Hooks, happening: &Happening) -> Code {
+    let outcomes = hooks.fire(happening);
     if outcomes.is_empty() {
-        output::line(&format!("no hooks for {event}"));
+        output::line(&format!("no hooks for {}", happening.event));
     }
     for outcome in &outcomes {
         let said = outcome.output.trim_end();
