@@ -17,7 +17,7 @@ mod power;
 
 pub use heat::{Cooling, Fan, Frequency, Thermal, ThermalKind, Throttle};
 pub use machine::{Averages, Clock, ClockState, Disk, Ecc, Memory, Pressure, Stall, Wear};
-pub use network::{Duplex, Link, LinkState, Traffic, Transport, Trouble, TroubleKind};
+pub use network::{Duplex, Link, LinkState, LinkTotals, Traffic, Transport, Trouble, TroubleKind};
 pub use power::{Power, Supply, SupplyDevice};
 
 use crate::{

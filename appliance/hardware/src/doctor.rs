@@ -10,7 +10,7 @@ mod facts;
 mod fix;
 
 pub use checks::check;
-pub use facts::{Facts, Place};
+pub use facts::{Facts, HeatBefore, Place, Way};
 pub use fix::{Fix, apply};
 
 use serde::Serialize;

@@ -9,7 +9,7 @@ use crate::{
     slow::Slow,
     track::{Miss, Raw, Track},
 };
-use base::reading::{Duplex, Link, LinkState, Quality, Source, Traffic};
+use base::reading::{Duplex, Link, LinkState, LinkTotals, Quality, Source, Traffic};
 use std::{
     collections::{BTreeMap, VecDeque},
     io,
@@ -24,8 +24,8 @@ const FLAPS_WITHIN: Duration = Duration::from_secs(600);
 /// A cable that is plugged a thousand times in ten minutes is told as often as this.
 const FLAPS_MAX: usize = 1000;
 const IFF_UP: u32 = 1;
-const ERRORS: [&str; 5] =
-    ["rx_errors", "tx_errors", "rx_crc_errors", "rx_missed_errors", "tx_carrier_errors"];
+/// Wrong checksums are among `rx_errors`, lost carriers among `tx_errors`; missed packets are not.
+const ERRORS: [&str; 3] = ["rx_errors", "tx_errors", "rx_missed_errors"];
 const DROPS: [&str; 2] = ["rx_dropped", "tx_dropped"];
 
 /// What one interface answered.
@@ -36,17 +36,8 @@ struct Answer {
     speed: Option<u64>,
     duplex: Option<Duplex>,
     mtu: u32,
-    changes: u64,
-    counts: Counts,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Counts {
-    rx_bytes: u64,
-    tx_bytes: u64,
     packets: u64,
-    errors: u64,
-    drops: u64,
+    totals: LinkTotals,
 }
 
 struct Known {
@@ -112,10 +103,11 @@ impl Links {
             at: now,
             flaps: VecDeque::new(),
         });
-        let changes = answer.changes.saturating_sub(known.last.changes);
+        let before = known.last.totals.carrier_changes;
+        let changes = answer.totals.carrier_changes.saturating_sub(before);
         let room = FLAPS_MAX.saturating_sub(known.flaps.len());
         known.flaps.extend((0..changes).take(room).map(|_| now));
-        let traffic = traffic(&known.last.counts, &answer.counts, now.saturating_sub(known.at));
+        let traffic = traffic(&known.last, &answer, now.saturating_sub(known.at));
         (known.last, known.at) = (answer, now);
         known.tell(known.last.state.map_err(Into::into), traffic, now)
     }
@@ -136,6 +128,7 @@ impl Known {
             mtu: self.last.mtu,
             flaps: u32::try_from(self.flaps.len()).unwrap_or(u32::MAX),
             traffic,
+            totals: self.last.totals,
         }
     }
 }
@@ -167,13 +160,14 @@ fn read(root: &Root, name: &str) -> Answer {
         speed: root.value::<i64>(path("speed")).ok().and_then(|mbit| u64::try_from(mbit).ok()),
         duplex,
         mtu: root.value(path("mtu")).unwrap_or(0),
-        changes: number("carrier_changes"),
-        counts: Counts {
+        packets: sum(&["rx_packets", "tx_packets"]),
+        totals: LinkTotals {
             rx_bytes: number("statistics/rx_bytes"),
             tx_bytes: number("statistics/tx_bytes"),
-            packets: sum(&["rx_packets", "tx_packets"]),
             errors: sum(&ERRORS),
+            crc_errors: number("statistics/rx_crc_errors"),
             drops: sum(&DROPS),
+            carrier_changes: number("carrier_changes"),
         },
     }
 }
@@ -190,20 +184,21 @@ fn state(root: &Root, name: &str) -> Raw<LinkState> {
     })
 }
 
-fn traffic(before: &Counts, after: &Counts, span: Duration) -> Traffic {
-    let since = |before: u64, after: u64| after.checked_sub(before).unwrap_or(after);
-    let rate = |before: u64, after: u64| {
-        let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1);
-        since(before, after).saturating_mul(1000) / millis
+fn traffic(before: &Answer, after: &Answer, span: Duration) -> Traffic {
+    let since = |of: &dyn Fn(&Answer) -> u64| {
+        let after = of(after);
+        after.checked_sub(of(before)).unwrap_or(after)
     };
+    let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1);
+    let rate = |of: &dyn Fn(&Answer) -> u64| since(of).saturating_mul(1000) / millis;
     if span.is_zero() {
         return Traffic::default();
     }
     Traffic {
-        rx_bytes_per_s: rate(before.rx_bytes, after.rx_bytes),
-        tx_bytes_per_s: rate(before.tx_bytes, after.tx_bytes),
-        packets: since(before.packets, after.packets),
-        errors: since(before.errors, after.errors),
-        drops: since(before.drops, after.drops),
+        rx_bytes_per_s: rate(&|answer| answer.totals.rx_bytes),
+        tx_bytes_per_s: rate(&|answer| answer.totals.tx_bytes),
+        packets: since(&|answer| answer.packets),
+        errors: since(&|answer| answer.totals.errors),
+        drops: since(&|answer| answer.totals.drops),
     }
 }

@@ -101,6 +101,11 @@ impl Client {
         Ok(Self { place: Place::Tls { authority, host, ca: remote.ca.clone() }, token })
     }
 
+    /// The appliance of this machine, by its control socket.
+    pub(crate) fn local(data_dir: &std::path::Path) -> Self {
+        Self { place: Place::Socket(data_dir.join("control.sock")), token: None }
+    }
+
     /// `GET` of a JSON answer.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         self.json(Method::GET, path, None).await

@@ -8,16 +8,22 @@ use std::io::IsTerminal;
 
 /// Aligned columns under their titles.
 pub(crate) fn table(titles: &[&str], rows: &[Vec<String>]) {
+    print!("{}", aligned(titles, rows));
+}
+
+/// The same as text.
+pub(crate) fn aligned(titles: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain([titles[column].len()]).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..titles.len()).map(width).collect();
     let head: Vec<String> = titles.iter().map(|title| title.to_uppercase()).collect();
-    for row in std::iter::once(&head).chain(rows) {
+    let line = |row: &Vec<String>| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
-    }
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    std::iter::once(&head).chain(rows).map(line).collect()
 }
 
 /// A value as indented JSON.

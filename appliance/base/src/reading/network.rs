@@ -50,6 +50,25 @@ pub struct Link {
     pub flaps: u32,
     /// What passed since the snapshot before.
     pub traffic: Traffic,
+    /// What the card has counted since its driver was loaded.
+    pub totals: LinkTotals,
+}
+
+/// Counters of one interface, which begin anew when its driver does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkTotals {
+    /// Bytes, in.
+    pub rx_bytes: u64,
+    /// Bytes, out.
+    pub tx_bytes: u64,
+    /// Broken or missed packets, both ways.
+    pub errors: u64,
+    /// Packets with a wrong checksum; among `errors`.
+    pub crc_errors: u64,
+    /// Packets thrown away, both ways.
+    pub drops: u64,
+    /// Changes of the carrier.
+    pub carrier_changes: u64,
 }
 
 /// What passed one interface since the snapshot before.

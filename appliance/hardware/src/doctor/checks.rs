@@ -3,6 +3,8 @@
 //! Pure. Each bound stands beside its check with its reason. A check without its fact says
 //! "unknown" as advice, never "well".
 
+mod network;
+mod places;
 mod storage;
 
 use super::{Facts, Finding, Fix, Severity};
@@ -14,14 +16,13 @@ const CLOCK_MIN: u64 = 1_767_225_600;
 const SOMAXCONN: u64 = 1024;
 /// Each connection, log and blob is a descriptor.
 const OPEN_FILES: u64 = 8192;
-/// Ethernet's own size; less on a path that says nothing makes large pushes hang.
-const MTU: u32 = 1500;
 
 /// Every finding, worst first.
 #[must_use]
 pub fn check(facts: &Facts) -> Vec<Finding> {
     let mut findings = vec![
         heat(facts),
+        heat_before(facts),
         throttle(facts),
         somaxconn(facts),
         open_files(facts),
@@ -38,42 +39,12 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
         certificate(facts),
         entropy(facts),
         watchdog(facts),
-        path_mtu(facts),
+        network::probing(facts),
     ];
-    findings.extend(facts.mtus.iter().filter_map(|(name, mtu)| mtu_of(name, *mtu)));
-    findings.extend(facts.taken.iter().map(|(address, why)| {
-        let remedy = format!(
-            "find the other program with `ss -ltnp 'sport = :{}'`, or set another port",
-            address.port()
-        );
-        bad(
-            Severity::Critical,
-            "ports",
-            format!("{address} cannot be taken: {why}"),
-            "the appliance cannot serve there",
-            remedy,
-        )
-    }));
-    findings.extend(facts.open_secrets.iter().map(|(path, mode)| Finding {
-        fix: Some(Fix::Mode { path: path.clone(), mode: 0o400 }),
-        ..bad(
-            Severity::Critical,
-            "file-modes",
-            format!("{} can be read by others (mode {mode:04o})", path.display()),
-            "it opens every secret of the site",
-            format!("chmod 0400 {}", path.display()),
-        )
-    }));
-    findings.extend(facts.unknown_names.iter().map(|name| {
-        let remedy = format!("add `{name}` to the site's DNS or to /etc/hosts");
-        bad(
-            Severity::Warning,
-            "dns",
-            format!("the name `{name}` is not found from this machine"),
-            "clients and jobs that use it fail",
-            remedy,
-        )
-    }));
+    findings.extend(network::mtus(facts));
+    findings.extend(places::ports(facts));
+    findings.extend(places::secrets(facts));
+    findings.extend(places::names(facts));
     findings.sort_by(|a, b| b.severity.cmp(&a.severity).then(a.check.cmp(b.check)));
     findings
 }
@@ -121,6 +92,27 @@ fn heat(facts: &Facts) -> Finding {
         what,
         "above 80 °C builds are held, and the hardware slows itself",
         "free the air's way, clean fans and filters, or lower `slots`",
+    )
+}
+
+/// What the appliance itself remembers; its governor should never have come too late.
+fn heat_before(facts: &Facts) -> Finding {
+    let Some(before) = facts.heat_before else {
+        return unknown("temperature-history", "the heat of the past days");
+    };
+    let what = format!(
+        "at most {:.1} °C in {} hours; jobs were held or stood still for {:.0} % of them",
+        before.hottest, before.hours, before.held
+    );
+    if before.hottest < 85.0 && before.held < 10.0 {
+        return well("temperature-history", what);
+    }
+    bad(
+        if before.hottest < 90.0 { Severity::Advice } else { Severity::Warning },
+        "temperature-history",
+        what,
+        "a box that is too hot for its work slows all of it down",
+        "see the page Hardware for when it was; shade or ventilate the cabinet, or send heavy jobs to another runner",
     )
 }
 
@@ -318,38 +310,6 @@ fn watchdog(facts: &Facts) -> Finding {
         "a machine that hangs stays down until somebody comes",
         "load the board's driver (iTCO_wdt, sp5100_tco …), or `modprobe softdog`, and set `watchdog`",
     )
-}
-
-fn mtu_of(name: &str, mtu: u32) -> Option<Finding> {
-    let own = name == "lo" || mtu == 0 || mtu >= MTU;
-    (!own).then(|| {
-        bad(
-            Severity::Advice,
-            "mtu",
-            format!("{name} carries {mtu} bytes, less than {MTU}"),
-            "jobs' networks must not carry more, or large packets vanish",
-            format!(
-                "nothing, if the link needs it (VPN, mobile); else `ip link set {name} mtu {MTU}`"
-            ),
-        )
-    })
-}
-
-fn path_mtu(facts: &Facts) -> Finding {
-    match sysctl(facts, "net/ipv4/tcp_mtu_probing") {
-        Some(0) => Finding {
-            fix: Some(Fix::Sysctl { name: "net/ipv4/tcp_mtu_probing", value: 1 }),
-            ..bad(
-                Severity::Advice,
-                "mtu-probing",
-                "TCP does not look for the path's packet size by itself".into(),
-                "behind a router that hides it, pushes hang for ever",
-                "echo 'net.ipv4.tcp_mtu_probing = 1' > /etc/sysctl.d/90-appliance.conf && sysctl --system",
-            )
-        },
-        Some(_) => well("mtu-probing", "TCP finds the path's packet size by itself".into()),
-        None => unknown("mtu-probing", "net.ipv4.tcp_mtu_probing"),
-    }
 }
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 //! Invariants: reading changes nothing but for one file in the data directory, which measures
 //! `fsync` and is removed again. Everything below `/proc` and `/sys` goes through the root.
 
-use crate::{Root, disks, memory};
+use crate::{Root, disks, memory, sockets};
 use base::units::Bytes;
 use std::{
     fs::{self, File},
     io::Write,
-    net::{SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime},
@@ -38,6 +38,30 @@ pub struct Place {
     pub secrets: Vec<PathBuf>,
     /// End of the server certificate's life, if it is known.
     pub certificate_ends: Option<SystemTime>,
+    /// What the running appliance remembers of the heat, if it answers.
+    pub heat_before: Option<HeatBefore>,
+}
+
+/// The heat of the past days.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HeatBefore {
+    /// The hottest that any source was, in degrees.
+    pub hottest: f64,
+    /// Hours that are remembered.
+    pub hours: u64,
+    /// Share of that time in which jobs were held or stood still for any reason, in percent.
+    pub held: f64,
+}
+
+/// A way to another machine, as the kernel knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Way {
+    /// The other machine.
+    pub peer: IpAddr,
+    /// Largest packet of the way.
+    pub packet: u32,
+    /// The interface that leads there, and its largest packet.
+    pub link: (String, u32),
 }
 
 /// Everything that the checks look at.
@@ -47,6 +71,8 @@ pub struct Facts {
     pub sysctls: Vec<(&'static str, Option<u64>)>,
     /// Interfaces with their MTU.
     pub mtus: Vec<(String, u32)>,
+    /// Ways of open connections.
+    pub ways: Vec<Way>,
     /// Soft limit of open files.
     pub open_files: Option<u64>,
     /// Controllers of control groups, of either version.
@@ -69,6 +95,10 @@ pub struct Facts {
     pub fsync: Option<Duration>,
     /// Memory and what is free of it.
     pub memory: Option<(Bytes, Bytes)>,
+    /// What the running appliance remembers of the heat.
+    pub heat_before: Option<HeatBefore>,
+    /// Secrets, and names, that were looked at.
+    pub looked_at: (usize, usize),
     /// Addresses that cannot be taken, with the reason.
     pub taken: Vec<(SocketAddr, String)>,
     /// The appliance itself runs and holds its ports.
@@ -100,6 +130,12 @@ impl Facts {
                 .map(|name| (name, root.value(format!("proc/sys/{name}")).ok()))
                 .to_vec(),
             mtus: mtus(root),
+            ways: ways(root),
+            heat_before: place.heat_before,
+            looked_at: (
+                place.secrets.iter().filter(|path| path.exists()).count(),
+                place.names.len(),
+            ),
             open_files: open_files(root),
             controllers: controllers(root),
             has_overlay: has_line(root, "proc/filesystems", "overlay"),
@@ -171,6 +207,39 @@ fn mtus(root: &Root) -> Vec<(String, u32)> {
     read.collect()
 }
 
+/// Of a captured tree nobody can be asked for its connections.
+fn ways(root: &Root) -> Vec<Way> {
+    if !root.is_live() {
+        return Vec::new();
+    }
+    let links = mtus(root);
+    let routes = root.text("proc/net/route").unwrap_or_default();
+    let way = |socket: sockets::Socket| {
+        let IpAddr::V4(peer) = socket.peer.ip().to_canonical() else { return None };
+        let link = links.iter().find(|(name, _)| Some(name.as_str()) == card(&routes, peer))?;
+        Some(Way { peer: peer.into(), packet: socket.info.path_mtu, link: link.clone() })
+    };
+    let mut ways: Vec<Way> = sockets::list().into_iter().flatten().filter_map(way).collect();
+    ways.sort_by_key(|way| (way.peer, way.packet));
+    ways.dedup_by_key(|way| way.peer);
+    ways
+}
+
+/// The interface of the route with the longest prefix; numbers in `/proc/net/route` are in the
+/// machine's own order of bytes.
+fn card(routes: &str, peer: Ipv4Addr) -> Option<&str> {
+    let peer = u32::from_ne_bytes(peer.octets());
+    let route = |line: &'_ str| -> Option<(u32, usize)> {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let number = |at: usize| u32::from_str_radix(fields.get(at)?, 16).ok();
+        let (to, mask) = (number(1)?, number(7)?);
+        (peer & mask == to).then_some((mask.count_ones(), fields[0].len()))
+    };
+    let lines = routes.lines().skip(1);
+    let best = lines.filter_map(|line| Some((route(line)?, line))).max_by_key(|found| found.0.0)?;
+    best.1.get(..best.0.1)
+}
+
 fn open_files(root: &Root) -> Option<u64> {
     let text = root.text("proc/self/limits").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("Max open files"))?;
@@ -240,4 +309,22 @@ fn taken(address: SocketAddr) -> Option<(SocketAddr, String)> {
 fn is_known(name: &str) -> bool {
     use std::net::ToSocketAddrs;
     (name, 0).to_socket_addrs().is_ok_and(|mut found| found.next().is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_route_leads_to_a_peer() {
+        let routes = "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n\
+            wan0 00000000 0102A8C0 0003 0 0 0 00000000 0 0 0\n\
+            eth0 0002A8C0 00000000 0001 0 0 0 00FFFFFF 0 0 0\n";
+        let check = |peer: [u8; 4], expected| assert_eq!(card(routes, peer.into()), expected);
+        if cfg!(target_endian = "little") {
+            check([192, 168, 2, 7], Some("eth0"));
+            check([10, 0, 0, 1], Some("wan0"));
+        }
+        assert_eq!(card("", [10, 0, 0, 1].into()), None);
+    }
 }

@@ -12,6 +12,7 @@ fn link(state: LinkState, flaps: u32) -> Link {
         mtu: 1500,
         flaps,
         traffic: Traffic::default(),
+        totals: base::reading::LinkTotals::default(),
     }
 }
 

@@ -5,6 +5,9 @@ use base::units::Bytes;
 use sandbox::{Error, Spec, Status, Storage, User};
 use std::time::{Duration, Instant};
 
+/// Windows of which one must come near the quota from below.
+const WINDOWS: usize = 6;
+
 pub(super) fn memory_is_bounded_and_told(place: &mut Place) {
     let mut spec = place.spec();
     spec.limits.memory = Some(Bytes::mib(48));
@@ -83,7 +86,8 @@ pub(super) fn a_frozen_job_stands_still(place: &mut Place) {
     sandbox.destroy().expect("a frozen sandbox can be removed");
 }
 
-/// A tenth of a core: a share that even a machine full of other work gives a busy job.
+/// A tenth of a core: no window may hold more; a machine full of other work may give less in one,
+/// so some are looked at.
 pub(super) fn a_busy_job_keeps_to_its_quota(place: &mut Place) {
     let mut sandbox = create(&place.spec());
     let output = tempfile::tempfile().expect("a file");
@@ -94,11 +98,15 @@ pub(super) fn a_busy_job_keeps_to_its_quota(place: &mut Place) {
     let used = |sandbox: &sandbox::Sandbox| sandbox.usage().cpu.expect("counted");
     let wait = |sandbox: &mut sandbox::Sandbox, span| drop(sandbox.next_event(Some(span)));
     wait(&mut sandbox, Duration::from_secs(1));
-    let (before, begun) = (used(&sandbox), Instant::now());
-    wait(&mut sandbox, Duration::from_secs(4));
-    let cores = (used(&sandbox) - before).as_secs_f64() / begun.elapsed().as_secs_f64();
-    println!("a quota of 0.100 cores, used {cores:.3}");
-    assert!((0.09..=0.11).contains(&cores), "{cores:.3} cores");
+    let reached = (0..WINDOWS).any(|_| {
+        let (before, begun) = (used(&sandbox), Instant::now());
+        wait(&mut sandbox, Duration::from_secs(3));
+        let cores = (used(&sandbox) - before).as_secs_f64() / begun.elapsed().as_secs_f64();
+        println!("a quota of 0.100 cores, used {cores:.3}");
+        assert!(cores <= 0.11, "{cores:.3} cores");
+        cores >= 0.09
+    });
+    assert!(reached, "no window came within a tenth of the quota");
 
     sandbox.freeze().expect("frozen");
     wait(&mut sandbox, Duration::from_millis(200));

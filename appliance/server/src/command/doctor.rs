@@ -1,13 +1,24 @@
 //! `appliance doctor`: the host's findings, for people and for programs.
 
 use super::Code;
-use crate::{cli::DoctorArgs, config::Config, output};
+use crate::{cli::DoctorArgs, client::Client, config::Config, output};
+use engine::govern::Moment;
 use hardware::{
     Root,
-    doctor::{Facts, Finding, Place, Severity, apply, check},
+    doctor::{Facts, Finding, HeatBefore, Place, Severity, apply, check},
 };
+use serde::Deserialize;
 use serde_json::json;
-use std::time::SystemTime;
+use std::{
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+/// Hours of the past that are looked at.
+const HOURS: u64 = 168;
+
+/// A control plane that does not answer within this is not waited for.
+const ANSWER: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Code> {
     let config = Config::build(&super::config::load(&args.settings)?)?;
@@ -43,7 +54,37 @@ fn place(config: &Config) -> Place {
             .collect(),
         secrets,
         certificate_ends: certificate_ends(config),
+        heat_before: heat_before(data),
     }
+}
+
+/// What the appliance remembers, if it runs.
+fn heat_before(data_dir: &Path) -> Option<HeatBefore> {
+    #[derive(Deserialize)]
+    struct History {
+        items: Vec<Moment>,
+    }
+    let client = Client::local(data_dir);
+    let path = format!("/api/appliance/v1/hardware/history?hours={HOURS}");
+    let asked = async {
+        let asked = tokio::time::timeout(ANSWER, client.get::<History>(&path)).await;
+        anyhow::Ok(asked??)
+    };
+    sum_up(&crate::block_on(asked).ok()?.items)
+}
+
+fn sum_up(moments: &[Moment]) -> Option<HeatBefore> {
+    let (first, last) = (moments.first()?.at, moments.last()?.at);
+    let hottest = moments.iter().filter_map(|one| one.celsius).reduce(f64::max)?;
+    // A moment stands for the time until the next, be it seconds or minutes.
+    let span = |pair: &[Moment]| pair[1].at.since(pair[0].at).as_secs_f64();
+    let bad = moments.windows(2).filter(|pair| pair[0].held || pair[0].paused).map(span);
+    let whole = last.since(first).as_secs_f64();
+    Some(HeatBefore {
+        hottest,
+        hours: last.since(first).as_secs() / 3600,
+        held: 100.0 * bad.sum::<f64>() / whole.max(1.0),
+    })
 }
 
 /// End of the certificate that is served.
@@ -83,5 +124,39 @@ fn show(finding: &Finding) {
     if finding.severity > Severity::Ok {
         output::line(&format!("{:26}why: {}", "", finding.why));
         output::line(&format!("{:26}do:  {}", "", finding.remedy));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::time::Timestamp;
+
+    #[test]
+    fn the_past_is_summed_by_time_and_not_by_moments() {
+        let moment = |second: i64, celsius: Option<f64>, paused| Moment {
+            at: Timestamp(second * 1_000_000),
+            celsius,
+            slots: 2,
+            running: 0,
+            waiting: 0,
+            cpu: None,
+            memory: None,
+            quota: 100.0,
+            rx: 0,
+            tx: 0,
+            held: false,
+            paused,
+        };
+        let past = [
+            moment(0, Some(50.0), true),
+            moment(3600, Some(86.5), false),
+            moment(3610, None, false),
+            moment(14_400, Some(60.0), true),
+        ];
+        let told = sum_up(&past);
+        assert_eq!(told, Some(HeatBefore { hottest: 86.5, hours: 4, held: 25.0 }));
+        assert_eq!(sum_up(&[]), None);
+        assert_eq!(sum_up(&[moment(0, None, false)]), None, "no sensor, no history");
     }
 }

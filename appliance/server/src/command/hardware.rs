@@ -3,21 +3,26 @@
 use super::{Code, field};
 use crate::{cli::Remote, client::Client, output};
 use serde_json::Value;
-use std::time::Duration;
+use std::{io::IsTerminal, time::Duration};
 
 const PATH: &str = "/api/appliance/v1/hardware";
 
 /// Between two looks of `--watch`.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// Clears a terminal and goes to its upper left corner.
+const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
+
 pub(crate) async fn run(watch: bool, remote: &Remote) -> anyhow::Result<Code> {
     let client = Client::new(remote)?;
+    let in_place = watch && !remote.json && std::io::stdout().is_terminal();
     loop {
         let answer: Value = client.get(PATH).await?;
-        if remote.json {
-            output::json(&answer);
-        } else {
-            show(&answer);
+        match (remote.json, watch) {
+            // One object a line, for programs that follow.
+            (true, true) => output::line(&answer.to_string()),
+            (true, false) => output::json(&answer),
+            (false, _) => output::raw(text(&answer, in_place).as_bytes())?,
         }
         if !watch {
             return Ok(0);
@@ -29,39 +34,95 @@ pub(crate) async fn run(watch: bool, remote: &Remote) -> anyhow::Result<Code> {
     }
 }
 
-fn show(answer: &Value) {
-    output::line(&summary(answer));
-    let empty = Vec::new();
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_else(|| empty.clone());
+fn text(answer: &Value, in_place: bool) -> String {
+    let mut parts = vec![summary(answer) + "\n"];
     let bounds: Vec<_> = list(&answer["limiters"])
-        .iter()
-        .map(|bound| vec![field(bound, "limiter"), field(bound, "slots"), field(bound, "reading")])
+        .map(|bound| ["limiter", "slots", "reading"].map(|name| field(bound, name)).to_vec())
         .collect();
-    output::table(&["limiter", "slots", "reading"], &bounds);
-    let readings = &answer["readings"];
-    let sensors: Vec<_> = list(&readings["thermal"])
-        .iter()
-        .map(|one| &one["temperature"])
-        .chain(list(&readings["fans"]).iter().map(|one| &one["speed"]))
-        .map(sensor)
-        .collect();
+    parts.push(output::aligned(&["limiter", "slots", "reading"], &bounds));
+    let sensors = sensors(&answer["readings"]);
     if !sensors.is_empty() {
-        output::table(&["sensor", "value", "quality", "device"], &sensors);
+        parts.push(output::aligned(&["sensor", "value", "quality", "from"], &sensors));
     }
-    for held in list(&answer["held"]) {
-        output::line(&format!(
-            "{} #{}: {}",
-            field(&held, "name"),
-            field(&held, "job_number"),
-            field(&held, "why")
-        ));
-    }
+    let troubles = list(&answer["readings"]["troubles"]);
+    parts.extend(troubles.map(|trouble| field(trouble, "words") + "\n"));
+    parts.extend(list(&answer["held"]).map(held));
+    let clear = if in_place { CLEAR } else { "" };
+    clear.to_owned() + &parts.join("\n")
 }
 
-fn sensor(reading: &Value) -> Vec<String> {
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn held(job: &Value) -> String {
+    let number = field(job, "job_number");
+    format!("{} #{number}: {}\n", field(job, "name"), field(job, "why"))
+}
+
+/// Every reading that has a source: what, how much, how far it can be trusted, where from.
+fn sensors(readings: &Value) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    let mut add = |what: &str, reading: &Value| rows.extend(row(what, reading));
+    add("processor busy", &readings["busy"]);
+    list(&readings["thermal"]).for_each(|one| add("", &one["temperature"]));
+    list(&readings["fans"]).for_each(|one| add("", &one["speed"]));
+    list(&readings["cooling"]).for_each(|one| add("", &one["state"]));
+    add("throttle events", &readings["throttle"]["events"]);
+    let power = &readings["power"];
+    add("supply", &power["supply"]);
+    add("battery", &power["charge"]);
+    add("battery lasts", &power["runtime"]);
+    list(&power["draws"]).for_each(|one| add("", one));
+    add("memory free", &readings["memory"]["available"]);
+    for controller in list(&readings["memory"]["ecc"]) {
+        add("", &controller["corrected"]);
+        add("", &controller["uncorrected"]);
+    }
+    for resource in ["cpu", "memory", "io"] {
+        add(&format!("pressure {resource}"), &readings["pressure"][resource]);
+    }
+    for disk in list(&readings["disks"]) {
+        add("free", &disk["free"]);
+        add("latency", &disk["latency"]);
+        add("wear", &disk["wear"]["used"]);
+    }
+    list(&readings["links"]).for_each(|one| add("link", &one["state"]));
+    add("TCP loss", &readings["transport"]["loss"]);
+    add("TCP round trip", &readings["transport"]["rtt"]);
+    add("clock", &readings["clock"]["state"]);
+    rows
+}
+
+/// One line; nothing for what this machine does not have.
+fn row(what: &str, reading: &Value) -> Option<Vec<String>> {
+    let quality = field(reading, "quality");
+    if reading.is_null() || quality == "absent" {
+        return None;
+    }
     let source = &reading["source"];
-    let value = format!("{} {}", field(reading, "value"), field(reading, "unit"));
-    vec![field(source, "label"), value, field(reading, "quality"), field(source, "device")]
+    let what = if what.is_empty() { field(source, "label") } else { what.to_owned() };
+    let age = reading["age_ms"].as_u64().unwrap_or(0) / 1000;
+    let quality = if age > 0 { format!("{quality}, {age} s old") } else { quality };
+    Some(vec![what, amount(reading), quality, field(source, "device")])
+}
+
+fn amount(reading: &Value) -> String {
+    let unit = field(reading, "unit");
+    match &reading["value"] {
+        Value::Null => "–".to_owned(),
+        Value::Object(stall) => {
+            let of = |kind: &str| stall[kind]["avg10"].as_f64().unwrap_or(0.0);
+            format!("some {:.1} %, full {:.1} %", of("some"), of("full"))
+        }
+        value if unit == "B" => base::units::Bytes(value.as_u64().unwrap_or(0)).to_string(),
+        Value::Number(number) if number.is_f64() => {
+            format!("{:.1} {unit}", number.as_f64().unwrap_or(0.0))
+        }
+        value => format!("{} {unit}", value.as_str().map_or(value.to_string(), str::to_owned)),
+    }
+    .trim_end()
+    .to_owned()
 }
 
 /// One line that a person can read out over the radio.
@@ -83,7 +144,7 @@ fn summary(answer: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::summary;
+    use super::{sensors, summary};
     use serde_json::json;
 
     #[test]
@@ -95,6 +156,33 @@ mod tests {
         assert_eq!(
             summary(&answer),
             "3 of 8 slots, 3 running, 5 waiting, CPU time 82 %; bound by thermal: cpu-thermal 81.2 °C of 80"
+        );
+    }
+
+    #[test]
+    fn every_source_is_a_line_with_its_value_quality_and_place() {
+        let from = |device: &str, label: &str| json!({"device": device, "label": label});
+        let readings = json!({
+            "busy": {"value": 12.0, "unit": "%", "quality": "good", "age_ms": 0, "source": from("proc/stat", "cpu")},
+            "thermal": [{"temperature": {"value": 61.25, "unit": "°C", "quality": "failed", "age_ms": 4200,
+                "source": from("devices/coretemp", "Package id 0")}}],
+            "pressure": {"memory": {"value": {"some": {"avg10": 1.5}, "full": {"avg10": 0.0}}, "unit": "%",
+                "quality": "good", "age_ms": 0, "source": from("proc/pressure", "memory")}},
+            "disks": [{"free": {"value": 1_073_741_824_u64, "unit": "B", "quality": "good", "age_ms": 0,
+                "source": from("/", "free")}, "latency": {"quality": "absent"}}],
+            "power": {"supply": {"value": "mains", "unit": "", "quality": "good", "age_ms": 0,
+                "source": from("power", "supply")}},
+        });
+        let lines: Vec<String> = sensors(&readings).iter().map(|row| row.join(" | ")).collect();
+        assert_eq!(
+            lines,
+            [
+                "processor busy | 12.0 % | good | proc/stat",
+                "Package id 0 | 61.2 °C | failed, 4 s old | devices/coretemp",
+                "supply | mains | good | power",
+                "pressure memory | some 1.5 %, full 0.0 % | good | proc/pressure",
+                "free | 1 GiB | good | /",
+            ]
         );
     }
 }

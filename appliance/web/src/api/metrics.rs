@@ -4,10 +4,9 @@
 //! Prometheus asks. Invariants: pure; a reading that is not good is left out, because a scraper
 //! takes an old value for a new one.
 
-use base::{
-    ids::Cursor,
-    reading::{Readings, Source, Stall},
-};
+mod machine;
+
+use base::{ids::Cursor, reading::Source};
 use engine::{Status, govern::Governed};
 use std::fmt::Write;
 
@@ -86,9 +85,11 @@ pub(super) fn text(
     page.metric(spent, [("", number(micros) / 1e6)]);
     govern(&mut page, governed);
     if let Some(readings) = governed.readings.as_deref() {
-        heat(&mut page, readings);
-        machine(&mut page, readings);
-        network(&mut page, readings);
+        machine::heat(&mut page, readings);
+        machine::power(&mut page, readings);
+        machine::load(&mut page, readings);
+        machine::disks(&mut page, readings);
+        machine::network(&mut page, readings);
     }
     page.0
 }
@@ -131,81 +132,13 @@ fn govern(page: &mut Page, governed: &Governed) {
     page.metric(headroom, decision.headroom.map(|headroom| ("", headroom)));
 }
 
-fn heat(page: &mut Page, readings: &Readings) {
-    let rows = readings.thermal.iter().filter_map(|one| {
-        let celsius = one.temperature.fresh()?.0;
-        Some((of_source(&one.temperature.source), celsius))
-    });
-    page.metric(("appliance_temperature_celsius", "gauge", "Temperatures."), rows);
-    let rows = readings
-        .fans
-        .iter()
-        .filter_map(|fan| Some((of_source(&fan.speed.source), fan.speed.fresh()?.0)));
-    page.metric(("appliance_fan_rpm", "gauge", "Turns of fans in a minute."), rows);
-    let rows = readings.throttle.events.fresh().map(|events| ("", number(*events)));
-    let help = "Times that the hardware slowed itself down.";
-    page.metric(("appliance_hardware_throttle_events_total", "counter", help), rows);
-    let rows = readings
-        .power
-        .draws
-        .iter()
-        .filter_map(|draw| Some((of_source(&draw.source), draw.fresh()?.0)));
-    page.metric(("appliance_power_watts", "gauge", "Draw by meter."), rows);
-}
-
-fn machine(page: &mut Page, readings: &Readings) {
-    let busy = readings.busy.fresh().map(|busy| ("", busy.0 / 100.0));
-    page.metric(("appliance_cpu_busy_ratio", "gauge", "Busy share of the processor."), busy);
-    let available = readings.memory.available.fresh().map(|free| ("", number(free.0)));
-    let help = "Memory that new work can have.";
-    page.metric(("appliance_memory_available_bytes", "gauge", help), available);
-    page.gauge("appliance_memory_total_bytes", "All memory.", number(readings.memory.total.0));
-    let pressure = &readings.pressure;
-    let all = [("cpu", &pressure.cpu), ("memory", &pressure.memory), ("io", &pressure.io)];
-    let rows = all.into_iter().filter_map(|(resource, stall)| Some((resource, stall.fresh()?)));
-    let rows = rows.flat_map(|(resource, stall)| stalls(resource, stall));
-    let help = "Share of time that tasks waited, over ten seconds.";
-    page.metric(("appliance_pressure_ratio", "gauge", help), rows);
-    let rows = readings
-        .disks
-        .iter()
-        .filter_map(|disk| Some((labels(&[("mount", &disk.mount)]), number(disk.free.fresh()?.0))));
-    page.metric(("appliance_disk_free_bytes", "gauge", "Free space."), rows);
-    let rows =
-        readings.disks.iter().map(|disk| (labels(&[("mount", &disk.mount)]), number(disk.total.0)));
-    page.metric(("appliance_disk_size_bytes", "gauge", "Size of file systems."), rows);
-}
-
-fn stalls(resource: &str, stall: &Stall) -> [(String, f64); 2] {
-    let row = |kind, share: f64| (labels(&[("resource", resource), ("kind", kind)]), share / 100.0);
-    [row("some", stall.some.avg10.0), row("full", stall.full.avg10.0)]
-}
-
-fn network(page: &mut Page, readings: &Readings) {
-    let rows = |of: fn(&base::reading::Traffic) -> u64| {
-        let row = move |link: &base::reading::Link| {
-            (labels(&[("device", &link.name)]), number(of(&link.traffic)))
-        };
-        readings.links.iter().map(row).collect::<Vec<_>>()
-    };
-    let receive = "Bytes in a second, in.";
-    page.metric(
-        ("appliance_network_receive_bytes_per_second", "gauge", receive),
-        rows(|traffic| traffic.rx_bytes_per_s),
-    );
-    page.metric(
-        ("appliance_network_transmit_bytes_per_second", "gauge", "Bytes in a second, out."),
-        rows(|traffic| traffic.tx_bytes_per_s),
-    );
-    let loss = readings.transport.loss.fresh().map(|loss| ("", loss.0 / 100.0));
-    page.metric(("appliance_network_loss_ratio", "gauge", "Segments sent twice."), loss);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use base::{
-        reading::{Quality, Reading, Thermal, ThermalKind},
+        reading::{
+            Link, LinkState, LinkTotals, Quality, Reading, Readings, Thermal, ThermalKind, Traffic,
+        },
         time::Timestamp,
         units::Celsius,
     };
@@ -245,5 +178,52 @@ mod tests {
         );
         assert!(text.contains("appliance_commit_seconds_total 0.005\n"), "{text}");
         assert!(text.contains("# TYPE appliance_slots_pool gauge\nappliance_slots_pool 4\n"));
+    }
+
+    #[test]
+    fn names_and_kinds_are_those_that_scrapers_expect() {
+        let mut readings = Readings::empty(Timestamp(0));
+        readings.links.push(Link {
+            name: "wan0".into(),
+            state: Reading::good(Source::new("wan0", "operstate"), LinkState::Up),
+            speed_mbit: Some(1000),
+            duplex: None,
+            mtu: 1400,
+            flaps: 0,
+            traffic: Traffic::default(),
+            totals: LinkTotals {
+                rx_bytes: 70,
+                crc_errors: 2,
+                carrier_changes: 4,
+                ..LinkTotals::default()
+            },
+        });
+        let governed = Governed {
+            readings: Some(Arc::new(readings)),
+            limit: 80.0,
+            decision: Decision::open(4),
+            running: 1,
+            waiting: 0,
+        };
+        let text = text(&Status::default(), Cursor(3), &governed, (2, 5000));
+        for row in [
+            r#"appliance_network_receive_bytes_total{device="wan0"} 70"#,
+            r#"appliance_network_crc_errors_total{device="wan0"} 2"#,
+            r#"appliance_network_carrier_changes_total{device="wan0"} 4"#,
+            r#"appliance_network_speed_bytes{device="wan0"} 125000000"#,
+            r#"appliance_network_up{device="wan0"} 1"#,
+        ] {
+            assert!(text.lines().any(|line| line == row), "{row} is not in {text}");
+        }
+        let lines: Vec<&str> = text.lines().collect();
+        for (help, kind) in lines.iter().zip(&lines[1..]).filter(|(a, _)| a.starts_with("# HELP")) {
+            let words: Vec<&str> = kind.split(' ').collect();
+            let [_, "TYPE", name, kind] = words[..] else { panic!("{help} has no type") };
+            assert!(help.starts_with(&format!("# HELP {name} ")), "{help}");
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{name} is a {kind}");
+            assert!(
+                name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+            );
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! A healthy host, and each of its faults.
 
-use super::*;
+use super::{
+    super::facts::{HeatBefore, Way},
+    *,
+};
 use base::units::Bytes;
 use std::time::Duration;
 
@@ -26,10 +29,16 @@ fn healthy() -> Facts {
         certificate_days: Some(300),
         has_watchdog: true,
         throttled: Some(0),
+        heat_before: Some(HeatBefore { hottest: 79.0, hours: 168, held: 1.0 }),
+        ways: vec![way(1500)],
         hottest: Some((50.0, "die".into())),
         wear: Some(10.0),
         ..Facts::default()
     }
+}
+
+fn way(packet: u32) -> Way {
+    Way { peer: [192, 168, 2, 7].into(), packet, link: ("eth0".into(), 1500) }
 }
 
 fn check_one(change: impl FnOnce(&mut Facts), name: &str, severity: Severity) {
@@ -56,6 +65,10 @@ fn each_fault_is_found_with_its_severity_and_remedy() {
     check_one(|f| f.sysctls[2].1 = Some(0), "user-namespaces", Critical);
     check_one(|f| f.sysctls[3].1 = Some(50), "entropy", Warning);
     check_one(|f| f.mtus[1].1 = 1400, "mtu", Advice);
+    check_one(|f| f.ways[0].packet = 1300, "mtu", Advice);
+    let before = |hottest, held| Some(HeatBefore { hottest, hours: 168, held });
+    check_one(|f| f.heat_before = before(91.0, 1.0), "temperature-history", Warning);
+    check_one(|f| f.heat_before = before(79.0, 40.0), "temperature-history", Advice);
     check_one(|f| f.open_files = Some(1024), "open-files", Warning);
     check_one(|f| f.controllers.truncate(1), "cgroups", Critical);
     check_one(|f| f.has_overlay = false, "overlayfs", Critical);
@@ -78,4 +91,38 @@ fn each_fault_is_found_with_its_severity_and_remedy() {
     );
     check_one(|f| f.open_secrets = vec![("/x/site.key".into(), 0o644)], "file-modes", Critical);
     check_one(|f| f.unknown_names = vec!["ci.site".into()], "dns", Warning);
+}
+
+#[test]
+fn every_check_of_the_contract_is_told_on_a_healthy_host() {
+    let mut told: Vec<&str> = check(&healthy()).iter().map(|finding| finding.check).collect();
+    told.sort_unstable();
+    assert_eq!(
+        told,
+        [
+            "certificate",
+            "cgroups",
+            "clock",
+            "disk-space",
+            "dns",
+            "entropy",
+            "file-modes",
+            "flash-wear",
+            "fsync",
+            "inodes",
+            "memory",
+            "mtu",
+            "mtu-probing",
+            "open-files",
+            "overlayfs",
+            "ports",
+            "psi",
+            "somaxconn",
+            "temperature",
+            "temperature-history",
+            "throttle",
+            "user-namespaces",
+            "watchdog",
+        ]
+    );
 }
