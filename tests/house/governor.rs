@@ -98,3 +98,58 @@ fn a_hot_machine_holds_jobs_pauses_them_and_says_why() {
     assert!(log.contains("Resumed after ") && log.contains("sum 5050"), "{log}");
     assert_eq!(log.matches("tick 12").count(), 1, "nothing ran twice: {log}");
 }
+
+/// What the machine says of its memory, of eight gibibytes.
+fn set_memory(tree: &Path, mebibytes: u64) {
+    let path = tree.join("proc/meminfo");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let text = format!("MemTotal: 8388608 kB\nMemAvailable: {} kB\n", mebibytes * 1024);
+    fs::write(path.with_extension("new"), text).unwrap();
+    fs::rename(path.with_extension("new"), path).unwrap();
+}
+
+/// `tail` keeps what comes until a line ends, which here is never.
+fn hungry(seconds: u32) -> String {
+    format!(
+        "version: 2.1\njobs:\n  hungry:\n    machine: true\n    steps: [{{run: \"head -c 40M /dev/zero | tail | wc -c; sleep {seconds}\"}}]\nworkflows:\n  day:\n    jobs: [hungry]\n"
+    )
+}
+
+#[test]
+fn a_job_waits_until_what_its_runs_needed_is_free() {
+    if !may_run_jobs() {
+        return;
+    }
+    let house = Appliance::start();
+    let tree = house.machine();
+    set_memory(&tree, 6000);
+    let copy = WorkingCopy::new(&house, PROJECT, &account(&house, "dev", "member"));
+    let push = |seconds, message| {
+        copy.commit(".circleci/config.yml", &hungry(seconds), message);
+        copy.commit("change", message, message);
+        copy.push();
+        house.newest_pipeline(PROJECT)["id"].as_str().unwrap().to_owned()
+    };
+    for message in ["One", "Two", "Three"] {
+        assert_eq!(house.wait_for_workflows(&push(0, message))[0].1, "success");
+    }
+    // A tenth is kept in reserve: twenty-one mebibytes are left.
+    set_memory(&tree, 840);
+    let free = || house.api("GET", "/api/appliance/v1/hardware", None)["memory_free"].as_u64();
+    wait_for("the shortage to be seen", || free().filter(|free| *free < 22 << 20));
+    let first = push(3600, "Four");
+    wait_for("one to run, as nothing else does", || {
+        (house.jobs(&first)[0]["status"] == "running").then_some(())
+    });
+    let second = push(0, "Five");
+    let why = wait_for("the other to be held", || {
+        let held = house.api("GET", "/api/appliance/v1/hardware", None)["held"][0]["why"].clone();
+        held.as_str().filter(|why| why.contains("its runs need")).map(str::to_owned)
+    });
+    assert!(why.starts_with("held: memory, ") && why.ends_with(" MiB are free"), "{why}");
+    set_memory(&tree, 6000);
+    assert_eq!(house.wait_for_workflows(&second)[0].1, "success");
+    let workflow = &house.items(&format!("/api/v2/pipeline/{first}/workflow"))[0]["id"];
+    house.api("POST", &format!("/api/v2/workflow/{}/cancel", workflow.as_str().unwrap()), None);
+    house.wait_for_workflows(&first);
+}

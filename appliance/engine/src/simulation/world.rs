@@ -149,7 +149,8 @@ impl World {
             80..84 => self.people(random),
             84..88 => self.repeat(random),
             88..92 => self.late(random),
-            92..94 => self.lose(random),
+            92..93 => self.lose(random),
+            93..94 => self.give_up(),
             94..97 => self.cut(random),
             _ => {
                 let command = self.command(random).unwrap_or(Command::Sweep);

@@ -42,6 +42,8 @@ pub(super) struct Chart<'a> {
     pub(super) unit: &'a str,
     pub(super) from: Timestamp,
     pub(super) to: Timestamp,
+    /// Bottom of the drawing; what is lower lies on it.
+    pub(super) floor: f64,
     /// Top of the drawing; grows with the data.
     pub(super) ceiling: f64,
     /// A horizontal line: the limit.
@@ -64,7 +66,14 @@ impl Chart<'_> {
     }
 
     fn y(&self, value: f64, top: f64) -> f64 {
-        HEIGHT - (value / top.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0) * HEIGHT
+        let whole = (top - self.floor).max(f64::MIN_POSITIVE);
+        HEIGHT - ((value - self.floor) / whole).clamp(0.0, 1.0) * HEIGHT
+    }
+
+    /// The numbers beside the lines of the grid, from the top.
+    fn scale(&self, top: f64) -> [String; 3] {
+        let part = |share: f64| amount(self.floor + (top - self.floor) * share);
+        [format!("{} {}", part(1.0), self.unit), part(0.5), part(0.0)]
     }
 
     fn path(&self, line: &Line<'_>, top: f64) -> String {
@@ -102,6 +111,8 @@ impl Chart<'_> {
                         span.key { i.(line.class) {} (told) }
                     }
                 }
+                div.plot {
+                ol.scale aria-hidden="true" { @for number in self.scale(top) { li { (number) } } }
                 svg viewBox="0 0 720 150" preserveAspectRatio="none" role="img"
                     aria-label=(format!("{}: {}", self.title, told.join(", "))) {
                     @for mark in self.marks {
@@ -123,8 +134,8 @@ impl Chart<'_> {
                         path.(line.class) d=(self.path(line, top)) {}
                     }
                 }
+                }
                 p.axis aria-hidden="true" {
-                    span { (amount(top)) " " (self.unit) }
                     time datetime=(self.from) { (moment::full(self.from).get(5..16).unwrap_or_default()) }
                     time datetime=(self.to) { (moment::full(self.to).get(5..16).unwrap_or_default()) }
                 }
@@ -206,6 +217,7 @@ mod tests {
             unit: "°C",
             from: at(0),
             to: at(4000),
+            floor: 0.0,
             ceiling: 100.0,
             limit: Some(80.0),
             lines: Vec::new(),
@@ -218,5 +230,8 @@ mod tests {
         let down = path(vec![(at(0), Some(50.0)), (at(2000), Some(50.0))]);
         assert_eq!(down.matches('M').count(), 2, "the service was down between");
         assert!(path(vec![(at(0), Some(f64::NAN))]).is_empty());
+        let warm = Chart { floor: 20.0, ..chart };
+        assert_eq!(warm.scale(100.0), ["100 °C", "60", "20"]);
+        assert!((warm.y(60.0, 100.0) - 75.0).abs() < 1e-9 && warm.y(5.0, 100.0) >= 150.0);
     }
 }

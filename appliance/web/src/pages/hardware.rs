@@ -1,5 +1,7 @@
 //! The machine: how warm, how full, how busy it is, what that holds back, and since when.
 
+mod sensors;
+
 use super::{
     chart::{Chart, Line, Mark},
     frame::{self, Frame, Here, Theme},
@@ -13,11 +15,8 @@ use crate::{
     error::Failure,
 };
 use axum::extract::Query;
-use base::{
-    reading::{Disk, Fan, Link, LinkState, Quality, Reading, Readings, Thermal},
-    time::Timestamp,
-};
-use engine::govern::{Bound, Governed, Moment};
+use base::time::Timestamp;
+use engine::govern::{Bound, Governed, Limiter, Moment};
 use maud::{Markup, html};
 use serde::Deserialize;
 use std::time::Duration;
@@ -25,6 +24,9 @@ use store::runs::Job;
 
 /// Spans that a person may choose, in hours, and their names.
 const SPANS: [(u64, &str); 4] = [(1, "1 hour"), (6, "6 hours"), (24, "1 day"), (168, "1 week")];
+
+/// Ten minutes: less than that is a line and not a chart.
+const LEAST_MICROS: u64 = 600_000_000;
 
 pub(super) fn routes() -> Routes {
     Routes::new().get("/hardware", show)
@@ -96,7 +98,7 @@ fn body(view: &View<'_>) -> Markup {
         }
         (charts(view))
         (limiters(&decision.bounds, decision.pool))
-        @if let Some(readings) = view.governed.readings.as_deref() { (sensors(readings)) }
+        @if let Some(readings) = view.governed.readings.as_deref() { (sensors::all(readings)) }
     }
 }
 
@@ -130,9 +132,17 @@ fn sentence(governed: &Governed) -> String {
     }
 }
 
-fn capital(bound: &Bound) -> String {
-    let name = bound.limiter.as_str();
-    name[..1].to_uppercase() + &name[1..]
+/// The limiter at the beginning of a sentence.
+const fn capital(bound: &Bound) -> &'static str {
+    match bound.limiter {
+        Limiter::Thermal => "Heat",
+        Limiter::Memory => "Memory",
+        Limiter::Io => "The disk's speed",
+        Limiter::Power => "Power",
+        Limiter::Disk => "The disk",
+        Limiter::Cpu => "The processor",
+        Limiter::Network => "The network",
+    }
 }
 
 fn waiting(held: &[(Job, String)], now: Timestamp) -> Markup {
@@ -155,8 +165,7 @@ fn waiting(held: &[(Job, String)], now: Timestamp) -> Markup {
 
 fn charts(view: &View<'_>) -> Markup {
     let to = view.now;
-    let back = i64::try_from(view.hours * 3_600_000_000).unwrap_or(i64::MAX);
-    let from = Timestamp(to.0.saturating_sub(back));
+    let from = begin(view);
     let marks = marks(view.moments);
     let line = |name, class, steps, of: &dyn Fn(&Moment) -> Option<f64>| Line {
         name,
@@ -166,25 +175,25 @@ fn charts(view: &View<'_>) -> Markup {
     };
     #[expect(clippy::cast_precision_loss, reason = "a drawing")]
     let kbit = |bytes: u64| Some(bytes as f64 * 8.0 / 1000.0);
-    let chart = |title, unit, ceiling, limit, lines| {
-        Chart { title, unit, from, to, ceiling, limit, lines, marks: &marks }.draw()
+    let chart = |title, unit, (floor, ceiling), limit, lines| {
+        Chart { title, unit, from, to, floor, ceiling, limit, lines, marks: &marks }.draw()
     };
     html! {
         div.charts {
-            (chart("Temperature", "°C", 60.0, Some(view.governed.limit), vec![
+            (chart("Temperature", "°C", (20.0, 100.0), Some(view.governed.limit), vec![
                 line("Hottest", "one", false, &|moment| moment.celsius),
             ]))
-            (chart("Jobs", "", 2.0, None, vec![
+            (chart("Jobs", "", (0.0, 2.0), None, vec![
                 line("Slots", "two", true, &|moment| Some(moment.slots.into())),
                 line("Running", "one", true, &|moment| Some(moment.running.into())),
                 line("Waiting", "three", true, &|moment| Some(moment.waiting.into())),
             ]))
-            (chart("Load", "%", 100.0, None, vec![
+            (chart("Load", "%", (0.0, 100.0), None, vec![
                 line("Processor", "one", false, &|moment| moment.cpu),
                 line("Memory", "three", false, &|moment| moment.memory),
                 line("CPU time for jobs", "two", false, &|moment| Some(moment.quota)),
             ]))
-            (chart("Network", "kbit/s", 10.0, None, vec![
+            (chart("Network", "kbit/s", (0.0, 10.0), None, vec![
                 line("In", "one", false, &|moment| kbit(moment.rx)),
                 line("Out", "two", false, &|moment| kbit(moment.tx)),
             ]))
@@ -194,6 +203,17 @@ fn charts(view: &View<'_>) -> Markup {
             span.key { i.mark.paused {} "jobs stood still" }
         }
     }
+}
+
+/// The span that was asked for, or as much of it as is known: a new appliance shows its first
+/// minutes and not an empty hour.
+fn begin(view: &View<'_>) -> Timestamp {
+    let back = |micros: u64| {
+        Timestamp(view.now.0.saturating_sub(i64::try_from(micros).unwrap_or(i64::MAX)))
+    };
+    let asked = back(view.hours * 3_600_000_000);
+    let known = view.moments.first().map_or(asked, |moment| moment.at);
+    asked.max(known.min(back(LEAST_MICROS)))
 }
 
 /// Spans in which jobs were held or stood still.
@@ -229,86 +249,6 @@ fn limiters(bounds: &[Bound], pool: u32) -> Markup {
                     }
                 } }
             } }
-        }
-    }
-}
-
-fn sensors(readings: &Readings) -> Markup {
-    html! {
-        section {
-            h2 { "Sensors" }
-            div.scroll { table.sensors {
-                thead { tr { th { "What" } th { "Value" } th { "Where" } } }
-                tbody {
-                    @for one in &readings.thermal { (thermal(one)) }
-                    @for one in &readings.fans { (fan(one)) }
-                    @for one in &readings.power.draws { (row("power", one, one.value.map(|watts| watts.to_string()))) }
-                    @for one in &readings.disks { (disk(one)) }
-                    @for one in &readings.links { (link(one)) }
-                }
-            } }
-        }
-        @if !readings.troubles.is_empty() {
-            section {
-                h2 { "Trouble on the network" }
-                ul.held { @for trouble in &readings.troubles {
-                    li { b { (trouble.place) } " " span.pill.bad { (trouble.kind.as_str()) } p { (trouble.words) } }
-                } }
-            }
-        }
-    }
-}
-
-fn row<T>(kind: &str, reading: &Reading<T>, value: Option<String>) -> Markup {
-    html! {
-        tr {
-            td { b { (reading.source.label) } " " span.faint { (kind) } }
-            td.nowrap {
-                (value.unwrap_or_else(|| "–".to_owned()))
-                @if reading.quality != Quality::Good { span.pill.bad { (reading.quality) } }
-            }
-            td.faint { (reading.source.device) }
-        }
-    }
-}
-
-fn thermal(thermal: &Thermal) -> Markup {
-    let most = thermal.critical.map(|limit| format!(" (critical {limit})")).unwrap_or_default();
-    let value = thermal.temperature.value.map(|celsius| format!("{celsius}{most}"));
-    row("temperature", &thermal.temperature, value)
-}
-
-fn fan(fan: &Fan) -> Markup {
-    let word = if fan.failed { ", failed" } else { "" };
-    row("fan", &fan.speed, fan.speed.value.map(|speed| format!("{speed}{word}")))
-}
-
-fn disk(disk: &Disk) -> Markup {
-    let state = if disk.read_only { ", read-only" } else { "" };
-    html! {
-        tr {
-            td { b { (disk.mount) } " " span.faint { "disk" } }
-            td.nowrap { @match disk.free.value {
-                Some(free) => { (free) " free of " (disk.total) (state) }
-                None => "–",
-            } }
-            td.faint { (disk.device) " " (disk.kind) }
-        }
-    }
-}
-
-fn link(link: &Link) -> Markup {
-    let state = match link.state.value {
-        Some(LinkState::Up) => "up",
-        Some(LinkState::NoCarrier) => "no carrier",
-        Some(LinkState::Down) => "down",
-        Some(LinkState::Unknown) | None => "unknown",
-    };
-    html! {
-        tr {
-            td { b { (link.name) } " " span.faint { "network" } }
-            td.nowrap { (state) @if let Some(speed) = link.speed_mbit { ", " (speed) " Mbit/s" } }
-            td.faint { "MTU " (link.mtu) }
         }
     }
 }

@@ -198,6 +198,22 @@ impl World {
         self.one(Command::Lost(held.assignment.task, held.assignment.fence)).unwrap();
     }
 
+    /// The guard has held for a minute: the youngest task is given up with the reason, and waits
+    /// again if it may; the others stay where they are.
+    pub(super) fn give_up(&mut self) {
+        let board = &self.core.as_ref().unwrap().board;
+        let Some(youngest) = board.youngest().map(|lease| lease.waiting.task) else { return };
+        let others = board.leased() - 1;
+        let why = "given up, the guard held for a minute: cpu-thermal 88.0 °C of 80";
+        self.one(Command::GiveUp(why.into())).unwrap();
+        assert_eq!(self.core.as_ref().unwrap().board.leased(), others);
+        let task = self.store.read_blocking(move |reader| reader.task_get(youngest));
+        let task = task.unwrap_or_else(|error: store::Error| panic!("{error}")).unwrap();
+        assert_eq!(task.outcome, Some(TaskOutcome::InfrastructureFail));
+        assert!(task.message.is_some_and(|told| told.ends_with(why)), "the reason is told");
+        self.seen.count("given up");
+    }
+
     pub(in crate::simulation) fn task_held_twice(&self) -> Option<TaskId> {
         let good = |held: &&Held| {
             let core = self.core.as_ref().unwrap();

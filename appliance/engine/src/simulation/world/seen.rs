@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 /// What a simulation worth its name has to meet.
-const EVERYTHING: [&str; 13] = [
+const EVERYTHING: [&str; 14] = [
     "workflows",
     "leases",
     "retries",
     "fenced",
+    "given up",
     "gaps",
     "repeats",
     "torn",
