@@ -109,9 +109,9 @@ fn set_memory(tree: &Path, mebibytes: u64) {
 }
 
 /// `tail` keeps what comes until a line ends, which here is never.
-fn hungry(seconds: u32) -> String {
+fn hungry(seconds: u32, message: &str) -> String {
     format!(
-        "version: 2.1\njobs:\n  hungry:\n    machine: true\n    steps: [{{run: \"head -c 40M /dev/zero | tail | wc -c; sleep {seconds}\"}}]\nworkflows:\n  day:\n    jobs: [hungry]\n"
+        "# {message}\nversion: 2.1\njobs:\n  hungry:\n    machine: true\n    steps: [{{run: \"head -c 40M /dev/zero | tail | wc -c; sleep {seconds}\"}}]\nworkflows:\n  day:\n    jobs: [hungry]\n"
     )
 }
 
@@ -125,8 +125,7 @@ fn a_job_waits_until_what_its_runs_needed_is_free() {
     set_memory(&tree, 6000);
     let copy = WorkingCopy::new(&house, PROJECT, &account(&house, "dev", "member"));
     let push = |seconds, message| {
-        copy.commit(".circleci/config.yml", &hungry(seconds), message);
-        copy.commit("change", message, message);
+        copy.commit(".circleci/config.yml", &hungry(seconds, message), message);
         copy.push();
         house.newest_pipeline(PROJECT)["id"].as_str().unwrap().to_owned()
     };

@@ -93,7 +93,10 @@ impl Site {
     /// The line of the newest telling of an event.
     fn line(&self, event: &str) -> Option<String> {
         let told = fs::read_to_string(&self.told).unwrap_or_default();
-        let line = told.lines().rev().find(|line| line.starts_with(&format!("{event} ")));
+        let begin = format!("{event} ");
+        // A hook may be in the middle of its line.
+        let is_whole = |line: &&str| line.starts_with(&begin) && line.ends_with('}');
+        let line = told.lines().rev().find(is_whole);
         line.map(str::to_owned)
     }
 
