@@ -349,6 +349,8 @@ mod faults_tests;
 #[cfg(test)]
 mod law_tests;
 #[cfg(test)]
+mod limiter_tests;
+#[cfg(test)]
 mod plant;
 #[cfg(test)]
 mod plant_tests;

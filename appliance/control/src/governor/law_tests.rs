@@ -5,12 +5,12 @@ use super::*;
 use base::reading::Quality;
 use proptest::prelude::*;
 
-const POOL: u32 = 8;
-const SECOND: i64 = 1_000_000;
+pub(super) const POOL: u32 = 8;
+pub(super) const SECOND: i64 = 1_000_000;
 
 /// One second's readings, as far as they can be worse or better.
 #[derive(Debug, Clone)]
-struct Second {
+pub(super) struct Second {
     celsius: Option<f64>,
     /// Another sensor of the same chip, and one of another chip.
     core: Option<f64>,
@@ -31,7 +31,7 @@ struct Second {
     moved: i64,
 }
 
-fn sight(second: &Second) -> Sight {
+pub(super) fn sight(second: &Second) -> Sight {
     let heat = |name: &str, chip: &str, celsius| Heat {
         name: name.into(),
         chip: chip.into(),
@@ -77,7 +77,7 @@ fn sight(second: &Second) -> Sight {
     }
 }
 
-fn fine() -> Second {
+pub(super) fn fine() -> Second {
     Second {
         celsius: Some(50.0),
         core: None,
@@ -365,81 +365,4 @@ fn a_flapping_link_loses_bulk_and_never_local_slots() {
     assert!(flapping.network().is_some_and(|bound| bound.reading.contains("eth0 changed 6 times")));
     let later = (62..1200).map(|at| decide(at, 0, 0.0)).last().expect("decided");
     assert!(later.sync_share > 0.2, "forgiven: {later:?}");
-}
-
-#[test]
-fn each_limiter_says_why_in_words_with_reading_and_bound() {
-    fn check(change: impl Fn(&mut Sight), seconds: i64, limiter: Limiter, words: &str) {
-        let (mut governor, law) = (Governor::default(), Law::new(POOL));
-        let mut calm = sight(&fine());
-        calm.disks[0].total = Bytes::gib(64);
-        (0..60).for_each(|at| drop(governor.step(&calm, &law, Timestamp(at * SECOND))));
-        let mut bad = calm;
-        change(&mut bad);
-        let decisions =
-            (60..60 + seconds).map(|at| governor.step(&bad, &law, Timestamp(at * SECOND)));
-        let last = decisions.last().expect("decided");
-        let bound = last.binding().unwrap_or_else(|| panic!("nothing binds: {last:?}"));
-        assert_eq!(bound.limiter, limiter, "{bound:?}");
-        assert!(bound.reading.contains(words), "{:?} does not say {words:?}", bound.reading);
-        assert!(bound.slots < POOL);
-    }
-    let hot = |sight: &mut Sight| (sight.heats[0].celsius, sight.running) = (Some(81.0), 8);
-    check(hot, 120, Limiter::Thermal, "cpu 81.0 °C of 80");
-    let full = |sight: &mut Sight| {
-        sight.memory = sight.memory.map(|memory| Memory { available: Bytes::mib(100), ..memory });
-    };
-    check(full, 5, Limiter::Memory, "100 MiB available of at least 819.2 MiB");
-    let pressed = |sight: &mut Sight| {
-        sight.memory = sight.memory.map(|memory| Memory {
-            available: Bytes(memory.total.0 / 5),
-            some: Some(30.0),
-            ..memory
-        });
-    };
-    check(pressed, 40, Limiter::Memory, "memory pressure some 30.0 % of 10");
-    check(|sight| sight.flush_millis = Some(900.0), 60, Limiter::Io, "ms, usually");
-    check(|sight| sight.power.supply = Some(Supply::Battery), 1, Limiter::Power, "on battery");
-    check(
-        |sight| sight.disks[0].free = Bytes::mib(300),
-        1,
-        Limiter::Disk,
-        "300 MiB free of 64 GiB",
-    );
-    check(|sight| sight.disks[0].read_only = true, 1, Limiter::Disk, "read-only");
-    check(|sight| sight.disks[0].inodes_free = Some(0.5), 1, Limiter::Disk, "0.5 % of its inodes");
-    check(|sight| sight.disks[0].wear = Some(104.0), 1, Limiter::Disk, "worn to 104 %");
-    check(|sight| sight.cpu_busy = Some(1.0), 120, Limiter::Cpu, "processor 100 % of 70");
-}
-
-#[test]
-fn pressure_with_memory_to_spare_holds_nobody_back() {
-    let (mut governor, law) = (Governor::default(), Law::new(POOL));
-    let mut stalled = sight(&fine());
-    let plenty = |memory: Memory| Memory {
-        available: Bytes(memory.total.0 / 2),
-        some: Some(60.0),
-        full: Some(40.0),
-        ..memory
-    };
-    stalled.memory = stalled.memory.map(plenty);
-    let last = (0..120).map(|at| governor.step(&stalled, &law, Timestamp(at * SECOND))).last();
-    assert_eq!(last.expect("decided").slots, POOL);
-}
-
-#[test]
-fn a_nearly_empty_battery_stops_all_and_mains_come_back_slowly() {
-    let (mut governor, law) = (Governor::default(), Law::new(POOL));
-    let mut decide = |at: i64, supply| {
-        let mut sight = sight(&fine());
-        sight.power.supply = Some(supply);
-        governor.step(&sight, &law, Timestamp(at * SECOND))
-    };
-    assert_eq!(decide(0, Supply::Mains).slots, POOL);
-    assert_eq!(decide(1, Supply::Battery).slots, 1);
-    let low = decide(2, Supply::Low);
-    assert!(low.slots == 0 && low.pause && !low.give_up, "{low:?}");
-    assert_eq!(decide(3, Supply::Mains).slots, 1, "mains that are just back are not trusted yet");
-    let later = (4..70).map(|at| decide(at, Supply::Mains)).last().expect("decided");
-    assert_eq!(later.slots, POOL);
 }
