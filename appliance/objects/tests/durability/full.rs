@@ -91,6 +91,11 @@ async fn a_disk_filled_to_its_last_byte_says_so_and_loses_nothing() {
 
 #[tokio::test]
 async fn a_failing_disk_gives_errors_and_what_was_acknowledged_is_there_afterwards() {
+    if !crate::power::alone(
+        "full::a_failing_disk_gives_errors_and_what_was_acknowledged_is_there_afterwards",
+    ) {
+        return;
+    }
     let disk = match Disk::new(64) {
         Ok(disk) => disk,
         Err(why) => return eprintln!("skipped: no disk can be made to fail here ({why})"),

@@ -4,7 +4,8 @@
 //! The way: a worker (this very binary, started again) puts mixed load on the room and tells what
 //! it begins and what was acknowledged; the parent keeps the [`ledger`], does the harm, opens the
 //! room again and compares. Whatever was begun and not acknowledged may be there whole or not at all.
-//! Rounds are few by default; `APPLIANCE_CUTS=200` and `APPLIANCE_KILLS=50` are the promise's own figures.
+//! Rounds are few by default; `APPLIANCE_CUTS=200` and `APPLIANCE_KILLS=50` are the promise's own figures;
+//! `APPLIANCE_SEED` gives another load.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
 #![expect(clippy::disallowed_methods, reason = "the test starts workers and breaks file systems")]

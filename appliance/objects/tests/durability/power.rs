@@ -10,11 +10,37 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
+    time::{Duration, Instant},
 };
+
+/// Longer than a prober of new devices holds one.
+const RELEASE: Duration = Duration::from_secs(30);
 
 /// `EXT4_IOC_SHUTDOWN` without a flush of the journal: what was not synced is gone.
 const CUT: &str = "import fcntl,os,struct,sys
 fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587D, struct.pack('I', 2))";
+
+/// `true` where the rest of the test is to run; the caller returns where it is `false`.
+///
+/// A process that makes a mount namespace (every sandbox does) takes a copy of all mounts: the
+/// image's file system then outlives its unmounting, and the next mount finds the one that was shut
+/// down, or a device whose cache is older than its disk. So the test runs once more, in a
+/// namespace of its own, of which nobody takes copies.
+pub(crate) fn alone(test: &str) -> bool {
+    if std::env::var_os("OBJECTS_ALONE").is_some() {
+        return true;
+    }
+    let status = Command::new("unshare")
+        .args(["--mount", "--", text(&std::env::current_exe().unwrap())])
+        .args(["--exact", test, "--nocapture"])
+        .env("OBJECTS_ALONE", "1")
+        .status();
+    match status {
+        Ok(status) => assert!(status.success(), "{test}: {status}"),
+        Err(why) => eprintln!("skipped: a mount namespace cannot be made ({why})"),
+    }
+    false
+}
 
 /// A mounted image; unmounted when dropped.
 pub(crate) struct Disk {
@@ -45,13 +71,32 @@ impl Disk {
         Ok(disk)
     }
 
-    pub(crate) fn mount(&self) -> Result<(), String> {
-        let image = self.folder.path().join("image");
-        run("mount", &["-o", "loop", text(&image), text(&self.mount)])
+    fn image(&self) -> PathBuf {
+        self.folder.path().join("image")
     }
 
+    pub(crate) fn mount(&self) -> Result<(), String> {
+        run("mount", &["-o", "loop", text(&self.image()), text(&self.mount)])
+    }
+
+    /// Returns when nothing remembers the image: what is read after the next mount was on it.
     pub(crate) fn unmount(&self) -> Result<(), String> {
-        run("umount", &[text(&self.mount)])
+        run("umount", &[text(&self.mount)])?;
+        let begun = Instant::now();
+        while self.attached() {
+            if begun.elapsed() > RELEASE {
+                return Err("the loop device is still held".into());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    fn attached(&self) -> bool {
+        let devices = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
+        let mut files = devices
+            .filter_map(|device| std::fs::read(device.path().join("loop/backing_file")).ok());
+        files.any(|file| file.trim_ascii_end() == self.image().as_os_str().as_encoded_bytes())
     }
 
     /// From here on nothing reaches the disk.
@@ -70,6 +115,11 @@ impl Drop for Disk {
 
 #[tokio::test]
 async fn a_cut_of_the_power_loses_nothing_acknowledged_and_the_next_start_needs_no_hand() {
+    if !alone(
+        "power::a_cut_of_the_power_loses_nothing_acknowledged_and_the_next_start_needs_no_hand",
+    ) {
+        return;
+    }
     let disk = match Disk::new(192) {
         Ok(disk) => disk,
         Err(why) => return eprintln!("skipped: the power cannot be cut here ({why})"),
@@ -79,11 +129,13 @@ async fn a_cut_of_the_power_loses_nothing_acknowledged_and_the_next_start_needs_
     let data = disk.mount.join("data");
     std::fs::create_dir(&data).unwrap();
     std::fs::File::open(&disk.mount).unwrap().sync_all().unwrap();
+    // Another first seed is another load; a round's is told with it.
+    let seed = rounds("APPLIANCE_SEED", 1);
     for round in 0..rounds("APPLIANCE_CUTS", 3) {
         let start = Start {
             dir: &data,
             scratch: scratch.path(),
-            seed: round + 1,
+            seed: seed + round,
             lines: 4,
             steps: None,
             under: Vec::new(),

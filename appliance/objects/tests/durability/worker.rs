@@ -71,12 +71,22 @@ fn worker() {
             });
         }
         if steps == u64::MAX {
+            tasks.spawn(collect(objects.clone()));
             tasks.spawn(objects.keep());
         }
         tasks.join_all().await;
     });
     // Without closing the store: every end of the worker is a harsh one.
     say("end", "-", "");
+}
+
+/// Collects all the time, so that the harm meets a collection at every point of its way.
+async fn collect(objects: objects::Objects) {
+    loop {
+        // What a cut disk refuses is of no interest: the comparison tells what it did.
+        drop(objects.gc_now().await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// A running worker, its words taken into a ledger.
