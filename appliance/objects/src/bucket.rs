@@ -6,6 +6,7 @@ use crate::{
     error::Error,
     lifecycle,
     lock::LockDefault,
+    notify,
 };
 use base::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -98,6 +99,9 @@ pub(crate) struct Settings {
     /// What ends when.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) lifecycle: Vec<lifecycle::Rule>,
+    /// Who is told what.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notify: Vec<notify::Rule>,
     /// At most so many bytes; a site's own setting, not S3's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) quota: Option<u64>,

@@ -25,6 +25,10 @@ pub struct Config {
     pub own_names: Vec<String>,
     /// The region that clients are told, and that signatures may name.
     pub region: String,
+    /// What addresses of notices begin with; without one nothing is told to anybody.
+    pub webhook_allow: Vec<String>,
+    /// Certificates (PEM) by which other machines are trusted.
+    pub outward_roots: PathBuf,
     /// Writes are refused when the folder's file system has less than this many bytes left.
     pub keep_free: u64,
 }
@@ -35,6 +39,9 @@ pub const INLINE_MAX: usize = 16 << 10;
 
 /// Room that stays for the database and its log when objects fill the disk.
 pub const KEEP_FREE: u64 = 256 << 20;
+
+/// Where Debian, and most of what is like it, keeps the certificates of public authorities.
+pub const ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 impl Config {
     /// The usual settings over a folder.
@@ -52,6 +59,8 @@ impl Config {
             domains: Vec::new(),
             own_names: Vec::new(),
             region: "us-east-1".into(),
+            webhook_allow: Vec::new(),
+            outward_roots: ROOTS.into(),
             keep_free: KEEP_FREE,
         }
     }

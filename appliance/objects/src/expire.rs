@@ -5,11 +5,12 @@
 //! object lock wins over every rule; a sweep that is cut goes on at the next one.
 
 use crate::{
-    bucket::{self, Bucket, Versioning},
+    bucket::{self, Bucket},
     details::{self, Details},
     error::Error,
     lifecycle::{self, Subject},
     lock,
+    notify::Cause,
     objects::{Objects, now},
     versions,
 };
@@ -37,6 +38,8 @@ pub struct Expired {
     pub markers: u64,
     /// Unfinished uploads.
     pub uploads: u64,
+    /// Sizes of all these versions; what a marker hides is counted, too.
+    pub bytes: u64,
 }
 
 impl Expired {
@@ -45,6 +48,19 @@ impl Expired {
         self.noncurrent += other.noncurrent;
         self.markers += other.markers;
         self.uploads += other.uploads;
+        self.bytes += other.bytes;
+    }
+}
+
+impl Expired {
+    fn count(&mut self, row: &ObjectRow, fate: Fate) {
+        match fate {
+            Fate::Stays => return,
+            Fate::Deleted => self.current += 1,
+            Fate::Removed => self.noncurrent += 1,
+            Fate::MarkerRemoved => self.markers += 1,
+        }
+        self.bytes += row.size;
     }
 }
 
@@ -106,7 +122,28 @@ impl Objects {
     /// [`Error::Index`]; what was removed until then stays removed.
     pub async fn expire(&self, now: Timestamp) -> Result<Expired, Error> {
         let mut all = Expired::default();
-        let mut after = String::new();
+        for bucket in self.ruled().await? {
+            all.add(self.expire_bucket(&bucket, now, true).await?);
+        }
+        Ok(all)
+    }
+
+    /// What [`Objects::expire`] would do at `now`, by bucket; nothing is changed.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    pub async fn expire_plan(&self, now: Timestamp) -> Result<Vec<(String, Expired)>, Error> {
+        let mut plan = Vec::new();
+        for bucket in self.ruled().await? {
+            let expired = self.expire_bucket(&bucket, now, false).await?;
+            plan.push((bucket.name, expired));
+        }
+        Ok(plan)
+    }
+
+    /// Buckets with rules that are in force.
+    async fn ruled(&self) -> Result<Vec<Bucket>, Error> {
+        let (mut all, mut after) = (Vec::new(), String::new());
         loop {
             let from = after.clone();
             let rows = self.read(move |reader| Ok(reader.bucket_list(None, &from, PAGE)?)).await?;
@@ -115,13 +152,19 @@ impl Objects {
             for row in rows {
                 let bucket = Bucket::from_row(row)?;
                 if bucket.settings.lifecycle.iter().any(|rule| rule.enabled) {
-                    all.add(self.expire_bucket(&bucket, now).await?);
+                    all.push(bucket);
                 }
             }
         }
     }
 
-    async fn expire_bucket(&self, bucket: &Bucket, now: Timestamp) -> Result<Expired, Error> {
+    /// Carries the rules out, or only counts when it is not to `act`.
+    async fn expire_bucket(
+        &self,
+        bucket: &Bucket,
+        now: Timestamp,
+        act: bool,
+    ) -> Result<Expired, Error> {
         let mut all = Expired::default();
         let (mut from, mut below) = (String::new(), i64::MAX);
         let mut above = Above::default();
@@ -132,7 +175,9 @@ impl Objects {
                 judge(&asked, &rows, was, now)
             };
             let page = self.read(work).await?;
-            if !page.doomed.is_empty() {
+            if !act {
+                page.doomed.iter().for_each(|(row, fate)| all.count(row, *fate));
+            } else if !page.doomed.is_empty() {
                 let name = bucket.name.clone();
                 all.add(self.write(move |txn| carry_out(txn, &name, &page.doomed, now)).await?);
             }
@@ -141,11 +186,16 @@ impl Objects {
                 None => break,
             }
         }
-        all.uploads = self.expire_uploads(bucket, now).await?;
+        all.uploads = self.expire_uploads(bucket, now, act).await?;
         Ok(all)
     }
 
-    async fn expire_uploads(&self, bucket: &Bucket, now: Timestamp) -> Result<u64, Error> {
+    async fn expire_uploads(
+        &self,
+        bucket: &Bucket,
+        now: Timestamp,
+        act: bool,
+    ) -> Result<u64, Error> {
         let (mut removed, mut from, mut after) = (0, String::new(), 0);
         loop {
             let (id, start) = (bucket.id, from.clone());
@@ -163,6 +213,9 @@ impl Objects {
                 continue;
             }
             removed += ended.len() as u64;
+            if !act {
+                continue;
+            }
             self.write(move |txn| {
                 ended.into_iter().try_for_each(|id| txn.upload_delete(id, now))?;
                 Ok::<_, Error>(())
@@ -220,23 +273,14 @@ fn carry_out(
             row.id == judged.id && row.latest == judged.latest && row.details == judged.details
         };
         let Some(row) = row.filter(same) else { continue };
+        done.count(&row, *fate);
         match fate {
             Fate::Stays => {}
-            Fate::Deleted if bucket.versioning == Versioning::Off => {
-                txn.object_delete(&row, now)?;
-                done.current += 1;
-            }
             Fate::Deleted => {
-                versions::delete(txn, &bucket, &row.key, now)?;
-                done.current += 1;
+                versions::delete(txn, &bucket, &row.key, Cause::Lifecycle, now)?;
             }
-            Fate::Removed => {
-                txn.object_delete(&row, now)?;
-                done.noncurrent += 1;
-            }
-            Fate::MarkerRemoved => {
-                txn.object_delete(&row, now)?;
-                done.markers += 1;
+            Fate::Removed | Fate::MarkerRemoved => {
+                versions::delete_version(txn, &bucket, &row, Cause::Lifecycle, now)?;
             }
         }
     }

@@ -2,17 +2,20 @@
 //!
 //! Why: uploads, parts and copies all pass here, so that hashing, sealing and bounds are in one place.
 //! Invariants: nothing is visible until a row names the blob; a blob that gets no row is removed
-//! when its [`Ingested`] is dropped, or by the sweep after a cut.
+//! when its [`Ingested`] is dropped, or by the sweep after a cut. A caller that goes away while its
+//! row is being committed takes no bytes with it: whether a row names them is asked behind it.
 //! Memory: what [`crate::vault::Filing`] holds, and at most `inline_max` beside.
 
 use crate::{
     digest::{Algorithm, Summed, Sums},
     error::Error,
+    objects::Objects,
     seal::{CHUNK, Chunks, Key},
     vault::{ByteStream, Filing, Vault},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use std::sync::atomic::Ordering;
 use store::objects::{Held, NewBlob};
 
 /// What is to be put.
@@ -59,22 +62,55 @@ pub(crate) struct Ingested {
 impl Ingested {
     /// The row is committed; the file stays unless equal bytes were there.
     pub(crate) fn settle(mut self, held: Held) {
-        if !held.spare {
-            self.file.0 = None;
+        if let Some(file) = self.file.0.as_mut() {
+            file.fate = if held.spare { Fate::Spare } else { Fate::Kept };
         }
     }
 }
 
+/// What becomes of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// A row may be on its way to the disk.
+    Open,
+    /// A row names it.
+    Kept,
+    /// No row names it, and none will.
+    Spare,
+}
+
+struct File {
+    objects: Objects,
+    path: String,
+    fate: Fate,
+}
+
+impl File {
+    /// Removes it unless a row names it.
+    async fn end(self) -> Result<(), Error> {
+        if self.fate == Fate::Open {
+            // Writes are done in their order: one that was queued for this file is done by now.
+            let path = self.path.clone();
+            let named = move |txn: &mut store::Txn<'_>| Ok::<_, Error>(txn.blob_path_known(&path)?);
+            if self.objects.write(named).await? {
+                return Ok(());
+            }
+        }
+        self.objects.inner.vault.remove(&self.path).await
+    }
+}
+
 /// A file that is removed when nothing took it over.
-struct Leftover(Option<(Vault, String)>);
+struct Leftover(Option<File>);
 
 impl Drop for Leftover {
     fn drop(&mut self) {
-        let Some((vault, path)) = self.0.take() else { return };
+        let Some(file) = self.0.take().filter(|file| file.fate != Fate::Kept) else { return };
         // Outside of the runtime the sweep of the next start takes it.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
-            if let Err(error) = vault.remove(&path).await {
+            let path = file.path.clone();
+            if let Err(error) = file.end().await {
                 tracing::debug!(path, %error, "a spare file stays until the next sweep");
             }
         });
@@ -83,18 +119,18 @@ impl Drop for Leftover {
 
 /// Takes in a whole stream.
 pub(crate) async fn ingest(
-    vault: &Vault,
-    inline_max: usize,
+    objects: &Objects,
     body: Body,
     plan: &Plan<'_>,
 ) -> Result<Ingested, Error> {
+    let (vault, inline_max) = (&objects.inner.vault, objects.inner.config.inline_max);
     vault.room(0)?;
     let mut sink = Sink { vault, inline_max, small: Vec::new(), file: None };
     let taken = take(&mut sink, body, plan).await;
     match taken {
         Ok((summed, seal)) => {
-            let (blob, path) = sink.finish().await?;
-            let file = Leftover(path.map(|path| (vault.clone(), path)));
+            vault.taken.fetch_add(summed.size, Ordering::Relaxed);
+            let (blob, file) = sink.finish(objects).await?;
             Ok(Ingested { summed, seal, blob, file })
         }
         Err(error) => {
@@ -193,14 +229,22 @@ impl Sink<'_> {
         self.file.insert(file).write(bytes).await
     }
 
-    async fn finish(self) -> Result<(NewBlob, Option<String>), Error> {
+    async fn finish(self, objects: &Objects) -> Result<(NewBlob, Leftover), Error> {
         let Some(file) = self.file else {
             let hash = *blake3::hash(&self.small).as_bytes();
             let size = self.small.len() as u64;
-            return Ok((NewBlob { hash, size, path: None, data: Some(self.small) }, None));
+            let blob = NewBlob { hash, size, path: None, data: Some(self.small) };
+            return Ok((blob, Leftover(None)));
         };
-        let filed = file.finish().await?;
+        let objects = objects.clone();
+        // Goes on when its caller goes away: what it leaves is then removed, not forgotten.
+        let finishing = tokio::spawn(async move {
+            let filed = file.finish().await?;
+            let file = File { objects, path: filed.path.clone(), fate: Fate::Open };
+            Ok::<_, Error>((filed, Leftover(Some(file))))
+        });
+        let (filed, file) = finishing.await.map_err(|_| Error::Lost)??;
         let path = Some(filed.path);
-        Ok((NewBlob { hash: filed.hash, size: filed.size, path: path.clone(), data: None }, path))
+        Ok((NewBlob { hash: filed.hash, size: filed.size, path, data: None }, file))
     }
 }

@@ -30,10 +30,15 @@ pub struct Removed {
 
 impl Objects {
     /// Keeps the place tidy until it is dropped: one sweep, then a collection every minute, and
-    /// beside it the rounds of the scrubber and the lifecycle rules. A run that fails is logged, and the next one begins
+    /// beside it the rounds of the scrubber, the lifecycle rules and the notices. A run that fails is logged, and the next one begins
     /// afresh.
     pub async fn keep(self) {
-        tokio::join!(self.collect_for_ever(), self.scrub_for_ever(), self.expire_for_ever());
+        tokio::join!(
+            self.collect_for_ever(),
+            self.scrub_for_ever(),
+            self.expire_for_ever(),
+            self.tell_for_ever()
+        );
     }
 
     async fn collect_for_ever(&self) {

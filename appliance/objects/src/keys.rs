@@ -209,6 +209,17 @@ impl Objects {
         self.recall(&self.inner.cache.keys, id.to_owned(), work).await
     }
 
+    /// The key is there and works now.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    pub async fn key_is_good(&self, id: &str) -> Result<bool, Error> {
+        let id = id.to_owned();
+        let row = self.read(move |reader| Ok(reader.access_key_get(&id)?)).await?;
+        let now = now();
+        Ok(row.is_some_and(|row| row.revoked.is_none() && row.expires.is_none_or(|at| at > now)))
+    }
+
     /// Revokes a key at once; `false` when there is none of that id.
     ///
     /// # Errors

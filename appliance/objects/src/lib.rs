@@ -9,6 +9,7 @@
 //! Units: sizes in bytes, times in microseconds.
 //! On failure: [`Error`]; what a cut left behind is swept at the next start.
 
+mod account;
 mod bucket;
 mod cache;
 mod config;
@@ -24,11 +25,16 @@ mod keys;
 mod lifecycle;
 mod listing;
 mod lock;
+mod notices;
+mod notify;
 mod objects;
 pub mod oci;
+mod outward;
+mod pace;
 mod quota;
 mod reading;
 pub mod registry;
+mod remote;
 pub mod s3;
 mod scrub;
 mod seal;
@@ -38,17 +44,19 @@ mod vault;
 mod version_listing;
 mod versions;
 
+pub use account::Account;
 pub use bucket::{HOUSE, HOUSE_OWNER};
-pub use config::{Config, INLINE_MAX, KEEP_FREE, Place};
+pub use config::{Config, INLINE_MAX, KEEP_FREE, Place, ROOTS};
 pub use error::Error;
 pub use expire::Expired;
 pub use ingest::Body;
 pub use keeper::{GRACE, Removed};
 pub use keys::{KeyInfo, NewKey, Owner, Rule, Scope, Verb};
 pub use listing::{Entry, Page};
+pub use notify::is_prefix as is_webhook_prefix;
 pub use objects::{Found, Info, Objects, Stored};
 pub use quota::BucketInfo;
 pub use scrub::{Rotten, Scrubbed};
 pub use session::SessionKey;
-pub use store::objects::{Quota, Usage};
+pub use store::objects::{NoticeTarget, Quota, Usage};
 pub use vault::ByteStream;

@@ -10,6 +10,7 @@ use crate::{
     details::{self, Details, Encryption},
     error::Error,
     ingest::{self, Body, Ingested, Plan},
+    notify::{Cause, Deed},
     seal::{self, Key},
     sigv4::Presign,
     vault::{ByteStream, Vault},
@@ -43,6 +44,10 @@ pub(crate) struct Inner {
     pub(crate) sessions: crate::registry::Sessions,
     /// Wraps the keys of SSE-S3 objects; named keys are derived from it.
     pub(crate) site_key: Key,
+    /// Keys that sign the notices of buckets are derived from it.
+    pub(crate) webhooks: Key,
+    /// Wakes who tells notices, when rules were set.
+    pub(crate) rules_changed: tokio::sync::Notify,
 }
 
 /// What was stored.
@@ -167,6 +172,8 @@ impl Objects {
             presign_secret: Secret::new(presign),
             sessions: crate::registry::Sessions::default(),
             site_key: master.derive("objects at rest"),
+            webhooks: master.derive("webhooks"),
+            rules_changed: tokio::sync::Notify::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -216,7 +223,7 @@ impl Objects {
     }
 
     pub(crate) async fn ingest(&self, body: Body, plan: &Plan<'_>) -> Result<Ingested, Error> {
-        ingest::ingest(&self.inner.vault, self.inner.config.inline_max, body, plan).await
+        ingest::ingest(self, body, plan).await
     }
 
     /// The key that wraps those of objects encrypted by the site.
@@ -255,6 +262,7 @@ impl Objects {
                     blob: Some(held.id),
                     details: &details::text(&details),
                     marker: false,
+                    deed: Deed::Put,
                 };
                 versions::put(txn, &bucket, new, now())?;
                 Ok::<_, Error>(held)
@@ -340,7 +348,7 @@ impl Objects {
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
         self.write(move |txn| {
             let bucket = bucket::get(txn, &bucket)?;
-            versions::delete(txn, &bucket, &key, now())?;
+            versions::delete(txn, &bucket, &key, Cause::Asked, now())?;
             Ok(())
         })
         .await
@@ -363,9 +371,10 @@ impl Objects {
                 blob: row.blob,
                 details: &row.details,
                 marker: false,
+                deed: Deed::Copy,
             };
             versions::put(txn, &bucket, new, now())?;
-            txn.object_delete(&row, now())?;
+            versions::delete_version(txn, &bucket, &row, Cause::Asked, now())?;
             Ok(())
         })
         .await

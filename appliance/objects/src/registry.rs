@@ -65,6 +65,8 @@ pub struct Caller {
     by_pass: bool,
     /// A pass for the names of all repositories.
     lists_all: bool,
+    /// The access key by which they proved it.
+    key: Option<String>,
 }
 
 impl fmt::Debug for Caller {
@@ -77,7 +79,19 @@ impl Caller {
     /// A caller who may do with a repository (`ns/app`) what `may` says.
     #[must_use]
     pub fn new(may: impl Fn(&str, Action) -> bool + Send + Sync + 'static) -> Self {
-        Self { may: Arc::new(may), by_pass: false, lists_all: false }
+        Self { may: Arc::new(may), by_pass: false, lists_all: false, key: None }
+    }
+
+    /// The same, proved by an access key: its passes end with it.
+    #[must_use]
+    pub fn with_key(self, id: &str) -> Self {
+        Self { key: Some(id.to_owned()), ..self }
+    }
+
+    /// The access key by which the caller, or the holder of a pass, was proved.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
     }
 
     fn may(&self, repository: &str, action: Action) -> bool {

@@ -31,6 +31,7 @@ mod lock;
 #[cfg(test)]
 mod matrix;
 mod meta;
+mod notification;
 mod object;
 mod payload;
 pub(crate) mod policy;
@@ -45,4 +46,5 @@ mod upload;
 mod upload_list;
 mod xml;
 
+pub(crate) use route::report;
 pub use route::{by_host, router};

@@ -19,7 +19,7 @@ use std::{
     ops::Range,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
 };
 use tokio::task::JoinHandle;
 
@@ -48,6 +48,8 @@ pub(crate) struct Vault {
     era: String,
     /// Blobs that a reader found damaged, until the keeper looks at them.
     suspects: Arc<Mutex<Vec<i64>>>,
+    /// Bytes taken in since the start, as their senders count them.
+    pub(crate) taken: Arc<AtomicU64>,
 }
 
 fn folder_error<'a>(
@@ -64,7 +66,14 @@ impl Vault {
         match place {
             Place::Remote(bytes) => {
                 let bytes = Arc::clone(bytes);
-                Ok(Self { bytes, folder: None, keep_free: 0, era, suspects: Arc::default() })
+                Ok(Self {
+                    bytes,
+                    folder: None,
+                    keep_free: 0,
+                    era,
+                    suspects: Arc::default(),
+                    taken: Arc::default(),
+                })
             }
             Place::Folder(path) => {
                 prepare(path)?;
@@ -72,7 +81,14 @@ impl Vault {
                     .map_err(|source| Error::bytes("open", &path.to_string_lossy(), source))?
                     .with_fsync(true);
                 let (bytes, folder) = (Arc::new(bytes), Some(path.clone()));
-                Ok(Self { bytes, folder, keep_free, era, suspects: Arc::default() })
+                Ok(Self {
+                    bytes,
+                    folder,
+                    keep_free,
+                    era,
+                    suspects: Arc::default(),
+                    taken: Arc::default(),
+                })
             }
         }
     }
@@ -92,10 +108,18 @@ impl Vault {
 
     /// Refuses when the file system is nearly full.
     pub(crate) fn room(&self, wanted: u64) -> Result<(), Error> {
-        let Some(folder) = &self.folder else { return Ok(()) };
-        let Ok(stat) = rustix::fs::statvfs(folder) else { return Ok(()) };
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        if free < self.keep_free.saturating_add(wanted) { Err(Error::Full) } else { Ok(()) }
+        let bound = self.keep_free.saturating_add(wanted);
+        if self.free().is_some_and(|free| free < bound) { Err(Error::Full) } else { Ok(()) }
+    }
+
+    fn free(&self) -> Option<u64> {
+        let stat = rustix::fs::statvfs(self.folder.as_ref()?).ok()?;
+        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// Bytes that a folder may still take; `None` where nobody knows.
+    pub(crate) fn left(&self) -> Option<u64> {
+        Some(self.free()?.saturating_sub(self.keep_free))
     }
 
     /// Begins a file under a name of its own.
@@ -117,7 +141,6 @@ impl Vault {
             size: 0,
             full: Bytes::new(),
             writing: None,
-            finished: false,
         })
     }
 
@@ -217,7 +240,6 @@ pub(crate) struct Filing {
     /// The part that is being written, or was last.
     full: Bytes,
     writing: Option<JoinHandle<object_store::Result<()>>>,
-    finished: bool,
 }
 
 /// A file that is durable.
@@ -271,7 +293,6 @@ impl Filing {
         }
         self.wait().await?;
         self.upload.complete().await.map_err(|source| Error::bytes("sync", &self.path, source))?;
-        self.finished = true;
         let hash = *self.hasher.finalize().as_bytes();
         Ok(Filed { path: std::mem::take(&mut self.path), hash, size: self.size })
     }

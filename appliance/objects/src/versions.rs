@@ -6,7 +6,11 @@
 //! | on | adds a version | adds a marker |
 //! | suspended | replaces the version `null` | replaces the version `null` by a marker |
 
-use crate::bucket::{Bucket, Versioning};
+use crate::{
+    bucket::{Bucket, Versioning},
+    notices,
+    notify::{Cause, Deed, What},
+};
 use base::time::Timestamp;
 use store::{
     Error, Txn,
@@ -26,6 +30,8 @@ pub(crate) struct NewVersion<'a> {
     pub(crate) blob: Option<i64>,
     pub(crate) details: &'a str,
     pub(crate) marker: bool,
+    /// What the bucket's rules are told of it.
+    pub(crate) deed: Deed,
 }
 
 /// A version that was stored.
@@ -71,14 +77,21 @@ pub(crate) fn put(
         details: new.details,
     })?;
     let version = (new.marker || bucket.versioning == Versioning::On).then_some(version);
+    let NewVersion { key, size, etag, deed, .. } = new;
+    notices::note(txn, bucket, &What { deed, key, size, etag, version: version.as_deref() }, now)?;
     Ok(Put { row, version })
 }
 
-fn remove_null(txn: &mut Txn<'_>, bucket: &Bucket, key: &str, now: Timestamp) -> Result<(), Error> {
-    match txn.object_version(bucket.id, key, NULL)? {
-        Some(old) => txn.object_delete(&old, now),
-        None => Ok(()),
-    }
+/// `false` when there was none.
+fn remove_null(
+    txn: &mut Txn<'_>,
+    bucket: &Bucket,
+    key: &str,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let Some(old) = txn.object_version(bucket.id, key, NULL)? else { return Ok(false) };
+    txn.object_delete(&old, now)?;
+    Ok(true)
 }
 
 /// Deletes a key as the bucket's versioning says.
@@ -86,24 +99,45 @@ pub(crate) fn delete(
     txn: &mut Txn<'_>,
     bucket: &Bucket,
     key: &str,
+    cause: Cause,
     now: Timestamp,
 ) -> Result<Deleted, Error> {
     if bucket.versioning == Versioning::Off {
-        remove_null(txn, bucket, key, now)?;
+        if remove_null(txn, bucket, key, now)? {
+            gone(txn, bucket, key, None, cause, now)?;
+        }
         return Ok(Deleted::default());
     }
     let details = format!("{{\"owner\":{}}}", serde_json::Value::from(bucket.owner.as_str()));
-    let marker = NewVersion { key, size: 0, etag: "", blob: None, details: &details, marker: true };
+    let deed = cause.deed(true);
+    let marker =
+        NewVersion { key, size: 0, etag: "", blob: None, details: &details, marker: true, deed };
     let put = put(txn, bucket, marker, now)?;
     Ok(Deleted { marker: true, version: put.version })
+}
+
+/// Tells that a version was removed.
+fn gone(
+    txn: &mut Txn<'_>,
+    bucket: &Bucket,
+    key: &str,
+    version: Option<&str>,
+    cause: Cause,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let what = What { deed: cause.deed(false), key, size: 0, etag: "", version };
+    notices::note(txn, bucket, &what, now)
 }
 
 /// Removes one named version for good.
 pub(crate) fn delete_version(
     txn: &mut Txn<'_>,
+    bucket: &Bucket,
     row: &ObjectRow,
+    cause: Cause,
     now: Timestamp,
 ) -> Result<Deleted, Error> {
     txn.object_delete(row, now)?;
+    gone(txn, bucket, &row.key, Some(&row.version), cause, now)?;
     Ok(Deleted { marker: row.marker, version: Some(row.version.clone()) })
 }

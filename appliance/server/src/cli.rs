@@ -11,7 +11,7 @@ pub(crate) use language::{ConfigCommand, ConfigFile, GraphFormat, OrbCommand, Or
 pub(crate) use people::{TokenCommand, UserCommand};
 pub(crate) use remote::{
     ArtifactCommand, BucketCommand, ContextCommand, JobCommand, KeyCommand, PipelineCommand,
-    ProjectCommand, RegistryCommand, Remote, WorkflowCommand,
+    ProjectCommand, RegistryCommand, Remote, RetentionCommand, WorkflowCommand,
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -78,6 +78,9 @@ pub(crate) enum Command {
     /// Make, bound, list and delete buckets of the S3 service.
     #[command(subcommand)]
     Bucket(BucketCommand),
+    /// What has been kept long enough: show it, or remove it now.
+    #[command(subcommand)]
+    Retention(RetentionCommand),
     /// Make, list and revoke access keys of the S3 service and the registry.
     #[command(subcommand)]
     Key(KeyCommand),

@@ -15,6 +15,7 @@ pub(crate) mod orb;
 pub(crate) mod pipeline;
 pub(crate) mod project;
 pub(crate) mod registry;
+pub(crate) mod retention;
 pub(crate) mod token;
 pub(crate) mod user;
 pub(crate) mod workflow;

@@ -8,7 +8,7 @@ use crate::{
     settings::{Error, Settings},
 };
 use base::units::Bytes;
-use engine::govern::Law;
+use engine::{govern::Law, retention::Keep};
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
@@ -28,12 +28,13 @@ pub(crate) struct Config {
     pub(crate) base_url: Option<String>,
     pub(crate) own_certificate: Option<(PathBuf, PathBuf)>,
     pub(crate) drain: Duration,
-    pub(crate) keep: Duration,
+    pub(crate) keep: Keep,
     pub(crate) slots: u32,
     pub(crate) law: Law,
     pub(crate) hardware_root: PathBuf,
     pub(crate) git: repos::Limits,
     pub(crate) machine_root: PathBuf,
+    pub(crate) objects: ObjectsConfig,
     pub(crate) orb_addresses: Vec<String>,
     /// Names of images and their root file systems.
     pub(crate) machine_images: BTreeMap<String, PathBuf>,
@@ -42,6 +43,18 @@ pub(crate) struct Config {
     pub(crate) job_network: Option<JobNetwork>,
     pub(crate) machine: MachineConfig,
     pub(crate) log: String,
+}
+
+/// Where objects are kept and whom they may tell.
+#[derive(Debug, Clone)]
+pub(crate) struct ObjectsConfig {
+    /// Another object store; `None` is the data directory.
+    pub(crate) remote: Option<String>,
+    /// The file of its options.
+    pub(crate) options: Option<PathBuf>,
+    pub(crate) keep_free: Bytes,
+    pub(crate) webhook_allow: Vec<String>,
+    pub(crate) outward_roots: PathBuf,
 }
 
 /// What jobs may reach.
@@ -66,12 +79,13 @@ impl Config {
             base_url: base_url(settings)?,
             own_certificate: own_certificate(settings)?,
             drain: Duration::from_secs(within(settings, "drain_seconds", 0..=600)?),
-            keep: Duration::from_secs(within(settings, "keep_days", 1..=3650)? * 24 * 3600),
+            keep: keep(settings)?,
             slots: slots(settings)?,
             law: law(settings)?,
             hardware_root: absolute(settings, "hardware_root")?,
             git: git(settings)?,
             machine_root: absolute(settings, "machine_root")?,
+            objects: objects(settings)?,
             orb_addresses: orb_addresses(settings)?,
             machine_images: machine_images(settings)?,
             job_disk: Some(Bytes::gib(within(settings, "job_disk_gib", 0..=65536)?))
@@ -91,6 +105,43 @@ fn machine(settings: &Settings) -> Result<MachineConfig, Error> {
         hooks_user: settings.text("hooks_user").to_owned(),
         watchdog: (watchdog != "off").then(|| absolute(settings, "watchdog")).transpose()?,
         ups: (ups != "off").then(|| settings.get("ups")).transpose()?,
+    })
+}
+
+/// How long things are kept.
+fn keep(settings: &Settings) -> Result<Keep, Error> {
+    const DAY: u64 = 24 * 3600;
+    let days = |key| {
+        let days = within(settings, key, 0..=3650)?;
+        Ok::<_, Error>((days > 0).then(|| Duration::from_secs(days * DAY)))
+    };
+    Ok(Keep {
+        pipelines: Duration::from_secs(within(settings, "keep_days", 1..=3650)? * DAY),
+        artifacts: days("keep_artifact_days")?,
+        workspaces: days("keep_workspace_days")?,
+        logs: days("keep_log_days")?,
+    })
+}
+
+fn objects(settings: &Settings) -> Result<ObjectsConfig, Error> {
+    let webhook_allow = words(settings.text("webhook_allow"));
+    if !webhook_allow.iter().all(|prefix| objects::is_webhook_prefix(prefix)) {
+        return Err(settings.refuse("webhook_allow"));
+    }
+    let place = settings.text("objects_place");
+    let schemes = ["s3://", "gs://", "az://"];
+    if place != "folder" && !schemes.iter().any(|scheme| place.starts_with(scheme)) {
+        return Err(settings.refuse("objects_place"));
+    }
+    let options = settings.text("objects_options");
+    Ok(ObjectsConfig {
+        remote: (place != "folder").then(|| place.to_owned()),
+        options: (!options.is_empty())
+            .then(|| absolute(settings, "objects_options"))
+            .transpose()?,
+        keep_free: Bytes::mib(within(settings, "objects_keep_free_mib", 0..=1 << 20)?),
+        webhook_allow,
+        outward_roots: absolute(settings, "outward_roots")?,
     })
 }
 
@@ -271,6 +322,13 @@ mod tests {
         check("job_disk_gib", "65537", false);
         check("orb_addresses", "https://a/ https://b/orbs/", true);
         check("orb_addresses", "a", false);
+        check("keep_log_days", "3651", false);
+        check("objects_place", "s3://b/p", true);
+        check("objects_place", "b", false);
+        check("objects_options", "options", false);
+        check("objects_keep_free_mib", "-1", false);
+        check("webhook_allow", "https://hooks.example/s3/ http://10.0.0.7:80/", true);
+        check("webhook_allow", "https://hooks.example", false);
         check("tls_key", "/k", false);
     }
 }

@@ -22,6 +22,7 @@ mod local_images;
 mod local_run;
 mod logging;
 mod machine;
+mod object_place;
 mod output;
 mod runner_child;
 mod serve;
@@ -91,6 +92,7 @@ async fn remote_command(command: Command) -> anyhow::Result<Code> {
         Command::Artifact(command) => command::artifact::run(command).await,
         Command::Registry(command) => command::registry::run(command).await,
         Command::Bucket(command) => command::bucket::run(command).await,
+        Command::Retention(command) => command::retention::run(command).await,
         Command::Key(command) => command::key::run(command).await,
         Command::User(command) => command::user::run(command).await,
         Command::Token(command) => command::token::run(command).await,

@@ -14,9 +14,9 @@ use crate::{
     identity::Identity,
     job_network, logging,
     machine::Machine,
-    output, runner_child,
+    object_place, output, runner_child,
     settings::Settings,
-    site_names::{base_url, names, s3_domains},
+    site_names::{base_url, names},
 };
 use anyhow::Context;
 use base::time::Timestamp;
@@ -89,7 +89,7 @@ impl House {
     pub(crate) async fn open(config: Config) -> anyhow::Result<Self> {
         let data = DataDir::open(&config.data_dir)?;
         let store = open_store(&data)?;
-        let objects = Objects::open(object_config(&config, &data), store.clone()).await?;
+        let objects = Objects::open(object_place::config(&config, &data)?, store.clone()).await?;
         let repos = Repos::open(data.join("repos"), config.git.clone())?;
         let identity = Identity::open(&config, &data)?;
         let sockets = Sockets::bind(&config, &data, identity.certificates()).await?;
@@ -106,6 +106,7 @@ impl House {
         let first_password = first_start::administrator(&store, now()).await?;
         let s3 = objects::s3::router(objects.clone());
         let mut face = web::Config::new(base_url.clone());
+        face.keep = config.keep;
         face.authority = fs::read_to_string(data.join("tls/ca.pem")).ok();
         let state = web::State::new(web::Rooms {
             config: face,
@@ -305,17 +306,6 @@ fn with_peer(router: &axum::Router, peer: Peer, unix: web::Peer) -> axum::Router
     router.clone().layer(axum::Extension(peer))
 }
 
-/// The room of bytes; it knows the names under which its images may be asked for.
-fn object_config(config: &Config, data: &DataDir) -> objects::Config {
-    let names = names(config);
-    let addresses = names.addresses.iter().map(ToString::to_string);
-    let url = config.base_url.as_deref().and_then(|url| url.split_once("://"));
-    let public = url.map(|(_, rest)| rest.split([':', '/']).next().unwrap_or_default().to_owned());
-    let domains = s3_domains(&names.dns);
-    let own_names = names.dns.iter().cloned().chain(addresses).chain(public).collect();
-    objects::Config { own_names, domains, ..objects::Config::new(data.join("objects")) }
-}
-
 fn open_store(data: &DataDir) -> anyhow::Result<Store> {
     let key = SiteKey::new(data.site_key()?);
     let store = Store::open(&store::Config::new(data.join("state")), key)?;
@@ -326,7 +316,13 @@ fn open_store(data: &DataDir) -> anyhow::Result<Store> {
 }
 
 /// Once a day, and soon after the start: a box that is switched on for an hour a week is swept, too.
-async fn sweep_daily(store: Store, logs: Logs, objects: Objects, repos: Repos, keep: Duration) {
+async fn sweep_daily(
+    store: Store,
+    logs: Logs,
+    objects: Objects,
+    repos: Repos,
+    keep: engine::retention::Keep,
+) {
     let mut wait = Duration::from_secs(60);
     loop {
         tokio::time::sleep(wait).await;
@@ -337,6 +333,7 @@ async fn sweep_daily(store: Store, logs: Logs, objects: Objects, repos: Repos, k
             Ok(swept) if swept == engine::retention::Swept::default() => {}
             Ok(swept) => tracing::info!(
                 pipelines = swept.pipelines,
+                parts = swept.released,
                 caches = swept.caches,
                 "old runs were removed"
             ),

@@ -20,6 +20,7 @@ pub const STEPS: &[&str] = &[
     include_str!("../migrations/0007_keeping.sql"),
     include_str!("../migrations/0008_time.sql"),
     include_str!("../migrations/0009_governor.sql"),
+    include_str!("../migrations/0010_notices.sql"),
 ];
 
 /// The newest schema version this program knows.

@@ -12,6 +12,7 @@
 pub mod caches;
 mod continuations;
 pub mod family;
+pub mod holdings;
 pub mod jobs;
 mod live;
 mod peaks;

@@ -19,10 +19,12 @@ pub(crate) mod large;
 mod log;
 mod me;
 mod metrics;
+mod object_metrics;
 mod orbs;
 mod people;
 mod pipelines;
 mod projects;
+mod retention;
 mod schedules;
 mod shapes;
 mod v1;
@@ -59,6 +61,7 @@ pub(crate) fn routes() -> Routes {
         .merge(log::routes())
         .merge(images::routes())
         .merge(buckets::routes())
+        .merge(retention::routes())
         .merge(orbs::routes())
         .merge(v1::routes())
 }

@@ -94,7 +94,13 @@ async fn holder(parts: &Parts, state: &State) -> Result<Option<Holder>, Failure>
     if let Some((scheme, rest)) = shown.and_then(|text| text.split_once(' ')) {
         if scheme.eq_ignore_ascii_case("bearer") && rest.contains('.') {
             let pass = state.objects.registry_pass(rest.trim(), state.now());
-            return pass.map(Some).ok_or(Failure::Unproven);
+            let pass = pass.ok_or(Failure::Unproven)?;
+            if let Some(key) = pass.key()
+                && !state.objects.key_is_good(key).await.map_err(Failure::inside)?
+            {
+                return Err(Failure::Unproven);
+            }
+            return Ok(Some(pass));
         }
         if scheme.eq_ignore_ascii_case("basic")
             && let Some((id, secret)) = access_key(rest.trim())
@@ -130,7 +136,8 @@ async fn by_access_key(id: &str, secret: &str, state: &State) -> Result<Holder, 
             Scope::Owner => false,
             other => other.covers("images", &format!("{repository}/"), verb),
         }
-    }))
+    })
+    .with_key(id))
 }
 
 async fn by_user(user: User, state: &State) -> Result<Holder, Failure> {

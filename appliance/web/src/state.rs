@@ -26,7 +26,12 @@ pub struct Config {
     pub version: String,
     /// Certificate of the site's own authority, PEM, for people to install.
     pub authority: Option<String>,
+    /// How long things are kept.
+    pub keep: engine::retention::Keep,
 }
+
+/// How long pipelines are kept when nobody says otherwise.
+const KEEP: Duration = Duration::from_secs(90 * 24 * 3600);
 
 impl Config {
     /// The usual settings for an address.
@@ -37,6 +42,7 @@ impl Config {
             session_life: Duration::from_secs(7 * 24 * 3600),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             authority: None,
+            keep: engine::retention::Keep::all(KEEP),
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     bucket::{self, Bucket},
     details::{self, Details},
     error::Error,
+    notify::{Cause, Deed},
     versions::{self, NewVersion},
 };
 use base::time::Timestamp;
@@ -95,14 +96,15 @@ impl<'a, 't> Shelf<'a, 't> {
         let details = Details { owner: self.bucket.owner.clone(), ..Details::default() };
         let details = details::text(&details);
         let etag = "";
-        let new = NewVersion { key, size, etag, blob, details: &details, marker: false };
+        let deed = Deed::Put;
+        let new = NewVersion { key, size, etag, blob, details: &details, marker: false, deed };
         Ok(versions::put(self.txn, &self.bucket, new, self.now)?.row)
     }
 
     pub(crate) fn remove(&mut self, key: &str) -> Result<bool, Error> {
         let there = self.has(key)?;
         if there {
-            versions::delete(self.txn, &self.bucket, key, self.now)?;
+            versions::delete(self.txn, &self.bucket, key, Cause::Asked, self.now)?;
         }
         Ok(there)
     }

@@ -169,6 +169,28 @@ impl Objects {
         Ok(keys as u64)
     }
 
+    /// What [`Objects::image_sweep`] would remove at `now`: objects, and the bytes that they name.
+    ///
+    /// # Errors
+    /// [`ImageError::Objects`].
+    pub async fn image_plan(&self, now: Timestamp) -> Result<(u64, u64), ImageError> {
+        let before = Timestamp(now.0 - i64::try_from(AGE.as_micros()).unwrap_or(i64::MAX));
+        self.image_adopt().await?;
+        let planned = self.write(move |txn| {
+            let mut shelf = Shelf::open(txn, now)?;
+            let shelves = look(&mut shelf, before)?;
+            let keys = unwanted(&mut shelf, &shelves, before)?;
+            let bucket = shelf.bucket();
+            let mut bytes = 0;
+            for key in &keys {
+                let row = shelf.txn().object_latest(bucket, key)?;
+                bytes += row.map_or(0, |row| row.size);
+            }
+            Ok::<_, Error>((keys.len() as u64, bytes))
+        });
+        Ok(planned.await?)
+    }
+
     /// Writes down what names without a record lead to: those that an older program imported.
     async fn image_adopt(&self) -> Result<(), ImageError> {
         for tagged in self.image_list().await? {

@@ -5,7 +5,8 @@
 //! Form: `<claims>.<mac>` in base64url; the claims are JSON, the MAC is HMAC-SHA256 under a key
 //! that is derived from the site's and used for nothing else. Nothing is stored.
 //! Invariants: a pass never allows more than its caller might when it was given; it ends after
-//! [`PASS_LIFE`], which is how long a revoked token may still pull.
+//! [`PASS_LIFE`], which is how long a revoked token may still pull, and at once with the access key
+//! that it was given for.
 
 use super::{
     Action, Call, Caller,
@@ -38,6 +39,9 @@ struct Claims {
     access: Vec<(String, Vec<String>)>,
     /// The names of all repositories may be listed.
     catalogue: bool,
+    /// The access key that it was given for.
+    #[serde(default)]
+    key: Option<String>,
 }
 
 /// A scope that was asked for: `repository:<name>:<actions>`.
@@ -59,8 +63,12 @@ pub(super) fn give(call: &Call) -> Result<Response, Fault> {
     let query = crate::sigv4::parse_query(call.parts.uri.query().unwrap_or_default());
     let scopes = query.iter().filter(|(name, _)| name == "scope");
     let scopes = scopes.flat_map(|(_, value)| value.split(' ')).take(SCOPES_MAX);
-    let mut claims =
-        Claims { until: now().plus(PASS_LIFE).0, access: Vec::new(), catalogue: false };
+    let mut claims = Claims {
+        until: now().plus(PASS_LIFE).0,
+        access: Vec::new(),
+        catalogue: false,
+        key: caller.key.clone(),
+    };
     for text in scopes {
         // Whoever may pull some alone lists with their own credentials.
         claims.catalogue |= text == "registry:catalog:*" && caller.may("*", Action::Pull);
@@ -90,7 +98,9 @@ impl Objects {
         format!("{text}.{mac}")
     }
 
-    /// The caller whom a pass stands for; `None` when it is no pass, or not good any more.
+    /// The caller whom a pass stands for; `None` when it is no pass, or not good any more. Whether
+    /// the access key that it was given for is still good, is to be asked
+    /// ([`Objects::key_is_good`]).
     #[must_use]
     pub fn registry_pass(&self, pass: &str, now: Timestamp) -> Option<Caller> {
         let (text, mac) = pass.split_once('.')?;
@@ -99,14 +109,14 @@ impl Objects {
         if claims.until < now.0 {
             return None;
         }
-        let lists_all = claims.catalogue;
+        let (lists_all, key) = (claims.catalogue, claims.key.clone());
         let may = move |name: &str, action: Action| {
             let fits = |(repository, actions): &(String, Vec<String>)| {
                 repository == name && actions.iter().any(|word| word == action.name())
             };
             claims.access.iter().any(fits)
         };
-        Some(Caller { by_pass: true, lists_all, ..Caller::new(may) })
+        Some(Caller { by_pass: true, lists_all, key, ..Caller::new(may) })
     }
 }
 

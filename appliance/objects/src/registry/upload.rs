@@ -24,6 +24,7 @@ use crate::{
         reference::hex_of,
         shelf::{Shelf, link_key},
     },
+    pace::Patience,
     seal,
     vault::ByteStream,
 };
@@ -35,12 +36,8 @@ use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 use store::objects::{NewPart, PartRow, PieceRow, UploadRow};
-
-/// A sender that is silent for so long is cut.
-const IDLE: Duration = Duration::from_secs(60);
 
 /// Chunks of one blob; clients send one, or some of many megabytes.
 const CHUNKS_MAX: u32 = 10_000;
@@ -84,11 +81,11 @@ pub(super) fn body(call: &mut Call) -> ByteStream {
         key: "upload".into(),
         source: Arc::new(kind.into()),
     };
-    stream::try_unfold(body, move |mut body| async move {
-        match tokio::time::timeout(IDLE, body.next()).await {
-            Err(_) => Err(cut(std::io::ErrorKind::TimedOut)),
+    stream::try_unfold((body, Patience::new()), move |(mut body, mut patience)| async move {
+        match patience.next(&mut body).await {
+            Err(()) => Err(cut(std::io::ErrorKind::TimedOut)),
             Ok(None) => Ok(None),
-            Ok(Some(Ok(bytes))) => Ok(Some((bytes, body))),
+            Ok(Some(Ok(bytes))) => Ok(Some((bytes, (body, patience)))),
             Ok(Some(Err(_))) => Err(cut(std::io::ErrorKind::UnexpectedEof)),
         }
     })

@@ -15,6 +15,7 @@ use crate::{
     bucket,
     details::{self, Checksum, Details, PieceDetails},
     digest::{self, Algorithm},
+    notify::Deed,
     versions::{self, NewVersion},
 };
 use axum::response::Response;
@@ -212,6 +213,7 @@ fn finish(
         blob: None,
         details: &details::text(&details),
         marker: false,
+        deed: Deed::Complete,
     };
     let put = versions::put(txn, &bucket, new, now)?;
     for part in parts {

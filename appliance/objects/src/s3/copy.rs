@@ -18,6 +18,7 @@ use crate::{
     content,
     details::{self, Details, Encryption},
     ingest::Body,
+    notify::Deed,
     objects::Located,
     versions::{self, NewVersion},
 };
@@ -160,6 +161,7 @@ async fn link(call: &Call, from: &Located, details: Details) -> Result<versions:
             blob: row.blob,
             details: &details,
             marker: false,
+            deed: Deed::Copy,
         };
         let put = versions::put(txn, &bucket, new, now)?;
         for piece in &pieces {

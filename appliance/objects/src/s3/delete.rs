@@ -14,6 +14,7 @@ use crate::{
     bucket::{self, Bucket},
     details::{self, Details},
     lock,
+    notify::Cause,
     versions::{self, Deleted},
 };
 use axum::response::Response;
@@ -54,7 +55,7 @@ fn delete(
         return Ok(Deleted::default());
     }
     let Some(version) = version else {
-        return Ok(versions::delete(txn, bucket, key, terms.now)?);
+        return Ok(versions::delete(txn, bucket, key, Cause::Asked, terms.now)?);
     };
     let Some(row) = row else {
         return Ok(Deleted { marker: false, version: Some(version.clone()) });
@@ -63,7 +64,7 @@ fn delete(
     if !lock::permits_removal(&details, terms.now, terms.bypass) {
         return Err(s3_lock::locked());
     }
-    Ok(versions::delete_version(txn, &row, terms.now)?)
+    Ok(versions::delete_version(txn, bucket, &row, Cause::Asked, terms.now)?)
 }
 
 fn action(version: Option<&str>) -> Action {

@@ -6,7 +6,7 @@
 use super::{
     auth, call,
     chunked::Decoder,
-    complete, copy, cors, dates, delete, lifecycle, lock,
+    complete, copy, cors, dates, delete, lifecycle, lock, notification,
     policy::{Asked, Policy},
     post_policy::PostPolicy,
     range, tags, xml,
@@ -183,7 +183,8 @@ fn chunked_bodies() {
 
 #[test]
 fn documents() {
-    let seeds: [&[u8]; 6] = [
+    let seeds: [&[u8]; 7] = [
+        b"<NotificationConfiguration><QueueConfiguration><Queue>arn:appliance:webhook:::http://h/a</Queue><Event>s3:ObjectCreated:*</Event><Filter><S3Key><FilterRule><Name>prefix</Name><Value>x</Value></FilterRule></S3Key></Filter></QueueConfiguration></NotificationConfiguration>",
         b"<LifecycleConfiguration><Rule><ID>a</ID><Status>Enabled</Status><Filter><And><Prefix>x</Prefix><Tag><Key>k</Key><Value>v</Value></Tag></And></Filter><Expiration><Days>1</Days></Expiration></Rule></LifecycleConfiguration>",
         b"<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod><AllowedOrigin>*</AllowedOrigin></CORSRule></CORSConfiguration>",
         b"<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention><Mode>GOVERNANCE</Mode><Days>1</Days></DefaultRetention></Rule></ObjectLockConfiguration>",
@@ -194,7 +195,7 @@ fn documents() {
     fuzz("document", &seeds, |bytes| {
         let Some(root) = xml::parse(bytes) else { return };
         drop((lifecycle::rules(&root), cors::rules(&root), lock::default_of(&root)));
-        drop((delete::listed(&root), complete::listed(&root)));
+        drop((delete::listed(&root), complete::listed(&root), notification::rules(&root)));
         if let Ok(tags) = tags::from_xml(&root, 10) {
             let again = xml::parse(tags::to_xml(&tags).as_bytes());
             // Characters that XML cannot carry are written all the same, as on S3.
@@ -241,5 +242,29 @@ fn ranges_keys_and_sources() {
         }
         std::hint::black_box(call::host_bucket(&text, &["s3.site".to_owned()]));
         drop((copy::source(&text), tags::from_header(&text)));
+    });
+}
+
+#[test]
+fn manifests() {
+    let seeds: [&[u8]; 3] = [
+        br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","size":2},"layers":[],"subject":{"mediaType":"x","digest":"sha256:1111111111111111111111111111111111111111111111111111111111111111","size":1},"annotations":{"a":"b"}}"#,
+        br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"mediaType":"x","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","size":2,"platform":{"os":"linux","architecture":"amd64"}}]}"#,
+        b"host:5000/ns/app:tag@sha256:00",
+    ];
+    fuzz("manifest", &seeds, |bytes| {
+        for told in [None, Some("application/vnd.oci.image.index.v1+json")] {
+            if let Ok(record) = crate::oci::record::read(bytes, told) {
+                let digests = record.manifests.iter().chain(&record.blobs).chain(&record.subject);
+                for digest in digests {
+                    assert!(crate::oci::reference::hex_of(digest).is_some(), "{digest}");
+                }
+            }
+        }
+        let text = String::from_utf8_lossy(bytes);
+        if let Ok(reference) = text.parse::<crate::oci::Reference>() {
+            let again: crate::oci::Reference = reference.to_string().parse().unwrap();
+            assert_eq!(again.to_string(), reference.to_string(), "one name, one key");
+        }
     });
 }

@@ -28,7 +28,7 @@ const HOST: &str = "s3.test";
 /// Handler, method, query, body; `{b}` is the bucket, `{u}` an upload, `{e}` its part's ETag.
 type Operation = (&'static str, &'static str, &'static str, &'static str, &'static str);
 
-const OPERATIONS: [Operation; 56] = [
+const OPERATIONS: [Operation; 58] = [
     ("bucket::list_all", "GET", "/", "", ""),
     ("bucket::create", "PUT", "/new-{b}", "", ""),
     ("bucket::head", "HEAD", "/{b}", "", ""),
@@ -111,6 +111,8 @@ const OPERATIONS: [Operation; 56] = [
         "object-lock",
         "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled></ObjectLockConfiguration>",
     ),
+    ("notification::get", "GET", "/{b}", "notification", ""),
+    ("notification::put", "PUT", "/{b}", "notification", "<NotificationConfiguration/>"),
     ("list::objects", "GET", "/{b}", "list-type=2", ""),
     ("list::versions", "GET", "/{b}", "versions", ""),
     ("upload_list::list", "GET", "/{b}", "uploads", ""),

@@ -18,6 +18,7 @@ use crate::{
     digest,
     ingest::Plan,
     lifecycle::{self, Subject},
+    notify::Deed,
     objects::Located,
     versions::{self, NewVersion},
 };
@@ -167,6 +168,11 @@ pub(super) async fn store(
     let (name, key, now) = (call.bucket.clone(), call.key.clone(), call.now);
     let (size, blob) = (ingested.summed.size, ingested.blob.clone());
     let condition = conditions::Write::of(call);
+    let deed = match call.method {
+        http::Method::POST => Deed::Post,
+        _ if call.headers.contains_key("x-amz-copy-source") => Deed::Copy,
+        _ => Deed::Put,
+    };
     let work = move |txn: &mut store::Txn<'_>| {
         let bucket = bucket::get(txn, &name)?;
         condition.check(txn.object_latest(bucket.id, &key)?.as_ref())?;
@@ -178,6 +184,7 @@ pub(super) async fn store(
             blob: Some(held.id),
             details: &details::text(&row_details),
             marker: false,
+            deed,
         };
         let put = versions::put(txn, &bucket, new, now)?;
         let subject = Subject { key: &key, size, tags: &row_details.tags, since: now };

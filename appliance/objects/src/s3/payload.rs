@@ -2,7 +2,7 @@
 //!
 //! Invariants: a body that breaks a promise (length, hash, signature, checksum) ends with an error
 //! before its end is reached, so that what was taken in is never committed. A sender that is
-//! silent for [`IDLE`] is cut.
+//! silent for [`crate::pace::IDLE`] is cut.
 
 use super::{
     call::Call,
@@ -12,18 +12,13 @@ use super::{
 use crate::{
     digest::{self, Algorithm, Summed},
     ingest::Body as Stream,
+    pace::Patience,
     vault::ByteStream,
 };
 use axum::body::{Body, BodyDataStream};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-
-/// The longest silence of a sender in the middle of a body.
-const IDLE: Duration = Duration::from_secs(60);
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The largest XML or JSON body: a deletion of 1,000 keys of 1,024 bytes, escaped.
 pub(crate) const DOCUMENT_MAX: usize = 8 << 20;
@@ -220,12 +215,12 @@ pub(crate) fn stream(call: &mut Call, promise: &Promise) -> Stream {
 
 /// The bytes of the wire, cut when they stop coming.
 pub(super) fn wire(body: Body, key: String) -> ByteStream {
-    let state: (BodyDataStream, String) = (body.into_data_stream(), key);
-    stream::try_unfold(state, |(mut body, key)| async move {
-        match tokio::time::timeout(IDLE, body.next()).await {
-            Err(_) => Err(in_stream(&key, Code::RequestTimeout.into())),
+    let state: (BodyDataStream, Patience, String) = (body.into_data_stream(), Patience::new(), key);
+    stream::try_unfold(state, |(mut body, mut patience, key)| async move {
+        match patience.next(&mut body).await {
+            Err(()) => Err(in_stream(&key, Code::RequestTimeout.into())),
             Ok(None) => Ok(None),
-            Ok(Some(Ok(bytes))) => Ok(Some((bytes, (body, key)))),
+            Ok(Some(Ok(bytes))) => Ok(Some((bytes, (body, patience, key)))),
             Ok(Some(Err(_))) => Err(in_stream(&key, Code::IncompleteBody.into())),
         }
     })

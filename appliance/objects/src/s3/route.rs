@@ -5,7 +5,8 @@ use super::{
     call::{self, Call},
     complete, copy, cors, delete,
     error::{Code, S3Error},
-    lifecycle, list, lock, meta, object, payload, post, read, setting, upload, upload_list,
+    lifecycle, list, lock, meta, notification, object, payload, post, read, setting, upload,
+    upload_list,
 };
 use crate::objects::{Objects, now};
 use axum::{
@@ -69,7 +70,7 @@ async fn serve(State(objects): State<Objects>, request: Request) -> Response {
 }
 
 /// An error with its causes.
-fn report(error: &dyn std::error::Error) -> String {
+pub(crate) fn report(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -118,14 +119,13 @@ async fn take_apart(objects: Objects, parts: &Parts, body: Body) -> Result<Call,
 }
 
 /// Parts of S3 that are not built: asked for, they are refused by name and never passed over.
-const ABSENT: [&str; 11] = [
+const ABSENT: [&str; 10] = [
     "accelerate",
     "analytics",
     "intelligent-tiering",
     "inventory",
     "logging",
     "metrics",
-    "notification",
     "replication",
     "select",
     "torrent",
@@ -148,10 +148,11 @@ async fn dispatch(call: &mut Call) -> Result<Response, S3Error> {
 }
 
 /// The settings of a bucket that are named in the query.
-const SETTINGS: [&str; 9] = [
+const SETTINGS: [&str; 10] = [
     "cors",
     "encryption",
     "lifecycle",
+    "notification",
     "object-lock",
     "ownershipControls",
     "policyStatus",
@@ -171,6 +172,8 @@ async fn on_setting(call: &mut Call, method: &Method, name: &str) -> Result<Resp
         ("GET", "lifecycle") => lifecycle::get(call).await,
         ("PUT", "lifecycle") => lifecycle::put(call).await,
         ("DELETE", "lifecycle") => lifecycle::delete(call).await,
+        ("GET", "notification") => notification::get(call).await,
+        ("PUT", "notification") => notification::put(call).await,
         ("GET", "object-lock") => lock::get_configuration(call).await,
         ("PUT", "object-lock") => lock::put_configuration(call).await,
         ("GET", "ownershipControls") => setting::get_ownership(call).await,

@@ -15,6 +15,7 @@ mod fail;
 mod faulty;
 mod full;
 mod kill;
+mod leave;
 mod ledger;
 mod load;
 mod power;

@@ -253,6 +253,16 @@ pub(crate) enum BucketCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Show to which addresses a bucket's notices go, and how telling goes.
+    Notices {
+        /// Its name.
+        name: String,
+        /// Show the key that signs them: HMAC-SHA256 of the body, in `x-appliance-signature`.
+        #[arg(long)]
+        key: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// List a bucket's objects.
     Objects {
         /// Its name.
@@ -260,6 +270,20 @@ pub(crate) enum BucketCommand {
         /// What keys begin with.
         #[arg(default_value = "")]
         prefix: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RetentionCommand {
+    /// Show what has been kept long enough, by class and by bucket; nothing is removed.
+    Plan {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Remove it now; without this it goes once a day.
+    Run {
         #[command(flatten)]
         remote: Remote,
     },

@@ -35,6 +35,12 @@ pub(crate) async fn run(command: BucketCommand) -> anyhow::Result<Code> {
             let body = json!({ "name": name, "max_bytes": bytes, "max_objects": objects });
             tell(&remote, &format!("{PATH}/quota"), &body).await?;
         }
+        BucketCommand::Notices { name, key: true, remote } => {
+            let path = format!("{PATH}/notice-key");
+            let answer = Client::new(&remote)?.post(&path, &json!({ "name": name })).await?;
+            if remote.json { output::json(&answer) } else { output::line(&field(&answer, "key")) }
+        }
+        BucketCommand::Notices { name, key: false, remote } => notices(&name, &remote).await?,
         BucketCommand::Objects { name, prefix, remote } => objects(&name, &prefix, &remote).await?,
     }
     Ok(0)
@@ -43,6 +49,24 @@ pub(crate) async fn run(command: BucketCommand) -> anyhow::Result<Code> {
 async fn tell(remote: &Remote, path: &str, body: &Value) -> anyhow::Result<()> {
     let answer = Client::new(remote)?.post(path, body).await?;
     output::line(&field(&answer, "message"));
+    Ok(())
+}
+
+async fn notices(name: &str, remote: &Remote) -> anyhow::Result<()> {
+    let name = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
+    let all = items(&Client::new(remote)?, &format!("{PATH}/{name}/notice")).await?;
+    if remote.json {
+        output::json(&all.into());
+        return Ok(());
+    }
+    let number = |one: &Value, name: &str| one[name].to_string();
+    let row = |one: &Value| {
+        let counts = ["waiting", "told", "lost"].map(|name| number(one, name));
+        let error = one["error"].as_str().unwrap_or_default().to_owned();
+        [vec![field(one, "address")], counts.to_vec(), vec![error]].concat()
+    };
+    let rows: Vec<_> = all.iter().map(row).collect();
+    output::table(&["address", "waiting", "told", "lost", "last failure"], &rows);
     Ok(())
 }
 

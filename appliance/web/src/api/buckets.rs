@@ -29,6 +29,8 @@ pub(super) fn routes() -> Routes {
         .post("/api/appliance/v1/bucket/delete", delete)
         .post("/api/appliance/v1/bucket/quota", set_quota)
         .get("/api/appliance/v1/bucket/{bucket}/object", objects_of)
+        .get("/api/appliance/v1/bucket/{bucket}/notice", notices)
+        .post("/api/appliance/v1/bucket/notice-key", notice_key)
         .get("/api/appliance/v1/key", keys)
         .post("/api/appliance/v1/key", create_key)
         .post("/api/appliance/v1/key/revoke", revoke_key)
@@ -154,6 +156,32 @@ async fn objects_of(
         Entry::Prefix(_) => None,
     });
     Ok(Json(shapes::page(items.collect(), page.next)))
+}
+
+async fn notices(
+    _: Admin,
+    state: State,
+    Path(bucket): Path<String>,
+) -> Result<Json<Value>, Failure> {
+    let targets = state.objects.notice_targets(Some(&bucket)).await?;
+    let items = targets.into_iter().map(|target| {
+        json!({
+            "address": target.target, "waiting": target.waiting, "told": target.told,
+            "lost": target.lost, "error": target.error,
+        })
+    });
+    Ok(Json(shapes::page(items.collect(), None)))
+}
+
+async fn notice_key(
+    Admin(user): Admin,
+    state: State,
+    Json(asked): Json<Named>,
+) -> Result<Json<Value>, Failure> {
+    let key = state.objects.bucket_webhook_key(&asked.name).await?;
+    let (now, deed) = (state.now(), audit(&user, "bucket.notice-key", &asked.name));
+    state.store.write(move |txn| txn.audit_append(now, &deed)).await?;
+    Ok(Json(json!({ "name": asked.name, "key": key.expose() })))
 }
 
 fn key_shape(key: &KeyInfo) -> Value {

@@ -139,6 +139,7 @@ async fn metrics(_: Viewer, state: State) -> Result<Response, Failure> {
     let status = state.engine.status().await?;
     let last = state.store.read(|reader| reader.event_last()).await?;
     let governed = state.engine.governed().borrow().clone();
-    let text = page::text(&status, last, &governed, state.store.flushes());
+    let mut text = page::text(&status, last, &governed, state.store.flushes());
+    text += &super::object_metrics::text(&state.objects.account().await?);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
 }

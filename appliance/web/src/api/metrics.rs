@@ -11,11 +11,11 @@ use engine::{Status, govern::Governed};
 use std::fmt::Write;
 
 /// The text under construction.
-struct Page(String);
+pub(super) struct Page(pub(super) String);
 
 impl Page {
     /// One metric; `rows` are labels (`{a="b"}` or nothing) and values.
-    fn metric<L: AsRef<str>>(
+    pub(super) fn metric<L: AsRef<str>>(
         &mut self,
         (name, kind, help): (&str, &str, &str),
         rows: impl IntoIterator<Item = (L, f64)>,
@@ -31,7 +31,7 @@ impl Page {
         }
     }
 
-    fn gauge(&mut self, name: &str, help: &str, value: f64) {
+    pub(super) fn gauge(&mut self, name: &str, help: &str, value: f64) {
         self.metric((name, "gauge", help), [("", value)]);
     }
 }
@@ -42,7 +42,7 @@ fn label(name: &str, value: &str) -> String {
     format!("{name}=\"{value}\"")
 }
 
-fn labels(pairs: &[(&str, &str)]) -> String {
+pub(super) fn labels(pairs: &[(&str, &str)]) -> String {
     let all: Vec<String> = pairs.iter().map(|(name, value)| label(name, value)).collect();
     format!("{{{}}}", all.join(","))
 }
@@ -52,7 +52,7 @@ fn of_source(source: &Source) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "metrics are floating-point")]
-const fn number(count: u64) -> f64 {
+pub(super) const fn number(count: u64) -> f64 {
     count as f64
 }
 

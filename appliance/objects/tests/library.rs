@@ -1,0 +1,167 @@
+//! The `object_store` library as a client of the S3 face, by its own tests; and this room over the
+//! S3 of another, and over a stand-in of a different make.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
+#![expect(clippy::disallowed_methods, reason = "the test starts a server of another make")]
+
+use base::secret::Secret;
+use futures_util::TryStreamExt;
+use object_store::{ObjectStore, ObjectStoreExt, integration};
+use objects::{Config, Objects, Owner, Place, Scope};
+use std::{
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use store::{SiteKey, Store};
+use tokio::net::{TcpListener, TcpStream};
+
+const BUCKET: &str = "far-away";
+
+async fn room(dir: &Path, place: Place) -> Objects {
+    let store = Store::open(&store::Config::new(dir.join("store")), SiteKey::new([7; 32])).unwrap();
+    Objects::open(Config { keep_free: 0, ..Config::over(place) }, store).await.unwrap()
+}
+
+/// Another room, its face served; its address.
+async fn far(dir: &Path) -> String {
+    let objects = room(dir, Place::Folder(dir.join("blobs"))).await;
+    let owner = Owner { id: "hub".into(), ..Owner::default() };
+    objects.key_import("AKFAR", &Secret::new("far"), owner, Scope::Owner, None).await.unwrap();
+    assert!(objects.bucket_create(BUCKET, "hub").await.unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, objects::s3::router(objects)).await });
+    address
+}
+
+fn place(address: &str, prefix: &str) -> Place {
+    let options = [
+        ("aws_endpoint", address),
+        ("aws_access_key_id", "AKFAR"),
+        ("aws_secret_access_key", "far"),
+        ("aws_region", "us-east-1"),
+        ("allow_http", "true"),
+    ];
+    let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Place::remote(&format!("s3://{BUCKET}/{prefix}"), &options, Path::new("/nowhere")).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_library_passes_its_own_tests_against_the_face() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = far(dir.path()).await;
+    let client = |prefix: &str| match place(&address, prefix) {
+        Place::Remote(client) => client,
+        Place::Folder(_) => panic!("a remote place"),
+    };
+    // Each wants an empty store.
+    integration::put_get_delete_list(&client("a")).await;
+    integration::list_with_offset_exclusivity(&client("b")).await;
+    integration::list_uses_directories_correctly(&client("c")).await;
+    integration::list_with_delimiter(&client("d")).await;
+    integration::rename_and_copy(&client("e")).await;
+    integration::get_nonexistent_object(&client("f"), None).await.unwrap_err();
+    integration::get_opts(&client("g")).await;
+    integration::put_opts(&client("h"), true).await;
+    integration::stream_get(&client("i")).await;
+    integration::put_get_attributes(&client("j")).await;
+}
+
+/// What a room does to its place: store, read whole and in part, remove, sweep, scrub.
+async fn use_place(dir: &Path, place: Place) {
+    let bytes: Vec<u8> = (0..9_000_000_u32).map(|n| (n / 7) as u8).collect();
+    let Place::Remote(client) = place.clone() else { panic!("a remote place") };
+    {
+        let objects = room(dir, place.clone()).await;
+        objects.put("caches", "big", bytes.clone()).await.unwrap();
+        objects.put("caches", "gone", vec![1; 40_000]).await.unwrap();
+        objects.put("caches", "small", b"few".to_vec()).await.unwrap();
+        assert!(objects.get_small("caches", "big", 1 << 24).await.unwrap() == bytes);
+        let part = objects.get("caches", "big", Some(8_388_000..8_389_000)).await.unwrap();
+        let part: Vec<_> = part.bytes.try_collect().await.unwrap();
+        assert!(part.concat() == bytes[8_388_000..8_389_000]);
+        objects.delete("caches", "gone").await.unwrap();
+        assert_eq!(objects.gc_now().await.unwrap().blobs, 1);
+        client.put(&"00/of-a-cut".into(), vec![2; 10].into()).await.unwrap();
+    }
+    let objects = room(&dir.join("again"), place).await;
+    assert_eq!(objects.scrub_all().await.unwrap().rotten, 0);
+    drop(objects);
+    let left: Vec<_> = client.list(None).try_collect().await.unwrap();
+    assert_eq!(left.len(), 2, "the large object, and what a cut left: {left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_keeps_its_bytes_in_the_s3_of_another() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let address = far(other.path()).await;
+    use_place(dir.path(), place(&address, "site-1")).await;
+    // What a cut left is swept by the next room of that store.
+    let objects = room(dir.path(), place(&address, "site-1")).await;
+    assert_eq!(objects.sweep().await.unwrap(), 1);
+    assert_eq!(objects.get_small("caches", "small", 9).await.unwrap(), b"few");
+}
+
+/// Ended when dropped.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_keeps_its_bytes_in_a_store_of_another_make() {
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let server = Command::new("moto_server")
+        .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let _server = match server {
+        Ok(server) => Ended(server),
+        Err(why) => return eprintln!("skipped: moto_server cannot be started ({why})"),
+    };
+    let begun = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+        if begun.elapsed() > Duration::from_secs(60) {
+            return eprintln!("skipped: moto_server does not listen");
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let address = format!("http://127.0.0.1:{port}");
+    let made = Command::new("python3")
+        .args(["-c", "import boto3,sys; boto3.client('s3', endpoint_url=sys.argv[1], aws_access_key_id='a', aws_secret_access_key='b', region_name='us-east-1').create_bucket(Bucket=sys.argv[2])", &address, BUCKET])
+        .status();
+    if !made.is_ok_and(|status| status.success()) {
+        return eprintln!("skipped: boto3 is needed to make the bucket");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    use_place(dir.path(), place(&address, "")).await;
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_reached_is_an_error_and_small_objects_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = {
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        format!("http://{}", closed.local_addr().unwrap())
+    };
+    let options = [
+        ("aws_endpoint", &*address),
+        ("allow_http", "true"),
+        ("aws_access_key_id", "a"),
+        ("aws_secret_access_key", "b"),
+    ];
+    let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let place = Place::remote("s3://b", &options, Path::new("/nowhere")).unwrap();
+    let objects = room(dir.path(), place).await;
+    objects.put("caches", "small", b"few".to_vec()).await.unwrap();
+    assert_eq!(objects.get_small("caches", "small", 9).await.unwrap(), b"few");
+    let _: Arc<dyn std::error::Error> =
+        Arc::new(objects.put("caches", "big", vec![1; 40_000]).await.unwrap_err());
+}

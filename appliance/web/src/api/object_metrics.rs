@@ -1,0 +1,73 @@
+//! `/metrics` of the object store: what buckets hold, what that cost the disk, what was told.
+
+use super::metrics::{Page, labels, number};
+use objects::Account;
+
+/// The rows to be added to the page.
+pub(super) fn text(account: &Account) -> String {
+    let mut page = Page(String::new());
+    let all = |of: fn(&objects::BucketInfo) -> u64| {
+        let row =
+            move |info: &objects::BucketInfo| (labels(&[("bucket", &info.name)]), number(of(info)));
+        account.buckets.iter().map(row).collect::<Vec<_>>()
+    };
+    let help = "Versions of objects.";
+    page.metric(("appliance_bucket_objects", "gauge", help), all(|info| info.usage.objects));
+    let help = "Their sizes, equal bytes counted each time.";
+    page.metric(("appliance_bucket_bytes", "gauge", help), all(|info| info.usage.bytes));
+    let help = "Bytes of objects taken in.";
+    page.metric(
+        ("appliance_object_taken_bytes_total", "counter", help),
+        [("", number(account.taken))],
+    );
+    let help = "Bytes that the control plane sent to disks; its growth by that of the bytes taken in is the wear.";
+    page.metric(
+        ("appliance_disk_written_bytes_total", "counter", help),
+        account.written.map(|bytes| ("", number(bytes))),
+    );
+    let help = "Bytes that may be stored before writes are refused.";
+    page.metric(
+        ("appliance_object_room_bytes", "gauge", help),
+        account.room.map(|bytes| ("", number(bytes))),
+    );
+    page.gauge(
+        "appliance_object_rotten",
+        "Stored blobs that are damaged and kept from readers.",
+        number(account.rotten),
+    );
+    let rows = |of: fn(&objects::NoticeTarget) -> u64| {
+        let row = move |target: &objects::NoticeTarget| {
+            let pairs = [("bucket", &*target.bucket), ("address", &*target.target)];
+            (labels(&pairs), number(of(target)))
+        };
+        account.notices.iter().map(row).collect::<Vec<_>>()
+    };
+    let help = "Notices that wait for an address.";
+    page.metric(("appliance_notices_waiting", "gauge", help), rows(|target| target.waiting));
+    let help = "Notices that were told.";
+    page.metric(("appliance_notices_told_total", "counter", help), rows(|target| target.told));
+    let help = "Notices that were given up.";
+    page.metric(("appliance_notices_lost_total", "counter", help), rows(|target| target.lost));
+    page.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wear_can_be_told_from_two_counters() {
+        let account = Account {
+            taken: 4096,
+            written: Some(12_288),
+            room: None,
+            rotten: 0,
+            buckets: Vec::new(),
+            notices: Vec::new(),
+        };
+        let text = text(&account);
+        assert!(text.contains("\nappliance_object_taken_bytes_total 4096\n"), "{text}");
+        assert!(text.contains("\nappliance_disk_written_bytes_total 12288\n"), "{text}");
+        assert!(!text.contains("room"), "what is not known is left out: {text}");
+    }
+}
