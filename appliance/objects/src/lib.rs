@@ -31,6 +31,7 @@ mod objects;
 pub mod oci;
 mod outward;
 mod pace;
+mod presign;
 mod quota;
 mod reading;
 pub mod registry;

@@ -1,4 +1,4 @@
-//! The room's own interface, for the other rooms: put, get, head, delete, list, presign.
+//! The room's own interface, for the other rooms: put, get, head, delete, list.
 //!
 //! It acts as the house, without access control: who may ask is decided by the caller.
 
@@ -12,12 +12,10 @@ use crate::{
     ingest::{self, Body, Ingested, Plan},
     notify::{Cause, Deed},
     seal::{self, Key},
-    sigv4::Presign,
     vault::{ByteStream, Vault},
     versions::{self, NewVersion},
 };
-use base::{protocol::Presigned, secret::Secret, time::Timestamp};
-use http::Method;
+use base::{secret::Secret, time::Timestamp};
 use std::{ops::Range, sync::Arc, time::Duration};
 use store::{Reader, Store, objects::ObjectRow};
 
@@ -378,31 +376,5 @@ impl Objects {
             Ok(())
         })
         .await
-    }
-
-    /// An address for one request on one object, to be mounted under `/s3`; it carries its own
-    /// signature. With an empty `host` it works on whatever connection the holder has; otherwise
-    /// the request's `Host` must be that one.
-    #[must_use]
-    pub fn presign(
-        &self,
-        method: &Method,
-        bucket: &str,
-        key: &str,
-        expires: Duration,
-        host: &str,
-    ) -> Presigned {
-        let address = Presign {
-            method: method.as_str(),
-            path: &format!("/s3/{bucket}/{key}"),
-            access_key: HOUSE_KEY,
-            secret: self.inner.presign_secret.expose(),
-            region: &self.inner.config.region,
-            host,
-            expires_seconds: expires.min(PRESIGN_MAX).as_secs().max(1),
-            now: now(),
-        }
-        .address();
-        Presigned { url: Secret::new(address) }
     }
 }

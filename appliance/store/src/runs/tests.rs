@@ -16,6 +16,8 @@ use base::{
 use indexmap::IndexMap;
 use uuid::Uuid;
 
+mod holdings;
+
 const PROJECT: ProjectId = ProjectId(Uuid::from_u128(7));
 
 fn open(dir: &tempfile::TempDir) -> Store {
@@ -320,36 +322,6 @@ fn layers_come_from_upstream_in_the_order_of_the_graph() {
         let seen: Vec<_> =
             found.iter().map(|up| (up.layer.object.as_str(), up.generation)).collect();
         assert_eq!(seen, [("layer-1", 0), ("layer-2", 1)]);
-        Ok(())
-    });
-}
-
-#[test]
-fn a_class_of_what_a_pipeline_keeps_goes_alone() {
-    use holdings::{Class, Holding};
-    let mut made = pipeline(1, "main");
-    let run = workflow(9, &mut made);
-    let id = made.id;
-    let write = move |txn: &mut Txn<'_>| {
-        txn.pipeline_insert(&made, &ConfigTexts::default())?;
-        txn.workflow_insert(&run)?;
-        txn.job_insert(&job(run.id, 1, &[]), Some(&spec()))?;
-        let kept = task(family::job(run.id, 1), 0, 1);
-        txn.task_save(&kept)?;
-        txn.artifact_save(kept.id, "a", "object-a", 5)?;
-        txn.artifact_save(kept.id, "b", "object-b", 7)?;
-        assert_eq!(txn.pipeline_holds(id, Class::Workspaces)?, Holding::default());
-        let removed = txn.pipeline_release(id, Class::Workspaces)?;
-        assert_eq!(removed, remove::Removed::default());
-        assert_eq!(txn.pipeline_holds(id, Class::Artifacts)?, Holding { count: 2, bytes: 12 });
-        assert_eq!(txn.pipeline_holds(id, Class::Logs)?, Holding::default());
-        let removed = txn.pipeline_release(id, Class::Artifacts)?;
-        assert_eq!(removed.artifacts, ["object-a", "object-b"]);
-        Ok(())
-    };
-    check(write, move |reader| {
-        assert!(reader.pipeline_get(id)?.is_some(), "the pipeline stays");
-        assert_eq!(reader.pipeline_holds(id, Class::Artifacts)?, Holding::default());
         Ok(())
     });
 }
