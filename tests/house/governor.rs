@@ -145,7 +145,8 @@ fn a_job_waits_until_what_its_runs_needed_is_free() {
         let held = house.api("GET", "/api/appliance/v1/hardware", None)["held"][0]["why"].clone();
         held.as_str().filter(|why| why.contains("its runs need")).map(str::to_owned)
     });
-    assert!(why.starts_with("held: memory, ") && why.ends_with(" MiB are free"), "{why}");
+    // What the first may still take is not free, and may be all of it.
+    assert!(why.starts_with("held: memory, ") && why.ends_with(" are free"), "{why}");
     set_memory(&tree, 6000);
     assert_eq!(house.wait_for_workflows(&second)[0].1, "success");
     let workflow = &house.items(&format!("/api/v2/pipeline/{first}/workflow"))[0]["id"];
