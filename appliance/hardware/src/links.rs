@@ -58,7 +58,7 @@ impl Links {
         let root = root.clone();
         let slow = Slow::start("links", move || {
             let names = root.names(CLASS);
-            let own = names.iter().filter(|name| is_own(&root, name));
+            let own = names.iter().filter(|name| is_own(name) && is_there(&root, name));
             own.take(LINKS_MAX).map(|name| read(&root, name)).collect()
         })?;
         Ok(Self { slow, known: BTreeMap::new() })
@@ -133,13 +133,17 @@ impl Known {
     }
 }
 
-/// Not loopback, and not the host's end of a container, told by the names that their makers give.
-fn is_own(root: &Root, name: &str) -> bool {
-    const OTHERS: [&str; 9] =
-        ["veth", "docker", "br-", "cni", "flannel", "cali", "virbr", "podman", "tap"];
-    name != "lo"
-        && OTHERS.iter().all(|begin| !name.starts_with(begin))
-        && root.join(format!("{CLASS}/{name}/operstate")).exists()
+/// Not loopback, and not the host's end of a container or of a job, told by the names that their
+/// makers give.
+pub(crate) fn is_own(name: &str) -> bool {
+    const OTHERS: [&str; 11] = [
+        "apl-", "veth", "docker", "br-", "cni", "flannel", "cali", "virbr", "podman", "tap", "ifb",
+    ];
+    name != "lo" && OTHERS.iter().all(|begin| !name.starts_with(begin))
+}
+
+fn is_there(root: &Root, name: &str) -> bool {
+    root.join(format!("{CLASS}/{name}/operstate")).exists()
 }
 
 fn read(root: &Root, name: &str) -> Answer {
@@ -200,5 +204,24 @@ fn traffic(before: &Answer, after: &Answer, span: Duration) -> Traffic {
         packets: since(&|answer| answer.packets),
         errors: since(&|answer| answer.totals.errors),
         drops: since(&|answer| answer.totals.drops),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, expected: bool) {
+        assert_eq!(is_own(name), expected, "{name}");
+    }
+
+    #[test]
+    fn ends_of_jobs_and_containers_are_not_the_machines_cards() {
+        for name in ["eth0", "enp3s0", "wlan0", "wwan0", "bond0", "wg0"] {
+            check(name, true);
+        }
+        for name in ["lo", "apl-0123456789", "veth1a2b3c", "docker0", "br-5f3a", "ifb0"] {
+            check(name, false);
+        }
     }
 }
