@@ -64,13 +64,12 @@ fn bad(
 }
 
 fn unknown(check: &'static str, what: &str) -> Finding {
-    bad(
-        Severity::Advice,
-        check,
-        format!("{what}: not known here"),
-        "it cannot be judged",
-        "nothing, if this machine has none of it",
-    )
+    unknown_until(check, what, "nothing, if this machine has none of it")
+}
+
+fn unknown_until(check: &'static str, what: &str, remedy: &'static str) -> Finding {
+    let what = format!("{what}: not known here");
+    bad(Severity::Advice, check, what, "it cannot be judged", remedy)
 }
 
 fn sysctl(facts: &Facts, name: &str) -> Option<u64> {
@@ -98,11 +97,16 @@ fn heat(facts: &Facts) -> Finding {
 /// What the appliance itself remembers; its governor should never have come too late.
 fn heat_before(facts: &Facts) -> Finding {
     let Some(before) = facts.heat_before else {
-        return unknown("temperature-history", "the heat of the past days");
+        let remedy = "start the appliance, and ask again; nothing, if the machine has no sensors";
+        return unknown_until("temperature-history", "the heat of the past days", remedy);
+    };
+    let span = match before.minutes {
+        minutes if minutes < 120 => format!("{minutes} minutes"),
+        minutes => format!("{} hours", minutes / 60),
     };
     let what = format!(
-        "at most {:.1} °C in {} hours; jobs were held or stood still for {:.0} % of them",
-        before.hottest, before.hours, before.held
+        "at most {:.1} °C in {span}; jobs were held or stood still for {:.0} % of that time",
+        before.hottest, before.held
     );
     if before.hottest < 85.0 && before.held < 10.0 {
         return well("temperature-history", what);
@@ -146,7 +150,7 @@ fn somaxconn(facts: &Facts) -> Finding {
                 "somaxconn",
                 format!("net.core.somaxconn is {value}, at least {SOMAXCONN} is right"),
                 "runners that come back together after a cut are turned away",
-                "echo 'net.core.somaxconn = 4096' > /etc/sysctl.d/90-appliance.conf && sysctl --system",
+                "echo 'net.core.somaxconn = 4096' >> /etc/sysctl.d/90-appliance.conf && sysctl --system",
             )
         },
     }
@@ -205,7 +209,7 @@ fn user_namespaces(facts: &Facts) -> Finding {
             "user-namespaces",
             "user namespaces are switched off".into(),
             "jobs run as nobody of this machine by them",
-            "sysctl -w user.max_user_namespaces=15000",
+            "echo 'user.max_user_namespaces = 15000' >> /etc/sysctl.d/90-appliance.conf && sysctl --system",
         ),
     }
 }
@@ -263,7 +267,11 @@ fn memory(facts: &Facts) -> Finding {
 
 fn certificate(facts: &Facts) -> Finding {
     match facts.certificate_days {
-        None => unknown("certificate", "the server certificate"),
+        None => unknown_until(
+            "certificate",
+            "the server certificate",
+            "start the appliance, which makes one; or name the right `data_dir`",
+        ),
         Some(days) if days < 0 => bad(
             Severity::Critical,
             "certificate",

@@ -47,8 +47,8 @@ pub struct Place {
 pub struct HeatBefore {
     /// The hottest that any source was, in degrees.
     pub hottest: f64,
-    /// Hours that are remembered.
-    pub hours: u64,
+    /// Minutes that are remembered.
+    pub minutes: u64,
     /// Share of that time in which jobs were held or stood still for any reason, in percent.
     pub held: f64,
 }

@@ -82,7 +82,7 @@ fn sum_up(moments: &[Moment]) -> Option<HeatBefore> {
     let whole = last.since(first).as_secs_f64();
     Some(HeatBefore {
         hottest,
-        hours: last.since(first).as_secs() / 3600,
+        minutes: last.since(first).as_secs() / 60,
         held: 100.0 * bad.sum::<f64>() / whole.max(1.0),
     })
 }
@@ -155,7 +155,7 @@ mod tests {
             moment(14_400, Some(60.0), true),
         ];
         let told = sum_up(&past);
-        assert_eq!(told, Some(HeatBefore { hottest: 86.5, hours: 4, held: 25.0 }));
+        assert_eq!(told, Some(HeatBefore { hottest: 86.5, minutes: 240, held: 25.0 }));
         assert_eq!(sum_up(&[]), None);
         assert_eq!(sum_up(&[moment(0, None, false)]), None, "no sensor, no history");
     }

@@ -116,6 +116,9 @@ fn amount(reading: &Value) -> String {
             format!("some {:.1} %, full {:.1} %", of("some"), of("full"))
         }
         value if unit == "B" => base::units::Bytes(value.as_u64().unwrap_or(0)).to_string(),
+        Value::Number(number) if unit == "rpm" => {
+            format!("{:.0} {unit}", number.as_f64().unwrap_or(0.0))
+        }
         Value::Number(number) if number.is_f64() => {
             format!("{:.1} {unit}", number.as_f64().unwrap_or(0.0))
         }
@@ -129,6 +132,12 @@ fn amount(reading: &Value) -> String {
 fn summary(answer: &Value) -> String {
     let quota = answer["quota"].as_f64().unwrap_or(1.0) * 100.0;
     let bound = match &answer["bound_by"] {
+        // Heat slows what runs before it holds back what waits.
+        Value::Null if quota < 99.5 => {
+            let heat = list(&answer["limiters"]).find(|bound| bound["limiter"] == "thermal");
+            let reading = heat.map_or_else(String::new, |heat| field(heat, "reading"));
+            format!("none is held back, heat slows what runs: {reading}")
+        }
         Value::Null => "nothing holds jobs back".to_owned(),
         bound => format!("bound by {}: {}", field(bound, "limiter"), field(bound, "reading")),
     };
@@ -157,6 +166,24 @@ mod tests {
             summary(&answer),
             "3 of 8 slots, 3 running, 5 waiting, CPU time 82 %; bound by thermal: cpu-thermal 81.2 °C of 80"
         );
+    }
+
+    #[test]
+    fn the_summary_says_what_slows_when_nothing_is_held() {
+        let mut answer = json!({
+            "slots": 4, "pool": 4, "running": 4, "waiting": 2, "quota": 0.27, "paused": false,
+            "bound_by": null,
+            "limiters": [
+                { "limiter": "memory", "slots": 4, "reading": "2 GiB available" },
+                { "limiter": "thermal", "slots": 4, "reading": "cpu-thermal 80.7 °C of 80" },
+            ],
+        });
+        assert_eq!(
+            summary(&answer),
+            "4 of 4 slots, 4 running, 2 waiting, CPU time 27 %; none is held back, heat slows what runs: cpu-thermal 80.7 °C of 80"
+        );
+        answer["quota"] = json!(1.0);
+        assert!(summary(&answer).ends_with("CPU time 100 %; nothing holds jobs back"));
     }
 
     #[test]

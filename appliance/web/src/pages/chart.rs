@@ -134,10 +134,10 @@ impl Chart<'_> {
                         path.(line.class) d=(self.path(line, top)) {}
                     }
                 }
-                }
                 p.axis aria-hidden="true" {
                     time datetime=(self.from) { (moment::full(self.from).get(5..16).unwrap_or_default()) }
                     time datetime=(self.to) { (moment::full(self.to).get(5..16).unwrap_or_default()) }
+                }
                 }
             }
         }

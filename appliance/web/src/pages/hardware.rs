@@ -28,6 +28,9 @@ const SPANS: [(u64, &str); 4] = [(1, "1 hour"), (6, "6 hours"), (24, "1 day"), (
 /// Ten minutes: less than that is a line and not a chart.
 const LEAST_MICROS: u64 = 600_000_000;
 
+/// From here on it reads as all of the CPU time.
+const QUOTA_FULL: f64 = 0.995;
+
 pub(super) fn routes() -> Routes {
     Routes::new().get("/hardware", show)
 }
@@ -108,7 +111,7 @@ fn condition(governed: &Governed) -> (Look, &'static str) {
         () if governed.readings.is_none() => (Look::Stopped, "Not read"),
         () if decision.pause => (Look::Bad, "Paused"),
         () if decision.slots == 0 => (Look::Bad, "Closed"),
-        () if decision.quota < 0.995 => (Look::Error, "Throttled"),
+        () if decision.quota < QUOTA_FULL => (Look::Error, "Throttled"),
         () if decision.slots < decision.pool => (Look::Error, "Held back"),
         () => (Look::Good, "Free"),
     }
@@ -128,6 +131,12 @@ fn sentence(governed: &Governed) -> String {
             decision.pool,
             bound.reading
         ),
+        // Heat slows what runs before it holds back what waits.
+        None if decision.quota < QUOTA_FULL => {
+            let heat = decision.bounds.iter().find(|bound| bound.limiter == Limiter::Thermal);
+            let reading = heat.map_or("", |heat| heat.reading.as_str());
+            format!("Nothing is held back. Heat slows what runs: {reading}.")
+        }
         None => "Nothing holds jobs back.".to_owned(),
     }
 }

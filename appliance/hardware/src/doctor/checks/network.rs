@@ -60,7 +60,7 @@ pub(super) fn probing(facts: &Facts) -> Finding {
                 "mtu-probing",
                 "TCP does not look for the path's packet size by itself".into(),
                 "behind a router that hides it, pushes hang for ever",
-                "echo 'net.ipv4.tcp_mtu_probing = 1' > /etc/sysctl.d/90-appliance.conf && sysctl --system",
+                "echo 'net.ipv4.tcp_mtu_probing = 1' >> /etc/sysctl.d/90-appliance.conf && sysctl --system",
             )
         },
         Some(_) => well("mtu-probing", "TCP finds the path's packet size by itself".into()),

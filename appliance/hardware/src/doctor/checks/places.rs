@@ -28,7 +28,10 @@ pub(super) fn ports(facts: &Facts) -> Vec<Finding> {
 
 pub(super) fn secrets(facts: &Facts) -> Vec<Finding> {
     if facts.open_secrets.is_empty() {
-        let what = format!("{} secrets can be read by their owner alone", facts.looked_at.0);
+        let what = match facts.looked_at.0 {
+            0 => "there are no secrets yet".to_owned(),
+            count => format!("{count} secrets can be read by their owner alone"),
+        };
         return vec![well("file-modes", what)];
     }
     let open = facts.open_secrets.iter().map(|(path, mode)| Finding {
@@ -46,7 +49,10 @@ pub(super) fn secrets(facts: &Facts) -> Vec<Finding> {
 
 pub(super) fn names(facts: &Facts) -> Vec<Finding> {
     if facts.unknown_names.is_empty() {
-        let what = format!("{} names of this appliance are found", facts.looked_at.1);
+        let what = match facts.looked_at.1 {
+            0 => "this appliance is known by addresses alone".to_owned(),
+            count => format!("{count} names of this appliance are found"),
+        };
         return vec![well("dns", what)];
     }
     let unknown = facts.unknown_names.iter().map(|name| {

@@ -29,7 +29,7 @@ fn healthy() -> Facts {
         certificate_days: Some(300),
         has_watchdog: true,
         throttled: Some(0),
-        heat_before: Some(HeatBefore { hottest: 79.0, hours: 168, held: 1.0 }),
+        heat_before: Some(HeatBefore { hottest: 79.0, minutes: 10_080, held: 1.0 }),
         ways: vec![way(1500)],
         hottest: Some((50.0, "die".into())),
         wear: Some(10.0),
@@ -66,7 +66,7 @@ fn each_fault_is_found_with_its_severity_and_remedy() {
     check_one(|f| f.sysctls[3].1 = Some(50), "entropy", Warning);
     check_one(|f| f.mtus[1].1 = 1400, "mtu", Advice);
     check_one(|f| f.ways[0].packet = 1300, "mtu", Advice);
-    let before = |hottest, held| Some(HeatBefore { hottest, hours: 168, held });
+    let before = |hottest, held| Some(HeatBefore { hottest, minutes: 10_080, held });
     check_one(|f| f.heat_before = before(91.0, 1.0), "temperature-history", Warning);
     check_one(|f| f.heat_before = before(79.0, 40.0), "temperature-history", Advice);
     check_one(|f| f.open_files = Some(1024), "open-files", Warning);
@@ -91,6 +91,29 @@ fn each_fault_is_found_with_its_severity_and_remedy() {
     );
     check_one(|f| f.open_secrets = vec![("/x/site.key".into(), 0o644)], "file-modes", Critical);
     check_one(|f| f.unknown_names = vec!["ci.site".into()], "dns", Warning);
+}
+
+#[test]
+fn a_remedy_in_a_shared_file_keeps_what_others_put_there() {
+    let mut facts = healthy();
+    facts.sysctls.iter_mut().for_each(|(_, value)| *value = Some(0));
+    let found = check(&facts);
+    let shared: Vec<_> = found.iter().filter(|one| one.remedy.contains("/etc/sysctl.d/")).collect();
+    assert_eq!(shared.len(), 3);
+    assert!(shared.iter().all(|one| one.remedy.contains(" >> /etc/sysctl.d/90-appliance.conf ")));
+}
+
+#[test]
+fn the_past_is_told_in_a_span_that_fits() {
+    let told = |minutes| {
+        let mut facts = healthy();
+        facts.heat_before = Some(HeatBefore { hottest: 79.0, minutes, held: 1.0 });
+        let found = check(&facts);
+        let found = found.into_iter().find(|one| one.check == "temperature-history");
+        found.map(|one| one.what).unwrap_or_default()
+    };
+    assert!(told(5).starts_with("at most 79.0 °C in 5 minutes; "), "{}", told(5));
+    assert!(told(180).starts_with("at most 79.0 °C in 3 hours; "), "{}", told(180));
 }
 
 #[test]
