@@ -19,6 +19,7 @@ mod engine;
 mod error;
 pub mod govern;
 mod handle;
+pub mod housekeeping;
 mod ids;
 pub mod logs;
 

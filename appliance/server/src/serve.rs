@@ -20,7 +20,7 @@ use crate::{
 };
 use anyhow::Context;
 use base::time::Timestamp;
-use engine::{Engine, Handle, logs::Logs};
+use engine::{Engine, Handle, housekeeping, logs::Logs};
 use ingress::{Certificates, Drain, Listener, Peer};
 use objects::Objects;
 use repos::Repos;
@@ -326,6 +326,18 @@ async fn sweep_daily(
     let mut wait = Duration::from_secs(60);
     loop {
         tokio::time::sleep(wait).await;
+        wait = Duration::from_secs(24 * 3600);
+        if let Err(error) = housekeeping::trim(&store, now()).await {
+            tracing::error!("the logs of events and deeds could not be trimmed: {error:#}");
+        }
+        match housekeeping::believes(&store, now()).await {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::info!("the first look since the clock moved far: nothing is removed yet");
+                continue;
+            }
+            Err(error) => tracing::error!("the last look at old things is not known: {error:#}"),
+        }
         if let Err(error) = objects.image_sweep(now()).await {
             tracing::error!("images without a name could not be removed: {error:#}");
         }
@@ -343,7 +355,6 @@ async fn sweep_daily(
         if let Err(error) = git_upkeep::prune(&store, &repos, now()).await {
             tracing::error!("repositories could not be pruned: {error:#}");
         }
-        wait = Duration::from_secs(24 * 3600);
     }
 }
 

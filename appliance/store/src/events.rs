@@ -29,6 +29,15 @@ impl Txn<'_> {
         self.last_event = cursor;
         Ok(cursor)
     }
+
+    /// Removes events from the front, at most `most` at once, until the newest `keep` are left;
+    /// returns how many went.
+    pub fn event_trim(&self, keep: u64, most: u64) -> Result<usize, Error> {
+        let trim = "DELETE FROM events WHERE cursor <= ?1 \
+                    AND cursor < (SELECT MIN(cursor) FROM events) + ?2";
+        let end = self.last_event.0.saturating_sub(keep.max(1));
+        Ok(self.statement(trim)?.execute(params![end, most])?)
+    }
 }
 
 impl Reader<'_> {

@@ -26,6 +26,7 @@ mod row;
 pub mod runs;
 pub mod seal;
 mod store;
+mod swept;
 mod txn;
 mod writer;
 

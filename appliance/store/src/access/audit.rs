@@ -50,6 +50,14 @@ impl Txn<'_> {
         ])?;
         Ok(())
     }
+
+    /// Removes the oldest entries, at most `most` at once, until the newest `keep` are left; returns
+    /// how many went.
+    pub fn audit_trim(&self, keep: u64, most: u64) -> Result<usize, Error> {
+        let trim = "DELETE FROM audit WHERE id <= (SELECT MAX(id) FROM audit) - ?1 \
+                    AND id < (SELECT MIN(id) FROM audit) + ?2";
+        Ok(self.statement(trim)?.execute(params![keep, most])?)
+    }
 }
 
 impl Reader<'_> {

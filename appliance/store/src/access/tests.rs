@@ -33,6 +33,24 @@ fn logins_are_unique_in_any_case() {
 }
 
 #[test]
+fn the_oldest_deeds_go_and_the_newest_stay() {
+    check(|txn| {
+        for number in 1..=10 {
+            let subject = number.to_string();
+            txn.audit_append(NOW, &NewAudit { subject, ..NewAudit::default() })?;
+        }
+        assert_eq!(
+            (txn.audit_trim(3, 5)?, txn.audit_trim(3, 5)?, txn.audit_trim(3, 5)?),
+            (5, 2, 0)
+        );
+        let left = txn.audit_list(None, 100)?;
+        let left: Vec<&str> = left.iter().map(|entry| entry.deed.subject.as_str()).collect();
+        assert_eq!(left, ["10", "9", "8"]);
+        Ok(())
+    });
+}
+
+#[test]
 fn the_last_administrator_stays() {
     check(|txn| {
         let first = user(txn, "a", Role::Admin)?;

@@ -1,0 +1,121 @@
+//! Bounds on the logs of events and deeds, and doubt about a clock that jumped.
+//!
+//! Why by number and not by age: a clock that once stood at 2099 must not empty a log, and a
+//! stranger who fails to log in all day must not fill a disk.
+//! Why doubt: what is old is removed for ever, so a clock that has moved by more than a month since
+//! the last look is believed at the next look, a day or a start later, and not at once.
+//! Invariants: idempotent; the newest event stays, so that cursors go on from it.
+
+use base::time::Timestamp;
+use std::time::Duration;
+use store::Store;
+
+/// Events that are kept: those of some fifty thousand jobs, about 50 MB.
+const EVENTS: u64 = 500_000;
+
+/// Entries of the audit log that are kept, about 60 MB.
+const DEEDS: u64 = 500_000;
+
+/// Rows removed in one transaction: others write between two.
+const AT_ONCE: u64 = 5_000;
+
+/// A box that is switched on once a month is still believed.
+const DOUBT: Duration = Duration::from_secs(32 * 24 * 3600);
+
+/// Removes the oldest events and deeds beyond their bounds, and notes of pushes that were told
+/// before `before`; returns how many went.
+///
+/// # Errors
+/// When the store fails; what was removed before stays removed.
+pub async fn trim(store: &Store, before: Timestamp) -> Result<usize, store::Error> {
+    trim_to(store, before, EVENTS, DEEDS).await
+}
+
+async fn trim_to(
+    store: &Store,
+    before: Timestamp,
+    events: u64,
+    deeds: u64,
+) -> Result<usize, store::Error> {
+    let mut all = store.write(move |txn| txn.push_sweep(before)).await?;
+    loop {
+        let trim = move |txn: &mut store::Txn<'_>| {
+            Ok::<_, store::Error>(
+                txn.event_trim(events, AT_ONCE)? + txn.audit_trim(deeds, AT_ONCE)?,
+            )
+        };
+        let gone = store.write(trim).await?;
+        if gone == 0 {
+            return Ok(all);
+        }
+        all += gone;
+    }
+}
+
+/// May what is old at `now` be removed? Notes the look.
+///
+/// # Errors
+/// When the store fails.
+pub async fn believes(store: &Store, now: Timestamp) -> Result<bool, store::Error> {
+    store
+        .write(move |txn| {
+            let last = txn.swept_at()?;
+            txn.swept_set(now)?;
+            Ok(last.is_some_and(|last| is_plausible(last, now)))
+        })
+        .await
+}
+
+fn is_plausible(last: Timestamp, now: Timestamp) -> bool {
+    now.since(last) <= DOUBT && last.since(now) <= DOUBT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::{event::Event, ids::Cursor};
+    use store::{SiteKey, access::NewAudit};
+
+    async fn opened(folder: &std::path::Path) -> Store {
+        Store::open(&store::Config::new(folder.join("state")), SiteKey::new([7; 32])).unwrap()
+    }
+
+    /// Days of looks in turn, and whether each may remove.
+    async fn check(days: &[u64], expected: &[bool]) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = opened(folder.path()).await;
+        let mut seen = Vec::new();
+        for day in days {
+            let now = Timestamp(0).plus(Duration::from_secs(day * 24 * 3600));
+            seen.push(believes(&store, now).await.unwrap());
+        }
+        assert_eq!(seen, expected, "{days:?}");
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_jumped_is_believed_at_the_second_look() {
+        check(&[20_000, 20_000, 20_001, 20_030], &[false, true, true, true]).await;
+        check(&[20_000, 20_001, 47_000, 20_002, 20_003], &[false, true, false, false, true]).await;
+        check(&[0, 20_000, 20_001], &[false, false, true]).await;
+    }
+
+    #[tokio::test]
+    async fn the_newest_events_and_deeds_stay_and_cursors_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = opened(folder.path()).await;
+        let event = || Event::Governed { slots: 1, pool: 2, paused: false, why: "hot".into() };
+        let fill = move |txn: &mut store::Txn<'_>| {
+            for _ in 0..12_000 {
+                txn.event_append(Timestamp(1), None, &event())?;
+                txn.audit_append(Timestamp(1), &NewAudit::default())?;
+            }
+            Ok::<_, store::Error>(())
+        };
+        store.write(fill).await.unwrap();
+        assert_eq!(trim_to(&store, Timestamp(2), 10, 20).await.unwrap(), 11_990 + 11_980);
+        let left = store.read(|reader| reader.event_list(Cursor(0), 100)).await.unwrap();
+        assert_eq!((left.len(), left[9].cursor), (10, Cursor(12_000)));
+        let next = store.write(move |txn| txn.event_append(Timestamp(3), None, &event()));
+        assert_eq!(next.await.unwrap(), Cursor(12_001));
+    }
+}
