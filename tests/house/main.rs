@@ -9,6 +9,7 @@
 
 mod browser;
 mod config;
+mod contexts;
 mod crash;
 mod git;
 mod governor;

@@ -21,6 +21,7 @@ pub const STEPS: &[&str] = &[
     include_str!("../migrations/0008_time.sql"),
     include_str!("../migrations/0009_governor.sql"),
     include_str!("../migrations/0010_notices.sql"),
+    include_str!("../migrations/0011_restrictions.sql"),
 ];
 
 /// The newest schema version this program knows.

@@ -6,6 +6,7 @@
 
 mod contexts;
 mod pushes;
+mod restrictions;
 mod schedules;
 mod settings;
 mod variables;

@@ -24,6 +24,7 @@ mod orbs;
 mod people;
 mod pipelines;
 mod projects;
+mod restrictions;
 mod retention;
 mod schedules;
 mod shapes;
@@ -49,6 +50,7 @@ pub(crate) fn routes() -> Routes {
         .merge(me::routes())
         .merge(projects::routes())
         .merge(contexts::routes())
+        .merge(restrictions::routes())
         .merge(pipelines::routes())
         .merge(workflows::routes())
         .merge(jobs::routes())

@@ -26,12 +26,15 @@ const REQUEST_ID: &str = "x-request-id";
 const PROGRAM_PATHS: [&str; 8] =
     ["/api/", "/git/", "/runner/", "/v2/", "/hooks/", "/.well-known/", "/events", "/assets/"];
 
+/// Bytes of a refusal in plain text; it names a place in the request, and no more.
+const REFUSAL_MAX: usize = 8 << 10;
+
 pub(crate) fn dress(routes: Routes, state: State) -> Router {
     routes
         .into_router()
         .fallback(|| async { Failure::missing("Page") })
         .method_not_allowed_fallback(|| async {
-            (StatusCode::METHOD_NOT_ALLOWED, "this address does not take that method\n")
+            (StatusCode::METHOD_NOT_ALLOWED, "this address does not take that method")
         })
         .layer(CatchPanicLayer::custom(after_panic))
         .layer(middleware::from_fn_with_state(state.clone(), around))
@@ -57,6 +60,9 @@ async fn around(
         let elapsed_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         tracing::debug!(http.status = response.status().as_u16(), elapsed_us, "answered");
     });
+    if asked.path.starts_with("/api/") {
+        response = in_form(response).await;
+    }
     if let Some(told) = response.extensions_mut().remove::<Told>() {
         response = asked.tell(&told, response, &id, &state);
     }
@@ -65,6 +71,21 @@ async fn around(
     }
     secure(response.headers_mut(), state.transport());
     response
+}
+
+/// A refusal of a library is a line of text; programs expect the form of the API.
+async fn in_form(response: Response) -> Response {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_text = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if !response.status().is_client_error() || !is_text {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let text = axum::body::to_bytes(body, REFUSAL_MAX).await.unwrap_or_default();
+    let body = serde_json::json!({ "message": String::from_utf8_lossy(&text).trim() }).to_string();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Response::from_parts(parts, body.into())
 }
 
 /// Ids only need to differ within a log; without randomness they all read the same.

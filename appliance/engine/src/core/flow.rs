@@ -118,13 +118,15 @@ impl Turn<'_, '_, '_> {
     fn gate(&mut self, workflow: &Workflow, job: &mut Job) -> Result<JobState, Error> {
         let project = self.project(job)?;
         for context in &job.contexts {
-            if self.txn.context_by_name(project.org, context)?.is_none() {
-                job.message = Some(format!(
-                    "context `{context}` does not exist in {}: create it, then rerun the workflow",
-                    project.repo.org()
-                ));
-                return Ok(JobState::Unauthorized);
-            }
+            let why = match self.txn.context_by_name(project.org, context)? {
+                None => format!("does not exist in {}: create it", project.repo.org()),
+                Some(found) if !self.txn.context_allows(found.id, project.id)? => {
+                    "is restricted to other projects: let this one use it".to_owned()
+                }
+                Some(_) => continue,
+            };
+            job.message = Some(format!("context `{context}` {why}, then rerun the workflow"));
+            return Ok(JobState::Unauthorized);
         }
         if let Some(JobSpec { executor: Executor::Unsupported { message }, .. }) =
             self.txn.job_spec(job.id)?

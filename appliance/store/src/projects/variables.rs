@@ -61,6 +61,9 @@ impl Reader<'_> {
         for name in contexts {
             let found = self.context_by_name(org, name)?;
             let context = found.ok_or_else(|| Error::Missing(format!("context `{name}`")))?;
+            if !self.context_allows(context.id, project)? {
+                return Err(Error::Missing(format!("context `{name}` for this project")));
+            }
             secrets.extend(self.context_values(context.id)?);
         }
         Ok(secrets)

@@ -104,7 +104,7 @@ async fn create(
     Ok(Json(shape(&made)))
 }
 
-async fn find(state: &State, text: &str) -> Result<Context, Failure> {
+pub(super) async fn find(state: &State, text: &str) -> Result<Context, Failure> {
     let id: ContextId = super::id(text, "Context")?;
     let found = state.store.read(move |reader| reader.context_get(id)).await?;
     found.ok_or_else(|| Failure::missing("Context"))
