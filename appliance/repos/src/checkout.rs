@@ -79,8 +79,10 @@ impl Repository {
             repo: self.name().clone(),
             what: "that commit".into(),
         })?;
-        let stored = dot_git::Stored::open(self)?;
+        // References first: a push that comes in between leaves packs that nothing names, and not
+        // names whose objects are missing.
         let (table, head) = self.snapshot()?;
+        let stored = dot_git::Stored::open(self)?;
         // In the past, so that a job's first change to a file gives it another time, even one of
         // the same size in the first second: Git would miss it.
         let files_at = now.saturating_sub(2);

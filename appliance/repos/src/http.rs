@@ -58,6 +58,10 @@ impl Service {
     }
 }
 
+/// The longest request for a fetch once it is decoded: a million lines. A compressed one can be a
+/// thousand times what was sent.
+const UPLOAD_REQUEST_MAX: u64 = 64 << 20;
+
 /// Any body that a request may have.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
@@ -92,7 +96,8 @@ where
         Err(response) => return *response,
     };
     answer(&repository.clone(), "application/x-git-upload-pack-result", move |mut to| {
-        let result = upload::serve(&repository, version, &mut from.open(), &mut to);
+        let mut from = from.open().take(UPLOAD_REQUEST_MAX);
+        let result = upload::serve(&repository, version, &mut from, &mut to);
         to.finish()?;
         result
     })

@@ -12,7 +12,7 @@ mod table;
 
 pub(crate) use head::effective_head;
 pub(crate) use table::RefEntry;
-pub(crate) use table::{RefTable, name_problem};
+pub(crate) use table::{NAME_MAX, RefTable, name_problem};
 
 use crate::{durable, error::Error};
 use gix_hash::ObjectId;

@@ -3,6 +3,7 @@
 use crate::{
     failure::Failure,
     pktline::{self, Packet},
+    refs::NAME_MAX,
 };
 use gix_hash::ObjectId;
 use std::io::Read;
@@ -13,6 +14,10 @@ pub(super) const CAPABILITIES: &str = "report-status report-status-v2 delete-ref
 
 /// Push options kept; a client has no use for more.
 const OPTIONS_MAX: usize = 64;
+
+/// The longest name that is told back to the client as one that cannot be; with longer ones ten
+/// thousand commands would take more memory than the machine has.
+const NAME_TOLD_MAX: usize = 1024;
 
 /// One reference that should change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +76,10 @@ fn parse_command(line: &str) -> Result<Command, Failure> {
     };
     let (old, new) = (id().ok_or_else(bad_line)?, id().ok_or_else(bad_line)?);
     let name = parts.next().ok_or_else(bad_line)?.to_owned();
+    if name.len() > NAME_TOLD_MAX {
+        let most = NAME_MAX;
+        return Err(Failure::Refused(format!("a reference name has at most {most} bytes")));
+    }
     Ok(Command { name, old, new })
 }
 
@@ -151,6 +160,8 @@ mod tests {
         check(&[&new, &more, &more, ""], Err(()));
         check(&["hello", ""], Err(()));
         check(&[&format!("{ZERO} {A}"), ""], Err(()));
+        check(&[&format!("{ZERO} {A} refs/heads/{}", "x".repeat(900)), ""], Ok(1));
+        check(&[&format!("{ZERO} {A} refs/heads/{}", "x".repeat(1020)), ""], Err(()));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
 const HEADER: &str = "# pack-refs with: peeled fully-peeled sorted \n";
 
 /// The longest reference name; Git keeps a name in one path component of a file elsewhere.
-const NAME_MAX: usize = 250;
+pub(crate) const NAME_MAX: usize = 250;
 
 /// What one reference points at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

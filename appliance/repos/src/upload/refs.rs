@@ -1,7 +1,7 @@
 //! Lists references to a client.
 
 use super::{AGENT, Session, Version};
-use crate::{failure::Failure, pktline};
+use crate::{failure::Failure, pktline, refs::NAME_MAX};
 use gix_hash::{Kind as HashKind, ObjectId};
 use std::io::Write;
 
@@ -67,6 +67,8 @@ pub(super) struct LsRefs {
     pub(super) symrefs: bool,
     pub(super) unborn: bool,
     pub(super) prefixes: Vec<String>,
+    /// A prefix was longer than any name; it is not kept, and matches nothing.
+    beyond: bool,
 }
 
 /// More prefixes than this are taken as none: the client sorts out what it needs.
@@ -79,9 +81,10 @@ impl LsRefs {
             "symrefs" => self.symrefs = true,
             "unborn" => self.unborn = true,
             _ => {
-                if let Some(prefix) = argument.strip_prefix("ref-prefix ")
-                    && self.prefixes.len() < PREFIXES_MAX
-                {
+                let Some(prefix) = argument.strip_prefix("ref-prefix ") else { return };
+                if prefix.len() > NAME_MAX {
+                    self.beyond = true;
+                } else if self.prefixes.len() < PREFIXES_MAX {
                     self.prefixes.push(prefix.to_owned());
                 }
             }
@@ -89,7 +92,7 @@ impl LsRefs {
     }
 
     fn is_asked(&self, name: &str) -> bool {
-        self.prefixes.is_empty()
+        self.prefixes.is_empty() && !self.beyond
             || self.prefixes.len() == PREFIXES_MAX
             || self.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()))
     }
@@ -118,5 +121,29 @@ impl LsRefs {
         let target =
             if self.symrefs { format!(" symref-target:{}", session.head) } else { String::new() };
         Ok(pktline::write(to, format!("{id} HEAD{target}\n").as_bytes())?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(prefixes: &[&str], name: &str, asked: bool, kept: usize) {
+        let mut list = LsRefs::default();
+        for prefix in prefixes {
+            list.read(&format!("ref-prefix {prefix}"));
+        }
+        assert_eq!((list.is_asked(name), list.prefixes.len()), (asked, kept), "{name}");
+    }
+
+    #[test]
+    fn prefixes_choose_and_those_beyond_any_name_are_not_kept() {
+        let long = format!("refs/heads/{}", "x".repeat(65_000));
+        check(&[], "refs/heads/a", true, 0);
+        check(&["refs/heads/"], "refs/heads/a", true, 1);
+        check(&["refs/tags/"], "refs/heads/a", false, 1);
+        check(&[&long], "refs/heads/a", false, 0);
+        check(&[&long, "refs/heads/"], "refs/heads/a", true, 1);
+        check(&vec!["refs/tags/"; PREFIXES_MAX + 1], "refs/heads/a", true, PREFIXES_MAX);
     }
 }

@@ -8,7 +8,7 @@ use crate::{
 use gix_hash::ObjectId;
 use std::collections::HashSet;
 
-/// Wants, haves and shallow lines of one request, each; a client with more does not exist.
+/// Wants, haves and lines about shallowness of one request; a client with more does not exist.
 const LINES_MAX: usize = 1_000_000;
 
 /// A fetch as it was asked for.
@@ -44,7 +44,7 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T, Failure> {
 impl Fetch {
     /// Reads one argument; false when it is none of those that both versions share.
     pub(super) fn read(&mut self, session: &Session, line: &str) -> Result<bool, Failure> {
-        if self.wants.len() + self.haves.len() + self.client_shallow.len() > LINES_MAX {
+        if self.lines() > LINES_MAX {
             return Err(Failure::Refused("too many lines in one request".into()));
         }
         let (key, value) = line.split_once(' ').unwrap_or((line, ""));
@@ -68,6 +68,15 @@ impl Fetch {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// How many lines are kept.
+    fn lines(&self) -> usize {
+        let excluded = match &self.depth {
+            Depth::Until { not, .. } => not.len(),
+            _ => 0,
+        };
+        self.wants.len() + self.haves.len() + self.client_shallow.len() + excluded
     }
 
     /// Reads a switch: an argument of version 2, a capability of version 0.
@@ -131,4 +140,22 @@ fn named(session: &Session, name: &str) -> Result<ObjectId, Failure> {
         .ok_or_else(|| {
             Failure::Refused(format!("git upload-pack: deepen-not is not a ref: {}", brief(name)))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_line_counts() {
+        let id = ObjectId::null(gix_hash::Kind::Sha1);
+        let fetch = Fetch {
+            wants: vec![id],
+            haves: vec![id; 2],
+            client_shallow: HashSet::from([id]),
+            depth: Depth::Until { since: None, not: vec![id; 4] },
+            ..Fetch::default()
+        };
+        assert_eq!(fetch.lines(), 8);
+    }
 }
