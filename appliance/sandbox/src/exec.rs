@@ -18,7 +18,7 @@ pub struct Exec {
     pub cwd: String,
     /// Makes the working directory, owned by the user, when it is missing.
     pub create_cwd: bool,
-    /// A file, inside, that is made empty for the user when it is missing.
+    /// A file, inside, that is made empty for the user when it is missing and can be made.
     pub create_file: Option<String>,
     /// Who runs it.
     pub user: User,

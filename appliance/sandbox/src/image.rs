@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use std::{
     fs::{self, DirBuilder, File},
     io::{self, Read},
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -228,7 +228,10 @@ impl Partial {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = root.join(format!("{PARTIAL}{}-{count}", std::process::id()));
-        match DirBuilder::new().mode(0o755).create(&path) {
+        // The process's mask must not close it to the users of the image.
+        let made = fs::create_dir(&path)
+            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)));
+        match made {
             Ok(()) => Ok(Self(path)),
             Err(source) => Err(ImageError::Store { action: "make", path, source }),
         }
@@ -237,7 +240,7 @@ impl Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        let _renamed_or_removed_at_the_next_start = fs::remove_dir_all(&self.0);
+        let _renamed_or_removed_at_the_next_start = crate::remove_tree(&self.0);
     }
 }
 

@@ -21,6 +21,7 @@ mod host_root;
 pub mod image;
 mod init;
 mod network;
+mod remove;
 mod root_tree;
 mod sandbox;
 pub mod spec;
@@ -31,6 +32,7 @@ mod wire;
 pub use error::Error;
 pub use exec::{Child, Event, Exec, Status, Usage, User};
 pub use network::{Destination, NoDestination, forwarding_enable, sweep_links};
+pub use remove::remove_tree;
 pub use sandbox::{DiskUsage, Sandbox, sweep};
 pub use spec::{Bind, Bridge, Companion, HostRoot, IdRange, Limits, Network, Root, Spec, Storage};
 

@@ -8,15 +8,16 @@
 mod create;
 mod disk;
 mod inside;
+mod remains;
 mod sweep;
 
 pub use disk::DiskUsage;
 pub use sweep::sweep;
 
+use self::remains::Remains;
 use crate::{
     Child, Error, Event, Exec, Spec, Status, Usage, User,
     cgroup::Group,
-    network::Link,
     wire::{self, Reply, Request},
 };
 use rustix::{
@@ -25,15 +26,17 @@ use rustix::{
 };
 use std::{
     collections::VecDeque,
-    fs::{self, File},
     io,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
-    path::PathBuf,
     time::{Duration, Instant},
 };
+
+/// For how long init may take to answer. It waits for nothing but the start of a program; a job can
+/// hold that up (by stopping the process before its exec), and would hold up its supervisor.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// A sandbox and everything in it. Owned by a single-threaded supervisor.
 #[derive(Debug)]
@@ -47,22 +50,10 @@ pub struct Sandbox {
     warnings: Vec<String>,
     frozen: bool,
     lost: bool,
+    answer_max: Duration,
     /// Ends before the sandbox itself, and lies within its scratch directory.
     companions: Vec<Sandbox>,
     remains: Remains,
-}
-
-/// What is on the host because of a sandbox; removed when dropped.
-#[derive(Debug)]
-struct Remains {
-    scratch: PathBuf,
-    /// Held for as long as the sandbox may live, so that a sweep leaves it alone.
-    _lock: File,
-    group: Option<Group>,
-    /// A companion's group is its sandbox's, which removes it.
-    shares_group: bool,
-    link: Option<Link>,
-    removed: bool,
 }
 
 impl Sandbox {
@@ -84,6 +75,7 @@ impl Sandbox {
             warnings: Vec::new(),
             frozen: false,
             lost: false,
+            answer_max: ANSWER_MAX,
             companions: Vec::new(),
             remains,
         }
@@ -120,10 +112,16 @@ impl Sandbox {
         self.socket.as_fd()
     }
 
+    /// Changes for how long init may take to answer before it is killed; half a minute otherwise.
+    pub fn set_answer_max(&mut self, span: Duration) {
+        self.answer_max = span;
+    }
+
     /// Starts a program; returns once its exec has happened.
     ///
     /// # Errors
     /// [`Error::Start`] names what failed inside: `exec` with "not found" for a missing program.
+    /// [`Error::Lost`] when init did not answer in time; it is then killed, and all inside with it.
     pub fn spawn(&mut self, exec: Exec) -> Result<Child, Error> {
         let Exec {
             program,
@@ -329,12 +327,17 @@ impl Sandbox {
                 _ => Err(Error::kernel("ask init")(error)),
             };
         }
+        let deadline = Some(Instant::now() + self.answer_max);
         loop {
-            if let Some((reply, descriptor)) = self.receive()? {
-                return Ok((reply, descriptor));
-            }
-            if self.lost {
+            if !readable(self.socket.as_fd(), deadline).map_err(Error::kernel("hear init"))? {
+                let _may_be_gone = rustix::process::pidfd_send_signal(&self.init, Signal::KILL);
+                self.lost = true;
                 return Err(Error::Lost);
+            }
+            match self.receive()? {
+                Some(answer) => return Ok(answer),
+                None if self.lost => return Err(Error::Lost),
+                None => {}
             }
         }
     }
@@ -364,26 +367,6 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         if !self.remains.removed {
             self.end();
-        }
-    }
-}
-
-impl Remains {
-    fn remove(&mut self) -> Result<(), Error> {
-        self.removed = true;
-        let link = self.link.take().map_or(Ok(()), |link| link.remove());
-        let group = self.group.as_ref().filter(|_| !self.shares_group);
-        let group = group.map_or(Ok(()), Group::remove);
-        let scratch =
-            fs::remove_dir_all(&self.scratch).map_err(Error::path("remove", &self.scratch));
-        link.and(group).and(scratch)
-    }
-}
-
-impl Drop for Remains {
-    fn drop(&mut self) {
-        if !self.removed {
-            let _swept_at_the_next_start = self.remove();
         }
     }
 }

@@ -95,9 +95,12 @@ impl Tree {
         let parent = path.parent().unwrap_or(Path::new(""));
         let above = self.folder(parent)?;
         let name = path.file_name().unwrap_or_default();
-        match rustix::fs::mkdirat(&*above, name, Mode::from_raw_mode(0o755)) {
-            Err(errno) if errno != Errno::EXIST => return Err(errno.into()),
-            _ => {}
+        let mode = Mode::from_raw_mode(0o755);
+        match rustix::fs::mkdirat(&*above, name, mode) {
+            // The process's mask must not close it to the users of the image.
+            Ok(()) => rustix::fs::chmodat(&*above, name, mode, AtFlags::empty())?,
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno.into()),
         }
         Ok(self.folder_open(path)?)
     }

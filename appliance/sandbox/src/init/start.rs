@@ -10,7 +10,10 @@ use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid};
 use std::{
     ffi::CString,
     io::{self, Read, Write},
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::fs::OpenOptionsExt,
+    },
     path::{Component, Path, PathBuf},
 };
 
@@ -21,16 +24,8 @@ pub(super) struct Starter {
 }
 
 /// Steps of a start, in order; numbered for the pipe.
-const STAGES: [&str; 8] = [
-    "session",
-    "terminal",
-    "ids",
-    "working directory",
-    "privileges",
-    "descriptors",
-    "exec",
-    "the file that it needs",
-];
+const STAGES: [&str; 7] =
+    ["session", "terminal", "ids", "working directory", "privileges", "descriptors", "exec"];
 
 type Step = (u8, io::Error);
 
@@ -90,8 +85,10 @@ impl Starter {
         ids_take(start).map_err(|error| (2, error))?;
         rustix::process::chdir(start.cwd.as_str()).map_err(|error| (3, error.into()))?;
         if let Some(file) = &start.create_file {
-            let made = std::fs::OpenOptions::new().create(true).append(true).open(file);
-            made.map_err(|error| (7, error))?;
+            // Without it the program still runs; the job may have put anything in its way.
+            let mut options = std::fs::OpenOptions::new();
+            options.create(true).append(true).custom_flags(libc::O_NONBLOCK);
+            let _may_be_missing = options.open(file);
         }
         if start.uid == 0 {
             privilege::bound_root().map_err(|error| (4, error))?;

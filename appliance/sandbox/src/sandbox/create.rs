@@ -18,10 +18,9 @@ use crate::{
 };
 use std::{
     fs::{self, File},
-    io,
     os::{
         fd::{AsFd, OwnedFd},
-        unix::{fs::DirBuilderExt, net::UnixStream},
+        unix::net::UnixStream,
     },
     path::{Path, PathBuf},
 };
@@ -201,27 +200,6 @@ fn companion_spec(spec: &Spec, companion: &Companion, number: usize) -> Spec {
         allow_privilege_gain: companion.allow_privilege_gain,
         companions: Vec::new(),
         ..spec.clone()
-    }
-}
-
-impl Remains {
-    /// Makes the scratch directory and marks it as alive.
-    fn claim(spec: &Spec) -> Result<Self, Error> {
-        let scratch = &spec.scratch;
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(scratch)
-            .map_err(Error::path("make the scratch directory", scratch))?;
-        let lock = File::open(scratch).map_err(Error::path("open", scratch))?;
-        lock.try_lock().map_err(|error| Error::path("lock", scratch)(io::Error::from(error)))?;
-        Ok(Self {
-            scratch: scratch.clone(),
-            _lock: lock,
-            group: None,
-            shares_group: false,
-            link: None,
-            removed: false,
-        })
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     Error,
     cgroup::{Base, Group},
     network::Link,
+    remove::remove_tree,
 };
 use std::{
     fs::{self, File},
@@ -56,6 +57,6 @@ fn remove(scratch: &Path, base: &Base, id: &str) -> Result<(), Error> {
     group.kill();
     let link = Link::named(id).remove();
     let group = group.remove();
-    let scratch = fs::remove_dir_all(scratch).map_err(Error::path("remove", scratch));
+    let scratch = remove_tree(scratch).map_err(Error::path("remove", scratch));
     link.and(group).and(scratch)
 }

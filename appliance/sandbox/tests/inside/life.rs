@@ -86,6 +86,18 @@ fn groups_of(spec: &Spec) -> Vec<PathBuf> {
         .collect()
 }
 
+/// A job can stop a process of its own between fork and exec, and init waits for it.
+pub(super) fn an_init_that_does_not_answer_is_given_up(place: &mut Place) {
+    let mut sandbox = create(&place.spec());
+    sandbox.set_answer_max(Duration::from_millis(300));
+    let init = rustix::process::Pid::from_raw(sandbox.init_pid()).expect("a process");
+    rustix::process::kill_process(init, rustix::process::Signal::STOP).expect("stopped");
+    let output = tempfile::tempfile().expect("a file");
+    let late = sandbox.spawn(exec("true", &[], User::default(), &output));
+    assert!(matches!(late, Err(Error::Lost)), "{late:?}");
+    sandbox.destroy().expect("removed all the same");
+}
+
 pub(super) fn nothing_is_left_on_the_host(place: &mut Place) {
     let mounts =
         || fs::read_to_string(format!("/proc/{}/mounts", std::os::unix::process::parent_id()));

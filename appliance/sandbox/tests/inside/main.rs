@@ -21,6 +21,7 @@ const TESTS: &[Test] = &[
         life::programs_run_as_told_and_their_ends_are_told,
     ),
     ("a_failed_start_names_its_step", life::a_failed_start_names_its_step),
+    ("an_init_that_does_not_answer_is_given_up", life::an_init_that_does_not_answer_is_given_up),
     ("nothing_is_left_on_the_host", life::nothing_is_left_on_the_host),
     (
         "a_killed_supervisor_takes_everything_with_it",

@@ -1,0 +1,63 @@
+//! What is on the host because of a sandbox: scratch directory, control group, link.
+//!
+//! Invariants: the scratch directory is claimed first and removed last, and locked in between; a
+//! failed removal leaves what a sweep finds.
+
+use crate::{Error, Spec, cgroup::Group, network::Link, remove::remove_tree};
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::PathBuf,
+};
+
+/// What is on the host because of a sandbox; removed when dropped.
+#[derive(Debug)]
+pub(super) struct Remains {
+    pub(super) scratch: PathBuf,
+    /// Held for as long as the sandbox may live, so that a sweep leaves it alone.
+    _lock: File,
+    pub(super) group: Option<Group>,
+    /// A companion's group is its sandbox's, which removes it.
+    pub(super) shares_group: bool,
+    pub(super) link: Option<Link>,
+    pub(super) removed: bool,
+}
+
+impl Remains {
+    /// Makes the scratch directory and marks it as alive.
+    pub(super) fn claim(spec: &Spec) -> Result<Self, Error> {
+        let scratch = &spec.scratch;
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(scratch)
+            .map_err(Error::path("make the scratch directory", scratch))?;
+        let lock = File::open(scratch).map_err(Error::path("open", scratch))?;
+        lock.try_lock().map_err(|error| Error::path("lock", scratch)(io::Error::from(error)))?;
+        Ok(Self {
+            scratch: scratch.clone(),
+            _lock: lock,
+            group: None,
+            shares_group: false,
+            link: None,
+            removed: false,
+        })
+    }
+
+    pub(super) fn remove(&mut self) -> Result<(), Error> {
+        self.removed = true;
+        let link = self.link.take().map_or(Ok(()), |link| link.remove());
+        let group = self.group.as_ref().filter(|_| !self.shares_group);
+        let group = group.map_or(Ok(()), Group::remove);
+        let scratch = remove_tree(&self.scratch).map_err(Error::path("remove", &self.scratch));
+        link.and(group).and(scratch)
+    }
+}
+
+impl Drop for Remains {
+    fn drop(&mut self) {
+        if !self.removed {
+            let _swept_at_the_next_start = self.remove();
+        }
+    }
+}
