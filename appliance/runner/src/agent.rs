@@ -44,7 +44,12 @@ pub(crate) enum Asked {
     /// Unpack the plain archive of a commit on standard input.
     Checkout { into: String },
     /// Print a manifest and the contents of a file, or of all files in a folder.
-    Bundle { path: String },
+    Bundle {
+        path: String,
+        /// Refused when they are longer together.
+        #[serde(default)]
+        most: Option<base::units::Bytes>,
+    },
     /// Print the test results that a file, or all files in a folder, tell.
     Results { path: String },
 }
@@ -148,7 +153,7 @@ fn internal(json: &str) -> Result<(), AgentError> {
         Asked::Pack { root, paths, globs } => archive::pack(Path::new(&root), &paths, globs),
         Asked::Unpack { into, what } => archive::unpack(Path::new(&into), &what),
         Asked::Checkout { into } => archive::checkout(Path::new(&into)),
-        Asked::Bundle { path } => archive::bundle(Path::new(&path)),
+        Asked::Bundle { path, most } => archive::bundle(Path::new(&path), most),
         Asked::Results { path } => junit::print(Path::new(&path)),
     }
 }

@@ -140,18 +140,30 @@ impl Folder {
         }
     }
 
+    /// Removes the assignment: from here on no runner takes this for a job.
+    pub(crate) fn forget(&self) {
+        // What stands in the way of it stands in the way of the folder, too.
+        let _ = fs::remove_file(self.assignment_path());
+    }
+
     /// Removes the folder and all that is in it, the assignment first: a runner that finds what a
     /// cut removal left must not take it for a job without a journal.
     pub fn remove(&self) -> Result<(), FolderError> {
-        // What else stands in the way of it stands in the way of the folder, too.
-        let _ = fs::remove_file(self.assignment_path());
-        match fs::remove_dir_all(&self.0) {
+        self.forget();
+        match sandbox::remove_tree(&self.0) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 Err(FolderError { attempt: "remove", path: self.0.clone(), source })
             }
             _ => Ok(()),
         }
     }
+}
+
+/// Opens a file of the job that holds nothing yet, 0600.
+pub(crate) fn fresh(path: &Path) -> io::Result<fs::File> {
+    let file = private(path)?;
+    file.set_len(0)?;
+    Ok(file)
 }
 
 /// Opens a file of the job to append to, 0600.

@@ -4,13 +4,19 @@
 //! its supervisor is gone, because until then its processes may live.
 
 use crate::{
-    config::HostConfig, folder::Folder, resources::Machine, spin_up::sandbox_id, supervisor::chain,
+    config::HostConfig,
+    folder::{Folder, private},
+    resources::Machine,
+    spin_up::sandbox_id,
+    supervisor::chain,
 };
 use base::{protocol::Pace, units::Bytes};
 use sandbox::image::{ImageError, LayerLimits, LayerStore};
 use std::{
     collections::BTreeSet,
-    path::PathBuf,
+    fs::{self, File, TryLockError},
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 use tokio::sync::watch;
@@ -24,6 +30,12 @@ pub enum HostError {
     /// No control groups.
     #[error("could not prepare control groups for jobs")]
     ControlGroups(#[source] sandbox::Error),
+    /// Another runner lives here; two would drive the same jobs.
+    #[error("another runner works in {path}: stop it first")]
+    Taken {
+        /// Its folder.
+        path: PathBuf,
+    },
     /// The folder of jobs cannot be used.
     #[error("could not create {path}")]
     Folder {
@@ -42,6 +54,8 @@ pub struct Host {
     pub(crate) machine: Machine,
     /// How fast the jobs of this host may go.
     pub(crate) pace: watch::Sender<Pace>,
+    /// Locked for as long as this lives.
+    _lock: File,
     numbers: Mutex<BTreeSet<u32>>,
     layers: OnceLock<LayerStore>,
 }
@@ -58,10 +72,13 @@ impl Host {
 
     /// Looks at the machine and prepares it for jobs; safe to do again.
     pub fn prepare(config: HostConfig) -> Result<Arc<Self>, HostError> {
+        let lock = lock(&config.data)?;
         let groups =
             sandbox::cgroup::Base::prepare("appliance-jobs").map_err(HostError::ControlGroups)?;
         let jobs = config.data.join("jobs");
-        std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o700)
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
             .create(&jobs)
             .map_err(|source| HostError::Folder { path: jobs, source })?;
         prepare_network(&config);
@@ -71,6 +88,7 @@ impl Host {
             groups,
             machine,
             pace: watch::Sender::new(Pace::default()),
+            _lock: lock,
             numbers: Mutex::default(),
             layers: OnceLock::new(),
         }))
@@ -82,8 +100,18 @@ impl Host {
         self.config.data.join("jobs")
     }
 
-    /// Removes a job's folder, and what its sandbox left if its supervisor died.
-    pub(crate) fn clear(&self, folder: &Folder) {
+    /// Removes a job's folder, and what its sandbox left if its supervisor died. In a thread of its
+    /// own: a job leaves as many files as it likes, and heartbeats must not wait for their removal.
+    pub(crate) async fn clear(self: &Arc<Self>, folder: Folder) {
+        let host = self.clone();
+        if tokio::task::spawn_blocking(move || host.clear_now(&folder)).await.is_err() {
+            tracing::error!("the removal of a job's folder failed; the next start tries it again");
+        }
+    }
+
+    fn clear_now(&self, folder: &Folder) {
+        // First: a runner that finds what a cut removal left must not take it for a job.
+        folder.forget();
         let is_scratch = |name: &str| folder.path().join(name) == folder.sandbox();
         let id_of = |name: &str| is_scratch(name).then(|| sandbox_id(folder));
         if let Err(error) = sandbox::sweep(folder.path(), &self.groups, id_of) {
@@ -102,6 +130,18 @@ impl Host {
         numbers.insert(free);
         drop(numbers);
         Some(Number { host: self.clone(), number: free })
+    }
+}
+
+/// Makes the folder of a runner and takes it for this one.
+fn lock(data: &Path) -> Result<File, HostError> {
+    let failed = |source| HostError::Folder { path: data.to_owned(), source };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(failed)?;
+    let file = private(&data.join("lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(HostError::Taken { path: data.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }
 
@@ -125,15 +165,29 @@ pub fn give_way() {
             "jobs may take CPU time from the control plane: no control group could be made for the runner"
         );
     }
-    if let Err(error) = std::fs::write("/proc/self/oom_score_adj", RUNNER_OOM_SCORE) {
+    if let Err(error) = fs::write("/proc/self/oom_score_adj", RUNNER_OOM_SCORE) {
         tracing::warn!(%error, "the runner could not be made the first to go when memory is short");
+    }
+}
+
+/// Keeps the memory of this process, which holds secrets, out of core files and out of the sight of
+/// other users' tools. To be called early.
+pub fn undumpable() {
+    use rustix::process::{
+        DumpableBehavior, Resource, getrlimit, set_dumpable_behavior, setrlimit,
+    };
+    // Only the soft limit: a job may still ask for core files of its own.
+    let limit = rustix::process::Rlimit { current: Some(0), ..getrlimit(Resource::Core) };
+    let cut = setrlimit(Resource::Core, limit);
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable).and(cut) {
+        tracing::warn!(%error, "a crash of this process may write its memory to a file");
     }
 }
 
 /// Removes what jobs of another life left, and lets packets through to what the operator allows.
 /// What the kernel refuses is told; jobs then reach less.
 fn prepare_network(config: &HostConfig) {
-    let _made_anew_by_the_first_job = std::fs::remove_dir_all(crate::reach::folder(&config.data));
+    let _made_anew_by_the_first_job = fs::remove_dir_all(crate::reach::folder(&config.data));
     if config.network.gateway.is_none() {
         return;
     }

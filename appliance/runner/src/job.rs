@@ -36,6 +36,7 @@ mod pace;
 mod program;
 mod service;
 
+use ending::Clock;
 pub(crate) use program::Program;
 pub(crate) use service::Service;
 
@@ -102,6 +103,7 @@ pub(crate) struct Job<C> {
     /// The shape of the sandbox that was made ahead.
     pub(crate) shape: Option<Shape>,
     orders: watch::Receiver<Order>,
+    clock: Clock,
     state: Mutex<State>,
 }
 
@@ -163,7 +165,18 @@ impl<C: ControlPlane> Job<C> {
         let outbox = Outbox::new(supervised.folder().clone(), held, patterns, journal, &memory);
         let state = Mutex::new(State { stands: memory.stands.clone(), ..State::default() });
         Ok((
-            Self { host, control, assignment, supervised, outbox, number, shape, orders, state },
+            Self {
+                host,
+                control,
+                assignment,
+                supervised,
+                outbox,
+                number,
+                shape,
+                orders,
+                clock: Clock::default(),
+                state,
+            },
             memory,
         ))
     }
@@ -183,6 +196,7 @@ impl<C: ControlPlane> Job<C> {
             never = work => never,
             never = self.relay() => never,
             never = self.paced() => never,
+            never = self.keep_time() => never,
             _ = orders.wait_for(|order| *order == Order::Forget) => Delivered::Lost,
         };
         delivered
@@ -191,7 +205,7 @@ impl<C: ControlPlane> Job<C> {
     /// Removes what is left of the job when nobody waits for it any more.
     pub(crate) async fn clear_away(self) {
         self.supervised.finish().await;
-        self.host.clear(self.supervised.folder());
+        self.host.clear(self.supervised.folder().clone()).await;
     }
 
     /// Passes on how far the supervisor has come with the output.

@@ -32,7 +32,7 @@ pub mod supervisor;
 mod walk;
 
 pub use config::{Config, HostConfig, SiteNetwork};
-pub use host::{Host, HostError, give_way};
+pub use host::{Host, HostError, give_way, undumpable};
 pub use runner::{RunError, run};
 pub use sandbox::{Destination, NoDestination};
 

@@ -3,7 +3,8 @@
 //! Why one loop for claims and one for heartbeats: a claim waits for work for many seconds, and
 //! a lease must not wait for a claim.
 //! Invariants: a task is claimed only for a free slot; every held task is in each heartbeat; a
-//! job whose supervisor lives is taken up before anything new is claimed.
+//! job whose supervisor lives is taken up before anything new is claimed; one runner works in a
+//! folder at any time.
 //! On failure: a control plane that does not answer is asked again; jobs go on meanwhile.
 
 use crate::{
@@ -23,7 +24,11 @@ use std::{
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
+    time::{Duration, Instant, timeout},
+};
 
 mod adopt;
 mod ahead;
@@ -31,6 +36,13 @@ mod leases;
 mod pace;
 
 use ahead::dismiss_seat;
+
+/// For each of what a runner that ends still does.
+const STOP_MAX: Duration = Duration::from_secs(1);
+
+/// For how long a new runner waits for the one before it to end, and how often it looks.
+const PREDECESSOR_MAX: Duration = Duration::from_secs(30);
+const PREDECESSOR_LOOK: Duration = Duration::from_millis(20);
 
 /// Why a runner could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +65,8 @@ struct Runner {
     spares: Mutex<Vec<Seat>>,
     /// A job has ended.
     ended: Notify,
+    /// What works on jobs and spares.
+    tasks: Mutex<JoinSet<()>>,
 }
 
 /// A task that is held.
@@ -64,7 +78,11 @@ struct Hold {
 /// Runs jobs until `shutdown` completes. Jobs that still run then go on under their supervisors,
 /// and the next runner of this name takes them up.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-    let host = Host::prepare(config.host.clone())?;
+    let mut shutdown = std::pin::pin!(shutdown);
+    let host = tokio::select! {
+        host = prepared(&config) => host?,
+        () = &mut shutdown => return Ok(()),
+    };
     let runner = Arc::new(Runner {
         client: Arc::new(Client::over_unix(config.socket.clone())),
         slots: Arc::new(Semaphore::new(config.slots as usize)),
@@ -72,30 +90,60 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         beat: Notify::new(),
         spares: Mutex::default(),
         ended: Notify::new(),
+        tasks: Mutex::default(),
         host,
         config,
     });
     tokio::select! {
         never = runner.serve() => never,
-        () = shutdown => {}
+        () = &mut shutdown => {}
     }
+    // The next runner may be here already: nothing is driven from here any more.
+    let mut tasks = std::mem::take(&mut *runner.tasks());
+    tasks.abort_all();
+    let _ = timeout(STOP_MAX, async { while tasks.join_next().await.is_some() {} }).await;
+    let mut dismissals = JoinSet::new();
     for spare in runner.take_spares() {
-        dismiss_seat(&runner.host, spare).await;
+        let host = runner.host.clone();
+        dismissals.spawn(async move { dismiss_seat(&host, spare).await });
     }
+    // What is left is dismissed by the next runner.
+    let _ = timeout(STOP_MAX, dismissals.join_all()).await;
     Ok(())
+}
+
+/// Prepares the machine; waits a while for a runner before this one that is just ending.
+async fn prepared(config: &Config) -> Result<Arc<Host>, HostError> {
+    let until = Instant::now() + PREDECESSOR_MAX;
+    loop {
+        match Host::prepare(config.host.clone()) {
+            Err(HostError::Taken { .. }) if Instant::now() < until => {
+                tokio::time::sleep(PREDECESSOR_LOOK).await;
+            }
+            result => return result,
+        }
+    }
 }
 
 impl Runner {
     async fn serve(self: &Arc<Self>) {
-        self.adopt_all().await;
-        self.prepare_spares();
+        let mut adoption = std::pin::pin!(self.adopt_all());
+        let mut adopted = false;
         let mut id = self.register().await;
         loop {
             let (now, slots, pace) = (id, self.clone(), self.clone());
+            let work = async {
+                if !adopted {
+                    adoption.as_mut().await;
+                    adopted = true;
+                    self.prepare_spares();
+                }
+                self.claim_work(now).await;
+            };
             tokio::select! {
                 () = slots.keep_leases(now) => {}
                 () = pace.keep_pace(now) => {}
-                () = self.claim_work(now) => {}
+                () = work => {}
             }
             // Either ends only when the control plane does not know us any more.
             id = self.register().await;
@@ -120,7 +168,8 @@ impl Runner {
             return;
         };
         let orders = self.hold(&assignment);
-        tokio::spawn(async move {
+        let runner = self.clone();
+        runner.spawn(async move {
             let task = assignment.task;
             let shape = Shape::of(&self.host, &assignment);
             let Some(seat) = self.seat(shape.as_ref()) else {
@@ -130,11 +179,10 @@ impl Runner {
             if let Err(error) = seat.supervised.folder().keep_assignment(&assignment) {
                 tracing::error!(%error, "a restart of the runner will not find this job");
             }
-            let ahead = tokio::spawn(self.clone().prepare_ahead(shape));
+            self.spawn(self.clone().prepare_ahead(shape));
             self.drive(assignment, seat, orders, Some(slot)).await;
             // Nothing else is in the way now.
             self.ended.notify_waiters();
-            drop(ahead);
         });
     }
 
@@ -161,6 +209,17 @@ impl Runner {
         self.release(task);
         drop(slot);
         job.clear_away().await;
+    }
+
+    /// Starts something that ends with the runner.
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(work);
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn hold(&self, assignment: &Assignment) -> watch::Receiver<Order> {

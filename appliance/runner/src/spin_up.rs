@@ -111,6 +111,7 @@ impl<C: ControlPlane> Job<C> {
             runtime_max: self.assignment.runtime_max,
         };
         self.supervised.ask(&Request::Begin(begin)).await?;
+        self.time_begins();
         if untold {
             self.outbox.say(0, &self.about(&prepared.told, limits, &note));
             if let Some(warning) = &prepared.warning {

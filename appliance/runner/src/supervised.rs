@@ -8,7 +8,8 @@ use crate::{
     folder::{Folder, FolderError, private},
     supervisor::wire::{self, Event, Request, View},
 };
-use std::{ffi::OsString, io, os::fd::OwnedFd, path::Path, process::Stdio};
+use rustix::process::{Pid, Signal, kill_process};
+use std::{ffi::OsString, io, os::fd::OwnedFd, path::Path, process::Stdio, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{
@@ -16,6 +17,7 @@ use tokio::{
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::{mpsc, watch},
+    time::timeout,
 };
 
 /// Requests that wait to be written; a driver asks for one thing at a time.
@@ -56,13 +58,24 @@ impl Supervised {
         Ok(Self::over(folder, stream))
     }
 
-    /// Attaches to the supervisor that serves `folder`.
-    pub(crate) async fn attach(folder: Folder) -> Result<Self, Gone> {
-        let stream = UnixStream::connect(folder.socket()).await.map_err(|_| Gone)?;
+    /// Attaches to the supervisor that serves `folder`; one that does not greet within `patience`
+    /// is killed.
+    pub(crate) async fn attach(folder: Folder, patience: Duration) -> Result<Self, Gone> {
+        let connecting = UnixStream::connect(folder.socket());
+        let stream = timeout(patience, connecting).await.map_err(|_| Gone)?.map_err(|_| Gone)?;
+        let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
         let mut attached = Self::over(folder, stream);
         // Only the supervisor's greeting makes the view true.
-        attached.view.changed().await.map_err(|_| Gone)?;
-        Ok(attached)
+        if let Ok(greeted) = timeout(patience, attached.view.changed()).await {
+            return greeted.map(|()| attached).map_err(|_| Gone);
+        }
+        tracing::error!(?pid, "a supervisor that does not answer is killed, and its job with it");
+        if let Some(pid) = pid.and_then(Pid::from_raw) {
+            // One that is gone already is what is asked for.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        let _ = timeout(patience, attached.gone()).await;
+        Err(Gone)
     }
 
     fn over(folder: Folder, stream: UnixStream) -> Self {
@@ -128,6 +141,11 @@ impl Supervised {
     pub(crate) async fn finish(&self) {
         // One that is gone already is what was asked for.
         let _ = self.ask(&Request::Finish).await;
+        self.gone().await;
+    }
+
+    /// Waits until the supervisor is gone.
+    async fn gone(&self) {
         let mut view = self.view.clone();
         while view.changed().await.is_ok() {}
     }

@@ -14,7 +14,13 @@ use link::Link;
 use run::{Run, Spent};
 use spool::Spool;
 use std::{
-    os::{fd::AsFd, unix::net::UnixListener, unix::net::UnixStream},
+    os::{
+        fd::AsFd,
+        unix::{
+            fs::PermissionsExt,
+            net::{UnixListener, UnixStream},
+        },
+    },
     path::Path,
     time::{Duration, Instant},
 };
@@ -59,6 +65,10 @@ struct BeginError {
 /// To be called before the process has a second thread.
 #[must_use]
 pub fn main(dir: &Path) -> u8 {
+    crate::host::undumpable();
+    // What the job sees is made here and is for all its users, whatever mask the service has; what
+    // is not for the job is made with a mode of its own.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     // Fails for a leader of a process group, which then has a session of its own already.
     let _ = rustix::process::setsid();
     match Supervisor::begin(Folder::at(dir.to_owned())) {
@@ -82,8 +92,12 @@ struct Supervisor {
     leftovers: Vec<Spool>,
     spent: Spent,
     disk: Option<disk::Watch>,
+    /// Files of the host that runs write to.
+    written: Vec<std::path::PathBuf>,
     /// When all runs are killed.
     deadline: Option<Instant>,
+    /// That time has come, and nothing is started any more.
+    overtime: bool,
     frozen_since: Option<Instant>,
     /// Programs that wait for the end of a pause.
     held_back: Vec<wire::Exec>,
@@ -101,12 +115,7 @@ impl Supervisor {
         let failed = |attempt| move |source: std::io::Error| BeginError { attempt, source };
         let first =
             runner_given_at_start().map_err(failed("take over the connection to the runner"))?;
-        match std::fs::create_dir(folder.door()) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                return Err(failed("make the folder shown to the job")(error));
-            }
-            _ => {}
-        }
+        make_door(&folder.door()).map_err(failed("make the folder shown to the job"))?;
         let bell = Doorbell::hang(&folder.doorbell()).map_err(failed("hang the doorbell"))?;
         let listener = UnixListener::bind(folder.socket()).map_err(failed("listen for runners"))?;
         listener.set_nonblocking(true).map_err(failed("listen for runners"))?;
@@ -124,7 +133,9 @@ impl Supervisor {
             leftovers: Vec::new(),
             spent: Spent::default(),
             disk: None,
+            written: Vec::new(),
             deadline: None,
+            overtime: false,
             frozen_since: None,
             held_back: Vec::new(),
             cpu_millis: None,
@@ -143,7 +154,7 @@ impl Supervisor {
             }
             self.meet_runners();
             self.hear_requests();
-            if self.bell.answer() {
+            if self.bell.answer() && !self.view.halted {
                 self.tell(Event::Halted);
             }
             self.read_outputs();
@@ -257,6 +268,15 @@ impl Supervisor {
             tracing::warn!(error = chain(&error), "the sandbox could not be removed whole");
         }
     }
+}
+
+/// Every user of the job may look through the door.
+fn make_door(door: &Path) -> std::io::Result<()> {
+    match std::fs::create_dir(door) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    std::fs::set_permissions(door, std::fs::Permissions::from_mode(0o755))
 }
 
 /// The runner that started this process is on the other end of descriptor 0, if any is.

@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are tests")]
 
+#[path = "jobs/abuse.rs"]
+mod abuse;
 #[path = "jobs/assign.rs"]
 mod assign;
 #[path = "jobs/control.rs"]
@@ -39,18 +41,24 @@ struct Bench {
     folder: tempfile::TempDir,
     control: Arc<Control>,
     runner: Child,
+    more: Vec<&'static str>,
 }
 
 impl Bench {
     fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// The same with more words for the runner: what a job may keep on disk, in MiB.
+    fn start_with(more: &[&'static str]) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             println!("skipped: sandboxes need root");
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
         let control = Control::listen(folder.path());
-        let runner = start_runner(folder.path(), &control.socket);
-        Some(Self { folder, control, runner })
+        let runner = start_runner(folder.path(), &control.socket, more);
+        Some(Self { folder, control, runner, more: more.to_vec() })
     }
 
     fn kill_runner(&mut self) {
@@ -59,7 +67,7 @@ impl Bench {
     }
 
     fn restart_runner(&mut self) {
-        self.runner = start_runner(self.folder.path(), &self.control.socket);
+        self.runner = start_runner(self.folder.path(), &self.control.socket, &self.more);
     }
 
     fn jobs(&self) -> Vec<PathBuf> {
@@ -73,9 +81,12 @@ impl Bench {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the test starts the runner as the server does")]
-fn start_runner(folder: &Path, socket: &Path) -> Child {
-    Command::new(RUNNER)
+fn start_runner(folder: &Path, socket: &Path, more: &[&str]) -> Child {
+    // With the mask of the shipped unit.
+    Command::new("sh")
+        .args(["-c", "umask 077; exec \"$0\" \"$@\"", RUNNER])
         .args(["run".as_ref(), socket.as_os_str(), folder.join("data").as_os_str(), "2".as_ref()])
+        .args(more)
         .stdin(Stdio::null())
         .spawn()
         .unwrap()

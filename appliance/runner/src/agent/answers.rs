@@ -102,10 +102,20 @@ fn nonsense() -> String {
         .into()
 }
 
+fn too_long(most: u64) -> String {
+    format!(
+        "what was read is longer than {}, the most that is kept of one step: store less in one step",
+        base::units::Bytes(most)
+    )
+}
+
 fn whole<T: for<'de> Deserialize<'de>>(path: &Path, most: u64) -> Result<T, String> {
     let mut text = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(most).read_to_end(&mut text));
+    let read = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut text));
     read.map_err(|error| error.to_string())?;
+    if text.len() as u64 > most {
+        return Err(too_long(most));
+    }
     serde_json::from_slice(&text).map_err(|_| nonsense())
 }
 
@@ -117,6 +127,9 @@ fn first_line<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<(T, u64, u64)
     BufReader::new(file.take(MANIFEST_MAX))
         .read_until(b'\n', &mut line)
         .map_err(|error| error.to_string())?;
+    if line.len() as u64 == MANIFEST_MAX && !line.ends_with(b"\n") {
+        return Err(too_long(MANIFEST_MAX));
+    }
     let manifest = serde_json::from_slice(&line).map_err(|_| nonsense())?;
     Ok((manifest, line.len() as u64, total))
 }
@@ -142,5 +155,13 @@ mod tests {
         check(b"{\"single\":false,\"files\":[[\"/a\",3]]}\nxyz", false);
         check(b"not json\n", false);
         check(b"", false);
+    }
+
+    #[test]
+    fn an_answer_that_was_cut_says_so() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(KEYS_MAX + 1).unwrap();
+        let error = keys_of(file.path(), 1).unwrap_err();
+        assert!(error.contains("longer than 1 MiB"), "{error}");
     }
 }

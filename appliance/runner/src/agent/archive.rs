@@ -10,6 +10,7 @@ use super::{
     answers::{BundleManifest, PackManifest},
     walk,
 };
+use base::units::Bytes;
 use pipeline::glob::Glob;
 use std::{
     fs::{self, File},
@@ -133,7 +134,7 @@ fn causes(error: &io::Error) -> String {
 }
 
 /// Prints a manifest and the contents of a file, or of all files in a folder.
-pub(super) fn bundle(path: &Path) -> Result<(), AgentError> {
+pub(super) fn bundle(path: &Path, most: Option<Bytes>) -> Result<(), AgentError> {
     let single = path.is_file();
     let mut files = Vec::new();
     for file in if single { vec![path.to_owned()] } else { walk::below(path)? } {
@@ -143,6 +144,14 @@ pub(super) fn bundle(path: &Path) -> Result<(), AgentError> {
         if meta.is_file() {
             files.push((file, name, meta.len()));
         }
+    }
+    let sum = files.iter().fold(0_u64, |sum, (_, _, size)| sum.saturating_add(*size));
+    if let Some(most) = most.filter(|most| sum > most.0) {
+        return Err(AgentError::Refused(format!(
+            "the files in {} have {} and a job may store {most} in one step: store less, or ask the operator for more (setting `job_disk_gib`)",
+            path.display(),
+            Bytes(sum)
+        )));
     }
     let manifest = BundleManifest {
         single,

@@ -30,7 +30,7 @@ pub(super) fn print(path: &Path) -> Result<(), AgentError> {
     let is_report = |file: &Path| file == path || file.extension().is_some_and(|end| end == "xml");
     for file in walk::below(path)?.into_iter().filter(|file| file.is_file() && is_report(file)) {
         let source = file.strip_prefix(path).ok().filter(|name| !name.as_os_str().is_empty());
-        let source = source.unwrap_or(&file).to_string_lossy().into_owned();
+        let source = clipped(source.unwrap_or(&file).to_string_lossy().into_owned());
         if let Err(error) = read_file(&file, &source, &mut results) {
             warn(&format!("Could not read test results from {}: {error}", file.display()));
         }
@@ -97,7 +97,7 @@ fn read(text: &str, source: &str, results: &mut Vec<TestResult>) -> Result<(), S
 impl Reading<'_> {
     fn opens(&mut self, tag: &BytesStart<'_>) {
         match tag.name().as_ref() {
-            "testsuite" => self.suite_files.push(attribute(tag, "file")),
+            "testsuite" => self.suite_files.push(attribute(tag, "file").map(clipped)),
             "testcase" => self.case = Some(self.case_of(tag)),
             kind @ ("failure" | "error" | "skipped") => {
                 let Some(case) = &mut self.case else { return };

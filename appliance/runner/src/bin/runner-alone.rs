@@ -1,6 +1,7 @@
 //! The runner without the house around it, for this room's tests and measurements: agent by name,
-//! `supervise FOLDER`, and `run SOCKET DATA SLOTS`.
+//! `supervise FOLDER`, and `run SOCKET DATA SLOTS [DISK_MIB]`.
 
+use base::units::Bytes;
 use runner::{Config, HostConfig, SiteNetwork};
 use std::{ffi::OsString, process::ExitCode};
 
@@ -14,15 +15,20 @@ fn main() -> ExitCode {
     }
     let words: Vec<&str> = args.iter().skip(1).filter_map(|arg| arg.to_str()).collect();
     match words.as_slice() {
-        ["run", socket, data, slots] => match slots.parse() {
-            Ok(slots) => run(socket, data, slots),
-            Err(_) => ExitCode::from(USAGE),
+        ["run", socket, data, slots, disk @ ..] => match (slots.parse(), disk_of(disk)) {
+            (Ok(slots), Ok(disk)) => run(socket, data, slots, disk),
+            _ => ExitCode::from(USAGE),
         },
         _ => ExitCode::from(USAGE),
     }
 }
 
-fn run(socket: &str, data: &str, slots: u32) -> ExitCode {
+/// What a job may keep on disk, if that is said.
+fn disk_of(words: &[&str]) -> Result<Option<Bytes>, std::num::ParseIntError> {
+    words.first().map(|mib| mib.parse().map(Bytes::mib)).transpose()
+}
+
+fn run(socket: &str, data: &str, slots: u32, disk: Option<Bytes>) -> ExitCode {
     let Ok(executable) = std::env::current_exe() else { return ExitCode::FAILURE };
     let config = Config {
         name: "alone".into(),
@@ -39,7 +45,7 @@ fn run(socket: &str, data: &str, slots: u32) -> ExitCode {
             machine_root: None,
             machine_images: std::collections::BTreeMap::new(),
             masks: Vec::new(),
-            disk: None,
+            disk,
             first_id: 200_000,
             network: SiteNetwork::default(),
         },

@@ -3,6 +3,7 @@
 use super::{Job, Order, StepEnd, StepError, now};
 use crate::{
     control_plane::ControlPlane,
+    outbox::Delivered,
     supervised::Gone,
     supervisor::wire::{End, How, Request, RunId, View},
     walk::Item,
@@ -12,6 +13,7 @@ use base::{
     state::{StepState, TaskOutcome},
 };
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// What a canceled job's programs have to put things in order.
 const CANCEL_GRACE: Duration = Duration::from_secs(10);
@@ -22,6 +24,14 @@ const BACKGROUND_GRACE: Duration = Duration::from_millis(500);
 /// The supervisor keeps the job's time; this is for a step of our own that hangs meanwhile.
 const OVERTIME_GRACE: Duration = Duration::from_secs(5);
 
+/// The time of a job, over all its steps.
+#[derive(Default)]
+pub(super) struct Clock {
+    /// The supervisor counts from here on.
+    begun: watch::Sender<bool>,
+    over: watch::Sender<bool>,
+}
+
 impl<C: ControlPlane> Job<C> {
     /// Ends when the job is to stop, and then stops it.
     pub(super) async fn stopped(&self) -> StepEnd {
@@ -29,7 +39,7 @@ impl<C: ControlPlane> Job<C> {
         let outcome = tokio::select! {
             _ = orders.wait_for(|order| *order == Order::Cancel) => TaskOutcome::Canceled,
             () = self.outbox.canceled() => TaskOutcome::Canceled,
-            () = self.unpaused(self.assignment.runtime_max + OVERTIME_GRACE) => TaskOutcome::TimedOut,
+            () = self.overtime() => TaskOutcome::TimedOut,
         };
         // A supervisor that is gone has stopped everything.
         let _ = self.stop_all(CANCEL_GRACE).await;
@@ -40,6 +50,28 @@ impl<C: ControlPlane> Job<C> {
             StepState::TimedOut
         };
         StepEnd { state, exit_code: None }
+    }
+
+    /// Counts the job's time; that of finding its image is bounded alike, and apart.
+    pub(super) async fn keep_time(&self) -> Delivered {
+        let span = self.assignment.runtime_max + OVERTIME_GRACE;
+        let mut begun = self.clock.begun.subscribe();
+        tokio::select! {
+            () = self.unpaused(span) => {}
+            _ = begun.changed() => self.unpaused(span).await,
+        }
+        self.clock.over.send_replace(true);
+        std::future::pending().await
+    }
+
+    /// From here on the job's time counts.
+    pub(crate) fn time_begins(&self) {
+        self.clock.begun.send_if_modified(|begun| !std::mem::replace(begun, true));
+    }
+
+    async fn overtime(&self) {
+        // The sender lives here and cannot be gone.
+        let _ = self.clock.over.subscribe().wait_for(|over| *over).await;
     }
 
     /// Ends every run and waits until all have ended.
@@ -106,7 +138,7 @@ impl<C: ControlPlane> Job<C> {
             // Ended with its job, as such a step is meant to.
             How::Stopped => (StepState::Success, None),
             How::Idle | How::Overtime => (StepState::TimedOut, None),
-            How::DiskFull { .. } => (StepState::Failed, None),
+            How::DiskFull { .. } | How::DiskShort { .. } => (StepState::Failed, None),
             How::NotStarted { message } => {
                 self.outbox.say(step, &format!("{message}\n"));
                 (StepState::Failed, None)

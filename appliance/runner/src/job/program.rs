@@ -3,7 +3,7 @@
 use super::{Job, StepEnd, StepError};
 use crate::{
     control_plane::{ControlPlane, Trouble},
-    environment::Environment,
+    environment::{Environment, bash_env},
     outbox::Patience,
     spin_up::{AGENT, Stands},
     supervised::Gone,
@@ -39,14 +39,16 @@ impl Program {
 }
 
 impl<C: ControlPlane> Job<C> {
-    /// Starts a program inside the job, with the file of `BASH_ENV` in place.
+    /// Starts a program inside the job, with our own file of `BASH_ENV` in place. One that the
+    /// configuration names is its own affair: it may be the system's, or not be there yet.
     pub(crate) async fn start(
         &self,
         run: RunId,
         program: Program,
         stands: &Stands,
     ) -> Result<(), Gone> {
-        let create_file = program.env.get("BASH_ENV").cloned();
+        let ours = bash_env(&self.assignment);
+        let create_file = (program.env.get("BASH_ENV") == Some(&ours)).then_some(ours);
         let env = program.env.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
         let exec = Exec {
             run,
@@ -136,6 +138,14 @@ impl<C: ControlPlane> Job<C> {
                 self.tell_disk_full(step, *used, *limit);
                 StepEnd { state: StepState::Failed, exit_code: None }
             }
+            How::DiskShort { free } => {
+                let message = format!(
+                    "Out of disk: only {free} is left on the machine that ran the job, and every job there was stopped. Ask the operator to make room"
+                );
+                self.outbox.say(step, &format!("\n{message}\n"));
+                self.cut_for_disk(message);
+                StepEnd { state: StepState::Failed, exit_code: None }
+            }
             How::Stopped => StepEnd { state: StepState::Canceled, exit_code: None },
             How::NotStarted { message } => {
                 self.outbox.say(step, &format!("{message}\n"));
@@ -165,6 +175,10 @@ impl<C: ControlPlane> Job<C> {
             "Out of disk: the job kept {used} and may keep {limit}. Remove what is not needed any more, or ask the operator for more (setting `job_disk_gib`)"
         );
         self.outbox.say(step, &format!("\n{message}\n"));
+        self.cut_for_disk(message);
+    }
+
+    fn cut_for_disk(&self, message: String) {
         let mut state = self.state();
         state.message = Some(message);
         state.cut = Some(TaskOutcome::Failed);

@@ -2,7 +2,8 @@
 //!
 //! Form: `caches/<hash of key>/{key,archive}`, `artifacts/<job>/<path>`, and `layers/` for the
 //! workspaces of this run.
-//! Invariants: a cache is complete when its folder has its final name; keys are never overwritten.
+//! Invariants: a cache is complete when its folder has its final name; keys are never overwritten;
+//! a name that comes from the repository or the job never leads out of its folder.
 
 use super::{Images, Print, lines::Lines, working_copy};
 use crate::control_plane::{ControlPlane, Trouble};
@@ -21,7 +22,7 @@ use std::{
     collections::HashMap,
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use uuid::Uuid;
@@ -100,7 +101,8 @@ impl Place {
                 lines
             }
             Progress::Artifact { path, .. } => {
-                vec![format!("── artifact {}", self.artifact(&task.label, path).display())]
+                let kept = self.artifact(&task.label, path);
+                kept.map(|kept| format!("── artifact {}", kept.display())).into_iter().collect()
             }
             Progress::Ended { outcome, message, .. } => {
                 task.outcome = Some(*outcome);
@@ -124,8 +126,8 @@ impl Place {
         lines.iter().for_each(|line| (self.print)(&task.label, line));
     }
 
-    fn artifact(&self, label: &str, path: &str) -> PathBuf {
-        self.keep.join("artifacts").join(label).join(path)
+    fn artifact(&self, label: &str, path: &str) -> Option<PathBuf> {
+        artifact(&self.keep, label, path)
     }
 
     fn cache_folder(&self, key: &str) -> PathBuf {
@@ -178,7 +180,7 @@ impl Place {
                     .get(&task.task)
                     .map(|task| task.label.clone())
                     .unwrap_or_default();
-                let into = self.artifact(&label, path);
+                let into = self.artifact(&label, path).ok_or(io::ErrorKind::InvalidFilename)?;
                 fs::create_dir_all(into.parent().unwrap_or(&self.keep))?;
                 fs::rename(object, into)
             }
@@ -187,6 +189,23 @@ impl Place {
 
     fn object(&self, kind: &str) -> PathBuf {
         self.keep.join("objects").join(format!("{kind}-{}", Uuid::new_v4().simple()))
+    }
+}
+
+/// Where an artifact is kept; `None` for a path that leads elsewhere.
+fn artifact(keep: &Path, label: &str, path: &str) -> Option<PathBuf> {
+    let is_plain = |part| matches!(part, Component::Normal(_));
+    let path = Path::new(path);
+    let inside = path.components().all(is_plain) && path.file_name().is_some();
+    inside.then(|| keep.join("artifacts").join(folder_name(label)).join(path))
+}
+
+/// A job's name as the name of one folder.
+fn folder_name(label: &str) -> String {
+    let name = label.replace(['/', '\0'], "_");
+    match name.as_str() {
+        "" | "." | ".." => format!("_{name}"),
+        _ => name,
     }
 }
 
@@ -220,6 +239,15 @@ impl ControlPlane for Place {
     }
 
     async fn store(&self, _: Held, request: &StoreRequest) -> Result<StoreTarget, Trouble> {
+        if let StoreRequest::Artifact { path } = request
+            && self.artifact("", path).is_none()
+        {
+            return Err(Trouble::Rejected {
+                message: format!(
+                    "`{path}` leads out of the folder of artifacts: use a `destination` without `..`"
+                ),
+            });
+        }
         if let StoreRequest::Cache { key } = request
             && self.cache_folder(key).exists()
         {
@@ -292,5 +320,28 @@ impl Drop for Place {
     /// Layers and unfinished objects are of this run alone.
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(self.keep.join("objects"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(label: &str, path: &str, expected: Option<&str>) {
+        let found = artifact(Path::new("/keep"), label, path);
+        assert_eq!(found, expected.map(PathBuf::from), "{label} {path}");
+    }
+
+    #[test]
+    fn artifacts_stay_in_their_folder() {
+        check("build", "out/a.txt", Some("/keep/artifacts/build/out/a.txt"));
+        check("build 1/2", "a", Some("/keep/artifacts/build 1_2/a"));
+        check("../../etc", "cron.d/x", Some("/keep/artifacts/.._.._etc/cron.d/x"));
+        check("..", "a", Some("/keep/artifacts/_../a"));
+        check("/etc", "a", Some("/keep/artifacts/_etc/a"));
+        check("build", "../../../etc/cron.d/x", None);
+        check("build", "a/../../b", None);
+        check("build", "/etc/passwd", None);
+        check("build", "", None);
     }
 }

@@ -55,16 +55,27 @@ pub(super) fn read(directory: &Path) -> Result<Copy, LocalError> {
 fn head(git: &Path) -> (String, Option<String>) {
     let Ok(head) = fs::read_to_string(git.join("HEAD")) else { return ("main".into(), None) };
     let Some(reference) = head.trim().strip_prefix("ref: ") else {
-        return ("main".into(), Some(head.trim().to_owned()));
+        return ("main".into(), revision(&head));
     };
-    let loose = fs::read_to_string(git.join(reference)).ok().map(|text| text.trim().to_owned());
+    // The copy may come from anybody: its HEAD must not name another file of this machine.
+    if !reference.starts_with("refs/") || reference.split('/').any(|part| part == "..") {
+        return ("main".into(), None);
+    }
+    let loose = fs::read_to_string(git.join(reference)).ok().and_then(|text| revision(&text));
     let packed = || {
         let text = fs::read_to_string(git.join("packed-refs")).ok()?;
         let line = text.lines().find(|line| line.split(' ').nth(1) == Some(reference))?;
-        line.split(' ').next().map(str::to_owned)
+        line.split(' ').next().and_then(revision)
     };
     let branch = reference.strip_prefix("refs/heads/").unwrap_or(reference);
     (branch.to_owned(), loose.or_else(packed))
+}
+
+/// What a file says, if it is a revision: a link in its place may lead to any text.
+fn revision(text: &str) -> Option<String> {
+    let text = text.trim();
+    let is_hex = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hex.then(|| text.to_owned())
 }
 
 /// Writes the working copy as a tar archive: with its history, without what `.gitignore` names.
@@ -131,5 +142,20 @@ mod tests {
         fs::write(git.path().join("HEAD"), "ref: refs/heads/topic/x\n").unwrap();
         fs::write(git.path().join("packed-refs"), "# pack\nabc123 refs/heads/topic/x\n").unwrap();
         assert_eq!(head(git.path()), ("topic/x".into(), Some("abc123".into())));
+    }
+
+    #[test]
+    fn a_head_names_no_other_file_of_the_machine() {
+        let folder = tempfile::tempdir().unwrap();
+        let git = folder.path().join("git");
+        fs::create_dir_all(git.join("refs/heads")).unwrap();
+        fs::write(folder.path().join("secret"), "abc123\n").unwrap();
+        fs::write(git.join("refs/heads/text"), "root:x:0:0\n").unwrap();
+        for reference in ["refs/../../secret", "../secret", "/etc/hostname", "refs/heads/text"] {
+            fs::write(git.join("HEAD"), format!("ref: {reference}\n")).unwrap();
+            assert_eq!(head(&git).1, None, "{reference}");
+        }
+        fs::write(git.join("HEAD"), "root:x:0:0\n").unwrap();
+        assert_eq!(head(&git).1, None);
     }
 }

@@ -16,8 +16,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// Reports in one request; test results may be large, and a request should not be.
+/// Reports in one request, and their bytes: test results may be large, and a request should not be.
+/// One alone may be larger; who adds it keeps it within what the control side accepts.
 const REPORTS_AT_ONCE: usize = 64;
+const REPORT_BYTES: usize = 4 << 20;
 
 /// Frames that are not full leave at most this often: a flood then goes in few full frames, while
 /// a single line leaves at once.
@@ -56,7 +58,7 @@ impl Outbox {
         let mut changes = self.changed.subscribe();
         let mut patience = Patience::default();
         loop {
-            if self.reports_due().is_none() {
+            if !self.is_report_due() {
                 changed(&mut changes).await;
                 continue;
             }
@@ -87,6 +89,8 @@ impl Outbox {
                 Err(Trouble::Refused(Refusal::OutputMissing { step, expected })) => {
                     self.output_taken(step, expected);
                 }
+                // Results that nobody takes cost the results, not the job.
+                Err(Trouble::Rejected { message }) if self.give_up_tests(&message) => {}
                 Err(trouble) if is_final(&trouble) => {
                     tracing::warn!(task = %self.held.task, error = trouble.told(), "the task is given up");
                     return Delivered::Lost;
@@ -149,15 +153,40 @@ impl Outbox {
         }
     }
 
+    fn is_report_due(&self) -> bool {
+        let state = self.state();
+        state.reports.front().is_some_and(|progress| state.may_leave(progress))
+    }
+
     /// The reports that may leave now: up to the first whose step has output still here.
     fn reports_due(&self) -> Option<Report> {
         let state = self.state();
         let due = state.reports.iter().take_while(|progress| state.may_leave(progress));
-        let progress: Vec<Progress> = due.take(REPORTS_AT_ONCE).cloned().collect();
+        let mut bytes = 0;
+        let fits = |progress: &&Progress| {
+            let first = bytes == 0;
+            bytes += size(progress);
+            first || bytes <= REPORT_BYTES
+        };
+        let progress: Vec<Progress> = due.take(REPORTS_AT_ONCE).take_while(fits).cloned().collect();
         let first = state.first;
         drop(state);
         let (task, fence) = (self.held.task, self.held.fence);
         (!progress.is_empty()).then_some(Report { task, fence, first, progress })
+    }
+
+    /// Empties the first test results that wait, so that the rest can be told; false when there are
+    /// none. Its number stays, because the control side counts.
+    fn give_up_tests(&self, why: &str) -> bool {
+        let mut state = self.state();
+        let held = |progress: &&mut Progress| matches!(progress, Progress::Tests { tests } if !tests.is_empty());
+        let Some(Progress::Tests { tests }) = state.reports.iter_mut().find(held) else {
+            return false;
+        };
+        let lost = std::mem::take(tests).len();
+        drop(state);
+        tracing::error!(task = %self.held.task, lost, why, "test results were rejected and are not kept");
+        true
     }
 
     fn reports_taken(&self, next: u64) {
@@ -212,6 +241,11 @@ impl State {
             _ => true,
         }
     }
+}
+
+/// Bytes of a report as it is sent.
+fn size(progress: &Progress) -> usize {
+    serde_json::to_vec(progress).map_or(0, |json| json.len())
 }
 
 /// Asking again cannot help.

@@ -3,51 +3,76 @@
 //! The cases, for each folder: a living supervisor with a job is taken up; a job whose supervisor
 //! is gone is reported as an infrastructure failure; a folder without a job is removed. Sandboxes
 //! that nobody owns are swept.
+//! Invariants: what is left is held, with its slot, before anything is asked, so that leases are
+//! renewed meanwhile; folders do not wait for one another; a supervisor that does not greet within
+//! [`GREETING_MAX`] is killed, because nobody can end its job otherwise.
 
 use super::Runner;
 use crate::{
     control_plane::ControlPlane,
     folder::Folder,
-    job::{Seat, now},
+    job::{Order, Seat, now},
     journal::{Entry, Journal, Memory},
     mask::Patterns,
     outbox::Outbox,
-    supervised::Supervised,
+    supervised::{Gone, Supervised},
 };
 use base::{
     protocol::{Assignment, Held, Progress},
     state::{StepState, TaskOutcome},
 };
-use std::sync::Arc;
+use std::{future::Future, sync::Arc, time::Duration};
+use tokio::{
+    sync::{OwnedSemaphorePermit, watch},
+    task::JoinSet,
+};
+
+/// A supervisor greets at once, unless it makes its sandbox or waits for it.
+const GREETING_MAX: Duration = Duration::from_secs(5);
 
 impl Runner {
-    pub(super) async fn adopt_all(self: &Arc<Self>) {
+    /// Holds every job that is left; the result takes them up, and completes when all are.
+    pub(super) fn adopt_all(self: &Arc<Self>) -> impl Future<Output = ()> + Send + use<> {
+        let mut found = JoinSet::new();
         for folder in Folder::all(&self.host.jobs()) {
+            let runner = self.clone();
             match folder.assignment() {
-                Ok(Some(assignment)) => self.adopt(folder, assignment).await,
-                Ok(None) => self.dismiss_unused(folder).await,
+                Ok(Some(assignment)) => {
+                    let orders = self.hold(&assignment);
+                    let slot = self.slots.clone().try_acquire_owned().ok();
+                    found
+                        .spawn(async move { runner.adopt(folder, assignment, orders, slot).await });
+                }
+                Ok(None) => {
+                    found.spawn(async move { runner.dismiss_unused(folder).await });
+                }
                 Err(error) => {
                     tracing::error!(%error, "a job that cannot be read is dropped");
-                    self.dismiss_unused(folder).await;
+                    found.spawn(async move { runner.dismiss_unused(folder).await });
                 }
             }
         }
+        async move { while found.join_next().await.is_some() {} }
     }
 
-    async fn adopt(self: &Arc<Self>, folder: Folder, assignment: Assignment) {
-        let runner = self.clone();
-        let task = assignment.task;
-        let orders = self.hold(&assignment);
-        match Supervised::attach(folder.clone()).await {
+    async fn adopt(
+        self: Arc<Self>,
+        folder: Folder,
+        assignment: Assignment,
+        orders: watch::Receiver<Order>,
+        slot: Option<OwnedSemaphorePermit>,
+    ) {
+        let (runner, task) = (self.clone(), assignment.task);
+        match Supervised::attach(folder.clone(), GREETING_MAX).await {
             Ok(supervised) => {
                 tracing::info!(%task, "a running job is taken up");
-                let slot = self.slots.clone().try_acquire_owned().ok();
-                tokio::spawn(async move {
+                self.spawn(async move {
                     runner.drive(assignment, Seat::bare(supervised), orders, slot).await;
                 });
             }
-            Err(_) => {
-                tokio::spawn(async move {
+            Err(Gone) => {
+                drop(slot);
+                self.spawn(async move {
                     runner.bury(folder, &assignment).await;
                     runner.release(task);
                 });
@@ -63,7 +88,7 @@ impl Runner {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::error!(%error, "the end of a lost job cannot be told");
-                return self.host.clear(&folder);
+                return self.host.clear(folder).await;
             }
         };
         let outbox = Outbox::new(folder.clone(), held, Patterns::new([]), journal, &memory);
@@ -72,15 +97,15 @@ impl Runner {
             outbox.report(lost("the supervisor of the job was lost"));
         }
         outbox.deliver(&*self.client).await;
-        self.host.clear(&folder);
+        self.host.clear(folder).await;
     }
 
     /// Ends a supervisor that never got a job, and removes its folder.
     async fn dismiss_unused(&self, folder: Folder) {
-        if let Ok(supervised) = Supervised::attach(folder.clone()).await {
+        if let Ok(supervised) = Supervised::attach(folder.clone(), GREETING_MAX).await {
             supervised.finish().await;
         }
-        self.host.clear(&folder);
+        self.host.clear(folder).await;
     }
 
     /// Reports a job that never began.

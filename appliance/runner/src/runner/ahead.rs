@@ -56,7 +56,7 @@ impl Runner {
 
     fn dismiss(&self, seat: Seat) {
         let host = self.host.clone();
-        tokio::spawn(async move { dismiss_seat(&host, seat).await });
+        self.spawn(async move { dismiss_seat(&host, seat).await });
     }
 
     fn start_supervisor(&self) -> Option<Supervised> {
@@ -119,7 +119,7 @@ fn is_for(seat: &Seat, shape: Option<&Shape>) -> bool {
 }
 
 /// Removes a seat that no job will have.
-pub(super) async fn dismiss_seat(host: &Host, seat: Seat) {
+pub(super) async fn dismiss_seat(host: &Arc<Host>, seat: Seat) {
     seat.supervised.finish().await;
-    host.clear(seat.supervised.folder());
+    host.clear(seat.supervised.folder().clone()).await;
 }

@@ -23,7 +23,7 @@ impl<C: ControlPlane> Job<C> {
         let from = resolve(path, &stands.user.home, &stands.working_directory);
         self.outbox.say(step, &format!("Uploading {from} to {}\n", destination.unwrap_or(path)));
         let bundle = self.supervised.folder().exchange(step);
-        let asked = Asked::Bundle { path: from.clone() };
+        let asked = Asked::Bundle { path: from.clone(), most: self.host.config.disk };
         self.agent(step, asking(&asked), None, Some(bundle.clone())).await?;
         let manifest = agent::bundle_of(&bundle).map_err(StepError::Failed)?;
         if manifest.files.is_empty() {

@@ -10,7 +10,13 @@ use crate::{
     supervisor::wire::{How, RunId},
 };
 use base::{plan::RunCommand, state::StepState};
-use std::{fmt::Write as _, fs, io::Write as _, os::unix::fs::OpenOptionsExt, time::Duration};
+use std::{
+    fmt::Write as _,
+    fs,
+    io::Write as _,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    time::Duration,
+};
 
 /// The shells of the language, the second where there is no first.
 const SHELLS: [&str; 2] = ["/bin/bash", "/bin/sh"];
@@ -45,6 +51,7 @@ impl<C: ControlPlane> Job<C> {
             let judged = self.judge(step, &end);
             let again = matches!(judged.state, StepState::Failed | StepState::TimedOut)
                 && !matches!(end.how, How::Overtime | How::Lost)
+                && !matches!(end.how, How::DiskFull { .. } | How::DiskShort { .. })
                 && run.nth < u32::from(command.max_auto_reruns);
             if !again {
                 return Ok(Some(judged));
@@ -96,6 +103,8 @@ impl<C: ControlPlane> Job<C> {
         let write =
             options.create(true).write(true).truncate(true).mode(0o644).open(&path).and_then(
                 |mut file| {
+                    // The service's mask may close it to the job.
+                    file.set_permissions(fs::Permissions::from_mode(0o644))?;
                     file.write_all(text.as_bytes())?;
                     if text.ends_with('\n') { Ok(()) } else { file.write_all(b"\n") }
                 },

@@ -2,14 +2,21 @@
 //!
 //! Why looking: the kernel keeps no such bound for a folder ([`sandbox::Sandbox::disk_usage`]
 //! tells why).
+//! Why also at what is free: open files that were deleted are counted nowhere else, and a machine
+//! without free space stops the control plane and every job.
 //! Invariants: looking takes at most a twentieth of the supervisor's time, however many files the
 //! job has; a job that fills the disk is found within [`PAUSE`] when it has few.
 //! Units: bytes on disk, not lengths.
 
 use super::wire::How;
 use base::units::Bytes;
-use sandbox::Sandbox;
-use std::time::{Duration, Instant};
+use sandbox::{DiskUsage, Sandbox};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 /// The shortest time between two looks. A disk that writes a gigabyte a second is then over its
 /// bound by two.
@@ -18,16 +25,20 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// A look that took long is followed by a pause this much longer.
 const SHARE: u32 = 20;
 
+/// No job goes on when less than this is free, or a twentieth of a small disk.
+const FLOOR: Bytes = Bytes::mib(512);
+const FLOOR_SHARE: u64 = 20;
+
 /// The watch over one job.
 pub(super) struct Watch {
-    limit: Bytes,
+    limit: Option<Bytes>,
     next: Instant,
 }
 
 impl Watch {
-    /// Watches a job that may keep `limit`; `None` for one without a bound.
-    pub(super) fn new(limit: Option<Bytes>, now: Instant) -> Option<Self> {
-        limit.map(|limit| Self { limit, next: now + PAUSE })
+    /// Watches a job that may keep `limit`, if there is a bound.
+    pub(super) fn new(limit: Option<Bytes>, now: Instant) -> Self {
+        Self { limit, next: now + PAUSE }
     }
 
     /// When to look again.
@@ -35,8 +46,14 @@ impl Watch {
         self.next
     }
 
-    /// Looks, if it is time; tells how the job's runs end when it keeps too much.
-    pub(super) fn look(&mut self, sandbox: &Sandbox, now: Instant) -> Option<How> {
+    /// Looks, if it is time; tells how the job's runs end when it keeps too much, `outside` of its
+    /// sandbox included.
+    pub(super) fn look(
+        &mut self,
+        sandbox: &Sandbox,
+        outside: impl FnOnce() -> Bytes,
+        now: Instant,
+    ) -> Option<How> {
         if self.next > now {
             return None;
         }
@@ -45,8 +62,7 @@ impl Watch {
         let took = begun.elapsed();
         self.next = now + took + PAUSE.max(took * SHARE);
         match usage {
-            Ok(usage) if usage.over => Some(How::DiskFull { used: usage.used, limit: self.limit }),
-            Ok(_) => None,
+            Ok(usage) => self.judge(&usage, outside()),
             Err(error) => {
                 tracing::warn!(
                     error = super::chain(&error),
@@ -55,5 +71,67 @@ impl Watch {
                 None
             }
         }
+    }
+
+    fn judge(&self, usage: &DiskUsage, outside: Bytes) -> Option<How> {
+        let used = Bytes(usage.used.0.saturating_add(outside.0));
+        match self.limit {
+            Some(limit) if usage.over || used > limit => Some(How::DiskFull { used, limit }),
+            _ if usage.free < floor(usage.size) => Some(How::DiskShort { free: usage.free }),
+            _ => None,
+        }
+    }
+}
+
+/// What these files take; those that are spent take nothing.
+pub(super) fn taken_by(files: &[PathBuf]) -> Bytes {
+    let blocks = files.iter().filter_map(|file| fs::metadata(file).ok()).map(|meta| meta.blocks());
+    Bytes(blocks.sum::<u64>().saturating_mul(512))
+}
+
+/// What must stay free on a disk of this size.
+fn floor(size: Bytes) -> Bytes {
+    Bytes(size.0 / FLOOR_SHARE).min(FLOOR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(limit: Option<u64>, used: u64, outside: u64, free: u64, expected: Option<&str>) {
+        let watch = Watch::new(limit.map(Bytes::mib), Instant::now());
+        let usage = DiskUsage {
+            used: Bytes::mib(used),
+            free: Bytes::mib(free),
+            size: Bytes::mib(100 << 10),
+            over: limit.is_some_and(|limit| used > limit),
+        };
+        let found = watch.judge(&usage, Bytes::mib(outside)).map(|how| match how {
+            How::DiskFull { .. } => "full",
+            _ => "short",
+        });
+        assert_eq!(found, expected, "{limit:?} {used} {outside} {free}");
+    }
+
+    #[test]
+    fn a_job_ends_that_keeps_too_much_or_leaves_too_little() {
+        check(Some(64), 64, 0, 9000, None);
+        check(Some(64), 65, 0, 9000, Some("full"));
+        check(Some(64), 40, 25, 9000, Some("full"));
+        check(Some(64), 1, 0, 511, Some("short"));
+        check(None, 9000, 9000, 512, None);
+        check(None, 0, 0, 511, Some("short"));
+        assert_eq!(floor(Bytes::mib(1000)), Bytes::mib(50));
+    }
+
+    #[test]
+    fn what_stands_outside_counts_by_its_blocks() {
+        let folder = tempfile::tempdir().unwrap();
+        let [full, hole, spent] = ["full", "hole", "spent"].map(|name| folder.path().join(name));
+        fs::write(&full, vec![1; 1 << 20]).unwrap();
+        fs::File::create(&hole).unwrap().set_len(1 << 40).unwrap();
+        rustix::fs::syncfs(fs::File::open(&full).unwrap()).unwrap();
+        let taken = taken_by(&[full, hole, spent]);
+        assert!((1 << 20..2 << 20).contains(&taken.0), "{taken}");
     }
 }

@@ -51,9 +51,11 @@ impl Doorbell {
         listener.chain(self.ringers.iter().map(AsFd::as_fd)).map(|fd| (fd, PollFlags::IN))
     }
 
-    /// Lets in whoever came and hears them; true when the job is to halt.
+    /// Lets in some of those who came and hears them; true when the job is to halt.
     pub(super) fn answer(&mut self) -> bool {
-        while let Ok((ringer, _)) = self.listener.accept() {
+        // No more than can be heard in this turn: a job can ring without end.
+        for _ in 0..RINGERS_MAX {
+            let Ok((ringer, _)) = self.listener.accept() else { break };
             if self.ringers.len() == RINGERS_MAX {
                 self.ringers.pop_front();
             }
@@ -105,6 +107,19 @@ mod tests {
     }
 
     #[test]
+    fn a_crowd_is_let_in_a_few_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bell");
+        let mut bell = Doorbell::hang(&path).unwrap();
+        let crowd: Vec<_> =
+            (0..RINGERS_MAX + 1).map(|_| UnixStream::connect(&path).unwrap()).collect();
+        let mut last = crowd.last().unwrap();
+        last.write_all(HALT).unwrap();
+        assert!(!bell.answer(), "the last still stands outside");
+        assert!(bell.answer());
+    }
+
+    #[test]
     fn many_silent_ringers_do_not_close_the_door() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bell");
@@ -112,7 +127,7 @@ mod tests {
         let silent: Vec<_> = (0..20).map(|_| UnixStream::connect(&path).unwrap()).collect();
         assert!(!bell.answer());
         UnixStream::connect(&path).unwrap().write_all(HALT).unwrap();
-        assert!(bell.answer());
+        assert!((0..3).any(|_| bell.answer()), "three turns let in all");
         drop(silent);
     }
 }

@@ -7,7 +7,7 @@ use super::{
     trust,
     wire::{self, End, Event, Exec, How, Request, RunId},
 };
-use crate::mask::Patterns;
+use crate::{folder::fresh, mask::Patterns};
 use std::{
     fs::File,
     os::fd::OwnedFd,
@@ -29,8 +29,11 @@ impl Supervisor {
                 if self.view.runs.contains_key(&run) {
                     return;
                 }
-                if let Err(message) = self.exec(*exec) {
-                    self.ended(run, How::NotStarted { message });
+                if self.overtime {
+                    return self.ended(run, How::Overtime);
+                }
+                if let Err(how) = self.exec(*exec) {
+                    self.ended(run, how);
                 }
             }
             Request::Stop { run, grace } => self.stop(run, grace),
@@ -63,7 +66,7 @@ impl Supervisor {
                     ));
                 }
                 self.sandbox = Some(made);
-                self.disk = disk::Watch::new(create.spec.limits.disk, Instant::now());
+                self.disk = Some(disk::Watch::new(create.spec.limits.disk, Instant::now()));
                 wire::Sandbox::Stands { warnings, user, users }
             }
             Err(error @ sandbox::Error::Invalid { .. }) => {
@@ -84,13 +87,14 @@ impl Supervisor {
         self.deadline = Some(Instant::now() + begin.runtime_max);
     }
 
-    fn exec(&mut self, exec: Exec) -> Result<(), String> {
+    fn exec(&mut self, exec: Exec) -> Result<(), How> {
         let container = exec.container;
         let Some(sandbox) = container_of(&mut self.sandbox, container) else {
-            return Err("the sandbox does not stand".into());
+            return Err(not_started("the sandbox does not stand".into()));
         };
-        let (spool, stdio) =
-            stdio(&self.folder, &self.patterns, &exec).map_err(|error| chain(&error))?;
+        let (spool, stdio) = stdio(&self.folder, &self.patterns, &exec)
+            .map_err(|error| not_started(chain(&error)))?;
+        self.written.extend(exec.stdout.clone());
         let env = exec
             .env
             .iter()
@@ -110,7 +114,10 @@ impl Supervisor {
                 stdio,
                 terminal: false,
             })
-            .map_err(|error| format!("could not start `{name}`: {}", chain(&error)))?;
+            .map_err(|error| match error {
+                sandbox::Error::Lost if container == 0 => How::Lost,
+                error => not_started(format!("could not start `{name}`: {}", chain(&error))),
+            })?;
         let clock = Clock::new(Instant::now(), exec.idle_ms.map(Duration::from_millis));
         let (id, pid) = (exec.run, child.pid);
         self.runs.push(Run { id, container, pid, spool: Some(spool), clock });
@@ -229,6 +236,7 @@ impl Supervisor {
         }
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.deadline = None;
+            self.overtime = true;
             self.runs.iter_mut().for_each(|run| run.clock.end(How::Overtime, now, Duration::ZERO));
             // With nobody to report to, nobody will ever finish this job.
             self.finished |= self.link.is_none();
@@ -251,7 +259,8 @@ impl Supervisor {
             return;
         }
         let (Some(watch), Some(sandbox)) = (&mut self.disk, &self.sandbox) else { return };
-        if let Some(how) = watch.look(sandbox, now) {
+        let written = &self.written;
+        if let Some(how) = watch.look(sandbox, || disk::taken_by(written), now) {
             self.runs.iter_mut().for_each(|run| run.clock.end(how.clone(), now, Duration::ZERO));
         }
     }
@@ -286,6 +295,10 @@ fn users(
     Ok((user, users.collect::<Result<_, _>>()?))
 }
 
+const fn not_started(message: String) -> How {
+    How::NotStarted { message }
+}
+
 /// The three descriptors of a run, and where its output goes.
 fn stdio(
     folder: &crate::folder::Folder,
@@ -299,7 +312,7 @@ fn stdio(
     let (spool, writer) =
         Spool::open(&path, patterns.clone()).map_err(failed("open the step's output"))?;
     let stdout = match &exec.stdout {
-        Some(path) => File::create(path).map(OwnedFd::from),
+        Some(path) => fresh(path).map(OwnedFd::from),
         None => writer.try_clone(),
     };
     let stdout = stdout.map_err(failed("open the run's output"))?;

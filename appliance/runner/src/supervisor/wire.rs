@@ -127,7 +127,7 @@ pub struct Exec {
     pub env: Vec<(String, Secret)>,
     /// Working directory inside; made when it is missing.
     pub cwd: String,
-    /// File inside that is made empty when it is missing.
+    /// File inside that is made empty when it is missing, where that can be.
     #[serde(default)]
     pub create_file: Option<String>,
     /// Who runs it.
@@ -263,6 +263,11 @@ pub enum How {
         used: Bytes,
         /// What it may keep.
         limit: Bytes,
+    },
+    /// Killed because the machine's disk is nearly full.
+    DiskShort {
+        /// What was left.
+        free: Bytes,
     },
     /// Stopped on request.
     Stopped,

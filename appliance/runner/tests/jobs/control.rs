@@ -23,6 +23,9 @@ use std::{
 use tokio::{net::UnixListener, sync::watch};
 use uuid::Uuid;
 
+/// As the server has it.
+const REPORT_MAX: usize = 16 << 20;
+
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) queue: VecDeque<Assignment>,
@@ -39,6 +42,8 @@ pub(crate) struct State {
     pub(crate) news: Option<()>,
     /// Every request is answered with 503.
     pub(crate) down: bool,
+    /// Test results are rejected.
+    pub(crate) rejects_tests: bool,
 }
 
 /// The control side and where it listens.
@@ -237,6 +242,9 @@ fn carry_out(
             return Ok(json(&Registered { runner: RunnerId(Uuid::nil()) }));
         }
         "/runner/v1/heartbeat" => return Ok(heartbeat(state, body)),
+        "/runner/v1/report" if body.len() > REPORT_MAX => {
+            return Err((StatusCode::PAYLOAD_TOO_LARGE, Vec::new()));
+        }
         "/runner/v1/report" => return report(state, body),
         _ => {}
     }
@@ -272,6 +280,11 @@ fn heartbeat(state: &State, body: &[u8]) -> Vec<u8> {
 
 fn report(state: &mut State, body: &[u8]) -> Answer {
     let report: Report = serde_json::from_slice(body).unwrap();
+    let has_tests =
+        |progress: &Progress| matches!(progress, Progress::Tests { tests } if !tests.is_empty());
+    if state.rejects_tests && report.progress.iter().any(has_tests) {
+        return Err((StatusCode::PAYLOAD_TOO_LARGE, Vec::new()));
+    }
     let task = state.tasks.get_mut(&report.task).unwrap();
     if task.fence != Some(report.fence) {
         return Err(refuse(&Refusal::Fenced));

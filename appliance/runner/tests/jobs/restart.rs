@@ -59,6 +59,10 @@ async fn a_lost_supervisor_is_an_infrastructure_failure() {
 
 /// Kills the process that serves the folder `job`.
 fn kill_supervisor(job: &Path) {
+    signal_supervisor(job, rustix::process::Signal::KILL);
+}
+
+fn signal_supervisor(job: &Path, signal: rustix::process::Signal) {
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
             continue;
@@ -70,9 +74,41 @@ fn kill_supervisor(job: &Path) {
             && args.contains(job.to_str().unwrap())
         {
             let pid = rustix::process::Pid::from_raw(pid).unwrap();
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+            rustix::process::kill_process(pid, signal).unwrap();
         }
     }
+}
+
+/// Else one job could keep a runner from every other, at each of its starts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_supervisor_that_does_not_answer_holds_up_nothing() {
+    let Some(mut bench) = Bench::start() else { return };
+    let stuck = bench.control.assign(assignment(&[run("echo up; sleep 100")]));
+    bench.control.until(stuck, Duration::from_secs(20), |task| task.text(2).contains("up")).await;
+    let job = bench.jobs().into_iter().find(|job| job.join("assignment.json").exists()).unwrap();
+    bench.kill_runner();
+    signal_supervisor(&job, rustix::process::Signal::STOP);
+    let other = bench.control.assign(assignment(&[run("echo fine")]));
+    bench.restart_runner();
+    assert_eq!(bench.control.finished(other).await.outcome(), Some(TaskOutcome::Success));
+    let lost = bench.control.finished(stuck).await;
+    assert_eq!(lost.outcome(), Some(TaskOutcome::InfrastructureFail));
+    until_no_jobs(&bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_runner_waits_for_the_first() {
+    let Some(mut bench) = Bench::start() else { return };
+    let task = bench.control.assign(assignment(&[run("echo up; sleep 1; echo down")]));
+    bench.control.until(task, Duration::from_secs(20), |task| task.text(2).contains("up")).await;
+    let mut second = crate::start_runner(bench.folder.path(), &bench.control.socket, &[]);
+    let done = bench.control.finished(task).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::Success));
+    assert_eq!(bench.control.state.lock().unwrap().registrations, 1, "the second does not work");
+    bench.kill_runner();
+    std::mem::swap(&mut bench.runner, &mut second);
+    let after = bench.finish(&[run("echo fine")]).await;
+    assert_eq!(after.outcome(), Some(TaskOutcome::Success), "it goes on in the first's place");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

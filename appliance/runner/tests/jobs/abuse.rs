@@ -1,0 +1,94 @@
+//! Jobs that ask for too much, or work against what holds them: each has its own end, and no other
+//! job notices.
+
+use crate::{
+    Bench,
+    assign::{assignment, command_of, run},
+    named,
+};
+use base::{
+    plan::{Action, Step, When},
+    protocol::Progress,
+    state::TaskOutcome,
+};
+use std::{sync::Arc, time::Duration};
+
+/// Failures of four kilobytes each.
+fn failures(count: usize) -> [Step; 3] {
+    let script = format!(
+        r#"m=$(head -c 4000 /dev/zero | tr '\0' x)
+{{ echo '<testsuite>'
+seq {count} | sed "s|.*|<testcase name='&'><failure message='$m'/></testcase>|"
+echo '</testsuite>'; }} > /tmp/r.xml"#
+    );
+    let store = Action::StoreTestResults { path: "/tmp/r.xml".into() };
+    [run(&script), named("tests", When::OnSuccess, store), run("exit 1")]
+}
+
+fn results(progress: &[Progress]) -> usize {
+    let count = |progress: &Progress| match progress {
+        Progress::Tests { tests } => tests.len(),
+        _ => 0,
+    };
+    progress.iter().map(count).sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_long_failures_are_told_and_the_job_ends_once() {
+    let Some(bench) = Bench::start() else { return };
+    // Twenty megabytes: more than one request may carry.
+    let done = bench.finish(&failures(5000)).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::Failed), "{}", done.message());
+    assert_eq!(results(&done.progress), 5000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn results_that_nobody_takes_do_not_cost_the_job() {
+    let Some(bench) = Bench::start() else { return };
+    bench.control.state.lock().unwrap().rejects_tests = true;
+    let done = bench.finish(&failures(20)).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::Failed), "{}", done.message());
+    assert_eq!(results(&done.progress), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_starts_after_the_job_s_time() {
+    let Some(bench) = Bench::start() else { return };
+    // The time ends between two tries, when nothing runs that could be killed.
+    let mut twice = command_of("echo try; exit 1");
+    (twice.max_auto_reruns, twice.auto_rerun_delay) = (1, Duration::from_secs(3));
+    let steps = [named("twice", When::OnSuccess, Action::Run(twice)), run("echo never")];
+    let mut job = assignment(&steps);
+    job.runtime_max = Duration::from_secs(2);
+    let done = bench.control.finished(bench.control.assign(job)).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::TimedOut), "{:#?}", done.progress);
+    assert_eq!(done.text_of("twice").matches("try\n").count(), 1, "{}", done.text_of("twice"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bash_env_of_one_s_own_is_nobody_s_business() {
+    let Some(bench) = Bench::start() else { return };
+    bench.control.state.lock().unwrap().checkout = crate::commit();
+    for own in ["/etc/profile", "~/.bashrc", "", "/home/circleci/project/env.sh", "/nowhere/env"] {
+        let checkout = Action::Checkout { path: ".".into() };
+        let steps = [named("Checkout code", When::OnSuccess, checkout), run("echo ran")];
+        let mut job = assignment(&steps);
+        let environment = [("BASH_ENV".to_owned(), own.to_owned())];
+        Arc::make_mut(&mut job.spec).environment = environment.into_iter().collect();
+        let done = bench.control.finished(bench.control.assign(job)).await;
+        assert_eq!(done.outcome(), Some(TaskOutcome::Success), "{own}: {:#?}", done.progress);
+        assert!(done.text_of("echo ran").contains("ran\n"), "{own}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn artifacts_are_bounded_as_the_disk_is() {
+    let Some(bench) = Bench::start_with(&["64"]) else { return };
+    let store = Action::StoreArtifacts { path: "/tmp/hole".into(), destination: None };
+    let done = bench
+        .finish(&[run("truncate -s 1T /tmp/hole"), named("artifacts", When::OnSuccess, store)])
+        .await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::Failed), "{:#?}", done.progress);
+    let told = done.text_of("artifacts");
+    assert!(told.contains("may store 64 MiB"), "{told}");
+}
