@@ -67,16 +67,21 @@ impl Appliance {
 
     /// The same on these ports, HTTPS and S3, with settings as environment variables.
     pub(crate) fn start_with(ports: [u16; 2], variables: &[(&str, &str)]) -> Self {
-        let mut this = Self {
+        let mut this = Self::not_started(ports, variables);
+        this.start_again();
+        this
+    }
+
+    /// One that somebody else starts, on the same folder.
+    pub(crate) fn not_started(ports: [u16; 2], variables: &[(&str, &str)]) -> Self {
+        Self {
             folder: tempfile::tempdir().unwrap(),
             child: None,
             base_url: String::new(),
             starts: 0,
             listen: ports.map(|port| format!("127.0.0.1:{port}")),
             variables: variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
-        };
-        this.start_again();
-        this
+        }
     }
 
     /// Starts it on the data that is there.
@@ -84,7 +89,9 @@ impl Appliance {
         assert!(self.child.is_none(), "it runs already");
         self.starts += 1;
         let log = File::create(self.log_path()).unwrap();
-        let child = Command::new(BINARY)
+        let child = Command::new("sh")
+            // With the mask of the shipped unit.
+            .args(["-c", "umask 077; exec \"$0\" \"$@\"", BINARY])
             .args([
                 "serve",
                 "--listen",

@@ -13,7 +13,7 @@ use std::{
 
 const PROJECT: &str = "acme/box";
 
-const CONFIG: &str = "version: 2.1\njobs:\n  inside:\n    docker: [{image: 'site/box:1'}]\n    steps:\n      - checkout\n      - run: {command: 'echo from $FLAVOUR; ls /etc/box-release; cat README', shell: '/bin/sh -e'}\nworkflows:\n  main:\n    jobs: [inside]\n";
+const CONFIG: &str = "version: 2.1\njobs:\n  inside:\n    docker: [{image: 'site/box:1'}]\n    steps:\n      - checkout\n      - run: {command: 'echo from $FLAVOUR; ls /etc/box-release; cat README /etc/hosts; id -u', shell: '/bin/sh -e'}\nworkflows:\n  main:\n    jobs: [inside]\n";
 
 /// Runs a shell script in a folder; it must succeed.
 fn shell(folder: &Path, script: &str) {
@@ -87,7 +87,15 @@ fn a_missing_image_says_how_to_import_it_and_an_imported_one_runs() {
     assert!(log("1").contains("appliance registry import"), "{}", log("1"));
 
     let folder = tempfile::tempdir().unwrap();
-    let image = archive(folder.path(), &BOX);
+    // Of a user who is not root: what is made for the job must be open to all of its users.
+    let image = Image {
+        config: r#"{"User":"box","Env":["PATH=/bin","FLAVOUR=busybox"]}"#,
+        script:
+            "mkdir -p root/home/box; echo 'box:x:1000:1000::/home/box:/bin/sh' >> root/etc/passwd
+echo 1 > root/etc/box-release; chmod -R go+rX root",
+        ..BOX
+    };
+    let image = archive(folder.path(), &image);
     let imported = appliance.cli(&["registry", "import", image.to_str().unwrap()]);
     assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
     let made = appliance.api("POST", &format!("/api/v2/project/gh/{PROJECT}/pipeline"), Some("{}"));
@@ -95,7 +103,7 @@ fn a_missing_image_says_how_to_import_it_and_an_imported_one_runs() {
     let states = appliance.wait_for_workflows(second);
     let told = log("2");
     assert_eq!(states[0].1, "success", "{told}");
-    for text in ["from busybox", "/etc/box-release", "read me"] {
+    for text in ["from busybox", "/etc/box-release", "read me", "localhost", "\n1000\n"] {
         assert!(told.contains(text), "`{text}` is missing:\n{told}");
     }
 }

@@ -3,13 +3,16 @@
 //! systemd and its journal run as process 1 of namespaces of their own, on control groups of their
 //! own, with the unit file that is shipped. What they leave in the control groups is removed.
 
-use crate::harness::{BINARY, announce, may_run_jobs, wait_for};
+use crate::{
+    git::account,
+    harness::{Appliance, BINARY, announce, may_run_jobs, wait_for},
+    workspace::WorkingCopy,
+};
 use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
-use tempfile::TempDir;
 
 const SYSTEMD: &str = "/lib/systemd/systemd";
 
@@ -41,28 +44,32 @@ exec unshare --mount --pid --uts --ipc --cgroup --kill-child --fork sh -ec '
 
 const TARGET: &str = "[Unit]\nDefaultDependencies=no\nRequires=systemd-journald.service\nWants=appliance.service\nAfter=systemd-journald.service\n";
 
+const CONFIG: &str = "version: 2.1\njobs:\n  one:\n    machine: true\n    steps:\n      - run: echo ran under systemd; cat /etc/hosts\nworkflows:\n  main:\n    jobs: [one]\n";
+
 /// One booted systemd.
 struct Machine {
-    folder: TempDir,
+    /// Started by the unit.
+    appliance: Appliance,
     name: String,
     boot: Child,
 }
 
 impl Machine {
     fn boot() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let appliance = Appliance::not_started([0, 0], &[]);
+        let folder = appliance.folder.path();
         let name = format!("appliance-test-{}", std::process::id());
-        lay_out(folder.path());
+        lay_out(folder);
         let boot = Command::new("sh")
             .args(["-c", BOOT, "sh"])
-            .arg(folder.path())
+            .arg(folder)
             .arg(&name)
             .stdin(Stdio::null())
-            .stdout(fs::File::create(folder.path().join("boot.log")).unwrap())
-            .stderr(fs::File::create(folder.path().join("boot.err")).unwrap())
+            .stdout(fs::File::create(folder.join("boot.log")).unwrap())
+            .stderr(fs::File::create(folder.join("boot.err")).unwrap())
             .spawn()
             .unwrap();
-        Self { folder, name, boot }
+        Self { appliance, name, boot }
     }
 
     /// Runs a command beside process 1; its output.
@@ -96,7 +103,7 @@ impl Machine {
     }
 
     fn log(&self) -> String {
-        let read = |name: &str| fs::read_to_string(self.folder.path().join(name));
+        let read = |name: &str| fs::read_to_string(self.appliance.folder.path().join(name));
         ["boot.err", "console"].iter().filter_map(|name| read(name).ok()).collect()
     }
 }
@@ -151,7 +158,7 @@ fn systemd_is_told_and_the_journal_keeps_priorities() {
     if !Path::new(SYSTEMD).exists() {
         return announce("skipped: systemd is not installed");
     }
-    let machine = Machine::boot();
+    let mut machine = Machine::boot();
     machine.wait_for_property("ActiveState", "active");
     assert_eq!(machine.property("WatchdogUSec"), "1min");
     let told = || machine.property("WatchdogTimestampMonotonic").parse::<u64>().ok();
@@ -168,6 +175,11 @@ fn systemd_is_told_and_the_journal_keeps_priorities() {
     assert_eq!(ready["_TRANSPORT"], "journal", "{ready}");
     assert_eq!(ready["SYSLOG_IDENTIFIER"], "appliance", "{ready}");
 
+    let told = ready["MESSAGE"].as_str().unwrap();
+    let url = told.split("ready at ").nth(1).and_then(|rest| rest.split_whitespace().next());
+    machine.appliance.base_url = url.unwrap().to_owned();
+    runs_a_job(&machine.appliance);
+
     let before = machine.property("MainPID");
     machine.run(&["kill", "-9", &before]);
     machine.wait_for_property("NRestarts", "1");
@@ -178,4 +190,17 @@ fn systemd_is_told_and_the_journal_keeps_priorities() {
     machine.wait_for_property("ActiveState", "inactive");
     assert_eq!(machine.property("Result"), "success");
     assert_eq!(machine.property("ExecMainStatus"), "0");
+}
+
+/// What the unit forbids, masks or limits must not reach into a job.
+fn runs_a_job(appliance: &Appliance) {
+    let copy = WorkingCopy::new(appliance, "acme/unit", &account(appliance, "dev", "member"));
+    copy.commit(".circleci/config.yml", CONFIG, "Under systemd");
+    copy.push();
+    let pipeline = appliance.newest_pipeline("acme/unit")["id"].as_str().unwrap().to_owned();
+    let states = appliance.wait_for_workflows(&pipeline);
+    let log = appliance.cli(&["job", "log", "acme/unit", "1"]).stdout;
+    let log = String::from_utf8_lossy(&log);
+    assert_eq!(states[0].1, "success", "{log}");
+    assert!(log.contains("ran under systemd"), "{log}");
 }

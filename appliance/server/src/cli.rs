@@ -262,6 +262,9 @@ pub(crate) struct RunnerArgs {
     /// How jobs run here, as JSON.
     #[arg(long)]
     pub(crate) jobs: String,
+    /// The process that this one ends with.
+    #[arg(long)]
+    pub(crate) parent: i32,
     /// How much is logged.
     #[arg(long, default_value = "info")]
     pub(crate) log: String,

@@ -12,7 +12,7 @@ use crate::{cli::RunnerArgs, command::Code, config::Config, data_dir::DataDir, l
 use anyhow::Context;
 use base::units::Bytes;
 use runner::SiteNetwork;
-use rustix::process::{Signal, kill_process, set_parent_process_death_signal};
+use rustix::process::{Signal, getppid, kill_process, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -104,6 +104,8 @@ fn start(config: &Config, data: &DataDir, jobs: &Jobs) -> anyhow::Result<Child> 
         .arg(config.slots.to_string())
         .arg("--jobs")
         .arg(serde_json::to_string(jobs)?)
+        .arg("--parent")
+        .arg(std::process::id().to_string())
         .arg("--log")
         .arg(&config.log)
         .spawn()
@@ -142,8 +144,13 @@ pub(crate) fn executable() -> PathBuf {
 /// The runner process itself.
 pub(crate) fn run(args: RunnerArgs) -> anyhow::Result<Code> {
     logging::start(&args.log)?;
+    runner::undumpable();
     set_parent_process_death_signal(Some(Signal::TERM))
         .context("cannot tie the runner to its parent")?;
+    // One that was gone before this was said tells nothing any more.
+    if getppid().is_none_or(|parent| parent.as_raw_nonzero().get() != args.parent) {
+        anyhow::bail!("the control plane that started this runner is gone");
+    }
     let jobs = serde_json::from_str(&args.jobs).context("`--jobs` cannot be read")?;
     runner::give_way();
     let config = runner::Config {
@@ -155,14 +162,16 @@ pub(crate) fn run(args: RunnerArgs) -> anyhow::Result<Code> {
         host: host(&args.folder, jobs, FIRST_ID),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         let stop = async move {
             term.recv().await;
         };
         runner::run(config, stop).await.context("the runner cannot go on")
-    })?;
-    Ok(0)
+    });
+    // What is still being removed is removed by the next runner.
+    runtime.shutdown_background();
+    ended.map(|()| 0)
 }
 
 /// How jobs run on this machine, with or without a server.

@@ -39,6 +39,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<Code> {
     let begun = Instant::now();
     let config = Config::build(settings)?;
     logging::start(&config.log)?;
+    runner::undumpable();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
     runtime.block_on(async {
