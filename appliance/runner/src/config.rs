@@ -2,7 +2,7 @@
 
 use base::units::Bytes;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, ffi::OsString, net::Ipv4Addr, path::PathBuf};
+use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf};
 
 /// Settings of a runner.
 #[derive(Debug, Clone)]
@@ -30,11 +30,9 @@ pub struct HostConfig {
     pub data: PathBuf,
     /// Holds unpacked images; several runners may share it. 0700.
     pub layers: PathBuf,
-    /// The static binary, mounted into jobs as `circleci-agent`, `circleci` and `sudo`.
+    /// The static binary, mounted into jobs as `circleci-agent`, `circleci` and `sudo`; also what
+    /// supervises jobs.
     pub executable: PathBuf,
-    /// Program and arguments in front of a job folder's path, for example
-    /// `["/usr/bin/appliance", "supervise"]`.
-    pub supervise: Vec<OsString>,
     /// Root file system of `machine` jobs; the host's own root when absent.
     pub machine_root: Option<PathBuf>,
     /// Root file systems of `machine` jobs that ask for an image, by its name.

@@ -18,6 +18,10 @@ pub(crate) type Environment = IndexMap<String, String>;
 /// Where commands are searched when neither image nor job says otherwise.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// The file that bash reads before each step. A job is alone with its `/tmp`, so that the name need
+/// not tell whose it is, and the file can be there before the job is known.
+pub(crate) const BASH_ENV: &str = "/tmp/.bash_env-build";
+
 /// Who the steps run as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Person {
@@ -32,7 +36,7 @@ pub(crate) struct Person {
 pub(crate) fn built_in(job: &Assignment) -> Environment {
     let mut env = Environment::new();
     let mut set = |name: &str, value: String| env.insert(name.to_owned(), value);
-    set("BASH_ENV", bash_env(job));
+    set("BASH_ENV", BASH_ENV.into());
     set("CI", "true".into());
     set("CIRCLECI", "true".into());
     if let Some(branch) = &job.vcs.branch {
@@ -50,7 +54,7 @@ pub(crate) fn built_in(job: &Assignment) -> Environment {
     set("CIRCLE_PROJECT_USERNAME", job.repo.org().to_owned());
     set("CIRCLE_REPOSITORY_URL", job.vcs.repository_url.clone());
     set("CIRCLE_SHA1", job.vcs.revision.clone());
-    set("CIRCLE_SHELL_ENV", bash_env(job));
+    set("CIRCLE_SHELL_ENV", BASH_ENV.into());
     if let Some(tag) = &job.vcs.tag {
         set("CIRCLE_TAG", tag.clone());
     }
@@ -60,12 +64,6 @@ pub(crate) fn built_in(job: &Assignment) -> Environment {
     set("CIRCLE_WORKFLOW_WORKSPACE_ID", job.workspace.to_string());
     set("CIRCLE_WORKING_DIRECTORY", job.spec.working_directory.clone());
     env
-}
-
-/// The file that bash reads before each step.
-#[must_use]
-pub(crate) fn bash_env(job: &Assignment) -> String {
-    format!("/tmp/.bash_env-{}-{}-build", job.job, job.node_index)
 }
 
 /// What every step of the job starts from.

@@ -6,6 +6,7 @@
 use crate::{
     config::HostConfig,
     folder::{Folder, private},
+    launcher::Births,
     resources::Machine,
     spin_up::sandbox_id,
     supervisor::chain,
@@ -51,6 +52,7 @@ pub struct Host {
     /// How jobs run here.
     pub config: HostConfig,
     pub(crate) groups: sandbox::cgroup::Base,
+    pub(crate) births: Births,
     pub(crate) machine: Machine,
     /// How fast the jobs of this host may go.
     pub(crate) pace: watch::Sender<Pace>,
@@ -76,6 +78,7 @@ impl Host {
         let groups =
             sandbox::cgroup::Base::prepare("appliance-jobs").map_err(HostError::ControlGroups)?;
         let jobs = config.data.join("jobs");
+        let births = Births::new(config.executable.clone(), jobs.clone());
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -86,6 +89,7 @@ impl Host {
         Ok(Arc::new(Self {
             config,
             groups,
+            births,
             machine,
             pace: watch::Sender::new(Pace::default()),
             _lock: lock,

@@ -19,6 +19,7 @@ pub mod folder;
 mod host;
 mod job;
 mod journal;
+mod launcher;
 pub mod local;
 mod mask;
 mod outbox;
@@ -34,21 +35,19 @@ mod walk;
 pub use config::{Config, HostConfig, SiteNetwork};
 pub use host::{Host, HostError, give_way, undumpable};
 pub use runner::{RunError, run};
-pub use sandbox::{Destination, NoDestination};
+pub use sandbox::{Destination, NoDestination, memory};
 
-use std::{ffi::OsString, path::Path};
+use std::ffi::OsString;
 
-/// The word with which [`HostConfig::supervise`] calls this program.
-const SUPERVISE: &str = "supervise";
-
-/// What the program does when it was called as a job's agent or supervisor; the code to exit with.
+/// What the program does when it was called as a job's agent, or to launch supervisors; the code to
+/// exit with.
 ///
 /// To be called first of all, with the program's arguments: neither may have a second thread.
 #[must_use]
 pub fn before_threads(arguments: &[OsString]) -> Option<u8> {
     match arguments {
         [name, ..] if agent::is_called(name) => Some(agent::main(arguments.iter().cloned())),
-        [_, word, folder] if word == SUPERVISE => Some(supervisor::main(Path::new(folder))),
+        [_, word, ..] if word == launcher::LAUNCH => Some(launcher::main()),
         _ => None,
     }
 }

@@ -86,6 +86,12 @@ impl Stream {
         Self { patterns, held: Vec::new(), covered: 0 }
     }
 
+    /// Bytes pass as they are.
+    #[must_use]
+    pub(crate) fn hides_nothing(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
     /// Appends to `out` what of `bytes`, and of those held back before, is decided.
     pub(crate) fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         let Some(compiled) = self.patterns.0.clone() else {

@@ -44,6 +44,9 @@ const STOP_MAX: Duration = Duration::from_secs(1);
 const PREDECESSOR_MAX: Duration = Duration::from_secs(30);
 const PREDECESSOR_LOOK: Duration = Duration::from_millis(20);
 
+/// So long after the end of a job, and what is free is given back to the machine.
+const CALM: Duration = Duration::from_secs(5);
+
 /// Why a runner could not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -96,6 +99,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     });
     tokio::select! {
         never = runner.serve() => never,
+        never = runner.give_back_when_calm() => never,
         () = &mut shutdown => {}
     }
     // The next runner may be here already: nothing is driven from here any more.
@@ -126,6 +130,17 @@ async fn prepared(config: &Config) -> Result<Arc<Host>, HostError> {
 }
 
 impl Runner {
+    /// What jobs took is free some time after the last one.
+    async fn give_back_when_calm(&self) {
+        loop {
+            if timeout(CALM, self.ended.notified()).await.is_ok() {
+                continue;
+            }
+            sandbox::memory::give_back();
+            self.ended.notified().await;
+        }
+    }
+
     async fn serve(self: &Arc<Self>) {
         let mut adoption = std::pin::pin!(self.adopt_all());
         let mut adopted = false;

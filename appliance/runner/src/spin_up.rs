@@ -8,7 +8,7 @@
 use crate::{
     config::HostConfig,
     control_plane::ControlPlane,
-    environment::{Environment, Person},
+    environment::{BASH_ENV, Environment, Person},
     folder::Folder,
     host::{Host, Number},
     job::{Job, Service, StepEnd, StepError},
@@ -21,7 +21,7 @@ use base::{
     plan::{DockerImage, Executor},
     protocol::{Assignment, NetworkPolicy},
 };
-use sandbox::{Bind, Companion, HostRoot, IdRange, Root, Spec, Storage, User};
+use sandbox::{Bind, Companion, HostRoot, IdRange, Places, Root, Spec, Storage, User};
 use serde::{Deserialize, Serialize};
 use std::{fmt::Write as _, path::PathBuf};
 
@@ -87,6 +87,14 @@ pub(crate) struct Beside {
     pub(crate) services: Vec<Service>,
 }
 
+impl Prepared {
+    /// Where the steps of `job` begin, where that is known before the account was looked up.
+    fn working_directory(&self, job: &Assignment) -> Option<String> {
+        let home = self.home.as_deref()?;
+        Some(crate::environment::resolve(&job.spec.working_directory, home, home))
+    }
+}
+
 impl<C: ControlPlane> Job<C> {
     /// Makes the sandbox, tells about it in step 0, and remembers it.
     pub(crate) async fn spin_up(&self) -> Result<StepEnd, StepError> {
@@ -97,6 +105,7 @@ impl<C: ControlPlane> Job<C> {
         let shape = Shape {
             root: prepared.root.clone(),
             account: prepared.account.clone(),
+            working_directory: prepared.working_directory(&self.assignment),
             limits,
             network: self.assignment.network.clone(),
             beside: prepared.beside.clone(),
@@ -200,6 +209,8 @@ impl<C: ControlPlane> Job<C> {
 pub(crate) struct Shape {
     root: Root,
     account: String,
+    /// Where it is known before the sandbox stands.
+    working_directory: Option<String>,
     limits: Limits,
     network: NetworkPolicy,
     beside: Beside,
@@ -209,10 +220,11 @@ impl Shape {
     /// The shape that a job needs, where that is known without asking anybody.
     pub(crate) fn of(host: &Host, job: &Assignment) -> Option<Self> {
         let Executor::Machine { image } = &job.spec.executor else { return None };
-        let Prepared { root, account, .. } = machine_root(&host.config, image.as_deref());
+        let prepared = machine_root(&host.config, image.as_deref());
         Some(Self {
-            root,
-            account,
+            working_directory: prepared.working_directory(job),
+            root: prepared.root,
+            account: prepared.account,
             limits: limits_of(host, job).ok()?,
             network: job.network.clone(),
             beside: Beside::default(),
@@ -235,6 +247,10 @@ impl Shape {
             storage: Storage::Disk,
             ids: IdRange { host_start: config.first_id + number.get() * IDS, count: IDS },
             binds: binds(&config.executable, folder.door(), is_root),
+            places: Places {
+                folders: self.working_directory.iter().map(PathBuf::from).collect(),
+                files: vec![BASH_ENV.into()],
+            },
             hostname: hostname(folder),
             limits: sandbox::Limits {
                 memory: Some(self.limits.memory),

@@ -5,11 +5,12 @@
 //! On failure: a supervisor that is gone ends every wait with [`Gone`]; its sandbox is gone, too.
 
 use crate::{
-    folder::{Folder, FolderError, private},
+    folder::{Folder, FolderError},
+    host::Host,
     supervisor::wire::{self, Event, Request, View},
 };
 use rustix::process::{Pid, Signal, kill_process};
-use std::{ffi::OsString, io, os::fd::OwnedFd, path::Path, process::Stdio, time::Duration};
+use std::{io, os::fd::AsFd, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{
@@ -47,14 +48,13 @@ pub(crate) struct Supervised {
 }
 
 impl Supervised {
-    /// Starts a supervisor with a new folder under `jobs`; `command` is the program and the
-    /// arguments in front of the folder's path.
-    pub(crate) fn start(command: &[OsString], jobs: &Path) -> Result<Self, StartError> {
-        let folder = Folder::create(jobs)?;
+    /// Starts a supervisor with a new folder.
+    pub(crate) fn start(host: &Host) -> Result<Self, StartError> {
+        let folder = Folder::create(&host.jobs())?;
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let stream = UnixStream::from_std(ours)?;
-        spawn(command, &folder, theirs.into())?;
+        host.births.supervisor(&folder, theirs.as_fd())?;
         Ok(Self::over(folder, stream))
     }
 
@@ -155,21 +155,6 @@ fn line(request: &Request) -> Vec<u8> {
     let mut line = serde_json::to_vec(request).expect("a request is plain data");
     line.push(b'\n');
     line
-}
-
-#[expect(clippy::disallowed_methods, reason = "the runner is the room that starts supervisors")]
-fn spawn(command: &[OsString], folder: &Folder, connection: OwnedFd) -> io::Result<()> {
-    let (program, args) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-    let log = private(&folder.supervisor_log())?;
-    // Not killed on drop: it outlives this process. The runtime reaps it if it ends before.
-    tokio::process::Command::new(program)
-        .args(args)
-        .arg(folder.path())
-        .stdin(Stdio::from(connection))
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .map(drop)
 }
 
 /// Learns what the supervisor tells; ends, and so ends every wait, when it is gone.

@@ -280,7 +280,7 @@ fn make_door(door: &Path) -> std::io::Result<()> {
 }
 
 /// The runner that started this process is on the other end of descriptor 0, if any is.
-fn runner_given_at_start() -> std::io::Result<Option<UnixStream>> {
+pub(crate) fn runner_given_at_start() -> std::io::Result<Option<UnixStream>> {
     let given = rustix::stdio::stdin().try_clone_to_owned()?;
     let null = std::fs::File::open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;

@@ -60,7 +60,6 @@ async fn check(
             data: data.path().into(),
             layers: keep.join("layers"),
             executable: RUNNER.into(),
-            supervise: vec![RUNNER.into(), "supervise".into()],
             machine_root: None,
             machine_images: std::collections::BTreeMap::new(),
             masks: Vec::new(),

@@ -12,7 +12,7 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule, TargetArch, sock_filter,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 /// Refused with EPERM whatever their arguments.
 const DENIED: &[i64] = &[
@@ -104,8 +104,17 @@ const DENIED_FAMILIES: &[i32] = &[
 /// Terminal requests that put words into somebody else's input.
 const DENIED_REQUESTS: &[u64] = &[libc::TIOCSTI, libc::TIOCLINUX];
 
-/// Compiles the filter. Fails only if this file is wrong, which its tests would tell.
-pub(crate) fn program() -> Result<BpfProgram, seccompiler::BackendError> {
+/// The filter, compiled once in a process; its forks have it, too.
+pub(crate) fn program() -> Result<&'static [sock_filter], seccompiler::BackendError> {
+    static PROGRAM: OnceLock<BpfProgram> = OnceLock::new();
+    match PROGRAM.get() {
+        Some(program) => Ok(program),
+        None => compile().map(|compiled| PROGRAM.get_or_init(|| compiled).as_slice()),
+    }
+}
+
+/// Fails only if this file is wrong, which its tests would tell.
+fn compile() -> Result<BpfProgram, seccompiler::BackendError> {
     let mut denied: BTreeMap<i64, Vec<SeccompRule>> =
         DENIED.iter().map(|call| (*call, Vec::new())).collect();
     // An unset bit is compared with zero, so one rule for each bit.

@@ -8,12 +8,13 @@
 //! twenty entries in memory take a tenth of a millisecond.
 //! Source: overlayfs, "whiteouts and opaque directories".
 
+use crate::spec::Places;
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, XattrFlags, makedev};
 use std::{
     collections::BTreeMap,
     fs, io,
     os::unix::fs::{MetadataExt, PermissionsExt},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 /// Folders that every job finds empty and its own.
@@ -84,6 +85,34 @@ pub(crate) fn layer(layer: &Path, masks: &[PathBuf], owner: u32) -> io::Result<(
         }
     }
     Ok(())
+}
+
+/// Adds folders and empty files below those that every job finds empty.
+pub(crate) fn places(layer: &Path, places: &Places, owner: u32) -> io::Result<()> {
+    for folder_wanted in places.folders.iter().filter(|path| is_in_empty(path)) {
+        let mut place = layer.to_owned();
+        for part in folder_wanted.components().filter(|part| *part != Component::RootDir) {
+            place.push(part);
+            if !place.is_dir() {
+                folder(&place, 0o755, owner)?;
+            }
+        }
+    }
+    for file in places.files.iter().filter(|path| is_in_empty(path)) {
+        let place = layer.join(file.strip_prefix("/").unwrap_or(file));
+        if place.parent().is_some_and(Path::is_dir) && !place.exists() {
+            fs::write(&place, b"")?;
+            let (uid, gid) = (Uid::from_raw(owner), Gid::from_raw(owner));
+            rustix::fs::chownat(CWD, &place, Some(uid), Some(gid), AtFlags::empty())?;
+        }
+    }
+    Ok(())
+}
+
+/// Below a folder that is empty otherwise, and by no way out of it.
+fn is_in_empty(path: &Path) -> bool {
+    let plain = path.components().skip(1).all(|part| matches!(part, Component::Normal(_)));
+    plain && EMPTY.iter().any(|(top, _)| path != Path::new(top) && path.starts_with(top))
 }
 
 /// Makes a folder, or takes over one that is there.

@@ -20,6 +20,8 @@ pub mod host;
 mod host_root;
 pub mod image;
 mod init;
+pub mod launcher;
+pub mod memory;
 mod network;
 mod remove;
 mod root_tree;
@@ -31,10 +33,13 @@ mod wire;
 
 pub use error::Error;
 pub use exec::{Child, Event, Exec, Status, Usage, User};
+pub use launcher::Launcher;
 pub use network::{Destination, NoDestination, forwarding_enable, sweep_links};
 pub use remove::remove_tree;
 pub use sandbox::{DiskUsage, Sandbox, sweep};
-pub use spec::{Bind, Bridge, Companion, HostRoot, IdRange, Limits, Network, Root, Spec, Storage};
+pub use spec::{
+    Bind, Bridge, Companion, HostRoot, IdRange, Limits, Network, Places, Root, Spec, Storage,
+};
 
 use std::time::Duration;
 

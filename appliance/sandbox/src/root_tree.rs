@@ -7,6 +7,8 @@
 //! Invariants: the calling process has a mount namespace of its own ([`private_mounts`]); its
 //! working directory is the same afterwards.
 
+mod device;
+
 use crate::{
     Error, host_root,
     spec::{LAYERS_MAX, Root, Spec, Storage},
@@ -34,6 +36,9 @@ const WORK: &str = "work";
 
 /// The layer above the root's own, on a tmpfs: a job that changes nothing writes nothing to disk.
 const OWN: &str = "own";
+
+/// What becomes `/dev`, on the same tmpfs.
+const DEV: &str = "dev";
 
 static PRIVATE: AtomicBool = AtomicBool::new(false);
 
@@ -63,21 +68,32 @@ pub(crate) fn upper(spec: &Spec) -> PathBuf {
 /// A file of the job's own that stands above its root: path below the root, and content.
 pub(crate) type OwnFile = (&'static str, String);
 
+/// What a job's tree is made of: the root, and what goes to `/dev` in it.
+pub(crate) struct Trees {
+    pub(crate) root: OwnedFd,
+    pub(crate) dev: OwnedFd,
+}
+
 /// Mounts the root of `spec` with `files` in it, mapped to the ids of `user_namespace`.
 pub(crate) fn assemble(
     spec: &Spec,
     files: &[OwnFile],
     user_namespace: BorrowedFd<'_>,
-) -> Result<OwnedFd, Error> {
+) -> Result<Trees, Error> {
     let stage = spec.scratch.join(STAGE);
     fs::create_dir(&stage).map_err(Error::path("make", &stage))?;
     let options = CString::new("mode=700,size=1m").expect("no zero byte");
-    mount("tmpfs", &stage, "tmpfs", MountFlags::NODEV | MountFlags::NOSUID, options.as_c_str())
+    mount("tmpfs", &stage, "tmpfs", MountFlags::NOSUID | MountFlags::NOEXEC, options.as_c_str())
         .map_err(Error::path("mount a tmpfs on", &stage))?;
-    let assembled = assemble_on(spec, files, &stage, user_namespace);
+    let assembled = assemble_on(spec, files, &stage, user_namespace).and_then(|root| {
+        let dev = stage.join(DEV);
+        let made =
+            device::folder(&dev, spec.ids.host_start).and_then(|()| tree_open(&dev, 0, None));
+        Ok(Trees { root, dev: made.map_err(Error::path("make the job's devices in", &stage))? })
+    });
     let detached = unmount(&stage, UnmountFlags::DETACH).map_err(Error::path("unmount", &stage));
-    let tree = assembled?;
-    detached.map(|()| tree)
+    let trees = assembled?;
+    detached.map(|()| trees)
 }
 
 fn assemble_on(
@@ -132,7 +148,8 @@ fn lowers(spec: &Spec, stage: &Path, user_namespace: BorrowedFd<'_>) -> Result<S
         Root::Host(host) => {
             host_root::layer(&stage.join(OWN), &host.masks, spec.ids.host_start)
                 .map_err(Error::path("build the layer over the host's root in", stage))?;
-            bind_places(spec, &stage.join(OWN))
+            host_root::places(&stage.join(OWN), &spec.places, spec.ids.host_start)
+                .and_then(|()| bind_places(spec, &stage.join(OWN)))
                 .map_err(Error::path("make the places of binds in", stage))?;
             Ok("/".to_owned())
         }

@@ -28,6 +28,11 @@ pub struct Spec {
     /// Host files and directories shown inside.
     #[serde(default)]
     pub binds: Vec<Bind>,
+    /// Folders and empty files, inside, that are there from the start. Made in memory where the
+    /// host's root is shown without what stands there, as in `/home` and `/tmp`; elsewhere left to
+    /// whoever needs them.
+    #[serde(default)]
+    pub places: Places,
     /// Host name inside, also in `/etc/hostname` and `/etc/hosts`.
     pub hostname: String,
     /// Bounds on what the job uses.
@@ -109,6 +114,16 @@ pub enum Storage {
     Disk,
     /// Memory of the job's own group, bounded by `limits.disk` in the kernel. Nothing is written.
     Memory,
+}
+
+/// What is there from the start: a job that only uses it, and changes nothing, writes nothing to
+/// disk. Paths are inside.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Places {
+    /// Folders, mode 755, with those that lead to them.
+    pub folders: Vec<PathBuf>,
+    /// Empty files, mode 644.
+    pub files: Vec<PathBuf>,
 }
 
 /// A range of host user and group ids.

@@ -191,6 +191,11 @@ pub(crate) fn signals_reset() -> io::Result<()> {
     signals_block(&signal_set(&[]))
 }
 
+/// Lets all signals through again.
+pub(crate) fn signals_unblock() -> io::Result<()> {
+    signals_block(&signal_set(&[]))
+}
+
 fn signal_set(signals: &[i32]) -> libc::sigset_t {
     // SAFETY: an all-zero set is valid, and is initialised properly on the next line.
     let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
@@ -249,6 +254,18 @@ fn arguments_place(stat: &str) -> Option<(usize, usize)> {
     let mut fields = stat.rsplit_once(") ")?.1.split_ascii_whitespace().skip(45);
     let (start, end) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
     (start != 0 && start < end).then_some((start, end))
+}
+
+/// Bounds the arenas of the C library's allocator. A library that has none ignores it.
+pub(crate) fn arenas_set(count: i32) {
+    // SAFETY: takes integers only and may be called at any time; a refusal changes nothing.
+    let _refused = unsafe { libc::mallopt(libc::M_ARENA_MAX, count) };
+}
+
+/// Gives free memory of the C library's allocator back to the kernel.
+pub(crate) fn memory_trim() {
+    // SAFETY: takes an integer; the allocator locks what it works on.
+    let _nothing_was_free = unsafe { libc::malloc_trim(0) };
 }
 
 /// Puts a copy of `descriptor` at a fixed number, open across exec.

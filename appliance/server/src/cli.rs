@@ -106,12 +106,9 @@ pub(crate) enum Command {
     /// The local runner; started by `serve`.
     #[command(hide = true)]
     Runner(RunnerArgs),
-    /// The supervisor of one job; started by the runner.
+    /// The process from which supervisors of jobs are born; started by the runner.
     #[command(hide = true)]
-    Supervise {
-        /// The job's folder.
-        job_dir: PathBuf,
-    },
+    Launch,
 }
 
 #[derive(Debug, Args)]

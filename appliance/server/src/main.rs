@@ -1,12 +1,13 @@
 //! The binary: command line, configuration, wiring, drain.
 //!
-//! The way: commands that must run before any thread exists (a job's supervisor, the tools inside
+//! The way: commands that must run before any thread exists (what supervises jobs, the tools inside
 //! a job) are told by their name or first argument and never reach the parser; all others are
 //! parsed, and get a runtime only if they need one.
 
 use clap::{CommandFactory, Parser};
 use std::process::ExitCode;
 
+mod calm;
 mod cli;
 mod client;
 mod command;
@@ -77,9 +78,7 @@ fn run(command: Command) -> anyhow::Result<Code> {
             clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
             Ok(0)
         }
-        Command::Supervise { .. } => {
-            Err(Usage("`supervise` is started by the runner".into()).into())
-        }
+        Command::Launch => Err(Usage("`launch` is started by the runner".into()).into()),
         remote => block_on(remote_command(remote)),
     }
 }

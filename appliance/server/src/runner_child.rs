@@ -181,7 +181,6 @@ pub(crate) fn host(folder: &Path, jobs: Jobs, first_id: u32) -> runner::HostConf
         version: env!("CARGO_PKG_VERSION").into(),
         data: folder.to_path_buf(),
         layers: folder.join("layers"),
-        supervise: vec![executable.clone().into(), "supervise".into()],
         executable,
         machine_root: jobs.machine_root,
         machine_images: jobs.machine_images,

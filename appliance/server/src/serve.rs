@@ -7,6 +7,7 @@
 //! it has, the runner leaves (its jobs go on), the store closes. What was cut is said.
 
 use crate::{
+    calm,
     command::Code,
     config::Config,
     data_dir::DataDir,
@@ -40,6 +41,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<Code> {
     let config = Config::build(settings)?;
     logging::start(&config.log)?;
     runner::undumpable();
+    runner::memory::arenas_bound();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
     runtime.block_on(async {
@@ -205,6 +207,7 @@ impl House {
             keep,
         ));
         let schedules = tokio::spawn(web::schedule::keep(state.clone()));
+        let calm = tokio::spawn(calm::give_back(store.events()));
         stop.await;
         tracing::info!("stopping");
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
@@ -219,6 +222,7 @@ impl House {
         identity.abort();
         sweep.abort();
         schedules.abort();
+        calm.abort();
         keeper.abort();
         runner.await.context("the runner's keeper ended early")?;
         machine.stop().await;

@@ -1,5 +1,5 @@
 //! The runner without the house around it, for this room's tests and measurements: agent by name,
-//! `supervise FOLDER`, and `run SOCKET DATA SLOTS [DISK_MIB]`.
+//! the launcher of supervisors, and `run SOCKET DATA SLOTS [DISK_MIB]`.
 
 use base::units::Bytes;
 use runner::{Config, HostConfig, SiteNetwork};
@@ -40,7 +40,6 @@ fn run(socket: &str, data: &str, slots: u32, disk: Option<Bytes>) -> ExitCode {
             version: env!("CARGO_PKG_VERSION").into(),
             data: data.into(),
             layers: std::path::Path::new(data).join("layers"),
-            supervise: vec![executable.clone().into(), "supervise".into()],
             executable,
             machine_root: None,
             machine_images: std::collections::BTreeMap::new(),

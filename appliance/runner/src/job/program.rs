@@ -3,7 +3,7 @@
 use super::{Job, StepEnd, StepError};
 use crate::{
     control_plane::{ControlPlane, Trouble},
-    environment::{Environment, bash_env},
+    environment::{BASH_ENV, Environment},
     outbox::Patience,
     spin_up::{AGENT, Stands},
     supervised::Gone,
@@ -47,8 +47,8 @@ impl<C: ControlPlane> Job<C> {
         program: Program,
         stands: &Stands,
     ) -> Result<(), Gone> {
-        let ours = bash_env(&self.assignment);
-        let create_file = (program.env.get("BASH_ENV") == Some(&ours)).then_some(ours);
+        let named = program.env.get("BASH_ENV").filter(|named| *named == BASH_ENV);
+        let create_file = named.cloned();
         let env = program.env.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
         let exec = Exec {
             run,

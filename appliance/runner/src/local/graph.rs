@@ -191,7 +191,7 @@ async fn one(
     orders: watch::Receiver<Order>,
 ) -> TaskOutcome {
     let task = assignment.task;
-    let supervised = match Supervised::start(&host.config.supervise, &host.jobs()) {
+    let supervised = match Supervised::start(&host) {
         Ok(supervised) => supervised,
         Err(error) => {
             tracing::error!(error = chain(&error), "no supervisor could be started");

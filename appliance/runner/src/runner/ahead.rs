@@ -60,7 +60,7 @@ impl Runner {
     }
 
     fn start_supervisor(&self) -> Option<Supervised> {
-        match Supervised::start(&self.config.host.supervise, &self.host.jobs()) {
+        match Supervised::start(&self.host) {
             Ok(supervised) => Some(supervised),
             Err(error) => {
                 tracing::error!(error = chain(&error), "no supervisor could be started");

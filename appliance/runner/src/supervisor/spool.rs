@@ -4,8 +4,8 @@
 //! memory. Why the masking is here: nothing unmasked ever reaches the disk.
 //! Invariants: a step's file only grows; beyond [`STEP_OUTPUT_MAX`] it says so once and the rest
 //! is read and dropped, so that the job neither blocks nor dies of a broken pipe.
-//! Cost: after a busy read the pipe is left alone for [`REST`], so that a flood is read in large
-//! pieces and not in one wake-up for each line.
+//! Cost: after a busy read the pipe is left alone for [`REST`], so that a flood of lines is read in
+//! large pieces and not in one wake-up for each line; a pipe that fills the buffer is read on.
 
 use crate::{
     folder::private,
@@ -96,7 +96,8 @@ impl Spool {
             Ok(0) => Read::Closed,
             Ok(count) => {
                 let busy = self.last_read.is_some_and(|last| now.duration_since(last) < BUSY);
-                self.rest_until = busy.then(|| now + REST);
+                // What fills the buffer comes faster than it is read: the writer waits already.
+                self.rest_until = (busy && count < buffer.len()).then(|| now + REST);
                 self.last_read = Some(now);
                 self.pass(&buffer[..count])
             }
@@ -110,6 +111,9 @@ impl Spool {
     }
 
     fn pass(&mut self, bytes: &[u8]) -> Read {
+        if self.masking.hides_nothing() {
+            return self.keep(bytes);
+        }
         let mut masked = std::mem::take(&mut self.masked);
         masked.clear();
         self.masking.feed(bytes, &mut masked);

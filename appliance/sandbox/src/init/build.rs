@@ -22,12 +22,8 @@ use rustix::{
 use std::{
     fs, io,
     os::fd::{AsFd, OwnedFd},
-    os::unix::fs::symlink,
     path::Path,
 };
-
-/// Device nodes that a job gets: what harms nobody.
-const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// Files of `/proc` that show or steer the whole machine: an empty file stands in their place.
 const HIDDEN_FILES: [&str; 8] = [
@@ -53,9 +49,6 @@ const HIDDEN_FOLDERS: [&str; 5] = [
 /// Folders of `/proc` that can be read only.
 const READ_ONLY_FOLDERS: [&str; 5] = ["bus", "fs", "irq", "sys", "asound"];
 
-/// `/dev` holds names only; a job that puts files there means `/dev/shm`.
-const DEV_SIZE: &str = "1m";
-
 const QUIET: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
     .union(MountAttrFlags::MOUNT_ATTR_NODEV)
     .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
@@ -73,13 +66,14 @@ pub(super) fn join(joins: &[OwnedFd], born: Born) -> Result<(), Failure> {
     sys::unshare(namespaces).map_err(at("make namespaces"))
 }
 
-/// Builds everything. `trees` holds the root and then one tree for each bind.
+/// Builds everything. `trees` holds the root, `/dev` and then one tree for each bind.
 pub(super) fn build(build: &Build, trees: Vec<OwnedFd>) -> Result<(), Failure> {
     let mut trees = trees.into_iter();
-    let root =
-        trees.next().ok_or_else(|| at("root tree")(io::Error::from_raw_os_error(libc::EBADF)))?;
+    let mut tree =
+        || trees.next().ok_or_else(|| at("trees")(io::Error::from_raw_os_error(libc::EBADF)));
+    let (root, dev) = (tree()?, tree()?);
     ids_take().map_err(at("become the job's root"))?;
-    let detached = Detached::open(build)?;
+    let detached = Detached::open(build, dev)?;
     root_enter(&root).map_err(at("change the root"))?;
     detached.place()?;
     for (target, tree) in build.binds.iter().zip(trees) {
@@ -101,12 +95,11 @@ struct Detached {
     dev: OwnedFd,
     pts: OwnedFd,
     shm: OwnedFd,
-    devices: Vec<(&'static str, OwnedFd)>,
     empty_file: OwnedFd,
 }
 
 impl Detached {
-    fn open(build: &Build) -> Result<Self, Failure> {
+    fn open(build: &Build, dev: OwnedFd) -> Result<Self, Failure> {
         let hint = "mount proc (is the host's /proc itself partly hidden, as in a container?)";
         let shm_size = build.shm_bytes.map(|bytes| bytes.to_string());
         let mut shm = vec![("mode", "1777")];
@@ -116,8 +109,7 @@ impl Detached {
             proc: filesystem("proc", &[], QUIET).map_err(at(hint))?,
             sys: filesystem("sysfs", &[], QUIET | MountAttrFlags::MOUNT_ATTR_RDONLY)
                 .map_err(at("mount sysfs"))?,
-            dev: filesystem("tmpfs", &[("mode", "755"), ("size", DEV_SIZE)], nosuid)
-                .map_err(at("mount /dev"))?,
+            dev,
             pts: filesystem("devpts", &[("mode", "620"), ("ptmxmode", "666")], nosuid)
                 .map_err(at("mount devpts"))?,
             shm: filesystem(
@@ -126,11 +118,7 @@ impl Detached {
                 MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV,
             )
             .map_err(at("mount /dev/shm"))?,
-            devices: DEVICES
-                .iter()
-                .map(|name| Ok((*name, device(name)?)))
-                .collect::<Result<_, Failure>>()?,
-            empty_file: device("null")?,
+            empty_file: tree("/dev/null").map_err(at("open /dev/null"))?,
         })
     }
 
@@ -138,24 +126,8 @@ impl Detached {
         place(&self.proc, "/proc")?;
         place(&self.sys, "/sys")?;
         place(&self.dev, "/dev")?;
-        for (name, tree) in &self.devices {
-            let path = format!("/dev/{name}");
-            fs::write(&path, b"")
-                .and_then(|()| attach(tree, &path))
-                .map_err(at(format!("place {path}")))?;
-        }
         place(&self.pts, "/dev/pts")?;
         place(&self.shm, "/dev/shm")?;
-        let links = [
-            ("/proc/self/fd", "/dev/fd"),
-            ("/proc/self/fd/0", "/dev/stdin"),
-            ("/proc/self/fd/1", "/dev/stdout"),
-            ("/proc/self/fd/2", "/dev/stderr"),
-            ("pts/ptmx", "/dev/ptmx"),
-        ];
-        for (target, link) in links {
-            symlink(target, link).map_err(at(format!("link {link}")))?;
-        }
         hide(&self.empty_file)
     }
 }
@@ -171,11 +143,6 @@ fn filesystem(
     }
     fsconfig_create(&context)?;
     Ok(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
-}
-
-fn device(name: &str) -> Result<OwnedFd, Failure> {
-    let path = format!("/dev/{name}");
-    tree(&path).map_err(at(format!("open {path}")))
 }
 
 fn tree(path: &str) -> io::Result<OwnedFd> {
@@ -215,33 +182,36 @@ fn ids_take() -> io::Result<()> {
 }
 
 fn hide(empty_file: &OwnedFd) -> Result<(), Failure> {
-    for name in HIDDEN_FILES {
-        let path = format!("/proc/{name}");
-        if Path::new(&path).exists() {
-            let copy = open_tree(
-                empty_file,
-                "",
-                OpenTreeFlags::OPEN_TREE_CLONE
-                    | OpenTreeFlags::OPEN_TREE_CLOEXEC
-                    | OpenTreeFlags::AT_EMPTY_PATH,
-            );
-            copy.map_err(Into::into)
-                .and_then(|copy| attach(&copy, &path))
-                .map_err(at(format!("hide {path}")))?;
-        }
-    }
-    for path in HIDDEN_FOLDERS.into_iter().filter(|path| Path::new(path).is_dir()) {
-        let empty = filesystem(
-            "tmpfs",
-            &[("mode", "555"), ("nr_inodes", "1")],
-            QUIET | MountAttrFlags::MOUNT_ATTR_RDONLY,
-        );
-        empty.and_then(|empty| attach(&empty, path)).map_err(at(format!("hide {path}")))?;
+    let files = HIDDEN_FILES.map(|name| format!("/proc/{name}"));
+    cover(empty_file, files.iter().map(String::as_str).filter(|path| Path::new(path).exists()))?;
+    let folders: Vec<_> =
+        HIDDEN_FOLDERS.into_iter().filter(|path| Path::new(path).is_dir()).collect();
+    if !folders.is_empty() {
+        let options = [("mode", "555"), ("nr_inodes", "1")];
+        let attributes = QUIET | MountAttrFlags::MOUNT_ATTR_RDONLY;
+        let empty =
+            filesystem("tmpfs", &options, attributes).map_err(at("make an empty folder"))?;
+        cover(&empty, folders.into_iter())?;
     }
     for path in READ_ONLY_FOLDERS.map(|name| format!("/proc/{name}")) {
         if Path::new(&path).is_dir() {
             read_only(&path).map_err(at(format!("protect {path}")))?;
         }
+    }
+    Ok(())
+}
+
+/// Puts a mount over the first path and copies of it over the others. Copied from where it was put:
+/// before Linux 6.15 a mount that stands nowhere cannot be copied.
+fn cover<'a>(empty: &OwnedFd, paths: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
+    let mut first = None;
+    for path in paths {
+        let put = match first {
+            None => attach(empty, path),
+            Some(first) => tree(first).and_then(|copy| attach(&copy, path)),
+        };
+        put.map_err(at(format!("hide {path}")))?;
+        first.get_or_insert(path);
     }
     Ok(())
 }

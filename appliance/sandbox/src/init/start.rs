@@ -19,7 +19,7 @@ use std::{
 
 /// What every program gets.
 pub(super) struct Starter {
-    pub(super) filter: Vec<seccompiler::sock_filter>,
+    pub(super) filter: &'static [seccompiler::sock_filter],
     pub(super) allow_privilege_gain: bool,
 }
 
@@ -80,21 +80,19 @@ impl Starter {
         }
         if self.allow_privilege_gain {
             // Without no_new_privs only a privileged process may install a filter.
-            sys::seccomp_install(&self.filter).map_err(|error| (4, error))?;
+            sys::seccomp_install(self.filter).map_err(|error| (4, error))?;
         }
         ids_take(start).map_err(|error| (2, error))?;
         rustix::process::chdir(start.cwd.as_str()).map_err(|error| (3, error.into()))?;
         if let Some(file) = &start.create_file {
             // Without it the program still runs; the job may have put anything in its way.
-            let mut options = std::fs::OpenOptions::new();
-            options.create(true).append(true).custom_flags(libc::O_NONBLOCK);
-            let _may_be_missing = options.open(file);
+            let _may_be_missing = file_make(Path::new(file));
         }
         if start.uid == 0 {
             privilege::bound_root().map_err(|error| (4, error))?;
         }
         if !self.allow_privilege_gain {
-            sys::seccomp_install(&self.filter).map_err(|error| (4, error))?;
+            sys::seccomp_install(self.filter).map_err(|error| (4, error))?;
         }
         stdio_place(stdio).map_err(|error| (5, error))?;
         let kept = u32::try_from(tell).expect("descriptors are not negative");
@@ -138,6 +136,16 @@ fn directory_make(path: &Path, start: &Start) -> io::Result<()> {
         rustix::fs::chownat(CWD, &made, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
     }
     Ok(())
+}
+
+/// Opened for writing, a file that is there already would be copied to disk first.
+fn file_make(path: &Path) -> io::Result<()> {
+    if path.is_file() {
+        return Ok(());
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true).custom_flags(libc::O_NONBLOCK);
+    options.open(path).map(drop)
 }
 
 fn exec(start: &Start) -> io::Error {

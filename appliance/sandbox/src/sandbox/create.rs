@@ -70,9 +70,9 @@ impl Sandbox {
         let pid = self.init_pid;
         proc_write(pid, "oom_score_adj", OOM_SCORE)?;
         let user_namespace: OwnedFd = proc_open(pid, "ns/user")?.into();
-        let root = root_tree::assemble(&self.spec, &files(&self.spec), user_namespace.as_fd())?;
+        let own = root_tree::assemble(&self.spec, &files(&self.spec), user_namespace.as_fd())?;
         let binds = self.binds_all();
-        let mut trees = vec![root];
+        let mut trees = vec![own.root, own.dev];
         for bind in &binds {
             let set = NOSUID_NODEV | if bind.read_only { libc::MOUNT_ATTR_RDONLY } else { 0 };
             let map = bind.map_ids.then(|| user_namespace.as_fd());

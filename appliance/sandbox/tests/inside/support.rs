@@ -42,6 +42,7 @@ impl Place {
         let id = format!("test-{}-{}", std::process::id(), self.count);
         Spec {
             scratch: self.folder.path().join(&id),
+            places: sandbox::Places::default(),
             hostname: "job".into(),
             root: Root::Host(HostRoot { masks: vec![self.secret()] }),
             storage: Storage::Disk,
