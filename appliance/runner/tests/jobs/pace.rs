@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// Prints its own CPU time in clock ticks, again and again, while it computes; then a sum.
 const BUSY: &str = "\
-for round in $(seq 1 400); do
+for round in $(seq 1 2000); do
   i=0; while [ $i -lt 3000 ]; do i=$((i + 1)); done
   read -r line < /proc/$$/stat; set -- $line; echo ticks ${14}
 done
