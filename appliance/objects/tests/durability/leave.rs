@@ -45,13 +45,16 @@ async fn leave(
     patience: Duration,
 ) -> bool {
     let (open_gate, gate) = mpsc::channel::<()>();
+    let (tell_closed, closed) = tokio::sync::oneshot::channel::<()>();
     let wait = move |_: &mut store::Txn<'_>| {
+        let _ = tell_closed.send(());
         // Its sender is dropped when the caller has gone.
         let _ = gate.recv();
         Ok::<_, store::Error>(())
     };
     let (writer, before) = (store.clone(), files(blobs));
     let blocked = tokio::spawn(async move { writer.write(wait).await });
+    closed.await.unwrap();
     let (to, key) = (objects.clone(), format!("k{}", value.seed));
     let putting = {
         let key = key.clone();

@@ -2,7 +2,7 @@
 
 use super::{
     client::{Copy, Place, noise},
-    server::name,
+    server::{Server, name},
 };
 use repos::{Limits, Pruned, Repos, Rev};
 use std::{
@@ -92,7 +92,7 @@ fn prune_until_killed() {
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the test kills a process of its own")]
 fn a_cut_loses_nothing() {
-    let place = Place::new();
+    let mut place = Place::new();
     let copy = place.copy("a");
     let root = place.dir.path().join("root");
     let rounds = std::env::var("REPOS_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(KILLS);
@@ -107,6 +107,9 @@ fn a_cut_loses_nothing() {
         std::thread::park_timeout(Duration::from_millis(3 + round * 17 % 90));
         child.kill().unwrap();
         child.wait().unwrap();
+        // Who is cut starts again, and looks anew at what is there.
+        place.server = Server::start(&root, Limits::default());
+        copy.git(&["remote", "set-url", "origin", &place.server.url()]);
         let repository = place.server.repository();
         assert_eq!(repository.check().unwrap(), Vec::<String>::new());
         assert_eq!(repository.resolve(Rev::Branch("main")).unwrap().revision, copy.head());
