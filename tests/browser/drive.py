@@ -4,7 +4,7 @@
 Arguments: tour BASE_URL ONE_TIME_PASSWORD SCREENSHOT_FOLDER PIPELINE_PATH
            flood BASE_URL ONE_TIME_PASSWORD SCREENSHOT_FOLDER PIPELINE_PATH JOB_PATH LINES
 For the tour the pipeline has a job `hold` that waits for approval, and after it a job `ship` that
-prints "shipped" and keeps an artifact. For the flood the job after `hold` prints LINES numbered
+prints "shipped" and keeps an artifact; with the parameter `urgent` there is a workflow `express`. For the flood the job after `hold` prints LINES numbered
 lines, the last of which ends in `LINES of LINES`. Ends with 0 when everything was seen; each wait
 has a deadline.
 Needs Python's own library, chromium and chromedriver alone.
@@ -130,6 +130,17 @@ def tour(browser, base, shots, pipeline):
         "return fetch([...document.querySelectorAll('a')].find(a => a.textContent.includes('cargo.txt')).href).then(r => r.text())")
     if kept.strip() != "crates":
         raise SystemExit(f"the artifact holds {kept!r}")
+
+    # Another pipeline, by hand and with a parameter of the configuration.
+    browser.open(base + "/")
+    browser.click("a[href^='/?project=']")
+    wait_for("the button", lambda: browser.find("a[href$='/trigger']"))
+    browser.click("a[href$='/trigger']")
+    wait_for("the parameter", lambda: browser.find("select[name='parameter.urgent']"))
+    browser.type("select[name='parameter.urgent']", "true")
+    browser.shot(os.path.join(shots, "trigger.png"))
+    browser.click("form[method=post][action$='/trigger'] button")
+    wait_for("the second pipeline", lambda: "express" in browser.text())
 
 
 WATCH = """

@@ -1,4 +1,5 @@
-//! The dashboard in a real browser: log in, approve, read a job's output, download an artifact.
+//! The dashboard in a real browser: log in, approve, read a job's output, download an artifact,
+//! trigger another pipeline.
 //!
 //! The driving itself is `tests/browser/drive.py`; it needs chromium and chromedriver, and the test
 //! says so where they are missing.
@@ -8,9 +9,12 @@ use crate::{
     harness::{Appliance, announce, may_run_jobs, wait_for},
     workspace::WorkingCopy,
 };
+use serde_json::json;
 use std::{path::PathBuf, process::Command};
 
 const CONFIG: &str = r#"version: 2.1
+parameters:
+  urgent: {type: boolean, default: false}
 jobs:
   ship:
     machine: true
@@ -24,6 +28,9 @@ workflows:
     jobs:
       - hold: {type: approval}
       - ship: {requires: [hold]}
+  express:
+    when: << pipeline.parameters.urgent >>
+    jobs: [ship]
 "#;
 
 /// Prints as many lines as asked for in bursts, so that the page has something to keep up with.
@@ -94,6 +101,11 @@ fn a_person_logs_in_approves_reads_and_downloads() {
         (workflows[0]["status"] == "on_hold").then_some(())
     });
     drive(&appliance, "tour", &["/pipelines/gh/acme/ship/1"]);
+    let second = appliance.newest_pipeline("acme/ship");
+    assert_eq!(
+        (&second["number"], &second["trigger"]["actor"]["login"]),
+        (&json!(2), &json!("admin"))
+    );
 }
 
 /// `APPLIANCE_BROWSER_LINES=1000000` is the promise's own figure.

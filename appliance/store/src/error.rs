@@ -53,6 +53,10 @@ pub enum Error {
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
+        // SQLite's integers end at 2^63 - 1, and so does every number that was given out.
+        if let rusqlite::Error::ToSqlConversionFailure(_) = error {
+            return Self::Missing("a number beyond 9223372036854775807".to_owned());
+        }
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
             // The words of the trigger in `0007_keeping.sql`.
@@ -106,7 +110,9 @@ pub enum OpenError {
         known: u32,
     },
     /// The check after an unclean stop found damage.
-    #[error("{path} is damaged ({report}): restore the latest backup with `appliance restore`")]
+    #[error(
+        "{path} is damaged ({report}): stop the service and put back the latest copy of the data directory"
+    )]
     Damaged {
         /// The database.
         path: PathBuf,

@@ -24,6 +24,7 @@ pub use caller::{Caller, Peer, User, Via, identify};
 pub use cookie::Transport;
 pub use headers::SANDBOX;
 pub(crate) use limit::{Limiter, Rate};
+pub(crate) use origin::host;
 pub use permit::{Account, Admin, Anyone, Member, Public, Runner, Viewer};
 pub use routes::{Entry, Guarded, Permit, Routes};
 pub use store::access::Role;

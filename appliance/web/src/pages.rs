@@ -33,6 +33,7 @@ mod settings;
 mod steps;
 mod strip;
 mod timeline;
+mod trigger;
 mod users;
 mod variables;
 
@@ -57,6 +58,7 @@ pub(crate) fn routes() -> Routes {
         .merge(artifacts::routes())
         .merge(projects::routes())
         .merge(settings::routes())
+        .merge(trigger::routes())
         .merge(runners::routes())
         .merge(hardware::routes())
         .merge(contexts::routes())

@@ -9,7 +9,7 @@
 
 use crate::{
     State,
-    access::{Caller, Permit, Role, Routes, Transport, User, identify},
+    access::{Caller, Permit, Role, Routes, Transport, User, host, identify},
     error::Failure,
 };
 use axum::{
@@ -55,8 +55,7 @@ impl FromRequestParts<State> for Visitor {
 
 /// Where passes are given out, as this client reaches it.
 fn realm(request: &Request, state: &State) -> String {
-    let told = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = request.uri().authority().map(http::uri::Authority::as_str).or(told);
+    let host = host(request.uri(), request.headers());
     let scheme = match state.transport() {
         Transport::Secure => "https",
         Transport::Plain => "http",

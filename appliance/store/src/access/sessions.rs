@@ -60,6 +60,15 @@ impl Reader<'_> {
             .optional()?;
         Ok(found)
     }
+
+    /// Does a session that was shown a while ago still open doors?
+    pub fn session_stands(&self, id: SessionId, now: Timestamp) -> Result<bool, Error> {
+        let mut find = self.statement(
+            "SELECT EXISTS (SELECT 1 FROM sessions s JOIN users u ON u.id = s.user \
+             WHERE s.id = ?1 AND s.expires_at > ?2 AND NOT u.disabled)",
+        )?;
+        Ok(find.query_row(params![id.0, now.0], |row| row.get(0))?)
+    }
 }
 
 impl Txn<'_> {

@@ -107,6 +107,16 @@ impl Reader<'_> {
         Ok(found)
     }
 
+    /// Does a token that was shown a while ago still open doors?
+    pub fn token_stands(&self, id: TokenId, now: Timestamp) -> Result<bool, Error> {
+        let mut find = self.statement(
+            "SELECT EXISTS (SELECT 1 FROM tokens t JOIN users u ON u.id = t.user \
+             WHERE t.id = ?1 AND t.revoked_at IS NULL AND NOT u.disabled \
+             AND (t.expires_at IS NULL OR t.expires_at > ?2))",
+        )?;
+        Ok(find.query_row(params![id.0, now.0], |row| row.get(0))?)
+    }
+
     /// An account's tokens, newest first, revoked ones too.
     pub fn token_list(&self, user: UserId) -> Result<Vec<Token>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM tokens t WHERE t.user = ?1 ORDER BY t.id DESC");

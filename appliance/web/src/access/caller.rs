@@ -5,7 +5,7 @@
 
 use super::{
     credential::{Credential, credential},
-    origin::{Origin, changes_something, origin},
+    origin::{Origin, changes_something, host, origin},
 };
 use crate::{State, error::Failure};
 use base::ids::{ProjectId, SessionId, TokenId, UserId};
@@ -141,7 +141,7 @@ fn refuse_forged(parts: &Parts, shown: &Credential) -> Result<(), Failure> {
     if !changes_something(&parts.method) {
         return Ok(());
     }
-    let allowed = match (shown, origin(&parts.headers)) {
+    let allowed = match (shown, origin(&parts.headers, host(&parts.uri, &parts.headers))) {
         (_, Origin::Same) => true,
         (Credential::Session(_), _) => false,
         (_, origin) => origin == Origin::Untold,

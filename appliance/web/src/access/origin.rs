@@ -6,7 +6,7 @@
 //! Source: Fetch Metadata (W3C), RFC 6454; the same rule as Go's `CrossOriginProtection`, but for
 //! one point: a session that shows neither header may not change anything.
 
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, Method, Uri, header, uri::Authority};
 
 /// Who made the browser ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,20 +19,24 @@ pub(crate) enum Origin {
     Untold,
 }
 
-/// Reads the browser's word.
+/// The host and port that a request asks: the authority of HTTP/2, or the header of HTTP/1.1
+/// (RFC 9113 section 8.3.1).
 #[must_use]
-pub(crate) fn origin(headers: &HeaderMap) -> Origin {
+pub(crate) fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    let told = || headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    uri.authority().map(Authority::as_str).or_else(told)
+}
+
+/// Reads the browser's word about a request to `host`.
+#[must_use]
+pub(crate) fn origin(headers: &HeaderMap, host: Option<&str>) -> Origin {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     if let Some(site) = text("sec-fetch-site") {
         return if matches!(site, "same-origin" | "none") { Origin::Same } else { Origin::Foreign };
     }
     let Some(origin) = text(header::ORIGIN.as_str()) else { return Origin::Untold };
-    let host = origin.split_once("://").map(|(_, host)| host);
-    if host.is_some() && host == text(header::HOST.as_str()) {
-        Origin::Same
-    } else {
-        Origin::Foreign
-    }
+    let asker = origin.split_once("://").map(|(_, host)| host);
+    if asker.is_some() && asker == host { Origin::Same } else { Origin::Foreign }
 }
 
 /// Only safe methods may come from anywhere.
@@ -51,7 +55,8 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()))
             .collect();
-        assert_eq!(origin(&headers), expected, "{given:?}");
+        let found = origin(&headers, host(&Uri::from_static("/login"), &headers));
+        assert_eq!(found, expected, "{given:?}");
     }
 
     #[test]
@@ -67,6 +72,15 @@ mod tests {
         check(&[host, ("origin", "https://evil")], Origin::Foreign);
         check(&[("origin", "https://evil")], Origin::Foreign);
         check(&[host], Origin::Untold);
+    }
+
+    #[test]
+    fn over_http_2_the_authority_is_the_host() {
+        let headers = HeaderMap::from_iter([(header::ORIGIN, "https://ci.site".parse().unwrap())]);
+        let asked = |uri| origin(&headers, host(&Uri::from_static(uri), &headers));
+        assert_eq!(asked("https://ci.site/account/password"), Origin::Same);
+        assert_eq!(asked("https://evil/account/password"), Origin::Foreign);
+        assert_eq!(asked("/account/password"), Origin::Foreign);
     }
 
     #[test]

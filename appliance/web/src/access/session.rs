@@ -37,6 +37,17 @@ pub(super) async fn lookup(
     }
 }
 
+/// Would who began a long answer a while ago still be let in? A password counts for its request.
+pub(crate) async fn stands(user: &User, state: &State) -> Result<bool, Failure> {
+    let (via, now) = (user.via, state.now());
+    let stands = state.store.read(move |reader| match via {
+        Via::Session(id) => reader.session_stands(id, now),
+        Via::Token(id) => reader.token_stands(id, now),
+        Via::Password | Via::Socket => Ok(true),
+    });
+    Ok(stands.await?)
+}
+
 fn user(account: store::access::User, via: Via, address: String) -> User {
     User {
         id: account.id,

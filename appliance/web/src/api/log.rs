@@ -1,13 +1,14 @@
 //! A job's whole output as plain text, to be read or followed in a terminal.
 //!
 //! The form: for each step a line `==> NAME`, then its output as it was printed. With several nodes
-//! the header names the node. With `follow=true` the answer goes on until the job has ended.
+//! the header names the node. With `follow=true` the answer goes on until the job has ended, or until
+//! the follower's token or session has; that is looked at twice a minute.
 //! Memory: one piece of output at a time.
 
 use super::jobs::{Numbered, find};
 use crate::{
     State,
-    access::{Routes, Viewer},
+    access::{Routes, User, Viewer, session},
     error::Failure,
 };
 use axum::{
@@ -22,9 +23,15 @@ use base::{
 use http::header;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 use store::runs::{Job, Step, Task};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::{Interval, interval},
+};
+
+/// How long a follower may go on unasked.
+const TRUST: Duration = Duration::from_secs(30);
 
 /// Pieces that may wait for a slow reader.
 const PIECES: usize = 4;
@@ -52,7 +59,8 @@ async fn get(
     let room = if wanted.follow { Some(state.stream_room()?) } else { None };
     let (to, mut from) = mpsc::channel::<Result<Bytes, Failure>>(PIECES);
     tokio::spawn(async move {
-        let mut writer = Writer { state, to, told: BTreeMap::new(), _room: room };
+        let mut writer =
+            Writer { state, user, to, asked: interval(TRUST), told: BTreeMap::new(), _room: room };
         if let Err(Stop::Failed(error)) = writer.write(&job, wanted.follow).await {
             // A reader that left meanwhile is nobody to tell.
             let _ = writer.to.send(Err(error)).await;
@@ -79,9 +87,11 @@ impl<E: Into<Failure>> From<E> for Stop {
 /// Writes the steps of a job into one stream.
 struct Writer {
     state: State,
+    user: User,
     to: mpsc::Sender<Result<Bytes, Failure>>,
     /// Steps already written, by task.
     told: BTreeMap<TaskId, u32>,
+    asked: Interval,
     /// Held as long as a follower reads.
     _room: Option<OwnedSemaphorePermit>,
 }
@@ -98,10 +108,17 @@ impl Writer {
             }
             tokio::select! {
                 changed = events.changed() => if changed.is_err() { return Ok(()) },
+                _ = self.asked.tick() => self.ask().await?,
                 () = self.to.closed() => return Err(Stop::Left),
                 () = self.state.closing() => return Err(Stop::Left),
             }
         }
+    }
+
+    /// Ends the answer of who would not be let in any more.
+    async fn ask(&self) -> Result<(), Failure> {
+        let stands = session::stands(&self.user, &self.state).await?;
+        if stands { Ok(()) } else { Err(Failure::Unproven) }
     }
 
     async fn state_of(&self, id: JobId) -> Result<JobState, Failure> {
@@ -138,7 +155,7 @@ impl Writer {
     }
 
     async fn write_step(
-        &self,
+        &mut self,
         task: &Task,
         step: &Step,
         several: bool,
@@ -152,6 +169,10 @@ impl Writer {
             loop {
                 let chunk = tokio::select! {
                     chunk = follower.next() => chunk?,
+                    _ = self.asked.tick() => {
+                        self.ask().await?;
+                        continue;
+                    }
                     () = self.to.closed() => return Err(Stop::Left),
                     () = self.state.closing() => return Err(Stop::Left),
                 };

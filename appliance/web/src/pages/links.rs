@@ -16,6 +16,12 @@ pub fn settings(repo: &RepoName) -> String {
     format!("/projects/{repo}/settings")
 }
 
+/// The form that starts a pipeline of one project.
+#[must_use]
+pub fn trigger(repo: &RepoName) -> String {
+    format!("/projects/{repo}/trigger")
+}
+
 /// One pipeline.
 #[must_use]
 pub fn pipeline(repo: &RepoName, number: PipelineNumber) -> String {

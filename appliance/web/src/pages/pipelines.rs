@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     State,
-    access::{Routes, User, Viewer},
+    access::{Role, Routes, User, Viewer},
     error::Failure,
 };
 use axum::extract::Query;
@@ -115,7 +115,7 @@ async fn show(
     let body = if first {
         welcome(&state.config.base_url)
     } else {
-        body(&view, &wanted, state.now(), &state.config.base_url)
+        body(&view, &wanted, user.may(Role::Member), state.now(), &state.config.base_url)
     };
     Ok(frame::page(&frame, &body))
 }
@@ -219,13 +219,16 @@ fn newest_states(workflows: &[(Workflow, Vec<Job>)]) -> Vec<WorkflowState> {
     newest.into_values().collect()
 }
 
-fn body(view: &View, wanted: &Wanted, now: Timestamp, base_url: &str) -> Markup {
+fn body(view: &View, wanted: &Wanted, may: bool, now: Timestamp, base_url: &str) -> Markup {
     html! {
         div.head {
             h1 { "Pipelines" @if let Some(project) = &view.project { span.faint { " of " } (project.repo) } }
             @if let Some(project) = &view.project {
-                a.button href=(links::settings(&project.repo)) {
-                    svg.icon aria-hidden="true" { use href=(assets::icon("gear")) {} } "Settings"
+                div.actions {
+                    a.button href=(links::settings(&project.repo)) {
+                        svg.icon aria-hidden="true" { use href=(assets::icon("gear")) {} } "Settings"
+                    }
+                    @if may { a.button.primary href=(links::trigger(&project.repo)) { "Trigger pipeline" } }
                 }
             }
         }

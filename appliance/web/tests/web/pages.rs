@@ -111,6 +111,24 @@ async fn pages_tell_what_happened_without_a_script() {
 }
 
 #[tokio::test]
+async fn a_number_that_no_database_holds_is_not_found() {
+    let visitor = Visitor::new().await;
+    visitor.site.project("acme/relay").await;
+    const HUGE: u64 = u64::MAX;
+    for path in [
+        format!("/api/v2/project/gh/acme/relay/pipeline/{HUGE}"),
+        format!("/api/v2/project/gh/acme/relay/pipeline?page-token={HUGE}"),
+        format!("/api/v2/project/gh/acme/relay/job/{HUGE}"),
+        format!("/api/appliance/v1/event?page-token={HUGE}"),
+        format!("/pipelines/gh/acme/relay/{HUGE}"),
+        format!("/gh/acme/relay/{HUGE}"),
+    ] {
+        let response = visitor.ask("GET", &path, &[]).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_first_visit_stays_below_a_hundred_kilobytes() {
     let visitor = Visitor::new().await;
     work::populate(&visitor.site).await;
@@ -148,6 +166,35 @@ async fn a_step_is_followed_from_where_the_page_ended() {
     let mut again = visitor.ask("GET", &path, &headers).await.into_body().into_data_stream();
     let message = Visitor::next(&mut again).await;
     assert!(message.contains(r#""first":2,"lines":["three"]"#), "{message}");
+}
+
+#[tokio::test]
+async fn a_follower_whose_account_was_locked_is_cut() {
+    let visitor = Visitor::new().await;
+    let (task, _) = work::populate(&visitor.site).await;
+    let store = &visitor.site.store;
+    let job = store
+        .read(move |reader| Ok::<_, store::Error>(reader.task_get(task)?.map(|task| task.job())))
+        .await
+        .unwrap()
+        .unwrap();
+    let number = store.read(move |reader| reader.job_get(job)).await.unwrap().unwrap().number;
+    let number = number.unwrap();
+    let path = format!("/api/v2/project/gh/acme/relay-firmware/job/{number}/log?follow=true");
+    let response = visitor.ask("GET", &path, &[]).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    // The last administrator cannot be locked out.
+    visitor.site.account("jonas", Role::Admin, "battery staple", false).await;
+    let lock = |txn: &mut store::Txn<'_>| {
+        let mira = txn.user_by_login("mira")?.unwrap();
+        txn.user_disabled_set(mira.id, true)
+    };
+    store.write(lock).await.unwrap();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(31)).await;
+    tokio::time::resume();
+    let end = tokio::time::timeout(DEADLINE, response.into_body().collect()).await;
+    end.expect("cut in time").expect_err("cut, not ended as if it were whole");
 }
 
 #[tokio::test]

@@ -84,6 +84,6 @@ pub(super) fn wear(facts: &Facts) -> Finding {
         "flash-wear",
         what,
         "it will become read-only without more warning",
-        "take a backup (`appliance backup`) and replace the disk",
+        "copy the data directory while the service is stopped, and replace the disk",
     )
 }
