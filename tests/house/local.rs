@@ -4,7 +4,11 @@ use crate::{
     harness::{BINARY, may_run_jobs, processes_of},
     image::{BOX, archive, has_busybox},
 };
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 const CONFIG: &str = r#"version: 2.1
 jobs:
@@ -53,12 +57,19 @@ workflows:
 
 /// Runs one workflow; the exit code and everything that was printed.
 fn run(folder: &Path, workflow: &str) -> (Option<i32>, String) {
+    run_into(folder, workflow, Stdio::piped())
+}
+
+/// The same with its result going elsewhere.
+fn run_into(folder: &Path, workflow: &str, result: Stdio) -> (Option<i32>, String) {
     let output = Command::new(BINARY)
         .args(["run", "--workflow", workflow, "--env", "COLOUR=turquoise"])
         .arg(folder.join("copy"))
         .env("HOME", folder)
         .env("XDG_CACHE_HOME", folder.join("cache"))
         .env("APPLIANCE_DATA_DIR", folder.join("data"))
+        .stdout(result)
+        .stderr(Stdio::piped())
         .output()
         .unwrap();
     let told = [output.stdout, output.stderr].concat();
@@ -89,6 +100,11 @@ fn a_working_copy_runs_here_and_its_exit_code_tells() {
     assert_eq!(code, Some(1), "{told}");
     assert!(told.contains("appliance registry import"), "{told}");
     assert!(told.contains("--local"), "{told}");
+    // What nobody can read is not run to its end.
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let (code, told) = run_into(folder.path(), "fine", full.into());
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("cannot be written") && !told.contains("panicked"), "{told}");
     assert!(processes_of(folder.path()).is_empty(), "something was left behind");
 }
 

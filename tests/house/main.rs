@@ -8,6 +8,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests start the real binary and real clients")]
 
 mod browser;
+mod command_line;
 mod config;
 mod contexts;
 mod crash;

@@ -94,7 +94,7 @@ fn certified_key(chain: &Path, key: &Path) -> Result<Arc<CertifiedKey>, Error> {
         let path = path.to_path_buf();
         move |source| Error::Pem { path, what, source }
     };
-    let certificates = CertificateDer::pem_slice_iter(&secure_file::read(chain)?)
+    let certificates = CertificateDer::pem_slice_iter(&secure_file::read_public(chain)?)
         .collect::<Result<Vec<_>, _>>()
         .map_err(pem(chain, "certificate"))?;
     let private =

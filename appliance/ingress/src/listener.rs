@@ -40,7 +40,7 @@ use tower::{Service, ServiceExt};
 pub enum Error {
     /// Another process has it.
     #[error(
-        "{address} is in use by another process: see which with `ss -ltnp`, or choose another port with --listen"
+        "{address} is in use by another process: see which with `ss -ltnp`, or choose another in the configuration (`listen`, `s3_listen`, `plain_listen`)"
     )]
     InUse {
         /// The address.
@@ -49,7 +49,9 @@ pub enum Error {
         source: io::Error,
     },
     /// Any other refusal.
-    #[error("cannot listen on {address}")]
+    #[error(
+        "cannot listen on {address}: is it an address of this machine, and may this user take its port?"
+    )]
     Bind {
         /// The address.
         address: String,

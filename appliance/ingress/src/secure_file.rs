@@ -55,11 +55,20 @@ const SIZE_MAX: u64 = 1 << 20;
 /// Reads a file that only its owner may read or write: group and others have no bit set, and the
 /// owner is root or the running user.
 pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    read_kept(path, 0o077)
+}
+
+/// Reads a file that everybody may read and only its owner may write, such as a certificate.
+pub fn read_public(path: &Path) -> Result<Vec<u8>, Error> {
+    read_kept(path, 0o022)
+}
+
+fn read_kept(path: &Path, closed: u32) -> Result<Vec<u8>, Error> {
     let io = |action, source| Error::Io { action, path: path.into(), source };
     let file = File::open(path).map_err(|source| io("open", source))?;
     let meta = file.metadata().map_err(|source| io("inspect", source))?;
     let own = rustix::process::geteuid().as_raw();
-    if meta.mode() & 0o077 != 0 || (meta.uid() != own && meta.uid() != 0) {
+    if meta.mode() & closed != 0 || (meta.uid() != own && meta.uid() != 0) {
         return Err(Error::Exposed {
             path: path.into(),
             mode: meta.mode() & 0o7777,

@@ -143,5 +143,5 @@ async fn a_port_in_use_is_refused_with_the_remedy() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let refused = Listener::bind(taken.local_addr().unwrap(), None).await;
     let message = refused.err().unwrap().to_string();
-    assert!(message.contains("ss -ltnp") && message.contains("--listen"), "{message}");
+    assert!(message.contains("ss -ltnp") && message.contains("s3_listen"), "{message}");
 }

@@ -1,7 +1,6 @@
 //! The command line: one definition for parser, help, completions and man pages.
 //!
-//! Exit codes: 0 passed · 1 a run failed · 2 usage · 3 not found · 4 not allowed · 5 canceled ·
-//! 6 timed out · 7 server unreachable · 8 configuration invalid.
+//! Exit codes: as [`EXIT_CODES`] says.
 
 mod language;
 mod people;
@@ -11,11 +10,14 @@ pub(crate) use language::{ConfigCommand, ConfigFile, GraphFormat, OrbCommand, Or
 pub(crate) use people::{TokenCommand, UserCommand};
 pub(crate) use remote::{
     ArtifactCommand, BucketCommand, ContextCommand, JobCommand, KeyCommand, PipelineCommand,
-    ProjectCommand, RegistryCommand, Remote, RetentionCommand, WorkflowCommand,
+    PipelinePlace, ProjectCommand, RegistryCommand, Remote, RetentionCommand, WorkflowCommand,
 };
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
+
+const EXIT_CODES: &str = "Exit codes: 0 passed, 1 failed, 2 usage, 3 not found, 4 not allowed, \
+5 canceled, 7 appliance unreachable, 8 configuration invalid; `doctor` has its own.";
 
 /// CI/CD for places with no internet.
 #[derive(Debug, Parser)]
@@ -24,7 +26,8 @@ use std::path::PathBuf;
     version,
     max_term_width = 100,
     subcommand_required = true,
-    arg_required_else_help = true
+    arg_required_else_help = true,
+    after_help = EXIT_CODES
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -264,5 +267,5 @@ pub(crate) struct RunnerArgs {
     pub(crate) parent: i32,
     /// How much is logged.
     #[arg(long, default_value = "info")]
-    pub(crate) log: String,
+    pub(crate) log: crate::logging::Filter,
 }

@@ -37,6 +37,12 @@ pub(crate) enum Failure {
         /// What failed, with a remedy.
         why: String,
     },
+    /// Exit code 2.
+    #[error("`{path}` cannot be asked for: a name in it has characters that no name here has")]
+    Unaskable {
+        /// What would have been asked.
+        path: String,
+    },
     /// Exit codes 3, 4, or 1.
     #[error("{message}")]
     Answered {
@@ -65,6 +71,7 @@ impl Failure {
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => 4,
                 _ => 1,
             },
+            Self::Unaskable { .. } => 2,
             Self::Strange { .. } => 1,
         }
     }
@@ -184,7 +191,9 @@ impl Client {
             // The token must reach the server, and nobody else.
             request = request.header("circle-token", token.expose());
         }
-        let request = request.body(Full::new(body)).map_err(|error| self.unreachable(&error))?;
+        let request = request
+            .body(Full::new(body))
+            .map_err(|_| Failure::Unaskable { path: path.to_owned() })?;
         let answer = match &self.place {
             Place::Socket(path) => {
                 let stream =
@@ -266,7 +275,7 @@ impl Client {
         }
     }
 
-    fn wrong(&self, why: &str) -> Failure {
+    pub(crate) fn wrong(&self, why: &str) -> Failure {
         let address = match &self.place {
             Place::Socket(path) => path.display().to_string(),
             Place::Tls { authority, .. } => format!("https://{authority}"),
@@ -274,7 +283,7 @@ impl Client {
         Failure::Unreachable { address, why: why.into() }
     }
 
-    fn unreachable(&self, error: &dyn std::error::Error) -> Failure {
+    pub(crate) fn unreachable(&self, error: &dyn std::error::Error) -> Failure {
         let mut why = error.to_string();
         let mut cause = error.source();
         while let Some(next) = cause {

@@ -18,11 +18,16 @@ pub(crate) mod registry;
 pub(crate) mod retention;
 pub(crate) mod token;
 pub(crate) mod user;
+pub(crate) mod watch;
 pub(crate) mod workflow;
 
-use crate::client::{Client, Failure};
-use base::{protocol::Variable, secret::Secret, trigger::ParameterValue};
+use crate::{
+    client::{Client, Failure},
+    output,
+};
+use base::{protocol::Variable, secret::Secret, time::Timestamp, trigger::ParameterValue};
 use indexmap::IndexMap;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 /// What a command ended with; the process's exit code.
@@ -54,6 +59,33 @@ fn slug(project: &str) -> Result<String, Usage> {
     name.parse::<base::ids::RepoName>()
         .map(|name| name.slug())
         .map_err(|error| Usage(error.to_string()))
+}
+
+/// A name as part of an address.
+fn encoded(text: &str) -> String {
+    const NAME: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b':');
+    utf8_percent_encode(text, NAME).to_string()
+}
+
+/// What came of a deed: the API's own answer, or its message.
+fn tell(answer: &Value, as_json: bool) {
+    if as_json { output::json(answer) } else { output::line(&field(answer, "message")) }
+}
+
+/// Whether a token or key still opens anything.
+fn state_of(credential: &Value) -> String {
+    match (&credential["revoked_at"], &credential["expires_at"]) {
+        (Value::Null, Value::Null) => "good".to_owned(),
+        (Value::Null, end) if ended(end) => format!("ended {}", field(credential, "expires_at")),
+        (Value::Null, _) => format!("until {}", field(credential, "expires_at")),
+        _ => "revoked".to_owned(),
+    }
+}
+
+fn ended(end: &Value) -> bool {
+    let end = end.as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    end.is_some_and(|end| end <= crate::serve::now())
 }
 
 /// Splits `NAME=VALUE`.
@@ -94,13 +126,25 @@ fn field(object: &Value, key: &str) -> String {
     }
 }
 
+/// The longest value of a variable, as the original service has it.
+const VALUE_MAX: u64 = 32 << 10;
+
 /// A value from standard input, so that it is in no process list; one trailing line end is dropped.
+/// What a failing program before the pipe did not print must not replace a good value.
 fn secret_from_stdin() -> anyhow::Result<Secret> {
     use std::io::{IsTerminal, Read};
     if std::io::stdin().is_terminal() {
-        tracing::info!("type the value, then Ctrl-D");
+        output::note("Type the value (it is shown), then Ctrl-D:");
     }
     let mut text = String::new();
-    std::io::stdin().take(64 << 10).read_to_string(&mut text)?;
-    Ok(Secret::new(text.strip_suffix('\n').unwrap_or(&text)))
+    std::io::stdin().take(VALUE_MAX + 2).read_to_string(&mut text)?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    match text.len() as u64 {
+        0 => Err(Usage("standard input holds no value: nothing was changed".into()).into()),
+        size if size > VALUE_MAX => {
+            Err(Usage(format!("the value is longer than {VALUE_MAX} bytes: nothing was changed"))
+                .into())
+        }
+        _ => Ok(Secret::new(text)),
+    }
 }

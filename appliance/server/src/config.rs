@@ -4,6 +4,7 @@
 //! system beyond asking for the host name and the number of cores.
 
 use crate::{
+    logging::{Filter, NoFilter},
     machine::MachineConfig,
     settings::{Error, Settings},
 };
@@ -42,7 +43,7 @@ pub(crate) struct Config {
     pub(crate) job_disk: Option<Bytes>,
     pub(crate) job_network: Option<JobNetwork>,
     pub(crate) machine: MachineConfig,
-    pub(crate) log: String,
+    pub(crate) log: Filter,
 }
 
 /// Where objects are kept and whom they may tell.
@@ -92,7 +93,7 @@ impl Config {
                 .filter(|bound| bound.0 > 0),
             job_network: job_network(settings)?,
             machine: machine(settings)?,
-            log: settings.text("log").to_owned(),
+            log: settings.text("log").parse().map_err(|NoFilter| settings.refuse("log"))?,
         })
     }
 }
@@ -220,9 +221,7 @@ fn loopback_or_off(settings: &Settings, key: &'static str) -> Result<Option<Sock
 fn base_url(settings: &Settings) -> Result<Option<String>, Error> {
     match settings.text("base_url").trim_end_matches('/') {
         "" => Ok(None),
-        url if url.starts_with("https://") || url.starts_with("http://") => {
-            Ok(Some(url.to_owned()))
-        }
+        url if url.starts_with("https://") => Ok(Some(url.to_owned())),
         _ => Err(settings.refuse("base_url")),
     }
 }

@@ -6,7 +6,7 @@
 use crate::{
     cli::{DemoArgs, Remote},
     client::Client,
-    command::{Code, pipeline::watch},
+    command::{Code, watch::watch},
     config::Config,
     logging, output,
     serve::{self, House},

@@ -14,8 +14,9 @@ use runner::local::{LocalError, Options};
 use std::{
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
+use tokio::sync::Notify;
 
 /// The first of the host ids that jobs use here; the server's runner on this machine has others.
 const FIRST_ID: u32 = 0x2000_0000;
@@ -24,6 +25,7 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Code> {
     let keep = cache_folder()?;
     let data = Scratch::new(&keep)?;
     let directory = std::path::absolute(&args.directory)?;
+    let paper = Arc::new(Paper::default());
     let options = Options {
         orbs: orbs(&args, &directory)?,
         directory,
@@ -39,13 +41,20 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Code> {
             ..runner_child::host(&data.0, runner_child::Jobs::default(), FIRST_ID)
         },
         keep,
-        print: Arc::new(print_line),
+        print: paper.print(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let interrupt = async {
-        let _ = tokio::signal::ctrl_c().await;
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => (),
+            () = paper.torn.notified() => (),
+        }
     };
-    match runtime.block_on(runner::local::run(options, interrupt)) {
+    let ended = runtime.block_on(runner::local::run(options, interrupt));
+    if let Some(error) = paper.why() {
+        anyhow::bail!("the run was stopped, because its output cannot be written: {error}");
+    }
+    match ended {
         Ok(true) => Ok(0),
         Ok(false) => Ok(1),
         Err(LocalError::Configuration(errors)) => {
@@ -64,8 +73,30 @@ fn orbs(args: &RunArgs, directory: &Path) -> anyhow::Result<pipeline::Orbs> {
     Ok(crate::command::orb::local(args.data_dir.as_deref()).load_for(&text)?)
 }
 
-fn print_line(job: &str, text: &str) {
-    if job.is_empty() { output::line(text) } else { output::line(&format!("{job} | {text}")) }
+/// Where the run prints. When that cannot be written any more, the run ends as if interrupted: its
+/// jobs must not go on unseen.
+#[derive(Default)]
+struct Paper {
+    torn: Notify,
+    why: Mutex<Option<std::io::Error>>,
+}
+
+impl Paper {
+    fn print(self: &Arc<Self>) -> runner::local::Print {
+        let paper = Arc::clone(self);
+        Arc::new(move |job, text| {
+            let line =
+                if job.is_empty() { format!("{text}\n") } else { format!("{job} | {text}\n") };
+            if let Err(error) = output::try_raw(line.as_bytes()) {
+                paper.why.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                paper.torn.notify_one();
+            }
+        })
+    }
+
+    fn why(&self) -> Option<std::io::Error> {
+        self.why.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 pub(crate) fn cache_folder() -> anyhow::Result<PathBuf> {

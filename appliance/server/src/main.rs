@@ -66,16 +66,16 @@ fn run(command: Command) -> anyhow::Result<Code> {
         Command::Hooks(command) => command::hooks::run(command),
         Command::Orb(command) => block_on(command::orb::run(command)),
         Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Cli::command(),
-                "appliance",
-                &mut std::io::stdout(),
-            );
+            let mut script = vec![];
+            clap_complete::generate(shell, &mut Cli::command(), "appliance", &mut script);
+            output::raw(&script);
             Ok(0)
         }
         Command::Man => {
-            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+            let mut page = vec![];
+            clap_mangen::Man::new(Cli::command().disable_help_subcommand(true))
+                .render(&mut page)?;
+            output::raw(&page);
             Ok(0)
         }
         Command::Launch => Err(Usage("`launch` is started by the runner".into()).into()),

@@ -9,7 +9,7 @@ use crate::{
 };
 use anyhow::{Context, bail};
 use objects::Place;
-use std::path::Path;
+use std::{fs, io::ErrorKind, path::Path};
 
 /// The room's settings; it knows the names under which its images may be asked for.
 pub(crate) fn config(config: &Config, data: &DataDir) -> anyhow::Result<objects::Config> {
@@ -27,6 +27,29 @@ pub(crate) fn config(config: &Config, data: &DataDir) -> anyhow::Result<objects:
         outward_roots: config.objects.outward_roots.clone(),
         ..objects::Config::over(place(config, data)?)
     })
+}
+
+/// The file that tells where the bytes are, once any may have been kept.
+const PLACE_FILE: &str = "objects_place";
+
+/// Refuses another place than the one that holds the bytes: they would all seem lost.
+pub(crate) fn settle(config: &Config, data: &DataDir) -> anyhow::Result<()> {
+    const HERE: &str = "the data directory";
+    let wanted = config.objects.remote.as_deref().unwrap_or(HERE);
+    let file = data.join(PLACE_FILE);
+    match fs::read_to_string(&file) {
+        Ok(kept) if kept.trim() == wanted => Ok(()),
+        Ok(kept) => bail!(
+            "`objects_place` names {wanted}, but what was stored until now is in {kept}: set it back; or copy the bytes there first, then remove {file}",
+            kept = kept.trim(),
+            file = file.display()
+        ),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            ingress::secure_file::write(&file, wanted.as_bytes())?;
+            Ok(())
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
+    }
 }
 
 fn place(config: &Config, data: &DataDir) -> anyhow::Result<Place> {

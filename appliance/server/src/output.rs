@@ -1,14 +1,35 @@
 //! What the command line prints: tables for people, JSON for programs.
-
-#![expect(clippy::print_stdout, reason = "printing results is this module's purpose")]
+//!
+//! On failure: a result that cannot be written ends the command at once, never with success. A
+//! reader that left (`| head`) ends it quietly with 141, as SIGPIPE ends other programs.
 
 use pipeline::Diagnostic;
 use serde_json::Value;
-use std::io::IsTerminal;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+
+/// 128 and the number of SIGPIPE, as shells tell it.
+const READER_LEFT: i32 = 141;
+
+/// Writes and flushes a result.
+pub(crate) fn try_raw(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()
+}
+
+/// The same for a command that has nothing to clear away.
+pub(crate) fn raw(bytes: &[u8]) {
+    let Err(error) = try_raw(bytes) else { return };
+    if error.kind() == ErrorKind::BrokenPipe {
+        std::process::exit(READER_LEFT);
+    }
+    note(&format!("error: cannot write the result: {error}"));
+    std::process::exit(1);
+}
 
 /// Aligned columns under their titles.
 pub(crate) fn table(titles: &[&str], rows: &[Vec<String>]) {
-    print!("{}", aligned(titles, rows));
+    raw(aligned(titles, rows).as_bytes());
 }
 
 /// The same as text.
@@ -28,33 +49,25 @@ pub(crate) fn aligned(titles: &[&str], rows: &[Vec<String>]) -> String {
 
 /// A value as indented JSON.
 pub(crate) fn json(value: &Value) {
-    println!("{value:#}");
+    raw(format!("{value:#}\n").as_bytes());
 }
 
 /// A line of text.
 pub(crate) fn line(text: &str) {
-    println!("{text}");
-}
-
-/// Text as it is, flushed, for logs that are followed.
-pub(crate) fn raw(bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write;
-    let mut out = std::io::stdout().lock();
-    out.write_all(bytes)?;
-    out.flush()
+    raw(format!("{text}\n").as_bytes());
 }
 
 /// A line for people, beside the result.
-#[expect(clippy::print_stderr, reason = "notes for people do not belong into the result")]
 pub(crate) fn note(text: &str) {
-    eprintln!("{text}");
+    // Nobody can be told that notes cannot be written.
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Findings of a configuration, beside the result; in colours on a terminal, unless `NO_COLOR` is
 /// set to anything.
 pub(crate) fn diagnostics(found: &[Diagnostic]) {
     let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let colors = !is_plain && std::io::stderr().is_terminal();
+    let colors = !is_plain && io::stderr().is_terminal();
     for diagnostic in found {
         note(&if colors { diagnostic.render_colored() } else { diagnostic.render() });
     }

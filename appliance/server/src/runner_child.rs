@@ -107,7 +107,7 @@ fn start(config: &Config, data: &DataDir, jobs: &Jobs) -> anyhow::Result<Child> 
         .arg("--parent")
         .arg(std::process::id().to_string())
         .arg("--log")
-        .arg(&config.log)
+        .arg(config.log.to_string())
         .spawn()
         .context("cannot start the local runner from this program's own file")
 }

@@ -92,6 +92,17 @@ impl House {
     pub(crate) async fn open(config: Config) -> anyhow::Result<Self> {
         let data = DataDir::open(&config.data_dir)?;
         let store = open_store(&data)?;
+        let opened = Self::furnish(config, data, store.clone()).await;
+        if opened.is_err() {
+            // A start that was refused is no unclean stop.
+            tokio::task::spawn_blocking(move || store.close()).await??;
+        }
+        opened
+    }
+
+    /// Opens every room over the store.
+    async fn furnish(config: Config, data: DataDir, store: Store) -> anyhow::Result<Self> {
+        object_place::settle(&config, &data)?;
         let objects = Objects::open(object_place::config(&config, &data)?, store.clone()).await?;
         let repos = Repos::open(data.join("repos"), config.git.clone())?;
         let identity = Identity::open(&config, &data)?;

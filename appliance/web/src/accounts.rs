@@ -108,7 +108,7 @@ pub(crate) async fn set_role(
     Ok(())
 }
 
-/// Locks an account out, or lets it in again.
+/// Locks an account out, or lets it in again. Its sessions end; its tokens rest until it is let in.
 pub(crate) async fn set_disabled(
     state: &State,
     by: &User,
@@ -122,6 +122,9 @@ pub(crate) async fn set_disabled(
         .store
         .write(move |txn| {
             txn.audit_append(now, &deed)?;
+            if disabled {
+                txn.session_remove_all(id)?;
+            }
             txn.user_disabled_set(id, disabled)
         })
         .await?;

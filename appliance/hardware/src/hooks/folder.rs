@@ -75,6 +75,12 @@ pub enum Refusal {
         /// The user.
         user: String,
     },
+    /// It has no place in the order.
+    #[error("{} is not named NN-name, such as 10-fan-boost: rename it, or begin its name with a dot", path.display())]
+    Unordered {
+        /// The file.
+        path: PathBuf,
+    },
     /// It cannot be looked at.
     #[error("{} cannot be looked at: {why}", path.display())]
     Unreadable {
@@ -90,6 +96,18 @@ impl Hooks {
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>, user: impl Into<String>) -> Self {
         Self { folder: folder.into(), user: user.into() }
+    }
+
+    /// Folders that look like an event's and are none.
+    #[must_use]
+    pub fn strays(&self) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
+        let is_stray = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let is_known = name == ANY || name.parse::<Event>().is_ok();
+            path.is_dir() && !is_known && !name.starts_with('.')
+        };
+        entries.flatten().map(|entry| entry.path()).filter(is_stray).collect()
     }
 
     /// The hooks of `event`, in their order, each ready or refused.
@@ -114,6 +132,9 @@ impl Hooks {
     }
 
     fn judge(&self, path: PathBuf) -> Result<Hook, Refusal> {
+        if !is_ordered(&path) {
+            return Err(Refusal::Unordered { path });
+        }
         let real = fs::canonicalize(&path).map_err(|error| unreadable(&path, &error))?;
         let folders = [Some(self.folder.as_path()), path.parent(), real.parent()];
         for place in folders.into_iter().flatten().chain([real.as_path()]) {
@@ -130,17 +151,21 @@ impl Hooks {
     }
 }
 
-/// `NN-name` files of a folder; `.conf` files and hidden ones are not hooks.
+/// The files of a folder, links that lead nowhere too; `.conf` files, hidden ones, copies of editors
+/// and folders are not hooks.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let is_hook = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let ordered = name.len() > 3
-            && name.bytes().take(2).all(|b| b.is_ascii_digit())
-            && name.as_bytes()[2] == b'-';
-        ordered && !name.ends_with(".conf") && !name.ends_with('~') && path.is_file()
+        !name.starts_with('.') && !name.ends_with(".conf") && !name.ends_with('~') && !path.is_dir()
     };
     entries.flatten().map(|entry| entry.path()).filter(is_hook).collect()
+}
+
+/// Is it named `NN-name`?
+fn is_ordered(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    matches!(name, [a, b, b'-', _, ..] if a.is_ascii_digit() && b.is_ascii_digit())
 }
 
 fn closed(path: &Path) -> Result<(), Refusal> {
@@ -180,4 +205,41 @@ fn ids(hook: &Path, user: &str) -> Result<Option<(u32, u32)>, Refusal> {
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Refusal {
     Refusal::Unreadable { path: path.to_path_buf(), why: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder's file → a part of the reason why it is refused.
+    fn check(name: &str, link: Option<&str>, expected: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let event = folder.path().join("thermal-warning");
+        fs::create_dir(&event).unwrap();
+        match link {
+            Some(to) => std::os::unix::fs::symlink(to, event.join(name)).unwrap(),
+            None => fs::write(event.join(name), "#!/bin/sh\n").unwrap(),
+        }
+        let found = Hooks::new(folder.path(), "root").of(Event::ThermalWarning);
+        let [Err(refusal)] = found.as_slice() else { panic!("{name}: {found:?}") };
+        assert!(refusal.to_string().contains(expected), "{refusal}");
+    }
+
+    #[test]
+    fn what_will_not_run_is_never_left_out_silently() {
+        check("10-fan", None, "is not executable");
+        check("10-fan", Some("/nowhere/fan-boost"), "cannot be looked at");
+        check("5-fan", None, "is not named NN-name");
+        check("fan", None, "is not named NN-name");
+    }
+
+    #[test]
+    fn folders_of_no_event_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["any", "thermal-warning", "thermal-warnning", ".old"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let strays = Hooks::new(folder.path(), "root").strays();
+        assert_eq!(strays, [folder.path().join("thermal-warnning")]);
+    }
 }

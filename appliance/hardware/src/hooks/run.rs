@@ -99,7 +99,7 @@ impl std::fmt::Display for Verdict {
                 write!(f, "was ended: it ran for longer than its {} s", allowed.as_secs())
             }
             Self::NotStarted(why) => write!(f, "could not be started: {why}"),
-            Self::Refused(why) => write!(f, "is not run: {why}"),
+            Self::Refused(why) => write!(f, "not run: {why}"),
         }
     }
 }

@@ -96,7 +96,7 @@ impl Run<'_> {
                 continue;
             }
             let Some(ended) = running.join_next().await else { break };
-            let Ok((index, outcome)) = ended else { continue };
+            let (index, outcome) = ended.expect("a node's task only waits for its work");
             let Some((count, worst)) = left.get_mut(&index) else { continue };
             *count -= 1;
             *worst = worse(*worst, outcome);
@@ -104,7 +104,7 @@ impl Run<'_> {
                 nodes[index].state = *worst;
             }
         }
-        *orders.borrow() == Order::Run && nodes.iter().all(|node| node.state != JobState::Failed)
+        *orders.borrow() == Order::Run && nodes.iter().all(is_good)
     }
 
     fn approval(&self, job: &PlannedJob) -> JobState {
@@ -144,7 +144,9 @@ impl Run<'_> {
             let (slots, orders) = (slots.clone(), orders.subscribe());
             running.spawn(async move {
                 let _slot = slots.acquire().await;
-                (index, one(host, place, assignment, orders).await)
+                // A bug in a node's work fails that node; the others go on.
+                let work = tokio::spawn(one(host, place, assignment, orders));
+                (index, work.await.unwrap_or(TaskOutcome::InfrastructureFail))
             });
         }
         spec.parallelism
@@ -206,6 +208,15 @@ async fn one(
         Err(error) => tracing::error!(error = chain(&error), "a job could not be begun"),
     }
     place.outcome(task).unwrap_or(TaskOutcome::InfrastructureFail)
+}
+
+/// What nobody approved is left out; everything else must have succeeded, or have been left out.
+fn is_good(node: &Node) -> bool {
+    match node.state {
+        JobState::Success | JobState::NotRun => true,
+        JobState::Canceled => node.kind == Kind::Approval,
+        _ => false,
+    }
 }
 
 fn nodes(workflow: &WorkflowPlan) -> Vec<Node> {

@@ -51,13 +51,29 @@ pub(crate) enum PipelineCommand {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Follow a pipeline to its end and exit with its result.
-    Watch {
-        /// Pipeline id.
-        pipeline: String,
+    /// Show a pipeline's workflows and jobs, with their ids and numbers.
+    Show {
+        #[command(flatten)]
+        pipeline: PipelinePlace,
         #[command(flatten)]
         remote: Remote,
     },
+    /// Follow a pipeline to its end and exit with its result.
+    Watch {
+        #[command(flatten)]
+        pipeline: PipelinePlace,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+/// One pipeline: by its id, or by its project and number.
+#[derive(Debug, Args)]
+pub(crate) struct PipelinePlace {
+    /// Pipeline id, or ORG/NAME when a number follows.
+    pub(crate) pipeline: String,
+    /// Pipeline number in that project.
+    pub(crate) number: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -250,6 +266,9 @@ pub(crate) enum BucketCommand {
         /// Number of objects.
         #[arg(long)]
         objects: Option<u64>,
+        /// No bound any more.
+        #[arg(long, conflicts_with_all = ["size", "objects"], required_unless_present_any = ["size", "objects"])]
+        none: bool,
         #[command(flatten)]
         remote: Remote,
     },
@@ -336,7 +355,7 @@ pub(crate) enum ProjectCommand {
         #[command(flatten)]
         remote: Remote,
     },
-    /// List environment variables (names alone; values are never shown).
+    /// List environment variables: of a value only the last characters, if it is long.
     Env {
         /// ORG/NAME.
         project: String,

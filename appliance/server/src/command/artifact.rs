@@ -28,9 +28,13 @@ pub(crate) async fn run(command: ArtifactCommand) -> anyhow::Result<Code> {
                     return Err(Usage(format!("job {number} has no artifact `{path}`")).into());
                 }
             }
-            for artifact in
-                all.iter().filter(|a| paths.is_empty() || paths.contains(&field(a, "path")))
-            {
+            let wanted = |one: &&Value| paths.is_empty() || paths.contains(&field(one, "path"));
+            for artifact in all.iter().filter(wanted) {
+                let folder = if is_shared(&all, artifact) {
+                    folder.join(field(artifact, "node_index"))
+                } else {
+                    folder.clone()
+                };
                 download(&client, artifact, &folder).await?;
             }
         }
@@ -42,6 +46,13 @@ async fn list(client: &Client, project: &str, number: u64) -> anyhow::Result<Vec
     Ok(items(client, &format!("/api/v2/project/{}/{number}/artifacts", slug(project)?)).await?)
 }
 
+/// Do several nodes of the job have an artifact of that path? Then each node gets its own folder.
+fn is_shared(all: &[Value], artifact: &Value) -> bool {
+    let same = |other: &&Value| other["path"] == artifact["path"];
+    all.iter().filter(same).count() > 1
+}
+
+/// Downloads under another name first, so that a file of the right name is whole.
 async fn download(client: &Client, artifact: &Value, folder: &Path) -> anyhow::Result<()> {
     let name = field(artifact, "path");
     let target = folder.join(inside(&name)?);
@@ -50,17 +61,30 @@ async fn download(client: &Client, artifact: &Value, folder: &Path) -> anyhow::R
             .await
             .with_context(|| format!("cannot make {}", parent.display()))?;
     }
-    let mut body = client.stream(path_of(&field(artifact, "url"))).await?;
-    let failed = || format!("cannot write {}", target.display());
-    let mut file = tokio::fs::File::create(&target).await.with_context(failed)?;
+    let mut part = target.clone().into_os_string();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let fetched = fetch(client, path_of(&field(artifact, "url")), &part).await;
+    if let Err(error) = fetched {
+        let _ = tokio::fs::remove_file(&part).await;
+        return Err(error.context(format!("cannot download {name}")));
+    }
+    let named = tokio::fs::rename(&part, &target).await;
+    named.with_context(|| format!("cannot write {}", target.display()))?;
+    output::line(&target.display().to_string());
+    Ok(())
+}
+
+async fn fetch(client: &Client, address: &str, to: &Path) -> anyhow::Result<()> {
+    let failed = || format!("cannot write {}", to.display());
+    let mut body = client.stream(address).await?;
+    let mut file = tokio::fs::File::create(to).await.with_context(failed)?;
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame.context("the download broke off")?.into_data() {
             file.write_all(&data).await.with_context(failed)?;
         }
     }
-    file.flush().await.with_context(failed)?;
-    output::line(&target.display().to_string());
-    Ok(())
+    file.flush().await.with_context(failed)
 }
 
 /// A job chose the name: it must not lead out of the folder.

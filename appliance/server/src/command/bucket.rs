@@ -1,6 +1,6 @@
 //! `appliance bucket`: make, bound, list and delete buckets.
 
-use super::{Code, Usage, field, items};
+use super::{Code, Usage, encoded, field, items, tell};
 use crate::{
     cli::{BucketCommand, Remote},
     client::Client,
@@ -25,15 +25,15 @@ pub(crate) async fn run(command: BucketCommand) -> anyhow::Result<Code> {
             show(all, &remote);
         }
         BucketCommand::Create { name, owner, remote } => {
-            tell(&remote, PATH, &json!({ "name": name, "owner": owner })).await?;
+            order(&remote, PATH, &json!({ "name": name, "owner": owner })).await?;
         }
         BucketCommand::Delete { name, remote } => {
-            tell(&remote, &format!("{PATH}/delete"), &json!({ "name": name })).await?;
+            order(&remote, &format!("{PATH}/delete"), &json!({ "name": name })).await?;
         }
-        BucketCommand::Quota { name, size, objects, remote } => {
+        BucketCommand::Quota { name, size, objects, none: _, remote } => {
             let bytes = size.as_deref().map(bytes).transpose()?;
             let body = json!({ "name": name, "max_bytes": bytes, "max_objects": objects });
-            tell(&remote, &format!("{PATH}/quota"), &body).await?;
+            order(&remote, &format!("{PATH}/quota"), &body).await?;
         }
         BucketCommand::Notices { name, key: true, remote } => {
             let path = format!("{PATH}/notice-key");
@@ -46,15 +46,13 @@ pub(crate) async fn run(command: BucketCommand) -> anyhow::Result<Code> {
     Ok(0)
 }
 
-async fn tell(remote: &Remote, path: &str, body: &Value) -> anyhow::Result<()> {
-    let answer = Client::new(remote)?.post(path, body).await?;
-    output::line(&field(&answer, "message"));
+async fn order(remote: &Remote, path: &str, body: &Value) -> anyhow::Result<()> {
+    tell(&Client::new(remote)?.post(path, body).await?, remote.json);
     Ok(())
 }
 
 async fn notices(name: &str, remote: &Remote) -> anyhow::Result<()> {
-    let name = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
-    let all = items(&Client::new(remote)?, &format!("{PATH}/{name}/notice")).await?;
+    let all = items(&Client::new(remote)?, &format!("{PATH}/{}/notice", encoded(name))).await?;
     if remote.json {
         output::json(&all.into());
         return Ok(());
@@ -71,9 +69,7 @@ async fn notices(name: &str, remote: &Remote) -> anyhow::Result<()> {
 }
 
 async fn objects(name: &str, prefix: &str, remote: &Remote) -> anyhow::Result<()> {
-    let encode =
-        |text| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC);
-    let path = format!("{PATH}/{}/object?prefix={}", encode(name), encode(prefix));
+    let path = format!("{PATH}/{}/object?prefix={}", encoded(name), encoded(prefix));
     let all = items(&Client::new(remote)?, &path).await?;
     if remote.json {
         output::json(&all.into());

@@ -36,7 +36,7 @@ pub(crate) fn run(command: ConfigCommand) -> anyhow::Result<Code> {
         }
         ConfigCommand::Show(args) => show(&args).map(|()| 0),
         ConfigCommand::Defaults => {
-            output::raw(settings::commented_file().as_bytes())?;
+            output::raw(settings::commented_file().as_bytes());
             Ok(0)
         }
     }
@@ -111,7 +111,7 @@ fn process(file: &ConfigFile) -> anyhow::Result<Code> {
         output::json(&json!({ "valid": valid, "output": text, "diagnostics": done.diagnostics }));
     } else {
         output::diagnostics(&done.diagnostics);
-        output::raw(text.as_deref().unwrap_or_default().as_bytes())?;
+        output::raw(text.as_deref().unwrap_or_default().as_bytes());
     }
     Ok(if text.is_some() { 0 } else { INVALID })
 }
@@ -120,7 +120,7 @@ fn pack(folder: &Path) -> anyhow::Result<Code> {
     let files = orbs::files(folder).map_err(|error| Usage(error.to_string()))?;
     let packed = pipeline::pack::pack(&files)
         .map_err(|error| Usage(format!("{}/{error}", folder.display())))?;
-    output::raw(packed.as_bytes())?;
+    output::raw(packed.as_bytes());
     Ok(0)
 }
 
@@ -145,7 +145,7 @@ fn explain(job: &str, file: &ConfigFile) -> anyhow::Result<Code> {
     if file.json {
         output::json(&serde_json::to_value(&found)?);
     } else {
-        output::raw(found.render().as_bytes())?;
+        output::raw(found.render().as_bytes());
     }
     Ok(0)
 }
@@ -184,7 +184,7 @@ fn graph(
         .into());
     }
     for workflow in &plan.workflows {
-        output::raw(draw(workflow).as_bytes())?;
+        output::raw(draw(workflow).as_bytes());
     }
     Ok(0)
 }

@@ -22,7 +22,7 @@ pub(crate) async fn run(watch: bool, remote: &Remote) -> anyhow::Result<Code> {
             // One object a line, for programs that follow.
             (true, true) => output::line(&answer.to_string()),
             (true, false) => output::json(&answer),
-            (false, _) => output::raw(text(&answer, in_place).as_bytes())?,
+            (false, _) => output::raw(text(&answer, in_place).as_bytes()),
         }
         if !watch {
             return Ok(0);

@@ -69,6 +69,9 @@ fn list(hooks: &Hooks, as_json: bool) {
             });
         }
     }
+    for stray in hooks.strays() {
+        output::note(&format!("{}: no event has that name, nothing in it runs", stray.display()));
+    }
     if as_json {
         let items: Vec<_> = rows
             .iter()
@@ -95,7 +98,8 @@ fn run_all(hooks: &Hooks, happening: &Happening) -> Code {
     for outcome in &outcomes {
         let said = outcome.output.trim_end();
         let took = outcome.took.as_millis();
-        output::line(&format!("{} {} ({took} ms)", outcome.path.display(), outcome.verdict));
+        let path = outcome.path.display();
+        output::line(format!("{path} {} ({took} ms)", outcome.verdict).trim_start());
         said.lines().for_each(|line| output::line(&format!("  {line}")));
     }
     if outcomes.iter().all(hardware::hooks::Outcome::is_ok) { 0 } else { FAILED }

@@ -1,6 +1,6 @@
 //! `appliance job`: show, log, cancel.
 
-use super::{Code, field, slug};
+use super::{Code, field, slug, tell};
 use crate::{cli::JobCommand, client::Client, output};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -28,20 +28,31 @@ pub(crate) async fn run(command: JobCommand) -> anyhow::Result<Code> {
             }
         }
         JobCommand::Log { project, number, follow, remote } => {
-            let path =
-                format!("/api/v2/project/{}/job/{number}/log?follow={follow}", slug(&project)?);
-            let mut body = Client::new(&remote)?.stream(&path).await?;
-            while let Some(frame) = body.frame().await {
-                if let Ok(data) = frame?.into_data() {
-                    output::raw(&data)?;
-                }
-            }
+            let path = format!("/api/v2/project/{}/job/{number}", slug(&project)?);
+            log(&Client::new(&remote)?, &path, follow).await?;
         }
         JobCommand::Cancel { project, number, remote } => {
             let path = format!("/api/v2/project/{}/job/{number}/cancel", slug(&project)?);
-            let answer = Client::new(&remote)?.post(&path, &json!({})).await?;
-            output::line(&field(&answer, "message"));
+            tell(&Client::new(&remote)?.post(&path, &json!({})).await?, remote.json);
         }
     }
     Ok(0)
+}
+
+/// Prints a log; one that is followed must end with its job, not with the service.
+async fn log(client: &Client, job: &str, follow: bool) -> anyhow::Result<()> {
+    let mut body = client.stream(&format!("{job}/log?follow={follow}")).await?;
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.map_err(|error| client.unreachable(&error))?.into_data() {
+            output::raw(&data);
+        }
+    }
+    if follow {
+        let now: Value = client.get(job).await?;
+        if matches!(now["status"].as_str(), Some("running" | "queued" | "on_hold")) {
+            let why = "the log broke off while the job goes on: follow it again";
+            return Err(client.wrong(why).into());
+        }
+    }
+    Ok(())
 }

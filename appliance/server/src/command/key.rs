@@ -1,6 +1,6 @@
 //! `appliance key`: access keys of the S3 service and the registry.
 
-use super::{Code, field, items};
+use super::{Code, field, items, state_of, tell};
 use crate::{cli::KeyCommand, client::Client, output};
 use serde_json::{Value, json};
 
@@ -31,24 +31,18 @@ pub(crate) async fn run(command: KeyCommand) -> anyhow::Result<Code> {
             }
         }
         KeyCommand::Revoke { id, remote } => {
-            let answer =
-                Client::new(&remote)?.post(&format!("{PATH}/revoke"), &json!({ "id": id })).await?;
-            output::line(&field(&answer, "message"));
+            let path = format!("{PATH}/revoke");
+            tell(&Client::new(&remote)?.post(&path, &json!({ "id": id })).await?, remote.json);
         }
     }
     Ok(0)
 }
 
 fn row(key: &Value) -> Vec<String> {
-    let state = match (&key["revoked_at"], &key["expires_at"]) {
-        (Value::Null, Value::Null) => "good".to_owned(),
-        (Value::Null, _) => format!("until {}", field(key, "expires_at")),
-        _ => "revoked".to_owned(),
-    };
     let rules = key["scope"]["rules"].as_array().map(|rules| {
         let one = |rule: &Value| format!("{}/{}", field(rule, "bucket"), field(rule, "prefix"));
         rules.iter().map(one).collect::<Vec<_>>().join(" ")
     });
     let scope = rules.unwrap_or_else(|| field(key, "scope"));
-    vec![field(key, "id"), field(key, "owner"), scope, state]
+    vec![field(key, "id"), field(key, "owner"), scope, state_of(key)]
 }

@@ -33,7 +33,7 @@ pub(crate) async fn run(command: OrbCommand) -> anyhow::Result<Code> {
         OrbCommand::List { place } => list(&place).await,
         OrbCommand::Source { reference, place } => source(&reference, &place).await,
         OrbCommand::Pack { folder } => {
-            output::raw(read_source(&folder)?.as_bytes())?;
+            output::raw(read_source(&folder)?.as_bytes());
             Ok(0)
         }
         OrbCommand::Validate { path, place } => validate(&path, &place),
@@ -172,7 +172,7 @@ async fn source(reference: &str, place: &OrbPlace) -> anyhow::Result<Code> {
     if place.json {
         output::json(&json!({ "reference": reference, "source": text }));
     } else {
-        output::raw(text.as_bytes())?;
+        output::raw(text.as_bytes());
     }
     Ok(0)
 }
@@ -193,7 +193,7 @@ async fn export(path: &Path, wanted: Vec<String>, place: &OrbPlace) -> anyhow::R
     let mut bytes = vec![];
     let count = orbs::write_bundle(&orbs, &mut bytes)?;
     if path == Path::new("-") {
-        output::raw(&bytes)?;
+        output::raw(&bytes);
         return Ok(0);
     }
     let mut file =

@@ -1,21 +1,16 @@
-//! `appliance pipeline`: trigger, list, watch.
+//! `appliance pipeline`: trigger, list, show, watch.
 
-use super::{Code, Usage, field, items, parameters, slug};
-use crate::{cli::PipelineCommand, client::Client, output};
+use super::{
+    Code, Usage, encoded, field, items, parameters, slug,
+    watch::{newest, tell_errors, watch},
+};
+use crate::{
+    cli::{PipelineCommand, PipelinePlace},
+    client::Client,
+    output,
+};
+use futures_util::future::try_join_all;
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, time::Duration};
-
-/// A watched pipeline is asked this often; the answer is a few rows.
-const POLL: Duration = Duration::from_millis(300);
-/// A job that was queued for so many looks is told to wait, and why.
-const PATIENCE: u32 = 10;
-
-/// What was told of a job last, and how often it was found so since.
-#[derive(Default)]
-struct Told {
-    status: String,
-    looks: u32,
-}
 
 pub(crate) async fn run(command: PipelineCommand) -> anyhow::Result<Code> {
     match command {
@@ -29,32 +24,54 @@ pub(crate) async fn run(command: PipelineCommand) -> anyhow::Result<Code> {
         } => {
             let client = Client::new(&remote)?;
             let body = trigger_body(branch, tag, &given)?;
-            let made = client
-                .post(&format!("/api/v2/project/{}/pipeline", slug(&project)?), &body)
-                .await?;
-            if remote.json {
-                output::json(&made);
-            } else {
-                output::line(&format!(
-                    "pipeline {} ({}) is {}",
-                    made["number"],
-                    field(&made, "id"),
-                    field(&made, "state")
-                ));
-            }
-            if follow { watch(&client, &field(&made, "id")).await } else { Ok(0) }
+            trigger(&client, &slug(&project)?, &body, follow, remote.json).await
         }
         PipelineCommand::List { project, branch, remote } => {
             let client = Client::new(&remote)?;
-            let filter = branch.map(|branch| format!("?branch={branch}")).unwrap_or_default();
+            let filter =
+                branch.map(|branch| format!("?branch={}", encoded(&branch))).unwrap_or_default();
             let path = format!("/api/v2/project/{}/pipeline{filter}", slug(&project)?);
             let page: Value = client.get(&path).await?;
-            list(&page["items"], remote.json);
+            list(&client, &page["items"], remote.json).await?;
+            Ok(0)
+        }
+        PipelineCommand::Show { pipeline, remote } => {
+            let client = Client::new(&remote)?;
+            let id = id_of(&client, &pipeline).await?;
+            show(&client, &id, remote.json).await?;
             Ok(0)
         }
         PipelineCommand::Watch { pipeline, remote } => {
-            watch(&Client::new(&remote)?, &pipeline).await
+            let client = Client::new(&remote)?;
+            let id = id_of(&client, &pipeline).await?;
+            watch(&client, &id).await
         }
+    }
+}
+
+async fn trigger(
+    client: &Client,
+    slug: &str,
+    body: &Value,
+    follow: bool,
+    as_json: bool,
+) -> anyhow::Result<Code> {
+    let made = client.post(&format!("/api/v2/project/{slug}/pipeline"), body).await?;
+    let (id, state) = (field(&made, "id"), field(&made, "state"));
+    if as_json {
+        output::json(&made);
+    } else {
+        output::line(&format!("pipeline {} ({id}) is {state}", made["number"]));
+    }
+    match (follow, state.as_str()) {
+        (true, _) => watch(client, &id).await,
+        (false, "errored") => {
+            if !as_json {
+                tell_errors(&client.get(&format!("/api/v2/pipeline/{id}")).await?);
+            }
+            Ok(8)
+        }
+        _ => Ok(0),
     }
 }
 
@@ -73,119 +90,78 @@ fn trigger_body(
     Ok(body)
 }
 
-fn list(pipelines: &Value, as_json: bool) {
+/// The id of a pipeline that was named by its id, or by project and number.
+async fn id_of(client: &Client, place: &PipelinePlace) -> anyhow::Result<String> {
+    let Some(number) = place.number else { return Ok(encoded(&place.pipeline)) };
+    let path = format!("/api/v2/project/{}/pipeline/{number}", slug(&place.pipeline)?);
+    let found: Value = client.get(&path).await?;
+    Ok(field(&found, "id"))
+}
+
+async fn workflows(client: &Client, pipeline: &str) -> anyhow::Result<Vec<Value>> {
+    Ok(items(client, &format!("/api/v2/pipeline/{pipeline}/workflow")).await?)
+}
+
+async fn list(client: &Client, pipelines: &Value, as_json: bool) -> anyhow::Result<()> {
     if as_json {
-        return output::json(pipelines);
+        output::json(pipelines);
+        return Ok(());
     }
-    let rows = pipelines.as_array().into_iter().flatten().map(|pipeline| {
+    let rows = pipelines.as_array().into_iter().flatten().map(async |pipeline| {
         let vcs = &pipeline["vcs"];
         let place = if vcs["tag"].is_null() { field(vcs, "branch") } else { field(vcs, "tag") };
         let subject = field(&vcs["commit"], "subject");
-        vec![
+        anyhow::Ok(vec![
             field(pipeline, "number"),
-            field(pipeline, "state"),
+            outcome(client, pipeline).await?,
             place,
             field(pipeline, "created_at"),
             field(pipeline, "id"),
             subject,
-        ]
+        ])
     });
-    output::table(
-        &["number", "state", "branch", "created", "id", "commit"],
-        &rows.collect::<Vec<_>>(),
-    );
-}
-
-/// Tells each change of a job's state until all workflows ended.
-pub(crate) async fn watch(client: &Client, pipeline: &str) -> anyhow::Result<Code> {
-    let mut told = BTreeMap::new();
-    let mut ticks = tokio::time::interval(POLL);
-    loop {
-        ticks.tick().await;
-        let row: Value = client.get(&format!("/api/v2/pipeline/{pipeline}")).await?;
-        if row["state"] == "errored" {
-            for error in row["errors"].as_array().into_iter().flatten() {
-                output::line(&field(error, "message"));
-            }
-            return Ok(8);
-        }
-        let workflows = items(client, &format!("/api/v2/pipeline/{pipeline}/workflow")).await?;
-        for workflow in &workflows {
-            tell_changes(client, workflow, &mut told).await?;
-        }
-        if let Some(code) = verdict(&workflows) {
-            return Ok(code);
-        }
-    }
-}
-
-async fn tell_changes(
-    client: &Client,
-    workflow: &Value,
-    told: &mut BTreeMap<String, Told>,
-) -> anyhow::Result<()> {
-    for job in items(client, &format!("/api/v2/workflow/{}/job", field(workflow, "id"))).await? {
-        let status = field(&job, "status");
-        let name = format!("{}/{}", field(workflow, "name"), field(&job, "name"));
-        let last = told.entry(field(&job, "id")).or_default();
-        if last.status != status {
-            output::line(&format!("{name}: {status}"));
-            *last = Told { status, looks: 0 };
-            continue;
-        }
-        last.looks += 1;
-        if status == "queued" && last.looks == PATIENCE {
-            tell_why(client, &job, &name).await?;
-        }
-    }
+    let rows = try_join_all(rows).await?;
+    output::table(&["number", "state", "branch", "created", "id", "commit"], &rows);
     Ok(())
 }
 
-/// Why a job waits: a slot, a limit of its project, or what the machine's sensors tell.
-async fn tell_why(client: &Client, job: &Value, name: &str) -> anyhow::Result<()> {
-    let (slug, number) = (field(job, "project_slug"), field(job, "job_number"));
-    let shown: Value = client.get(&format!("/api/v2/project/{slug}/job/{number}")).await?;
-    if let Some(why) = shown["held"].as_str() {
-        output::line(&format!("{name}: waits ({why})"));
+/// The pipeline's own state while it has no workflows; then the word of each workflow that has
+/// another than those before it.
+async fn outcome(client: &Client, pipeline: &Value) -> anyhow::Result<String> {
+    let found = workflows(client, &field(pipeline, "id")).await?;
+    let mut words: Vec<String> = vec![];
+    for word in newest(&found).into_values() {
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    Ok(if words.is_empty() { field(pipeline, "state") } else { words.join(", ") })
+}
+
+async fn show(client: &Client, id: &str, as_json: bool) -> anyhow::Result<()> {
+    let mut pipeline: Value = client.get(&format!("/api/v2/pipeline/{id}")).await?;
+    let mut found = workflows(client, id).await?;
+    for workflow in &mut found {
+        let path = format!("/api/v2/workflow/{}/job", field(workflow, "id"));
+        workflow["jobs"] = items(client, &path).await?.into();
+    }
+    if as_json {
+        pipeline["workflows"] = found.into();
+        output::json(&pipeline);
+        return Ok(());
+    }
+    output::line(&format!(
+        "pipeline {} of {}: {}, {}",
+        pipeline["number"],
+        field(&pipeline, "project_slug"),
+        field(&pipeline["vcs"], "revision"),
+        field(&pipeline["vcs"]["commit"], "subject"),
+    ));
+    tell_errors(&pipeline);
+    for workflow in &found {
+        let text = |key| field(workflow, key);
+        output::line(&format!("\nworkflow {} ({}): {}", text("name"), text("id"), text("status")));
+        super::workflow::list(&workflow["jobs"]);
     }
     Ok(())
-}
-
-/// The exit code once nothing runs any more; the newest run of each workflow counts.
-fn verdict(workflows: &[Value]) -> Option<Code> {
-    let newest: BTreeMap<String, String> = workflows
-        .iter()
-        .map(|workflow| (field(workflow, "name"), field(workflow, "status")))
-        .collect();
-    if newest.values().any(|status| matches!(status.as_str(), "running" | "failing" | "on_hold")) {
-        return None;
-    }
-    let code = newest.values().map(|status| match status.as_str() {
-        "success" | "not_run" => 0,
-        "canceled" => 5,
-        _ => 1,
-    });
-    Some(code.max().unwrap_or(0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(states: &[(&str, &str)], expected: Option<Code>) {
-        let rows: Vec<Value> =
-            states.iter().map(|(name, status)| json!({ "name": name, "status": status })).collect();
-        assert_eq!(verdict(&rows), expected, "{states:?}");
-    }
-
-    #[test]
-    fn the_newest_run_of_each_workflow_decides_the_exit_code() {
-        check(&[("a", "success")], Some(0));
-        check(&[("a", "running")], None);
-        check(&[("a", "failed"), ("b", "running")], None);
-        check(&[("a", "failed"), ("a", "success")], Some(0));
-        check(&[("a", "canceled"), ("b", "success")], Some(5));
-        check(&[("a", "failed")], Some(1));
-        check(&[], Some(0));
-    }
 }

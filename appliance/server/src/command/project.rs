@@ -1,7 +1,7 @@
 //! `appliance project` and `appliance context`: environment variables, whose values come from
 //! standard input and are never shown.
 
-use super::{Code, Usage, field, items, secret_from_stdin, slug};
+use super::{Code, Usage, encoded, field, items, secret_from_stdin, slug};
 use crate::{
     cli::{ContextCommand, ProjectCommand},
     client::Client,
@@ -16,7 +16,12 @@ pub(crate) async fn project(command: ProjectCommand) -> anyhow::Result<Code> {
             let value = secret_from_stdin()?;
             // The value goes to the server's sealed store.
             let body = json!({ "name": name, "value": value.expose() });
-            Client::new(&remote)?.post(&path, &body).await?;
+            let answer = Client::new(&remote)?.post(&path, &body).await?;
+            if remote.json {
+                output::json(&answer)
+            } else {
+                output::note(&format!("{name} is set."))
+            }
         }
         ProjectCommand::Env { project, remote } => {
             let path = format!("/api/v2/project/{}/envvar", slug(&project)?);
@@ -32,7 +37,7 @@ pub(crate) async fn context(command: ContextCommand) -> anyhow::Result<Code> {
         ContextCommand::Create { org, name, remote } => {
             let body = json!({ "name": name, "owner": { "slug": format!("gh/{org}"), "type": "organization" } });
             let made = Client::new(&remote)?.post("/api/v2/context", &body).await?;
-            output::line(&field(&made, "id"));
+            if remote.json { output::json(&made) } else { output::line(&field(&made, "id")) }
         }
         ContextCommand::List { org, remote } => {
             let all = contexts(&Client::new(&remote)?, &org).await?;
@@ -48,14 +53,20 @@ pub(crate) async fn context(command: ContextCommand) -> anyhow::Result<Code> {
             let value = secret_from_stdin()?;
             // The value goes to the server's sealed store.
             let body = json!({ "value": value.expose() });
-            client.put(&format!("/api/v2/context/{id}/environment-variable/{name}"), &body).await?;
+            let path = format!("/api/v2/context/{id}/environment-variable/{}", encoded(&name));
+            let answer = client.put(&path, &body).await?;
+            if remote.json {
+                output::json(&answer)
+            } else {
+                output::note(&format!("{name} is set."))
+            }
         }
     }
     Ok(0)
 }
 
 async fn contexts(client: &Client, org: &str) -> anyhow::Result<Vec<Value>> {
-    Ok(items(client, &format!("/api/v2/context?owner-slug=gh/{org}")).await?)
+    Ok(items(client, &format!("/api/v2/context?owner-slug=gh/{}", encoded(org))).await?)
 }
 
 fn show(all: Vec<Value>, as_json: bool, columns: &[&str]) {

@@ -1,6 +1,6 @@
 //! `appliance registry`: bring images in, list them, name them, take them out, forget them.
 
-use super::{Code, field, items};
+use super::{Code, encoded, field, items, tell};
 use crate::{
     cli::{RegistryCommand, Remote},
     client::Client,
@@ -10,7 +10,6 @@ use crate::{
 use anyhow::Context;
 use http_body_util::BodyExt;
 use objects::oci::Tagged;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -44,8 +43,7 @@ pub(crate) async fn run(command: RegistryCommand) -> anyhow::Result<Code> {
         }
         RegistryCommand::Remove { reference, remote } => {
             let body = json!({ "reference": reference });
-            let answer = Client::new(&remote)?.post(&format!("{PATH}/remove"), &body).await?;
-            output::line(&field(&answer, "message"));
+            tell(&Client::new(&remote)?.post(&format!("{PATH}/remove"), &body).await?, remote.json);
         }
     }
     Ok(0)
@@ -53,8 +51,8 @@ pub(crate) async fn run(command: RegistryCommand) -> anyhow::Result<Code> {
 
 /// Streams the archive into a file, a folder or standard output.
 async fn export(client: &Client, reference: &str, path: &Path) -> anyhow::Result<()> {
-    let name = utf8_percent_encode(reference, NON_ALPHANUMERIC);
-    let mut body = client.stream(&format!("{PATH}/export?reference={name}")).await?;
+    let path_of = format!("{PATH}/export?reference={}", encoded(reference));
+    let mut body = client.stream(&path_of).await?;
     if path == Path::new("-") {
         return pour(&mut body, &mut std::io::stdout().lock()).await;
     }

@@ -1,6 +1,6 @@
 //! `appliance retention`: what would be removed by now, and the deed.
 
-use super::{Code, field, items};
+use super::{Code, field, items, tell};
 use crate::{cli::RetentionCommand, client::Client, output};
 use base::units::Bytes;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ pub(crate) async fn run(command: RetentionCommand) -> anyhow::Result<Code> {
         }
         RetentionCommand::Run { remote } => {
             let answer = Client::new(&remote)?.post(&format!("{PATH}/run"), &json!({})).await?;
-            output::line(&field(&answer, "message"));
+            tell(&answer, remote.json);
         }
     }
     Ok(0)

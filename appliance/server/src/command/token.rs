@@ -1,11 +1,11 @@
 //! `appliance token`: tokens of accounts.
 
-use super::{Code, Usage, field, items, slug};
+use super::{Code, Usage, encoded, field, items, slug, state_of, tell};
 use crate::{cli::TokenCommand, client::Client, output};
 use serde_json::{Value, json};
 
 fn path(login: &str) -> String {
-    format!("/api/appliance/v1/user/{login}/token")
+    format!("/api/appliance/v1/user/{}/token", encoded(login))
 }
 
 pub(crate) async fn run(command: TokenCommand) -> anyhow::Result<Code> {
@@ -37,19 +37,14 @@ pub(crate) async fn run(command: TokenCommand) -> anyhow::Result<Code> {
             }
         }
         TokenCommand::Revoke { login, id, remote } => {
-            let answer = Client::new(&remote)?.delete(&format!("{}/{id}", path(&login))).await?;
-            output::line(&field(&answer, "message"));
+            let path = format!("{}/{}", path(&login), encoded(&id));
+            tell(&Client::new(&remote)?.delete(&path).await?, remote.json);
         }
     }
     Ok(0)
 }
 
 fn row(token: &Value) -> Vec<String> {
-    let state = match (&token["revoked_at"], &token["expires_at"]) {
-        (Value::Null, Value::Null) => "good".to_owned(),
-        (Value::Null, _) => format!("until {}", field(token, "expires_at")),
-        _ => "revoked".to_owned(),
-    };
     let text = |key| field(token, key);
-    vec![text("id"), text("label"), text("role"), text("last_used_at"), state]
+    vec![text("id"), text("label"), text("role"), text("last_used_at"), state_of(token)]
 }

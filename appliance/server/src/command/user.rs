@@ -1,7 +1,11 @@
 //! `appliance user`: accounts.
 
-use super::{Code, field, items};
-use crate::{cli::UserCommand, client::Client, output};
+use super::{Code, encoded, field, items, tell};
+use crate::{
+    cli::{Remote, UserCommand},
+    client::Client,
+    output,
+};
 use serde_json::{Value, json};
 
 const PATH: &str = "/api/appliance/v1/user";
@@ -25,16 +29,16 @@ pub(crate) async fn run(command: UserCommand) -> anyhow::Result<Code> {
             show_password(&made, remote.json);
         }
         UserCommand::Role { login, role, remote } => {
-            change(&Client::new(&remote)?, &login, &json!({ "role": role.as_str() })).await?;
+            change(&remote, &login, &json!({ "role": role.as_str() })).await?;
         }
         UserCommand::Disable { login, remote } => {
-            change(&Client::new(&remote)?, &login, &json!({ "disabled": true })).await?;
+            change(&remote, &login, &json!({ "disabled": true })).await?;
         }
         UserCommand::Enable { login, remote } => {
-            change(&Client::new(&remote)?, &login, &json!({ "disabled": false })).await?;
+            change(&remote, &login, &json!({ "disabled": false })).await?;
         }
         UserCommand::ResetPassword { login, remote } => {
-            let path = format!("{PATH}/{login}/password");
+            let path = format!("{PATH}/{}/password", encoded(&login));
             let made = Client::new(&remote)?.post(&path, &json!({})).await?;
             show_password(&made, remote.json);
         }
@@ -42,9 +46,9 @@ pub(crate) async fn run(command: UserCommand) -> anyhow::Result<Code> {
     Ok(0)
 }
 
-async fn change(client: &Client, login: &str, body: &Value) -> anyhow::Result<()> {
-    let answer = client.patch(&format!("{PATH}/{login}"), body).await?;
-    output::line(&field(&answer, "message"));
+async fn change(remote: &Remote, login: &str, body: &Value) -> anyhow::Result<()> {
+    let path = format!("{PATH}/{}", encoded(login));
+    tell(&Client::new(remote)?.patch(&path, body).await?, remote.json);
     Ok(())
 }
 

@@ -1,49 +1,50 @@
 //! `appliance workflow`: jobs, approve, cancel, rerun.
 
-use super::{Code, Usage, field, items};
+use super::{Code, Usage, encoded, field, items, tell};
 use crate::{cli::WorkflowCommand, client::Client, output};
 use serde_json::{Value, json};
 
 pub(crate) async fn run(command: WorkflowCommand) -> anyhow::Result<Code> {
     match command {
         WorkflowCommand::Jobs { workflow, remote } => {
-            let jobs =
-                items(&Client::new(&remote)?, &format!("/api/v2/workflow/{workflow}/job")).await?;
-            list(jobs, remote.json);
+            let jobs = items(&Client::new(&remote)?, &path(&workflow, "job")).await?;
+            if remote.json { output::json(&jobs.into()) } else { list(&jobs.into()) }
         }
         WorkflowCommand::Approve { workflow, job, remote } => {
             let client = Client::new(&remote)?;
-            let jobs = items(&client, &format!("/api/v2/workflow/{workflow}/job")).await?;
+            let jobs = items(&client, &path(&workflow, "job")).await?;
             let request = request_on_hold(&jobs, job.as_deref())?;
-            let path = format!("/api/v2/workflow/{workflow}/approve/{request}");
-            tell(&client.post(&path, &json!({})).await?);
+            let path = path(&workflow, &format!("approve/{request}"));
+            tell(&client.post(&path, &json!({})).await?, remote.json);
         }
         WorkflowCommand::Cancel { workflow, remote } => {
-            let path = format!("/api/v2/workflow/{workflow}/cancel");
-            tell(&Client::new(&remote)?.post(&path, &json!({})).await?);
+            let path = path(&workflow, "cancel");
+            tell(&Client::new(&remote)?.post(&path, &json!({})).await?, remote.json);
         }
         WorkflowCommand::Rerun { workflow, from_failed, remote } => {
-            let path = format!("/api/v2/workflow/{workflow}/rerun");
+            let path = path(&workflow, "rerun");
             let answer =
                 Client::new(&remote)?.post(&path, &json!({ "from_failed": from_failed })).await?;
-            output::line(&format!("workflow {}", field(&answer, "workflow_id")));
+            if remote.json {
+                output::json(&answer);
+            } else {
+                output::line(&format!("workflow {}", field(&answer, "workflow_id")));
+            }
         }
     }
     Ok(0)
 }
 
-fn tell(answer: &Value) {
-    output::line(&field(answer, "message"));
+fn path(workflow: &str, rest: &str) -> String {
+    format!("/api/v2/workflow/{}/{rest}", encoded(workflow))
 }
 
-fn list(jobs: Vec<Value>, as_json: bool) {
-    if as_json {
-        return output::json(&jobs.into());
-    }
+/// A table of jobs.
+pub(super) fn list(jobs: &Value) {
     let row = |job: &Value| {
         ["job_number", "name", "type", "status", "started_at"].map(|key| field(job, key)).to_vec()
     };
-    let rows: Vec<_> = jobs.iter().map(row).collect();
+    let rows: Vec<_> = jobs.as_array().into_iter().flatten().map(row).collect();
     output::table(&["number", "name", "type", "status", "started"], &rows);
 }
 
@@ -55,7 +56,10 @@ fn request_on_hold(jobs: &[Value], name: Option<&str>) -> Result<String, Usage> 
         .collect();
     match waiting.as_slice() {
         [job] => Ok(field(job, "approval_request_id")),
-        [] => Err(Usage("no such job is on hold".into())),
+        [] => Err(Usage(match name {
+            Some(name) => format!("no job `{name}` of this workflow waits for approval"),
+            None => "no job of this workflow waits for approval".into(),
+        })),
         several => {
             let names: Vec<String> = several.iter().map(|job| field(job, "name")).collect();
             Err(Usage(format!("several jobs are on hold, name one: {}", names.join(", "))))

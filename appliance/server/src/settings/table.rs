@@ -45,13 +45,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "tls_certificate",
         default: "",
-        expected: "path of a PEM chain, or empty",
+        expected: "path of a PEM chain (and `tls_key` with it), or empty",
         about: "Your own certificate instead of one from the built-in authority.",
     },
     Setting {
         key: "tls_key",
         default: "",
-        expected: "path of a PEM key (mode 0400), or empty",
+        expected: "path of a PEM key, mode 0400 (and `tls_certificate` with it), or empty",
         about: "The key of `tls_certificate`.",
     },
     Setting {
@@ -225,7 +225,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "log",
         default: "info",
-        expected: "error, warn, info, debug, or filters such as web=debug",
+        expected: "error, warn, info, debug, trace or off; or single rooms apart: info,web=debug",
         about: "How much is logged.",
     },
 ];

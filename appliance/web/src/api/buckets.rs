@@ -127,10 +127,11 @@ async fn set_quota(
     Json(asked): Json<AskedQuota>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let quota = Quota { bytes: asked.max_bytes, objects: asked.max_objects };
+    let is_bound = quota.bytes.is_some() || quota.objects.is_some();
     state.objects.bucket_quota(&asked.name, quota).await?;
     let (now, deed) = (state.now(), audit(&user, "bucket.quota", &asked.name));
     state.store.write(move |txn| txn.audit_append(now, &deed)).await?;
-    Ok(message(StatusCode::OK, "Quota set."))
+    Ok(message(StatusCode::OK, if is_bound { "Quota set." } else { "Quota lifted." }))
 }
 
 /// Which part of a listing.

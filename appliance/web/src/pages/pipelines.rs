@@ -383,7 +383,12 @@ pub(super) fn welcome(base_url: &str) -> Markup {
                 "git remote add appliance " (links::git(base_url, "ORG/REPO")) "\n"
                 "git push appliance main"
             } }
-            p.faint { "Put your organisation's and repository's names in place of " code { "ORG/REPO" } ". Git asks for your login and password, or takes a token as the password. If Git does not know this site's certificate authority yet, see " code { "appliance doctor" } " on the machine." }
+            p.faint { "Put your organisation's and repository's names in place of " code { "ORG/REPO" } ". Git asks for your login and password, or takes a token as the password. Git must know this site's certificate authority once:" }
+            pre.command { code {
+                "curl --insecure " (base_url) "/.well-known/appliance-ca.pem -o ~/appliance-ca.pem\n"
+                "git config --global http." (base_url) "/.sslCAInfo ~/appliance-ca.pem"
+            } }
+            p.faint { "Compare the file's checksum with that of " code { "tls/ca.pem" } " in the data directory when the network is not to be trusted." }
         }
     }
 }

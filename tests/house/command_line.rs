@@ -1,0 +1,125 @@
+//! The command line as a person and a script use it: what it finds, what it refuses, and what its
+//! exit code says.
+
+use crate::{
+    git::account,
+    harness::{Appliance, BINARY, may_run_jobs, wait_for},
+    workspace::WorkingCopy,
+};
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    process::{Command, Output, Stdio},
+};
+
+const PROJECT: &str = "acme/line";
+
+const CONFIG: &str = r#"version: 2.1
+parameters:
+  loud: {type: boolean, default: false}
+jobs:
+  twice:
+    machine: true
+    parallelism: 2
+    steps:
+      - run: mkdir out; echo "$CIRCLE_NODE_INDEX" > out/node.txt; echo once > out/$CIRCLE_NODE_INDEX.txt
+      - store_artifacts: {path: out, destination: out}
+workflows:
+  main:
+    jobs: [twice, {hold: {type: approval, requires: [twice]}}]
+"#;
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The exit code, and both outputs together.
+fn told(output: &Output) -> (Option<i32>, String) {
+    (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+}
+
+/// The command's end and words.
+fn check(house: &Appliance, arguments: &[&str], code: i32, words: &[&str]) -> String {
+    let (found, said) = told(&house.cli(arguments));
+    assert_eq!(found, Some(code), "{arguments:?}: {said}");
+    for word in words {
+        assert!(said.contains(word), "{arguments:?} lacks `{word}`: {said}");
+    }
+    said
+}
+
+/// Sets a variable from what comes through a pipe.
+fn set(house: &Appliance, value: &[u8]) -> (Option<i32>, String) {
+    let mut child = Command::new(BINARY)
+        .args(["project", "set-env", PROJECT, "KEY", "--data-dir"])
+        .arg(house.data())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // One that refuses may end before it has read everything.
+    let _ = child.stdin.take().unwrap().write_all(value);
+    told(&child.wait_with_output().unwrap())
+}
+
+/// With its result going to a full disk, or to a reader that left.
+fn unwritable(house: &Appliance, to: Stdio) -> (Option<i32>, String) {
+    let output = Command::new(BINARY)
+        .args(["user", "list", "--data-dir"])
+        .arg(house.data())
+        .stdout(to)
+        .stderr(Stdio::piped())
+        .output();
+    told(&output.unwrap())
+}
+
+#[test]
+fn a_person_finds_everything_from_the_terminal() {
+    if !may_run_jobs() {
+        return;
+    }
+    let house = Appliance::start();
+    let copy = WorkingCopy::new(&house, PROJECT, &account(&house, "dev", "member"));
+    copy.commit(".circleci/config.yml", CONFIG, "Twice");
+    copy.push();
+    wait_for("the approval", || {
+        let (_, said) = told(&house.cli(&["pipeline", "list", PROJECT]));
+        said.contains("on_hold").then_some(())
+    });
+    let shown = check(&house, &["pipeline", "show", PROJECT, "1"], 0, &["twice", "hold"]);
+    let workflow = shown.split_once("workflow main (").unwrap().1.split_once(')').unwrap().0;
+    check(&house, &["workflow", "approve", workflow, "nope"], 2, &["no job `nope`"]);
+    check(&house, &["workflow", "approve", workflow], 0, &[]);
+    check(&house, &["pipeline", "watch", PROJECT, "1"], 0, &["main/twice: success"]);
+
+    // Each node's file of the same name, in a folder of its own.
+    let folder = house.folder.path().join("got");
+    let to = folder.display().to_string();
+    check(&house, &["artifact", "get", PROJECT, "1", "-o", &to], 0, &["1/out/node.txt"]);
+    for node in ["0", "1"] {
+        let path = folder.join(node).join("out/node.txt");
+        assert_eq!(fs::read_to_string(path).unwrap(), format!("{node}\n"));
+        assert!(folder.join(format!("out/{node}.txt")).exists());
+    }
+
+    // What cannot work is told, and is no success.
+    let trigger = ["pipeline", "trigger", PROJECT, "-p", "lout=true"];
+    check(&house, &trigger, 8, &["errored", "lout"]);
+    check(&house, &["pipeline", "list", PROJECT, "--branch", "a b&c#d"], 0, &["NUMBER"]);
+    check(&house, &["workflow", "jobs", "no such"], 3, &["not found"]);
+
+    assert_eq!(set(&house, b"first\n").0, Some(0));
+    let (code, said) = set(&house, b"");
+    assert!(code == Some(2) && said.contains("no value"), "{said}");
+    let (code, said) = set(&house, &[b'x'; 40_000]);
+    assert!(code == Some(2) && said.contains("longer than"), "{said}");
+    check(&house, &["project", "env", PROJECT], 0, &["xxxxst"]);
+
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let (code, said) = unwritable(&house, full.into());
+    assert!(code == Some(1) && said.contains("No space left") && !said.contains("panic"), "{said}");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(unwritable(&house, writer.into()), (Some(141), String::new()));
+}
