@@ -6,11 +6,12 @@
 //! Invariants: the output does not depend on how the input was cut; of bytes that any secret
 //! covers none is shown; overlapping hits become one `****`. Bytes that could be the beginning of
 //! a secret are held back until what follows decides, at most the longest form of a secret.
-//! Cost: nothing without secrets; one vectorised search over each read with them.
+//! Cost: nothing without secrets; one vectorised search over each large read with them.
 
-use aho_corasick::AhoCorasick;
+use finder::Finder;
 use std::sync::Arc;
 
+mod finder;
 mod forms;
 
 /// What stands in the place of a secret, as on the original service.
@@ -21,7 +22,7 @@ const MASK: &[u8] = b"****";
 pub(crate) struct Patterns(Option<Arc<Compiled>>);
 
 struct Compiled {
-    finder: AhoCorasick,
+    finder: Finder,
     /// Sorted, without repetition.
     forms: Vec<Vec<u8>>,
     /// First bytes of `forms`, to pass quickly over bytes that begin nothing.
@@ -45,8 +46,7 @@ impl Patterns {
             begins[usize::from(form[0])] = true;
         }
         let longest = forms.iter().map(Vec::len).max().unwrap_or(0);
-        // Building fails only beyond 2^31 states; a job's variables are bounded far below.
-        let finder = AhoCorasick::new(&forms).expect("the variables of one job fit an automaton");
+        let finder = Finder::new(&forms);
         Self(Some(Arc::new(Compiled { finder, forms, begins, longest })))
     }
 
@@ -142,12 +142,8 @@ impl Compiled {
     /// The runs of bytes that secrets cover, in order; `told` bytes at the start are one already.
     fn spans(&self, bytes: &[u8], told: usize) -> Vec<(usize, usize)> {
         let mut spans = if told > 0 { vec![(0, told)] } else { Vec::new() };
-        if self.finder.is_match(bytes) {
-            spans.extend(
-                self.finder.find_overlapping_iter(bytes).map(|hit| (hit.start(), hit.end())),
-            );
-            spans.sort_unstable();
-        }
+        spans.extend(self.finder.hits(&self.forms, bytes));
+        spans.sort_unstable();
         spans.dedup_by(|next, run| {
             let joins = next.0 < run.1;
             if joins {

@@ -110,6 +110,17 @@ struct Supervisor {
     buffer: Vec<u8>,
 }
 
+/// Who is at the doors.
+#[derive(Debug, Clone, Copy, Default)]
+struct Awake {
+    /// A runner that connects.
+    runners: bool,
+    /// The runner, with requests or ready to hear more.
+    requests: bool,
+    /// Somebody inside the job.
+    bell: bool,
+}
+
 impl Supervisor {
     fn begin(folder: Folder) -> Result<Self, BeginError> {
         let failed = |attempt| move |source: std::io::Error| BeginError { attempt, source };
@@ -148,13 +159,20 @@ impl Supervisor {
 
     fn serve(&mut self) -> u8 {
         while !self.finished {
-            if let Err(error) = self.wait() {
-                tracing::error!(%error, "the supervisor cannot wait and gives up its job");
-                break;
+            let awake = match self.wait() {
+                Ok(awake) => awake,
+                Err(error) => {
+                    tracing::error!(%error, "the supervisor cannot wait and gives up its job");
+                    break;
+                }
+            };
+            if awake.runners {
+                self.meet_runners();
             }
-            self.meet_runners();
-            self.hear_requests();
-            if self.bell.answer() && !self.view.halted {
+            if awake.requests {
+                self.hear_requests();
+            }
+            if awake.bell && self.bell.answer() && !self.view.halted {
                 self.tell(Event::Halted);
             }
             self.read_outputs();
@@ -168,15 +186,19 @@ impl Supervisor {
         0
     }
 
-    /// Waits until something can be done.
-    fn wait(&self) -> Result<(), rustix::io::Errno> {
+    /// Waits until something can be done. Doors are told apart, because the kernel makes a whole
+    /// connection before it finds that nobody stands at one.
+    fn wait(&self) -> Result<Awake, rustix::io::Errno> {
         use rustix::event::{PollFd, PollFlags, Timespec};
         let now = Instant::now();
         let mut fds = vec![PollFd::from_borrowed_fd(self.listener.as_fd(), PollFlags::IN)];
+        let link = fds.len();
         fds.extend(
             self.link.iter().map(|link| PollFd::from_borrowed_fd(link.fd(), link.interest())),
         );
+        let bell = fds.len();
         fds.extend(self.bell.fds().map(|(fd, interest)| PollFd::from_borrowed_fd(fd, interest)));
+        let others = fds.len();
         fds.extend(
             self.sandbox
                 .iter()
@@ -192,9 +214,15 @@ impl Supervisor {
             tv_nsec: i64::from(span.subsec_nanos()),
         });
         match rustix::event::poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(error),
-        }
+            Err(rustix::io::Errno::INTR) => return Ok(Awake::default()),
+            other => other?,
+        };
+        let any = |fds: &[PollFd<'_>]| fds.iter().any(|fd| !fd.revents().is_empty());
+        Ok(Awake {
+            runners: any(&fds[..link]),
+            requests: any(&fds[link..bell]),
+            bell: any(&fds[bell..others]),
+        })
     }
 
     fn spools(&self) -> impl Iterator<Item = &Spool> {

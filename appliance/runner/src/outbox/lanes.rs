@@ -25,6 +25,13 @@ const REPORT_BYTES: usize = 4 << 20;
 /// a single line leaves at once.
 const FRAME_SPACING: Duration = Duration::from_millis(2);
 
+/// Between full frames of a step that goes on the lane rests for so many times as long as the last
+/// one took: what a flood costs the other side, it takes from the job that prints on the same
+/// machine, and the log keeps on disk until there is time for it. Once the step has ended, the rest
+/// leaves as fast as it is taken.
+const FLOOD_REST: u32 = 3;
+const FLOOD_REST_MAX: Duration = Duration::from_millis(50);
+
 /// How long a report waits for the next: each is a commit on the other side, and a short job is told
 /// in one. A step is seen this much later at most; its output and the end of a job do not wait.
 const GATHER: Duration = Duration::from_millis(50);
@@ -117,6 +124,7 @@ impl Outbox {
         let mut changes = self.changed.subscribe();
         let mut patience = Patience::default();
         let mut last = Instant::now() - FRAME_SPACING;
+        let mut rested = last;
         loop {
             let Some((step, output)) = self.output_due() else {
                 changed(&mut changes).await;
@@ -124,8 +132,10 @@ impl Outbox {
             };
             if output.length - output.taken < OUTPUT_FRAME_MAX as u64 {
                 tokio::time::sleep_until(last + FRAME_SPACING).await;
+            } else {
+                self.rest(step, rested, &mut changes).await;
             }
-            let frame = match self.frame(step, output.taken) {
+            let frame = match self.frame(step, output) {
                 Ok(frame) => frame,
                 Err(error) => {
                     tracing::error!(task = %self.held.task, step, %error, "spooled output is lost");
@@ -137,6 +147,7 @@ impl Outbox {
             let end = output.taken + frame.len() as u64;
             match control.output(self.held, step, output.taken, frame).await {
                 Ok(()) => {
+                    rested = Instant::now() + rest_after(last.elapsed());
                     patience = Patience::default();
                     self.output_taken(step, end);
                 }
@@ -199,6 +210,21 @@ impl Outbox {
         state.note(&Entry::ReportsTaken(first));
     }
 
+    /// Waits until a time, or until the step has ended.
+    async fn rest(&self, step: u32, until: Instant, changes: &mut watch::Receiver<u64>) {
+        while self.goes_on(step) {
+            if timeout_at(until, changed(changes)).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Whether a step has not ended as far as is known here.
+    fn goes_on(&self, step: u32) -> bool {
+        let ends = |progress: &Progress| matches!(progress, Progress::StepEnded { step: of, .. } if *of == step);
+        !self.state().reports.iter().any(ends)
+    }
+
     /// The latest step with output first: somebody may be watching it.
     fn output_due(&self) -> Option<(u32, Output)> {
         let state = self.state();
@@ -221,9 +247,10 @@ impl Outbox {
         self.wake();
     }
 
-    fn frame(&self, step: u32, offset: u64) -> io::Result<Bytes> {
-        let mut frame = vec![0; OUTPUT_FRAME_MAX];
-        let length = File::open(self.folder.output(step))?.read_at(&mut frame, offset)?;
+    fn frame(&self, step: u32, output: Output) -> io::Result<Bytes> {
+        let due = usize::try_from(output.length - output.taken).unwrap_or(OUTPUT_FRAME_MAX);
+        let mut frame = vec![0; due.min(OUTPUT_FRAME_MAX)];
+        let length = File::open(self.folder.output(step))?.read_at(&mut frame, output.taken)?;
         if length == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -241,6 +268,11 @@ impl State {
             _ => true,
         }
     }
+}
+
+/// How long the lane rests after a full frame that took so long.
+fn rest_after(took: Duration) -> Duration {
+    took.saturating_mul(FLOOD_REST).min(FLOOD_REST_MAX)
 }
 
 /// Bytes of a report as it is sent.
@@ -279,5 +311,21 @@ impl Patience {
         let wait = RETRY_FIRST.saturating_mul(1 << self.tries.min(16)).min(RETRY_LONGEST);
         self.tries += 1;
         tokio::time::sleep(wait).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(took: u64, rest: u64) {
+        assert_eq!(rest_after(Duration::from_millis(took)), Duration::from_millis(rest), "{took}");
+    }
+
+    #[test]
+    fn a_flood_takes_a_quarter_of_the_time_and_never_stands_still() {
+        check(0, 0);
+        check(2, 6);
+        check(30_000, 50);
     }
 }

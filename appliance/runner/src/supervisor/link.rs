@@ -19,8 +19,8 @@ use std::{
 /// A request with a large environment stays far below.
 const REQUEST_MAX: usize = 32 << 20;
 
-/// One receive.
-const PIECE: usize = 64 << 10;
+/// One receive; most requests are smaller.
+const PIECE: usize = 8 << 10;
 
 /// A connection to a runner.
 pub(super) struct Link {
@@ -96,7 +96,7 @@ impl Link {
 
     /// The requests that have arrived whole; `None` when the runner is gone.
     pub(super) fn receive(&mut self) -> Option<Vec<Request>> {
-        let mut piece = vec![0; PIECE];
+        let mut piece = [0; PIECE];
         loop {
             match rustix::net::recv(&self.stream, piece.as_mut_slice(), RecvFlags::DONTWAIT) {
                 Ok((0, _)) => return None,
