@@ -22,6 +22,7 @@ pub const STEPS: &[&str] = &[
     include_str!("../migrations/0009_governor.sql"),
     include_str!("../migrations/0010_notices.sql"),
     include_str!("../migrations/0011_restrictions.sql"),
+    include_str!("../migrations/0012_log_rows.sql"),
 ];
 
 /// The newest schema version this program knows.
