@@ -154,6 +154,8 @@ class House:
 
     def throughput(self, count):
         """Two long jobs hold the slots until `count` are queued; then all are drained."""
+        gauge.rest(self.program)
+        spent = gauge.processor_seconds_with_children(gauge.processes(self.program))
         holds = [self.trigger("hold") for _ in range(self.slots)]
         queued = time.monotonic()
         pipelines = [self.trigger("trivial") for _ in range(count)]
@@ -162,7 +164,10 @@ class House:
             print("note: the queue began to drain before it was filled")
         ends = [self.events.wait(pipeline) for pipeline in pipelines]
         begun = max(self.events.wait(hold) for hold in holds)
-        return {"jobs_per_s": count / (max(ends) - begun), "enqueue_per_s": enqueue}
+        gauge.rest(self.program)
+        spent = gauge.processor_seconds_with_children(gauge.processes(self.program)) - spent
+        return {"jobs_per_s": count / (max(ends) - begun), "enqueue_per_s": enqueue,
+                "cpu_per_job": spent * 1000 / (count + self.slots)}
 
     def written_per_job(self, count):
         """Bytes that reach the disk for each trivial job, one after another."""

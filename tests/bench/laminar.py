@@ -94,6 +94,7 @@ class Laminar:
 
     def throughput(self, count):
         """As for the appliance: two long jobs hold the executors until `count` are queued."""
+        spent = gauge.processor_seconds_with_children(gauge.processes(self.program))
         holds = subprocess.Popen([self.client, "run", "hold", "hold"], env=self.environment, stdout=subprocess.DEVNULL)
         gauge.wait_for("the held executors", lambda: len(self._client("show-running")) >= 2)
         queued = time.monotonic()
@@ -107,7 +108,9 @@ class Laminar:
         # Its answer comes with the end of the run: one connection, no polling.
         self._get(f"/log/trivial/{last}")
         gauge.wait_for("Laminar's last job", lambda: not self._client("show-queued") and not self._client("show-running"), pause=0.02)
-        return {"jobs_per_s": count / (time.monotonic() - begun), "enqueue_per_s": enqueue}
+        rate = count / (time.monotonic() - begun)
+        spent = gauge.processor_seconds_with_children(gauge.processes(self.program)) - spent
+        return {"jobs_per_s": rate, "enqueue_per_s": enqueue, "cpu_per_job": spent * 1000 / (count + 2)}
 
     def written_per_job(self, count):
         before = gauge.written(gauge.processes(self.program))

@@ -16,6 +16,7 @@ ROWS = [
     ("of which the client's own start", "client", 50, "ms"),
     ("jobs a second, queue drained by two", "jobs_per_s", 50, "/s"),
     ("queued a second", "enqueue_per_s", 50, "/s"),
+    ("CPU of a queued trivial job, in all", "cpu_per_job", 50, "ms"),
     ("written to disk for a trivial job", "written", 50, "KiB"),
     ("large log in blocks: job's wall", "blocks_wall", 50, "s"),
     ("  trigger to finished", "blocks_done", 50, "s"),
