@@ -21,8 +21,8 @@ pub mod govern;
 mod handle;
 pub mod housekeeping;
 mod ids;
+pub mod leftovers;
 pub mod logs;
-
 pub mod retention;
 
 pub use command::{RerunWanted, Triggered};

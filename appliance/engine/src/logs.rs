@@ -178,8 +178,8 @@ impl Logs {
     /// Removes the output of tasks that are forgotten: first the rows, then the bytes.
     ///
     /// # Errors
-    /// When rows or bytes could not be removed; bytes without a row are found by the object
-    /// store's own sweep.
+    /// When rows or bytes could not be removed; bytes without a row are found by
+    /// [`crate::leftovers`].
     pub async fn remove(&self, tasks: Vec<TaskId>) -> Result<(), LogError> {
         let remove = move |txn: &mut store::Txn<'_>| {
             let mut objects = Vec::new();

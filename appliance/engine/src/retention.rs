@@ -3,8 +3,7 @@
 //!
 //! The way: `control::retention` decides over the list of pipelines ([`plan`] tells what it would
 //! do); each is then removed in a transaction of its own, and its bytes after that. A cut in between
-//! leaves bytes without a row, which the object store's own sweep finds; never a row without its
-//! bytes.
+//! leaves bytes without a row, which [`crate::leftovers`] finds; never a row without its bytes.
 //! Invariants: idempotent and without input, so it may run at any time; nothing is written when
 //! nothing is due; what goes on is never touched.
 
@@ -145,16 +144,20 @@ pub async fn sweep(
     now: Timestamp,
 ) -> Result<Swept, LogError> {
     let Due { whole, classes } = due(&kept(store).await?, &keep, now);
-    for id in whole.iter().copied() {
-        let removed = store.write(move |txn| txn.pipeline_remove(id)).await?;
-        remove_bytes(removed, logs, objects).await?;
+    let mut pipelines = 0;
+    for id in whole {
+        // One that was run again since the list was read stays.
+        if let Some(removed) = store.write(move |txn| txn.pipeline_remove(id)).await? {
+            remove_bytes(removed, logs, objects).await?;
+            pipelines += 1;
+        }
     }
-    if !whole.is_empty() {
+    if pipelines > 0 {
         store.write(|txn| txn.texts_sweep()).await?;
     }
     let released = release(store, logs, objects, classes).await?;
     let caches = sweep_caches(store, objects, now).await?;
-    Ok(Swept { pipelines: whole.len(), released, caches })
+    Ok(Swept { pipelines, released, caches })
 }
 
 /// Lets classes go of pipelines that stay; those that have nothing of it any more are not written.
@@ -212,11 +215,14 @@ async fn remove_bytes(removed: Removed, logs: &Logs, objects: &Objects) -> Resul
 
 async fn sweep_caches(store: &Store, objects: &Objects, now: Timestamp) -> Result<usize, LogError> {
     let due = store.read(move |reader| reader.cache_list_expired(now, CACHES)).await?;
-    let count = due.len();
+    let mut count = 0;
     for cache in due {
-        let (project, key) = (cache.project, cache.key);
-        store.write(move |txn| txn.cache_remove(project, &key)).await?;
-        objects.delete("caches", &cache.object).await?;
+        let (project, key, object) = (cache.project, cache.key, cache.object.clone());
+        // A job that saved the key anew meanwhile has removed the old object itself.
+        if store.write(move |txn| txn.cache_remove(project, &key, &object)).await? {
+            objects.delete("caches", &cache.object).await?;
+            count += 1;
+        }
     }
     Ok(count)
 }

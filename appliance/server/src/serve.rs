@@ -367,6 +367,15 @@ async fn sweep_daily(
             ),
             Err(error) => tracing::error!("old runs could not be removed: {error:#}"),
         }
+        match engine::leftovers::sweep(&objects, now()).await {
+            Ok(swept) if swept == engine::leftovers::Swept::default() => {}
+            Ok(swept) => tracing::info!(
+                objects = swept.objects,
+                bytes = swept.bytes,
+                "removed what uploads without a report had left"
+            ),
+            Err(error) => tracing::error!("what uploads left could not be removed: {error:#}"),
+        }
         // After the runs: their commits are no longer needed.
         if let Err(error) = git_upkeep::prune(&store, &repos, now()).await {
             tracing::error!("repositories could not be pruned: {error:#}");

@@ -23,6 +23,7 @@ pub const STEPS: &[&str] = &[
     include_str!("../migrations/0010_notices.sql"),
     include_str!("../migrations/0011_restrictions.sql"),
     include_str!("../migrations/0012_log_rows.sql"),
+    include_str!("../migrations/0013_cache_objects.sql"),
 ];
 
 /// The newest schema version this program knows.

@@ -14,6 +14,7 @@ mod continuations;
 pub mod family;
 pub mod holdings;
 pub mod jobs;
+pub mod leftovers;
 mod live;
 mod peaks;
 pub mod pipelines;

@@ -7,4 +7,5 @@ mod flood;
 mod handle;
 mod house;
 mod kill;
+mod leftovers;
 mod pace;

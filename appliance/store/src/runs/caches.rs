@@ -1,6 +1,7 @@
 //! Caches of a project, by key.
 //!
-//! Invariant: a key that has not expired is never overwritten.
+//! Invariants: a key that has not expired is never overwritten; the object of one that is, is told
+//! to whoever overwrites it.
 
 use crate::{Reader, Txn, error::Error};
 use base::{
@@ -28,11 +29,27 @@ pub struct Cache {
     pub expires_at: Timestamp,
 }
 
+/// What became of a cache that was to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CacheInsert {
+    /// The key is in use.
+    Taken,
+    /// It is stored.
+    Stored {
+        /// Another object that the key named until then; nothing names it any more.
+        replaced: Option<String>,
+    },
+}
+
 const COLUMNS: &str = "SELECT project, key, object, size, job, created_at, expires_at FROM caches ";
 
 impl Txn<'_> {
-    /// Stores a cache unless its key is taken; says whether it was stored.
-    pub fn cache_insert(&self, new: &Cache) -> Result<bool, Error> {
+    /// Stores a cache unless its key is taken.
+    pub fn cache_insert(&self, new: &Cache) -> Result<CacheInsert, Error> {
+        let old: Option<String> = self
+            .statement("SELECT object FROM caches WHERE project = ?1 AND key = ?2")?
+            .query_row(params![new.project.0, new.key], |row| row.get(0))
+            .optional()?;
         let changed = self
             .statement(
                 "INSERT INTO caches (project, key, object, size, job, created_at, expires_at) \
@@ -49,14 +66,18 @@ impl Txn<'_> {
                 new.created_at.0,
                 new.expires_at.0,
             ])?;
-        Ok(changed > 0)
+        if changed == 0 {
+            return Ok(CacheInsert::Taken);
+        }
+        Ok(CacheInsert::Stored { replaced: old.filter(|old| *old != new.object) })
     }
 
-    /// Forgets a cache.
-    pub fn cache_remove(&self, project: ProjectId, key: &str) -> Result<(), Error> {
-        self.statement("DELETE FROM caches WHERE project = ?1 AND key = ?2")?
-            .execute(params![project.0, key])?;
-        Ok(())
+    /// Forgets a cache that still names `object`; `false` when its key names another one by now.
+    pub fn cache_remove(&self, project: ProjectId, key: &str, object: &str) -> Result<bool, Error> {
+        let changed = self
+            .statement("DELETE FROM caches WHERE project = ?1 AND key = ?2 AND object = ?3")?
+            .execute(params![project.0, key, object])?;
+        Ok(changed > 0)
     }
 }
 

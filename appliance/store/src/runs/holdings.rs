@@ -66,11 +66,11 @@ impl Reader<'_> {
 }
 
 impl Txn<'_> {
-    /// Lets go what a pipeline keeps of a class; the pipeline stays. Logs go when the caller
-    /// removes those of the tasks that are told.
+    /// Lets go what a pipeline keeps of a class; the pipeline stays, and one that goes on keeps all.
+    /// Logs go when the caller removes those of the tasks that are told.
     pub fn pipeline_release(&self, id: PipelineId, class: Class) -> Result<Removed, Error> {
         let mut removed = Removed::default();
-        let workflows = self.pipeline_get(id)?.map(|pipeline| pipeline.workflows);
+        let workflows = self.pipeline_resting(id)?.map(|pipeline| pipeline.workflows);
         for workflow in workflows.unwrap_or_default() {
             let (first, last) = family::jobs_range(workflow);
             if class == Class::Logs {

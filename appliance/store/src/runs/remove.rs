@@ -1,12 +1,14 @@
 //! Forgetting old pipelines, with all that belongs to them.
 //!
 //! Rows go first, in one transaction; the caller then deletes the objects that were named. A cut in
-//! between leaves objects without a row, which the object store's own sweep finds.
+//! between leaves objects without a row, which [`super::leftovers`] tells from those in use.
+//! Invariant: what goes on is not removed, whatever the caller saw before: a rerun may have begun
+//! since.
 
 use crate::{
     Reader, Txn,
     error::Error,
-    runs::{family, pipelines::PAGE_MAX},
+    runs::{Pipeline, family, pipelines::PAGE_MAX},
 };
 use base::{
     ids::{PipelineId, ProjectId, TaskId, WorkflowId},
@@ -37,15 +39,15 @@ pub struct Age {
 }
 
 impl Txn<'_> {
-    /// Removes a pipeline and all rows below it.
-    pub fn pipeline_remove(&self, id: PipelineId) -> Result<Removed, Error> {
+    /// Removes a pipeline and all rows below it; `None` when it is not there, or goes on.
+    pub fn pipeline_remove(&self, id: PipelineId) -> Result<Option<Removed>, Error> {
         let mut removed = Removed::default();
-        let Some(pipeline) = self.pipeline_get(id)? else { return Ok(removed) };
+        let Some(pipeline) = self.pipeline_resting(id)? else { return Ok(None) };
         for workflow in pipeline.workflows {
             self.workflow_remove(workflow, &mut removed)?;
         }
         self.statement("DELETE FROM pipelines WHERE id = ?1")?.execute(params![id.0])?;
-        Ok(removed)
+        Ok(Some(removed))
     }
 
     fn workflow_remove(&self, workflow: WorkflowId, removed: &mut Removed) -> Result<(), Error> {
@@ -90,6 +92,17 @@ impl Txn<'_> {
 }
 
 impl Reader<'_> {
+    /// A pipeline of which no workflow goes on.
+    pub(super) fn pipeline_resting(&self, id: PipelineId) -> Result<Option<Pipeline>, Error> {
+        let Some(pipeline) = self.pipeline_get(id)? else { return Ok(None) };
+        for workflow in &pipeline.workflows {
+            if self.workflow_get(*workflow)?.is_some_and(|row| row.stopped_at.is_none()) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(pipeline))
+    }
+
     /// Pipelines by age, oldest first, after `after`; at most [`PAGE_MAX`].
     pub fn pipeline_ages(&self, after: Option<PipelineId>) -> Result<Vec<Age>, Error> {
         let mut list = self.statement(

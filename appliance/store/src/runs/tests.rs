@@ -1,6 +1,9 @@
 //! The rows of a run, written and read back through a real store.
 
-use super::{caches::Cache, *};
+use super::{
+    caches::{Cache, CacheInsert},
+    *,
+};
 use crate::{Config, Error, Reader, SiteKey, Store, Txn};
 use base::{
     ids::{
@@ -270,11 +273,17 @@ fn a_cache_key_is_taken_once_and_the_newest_match_is_found() {
         expires_at: Timestamp(at + 100),
     };
     let write = move |txn: &mut Txn<'_>| {
-        assert!(txn.cache_insert(&cache("v1-a", 10))?);
-        assert!(txn.cache_insert(&cache("v1-b", 5))?);
-        assert!(txn.cache_insert(&cache("v2", 50))?);
-        assert!(!txn.cache_insert(&cache("v1-a", 20))?, "taken");
-        assert!(txn.cache_insert(&cache("v1-b", 105))?, "the old one has expired");
+        let stored =
+            |replaced: Option<&str>| CacheInsert::Stored { replaced: replaced.map(str::to_owned) };
+        assert_eq!(txn.cache_insert(&cache("v1-a", 10))?, stored(None));
+        assert_eq!(txn.cache_insert(&cache("v1-b", 5))?, stored(None));
+        assert_eq!(txn.cache_insert(&cache("v2", 50))?, stored(None));
+        assert_eq!(txn.cache_insert(&cache("v1-a", 20))?, CacheInsert::Taken);
+        let expired = txn.cache_insert(&cache("v1-b", 105))?;
+        assert_eq!(expired, stored(Some("o5")), "the old one has expired, and is told");
+        assert!(!txn.cache_remove(PROJECT, "v1-b", "o5")?, "another object by now");
+        assert!(txn.cache_remove(PROJECT, "v2", "o50")?);
+        assert_eq!(txn.cache_insert(&cache("v2", 50))?, stored(None));
         Ok(())
     };
     check(write, |reader| {
@@ -341,7 +350,9 @@ fn a_removed_pipeline_leaves_no_rows_and_names_its_objects() {
         let kept = task(family::job(run.id, 1), 0, 1);
         txn.task_save(&kept)?;
         txn.artifact_save(kept.id, "a", "object-a", 1)?;
-        let removed = txn.pipeline_remove(id)?;
+        assert_eq!(txn.pipeline_remove(id)?, None, "it goes on");
+        txn.workflow_save(&Workflow { stopped_at: Some(Timestamp(9)), ..run })?;
+        let removed = txn.pipeline_remove(id)?.unwrap();
         assert_eq!((removed.tasks, removed.artifacts), (vec![kept.id], vec!["object-a".into()]));
         assert_eq!(txn.texts_sweep()?, 3);
         Ok(())

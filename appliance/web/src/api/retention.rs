@@ -9,7 +9,7 @@ use crate::{
     error::Failure,
 };
 use axum::Json;
-use engine::retention;
+use engine::{leftovers, retention};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -50,14 +50,15 @@ async fn run(Admin(user): Admin, state: State) -> Result<(StatusCode, Json<Value
     state.store.write(move |txn| txn.audit_append(now, &deed)).await?;
     let keep = state.config.keep;
     let swept = retention::sweep(&state.store, &state.logs, &state.objects, keep, now).await?;
+    let left = leftovers::sweep(&state.objects, now).await?;
     let images = state.objects.image_sweep(now).await.map_err(Failure::inside)?;
     let expired = state.objects.expire(now).await?;
     let versions = expired.current + expired.noncurrent + expired.markers + expired.uploads;
     Ok(message(
         StatusCode::OK,
         &format!(
-            "Removed {} pipelines, parts of {} others, {} caches, {images} objects of images, {versions} objects by rules of buckets. Space comes back within two minutes.",
-            swept.pipelines, swept.released, swept.caches
+            "Removed {} pipelines, parts of {} others, {} caches, {images} objects of images, {versions} objects by rules of buckets, {} that uploads without a report had left. Space comes back within two minutes.",
+            swept.pipelines, swept.released, swept.caches, left.objects
         ),
     ))
 }

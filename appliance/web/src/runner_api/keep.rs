@@ -1,8 +1,8 @@
 //! What a job keeps: places for artifacts, caches and workspace layers, and their confirmation.
 //!
 //! The way: the runner asks for a place, puts the bytes at the presigned address, and confirms;
-//! only then is a cache or layer visible. Bytes that were never confirmed have no row, and the
-//! object store's sweep finds them.
+//! only then is a cache or layer visible. Bytes that were never confirmed have no row, and
+//! [`engine::leftovers`] finds them.
 //! Invariants: an object's key begins with the task that it was given to; a cache key that is
 //! taken is never overwritten, the later one is dropped.
 
@@ -26,7 +26,7 @@ use base::{
 };
 use sha2::{Digest, Sha256};
 use std::time::Duration;
-use store::runs::{Cache, Job, Layer};
+use store::runs::{Cache, Job, Layer, caches::CacheInsert};
 
 /// Bytes in an artifact's path; longer ones fit no file system that they came from.
 pub(super) const PATH_MAX: usize = 4096;
@@ -149,7 +149,8 @@ async fn confirm(
     Ok(Json(()))
 }
 
-/// Makes a cache visible, unless another job was first: then these bytes are dropped.
+/// Makes a cache visible, unless another job was first: then these bytes are dropped. So are those
+/// of an expired cache whose key it takes.
 async fn cache_confirm(
     state: &State,
     job: &Job,
@@ -159,28 +160,24 @@ async fn cache_confirm(
 ) -> Result<(), Denied> {
     let (now, id, project) = (state.now(), job.id, job.project);
     let number = job.number.ok_or_else(|| Failure::missing("Job"))?;
-    let name = object.clone();
-    let kept = state
+    let unwanted = state
         .store
         .write(move |txn| {
             let days = txn.job_spec(id)?.and_then(|spec| spec.cache_retention_days);
             let life = DAY * u32::from(days.unwrap_or(CACHE_DAYS));
             let expires_at = now.plus(life);
-            let new = Cache {
-                project,
-                key,
-                object: name,
-                size,
-                job: number,
-                created_at: now,
-                expires_at,
-            };
-            let inserted = txn.cache_insert(&new)?;
+            let new =
+                Cache { project, key, object, size, job: number, created_at: now, expires_at };
+            if let CacheInsert::Stored { replaced } = txn.cache_insert(&new)? {
+                return Ok(replaced);
+            }
+            // The same confirmation again finds its own object.
             let there = txn.cache_get(project, &new.key, now)?;
-            Ok::<_, store::Error>(inserted || there.is_some_and(|row| row.object == new.object))
+            let is_own = there.is_some_and(|row| row.object == new.object);
+            Ok::<_, store::Error>((!is_own).then_some(new.object))
         })
         .await?;
-    if !kept {
+    if let Some(object) = unwanted {
         state.objects.delete("caches", &object).await?;
     }
     Ok(())

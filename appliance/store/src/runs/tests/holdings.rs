@@ -22,6 +22,9 @@ fn a_class_of_what_a_pipeline_keeps_goes_alone() {
         assert_eq!(txn.pipeline_holds(id, Class::Artifacts)?, Holding { count: 2, bytes: 12 });
         assert_eq!(txn.pipeline_holds(id, Class::Logs)?, Holding::default());
         let removed = txn.pipeline_release(id, Class::Artifacts)?;
+        assert_eq!(removed, remove::Removed::default(), "it goes on");
+        txn.workflow_save(&Workflow { stopped_at: Some(Timestamp(9)), ..run })?;
+        let removed = txn.pipeline_release(id, Class::Artifacts)?;
         assert_eq!(removed.artifacts, ["object-a", "object-b"]);
         Ok(())
     };
