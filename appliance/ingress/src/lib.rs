@@ -13,9 +13,11 @@ pub mod certificate;
 mod leftover;
 pub mod limits;
 pub mod listener;
+mod patience;
 pub mod secure_file;
 
 pub use authority::{Authority, Names};
 pub use certificate::Certificates;
 pub use leftover::Leftover;
 pub use listener::{Drain, Listener, Peer};
+pub use patience::Patience;

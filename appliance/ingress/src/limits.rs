@@ -15,6 +15,13 @@ pub const HANDSHAKE: Duration = Duration::from_secs(10);
 /// From the first byte of a request to the end of its header.
 pub const HEADER_READ: Duration = Duration::from_secs(15);
 
+/// Of waiting for a peer to take bytes of an answer, until [`TAKE_LEAST`] of them are taken.
+pub const TAKE_WINDOW: Duration = Duration::from_secs(120);
+
+/// Bytes that a peer takes in [`TAKE_WINDOW`]: 273 in a second, a quarter of the slowest radio
+/// modem in use.
+pub const TAKE_LEAST: usize = 32 << 10;
+
 /// Header bytes of one request: cookies and presigned queries fit many times.
 pub const HEADER_BYTES: usize = 32 << 10;
 

@@ -3,7 +3,7 @@
 //! Why: one loop for every face of the appliance, so that time-outs, limits and the drain hold
 //! everywhere.
 //! Invariants: at most [`limits::CONNECTIONS_MAX`] connections; a peer that does not finish its
-//! handshake or header in time is cut; after [`Drain::start`] no connection is accepted and
+//! handshake or header in time, or takes no answer, is cut; after [`Drain::start`] no connection is accepted and
 //! standing ones end with their current request.
 //! On failure: `bind` names the address and, when it is taken, says how to find by whom. Errors
 //! of one connection are logged at debug level: strangers cause them.
@@ -11,6 +11,7 @@
 use crate::{
     leftover::{self, Leftover},
     limits,
+    patience::{Patience, Patient},
 };
 use http::{Request, Response};
 use hyper::{body::Body, service::service_fn};
@@ -80,6 +81,7 @@ const BACKLOG: u32 = 1024;
 /// A bound socket that does not accept yet.
 pub struct Listener {
     socket: Socket,
+    patience: Patience,
 }
 
 /// Stops accepting and lets connections end; see [`Drain::start`].
@@ -116,7 +118,17 @@ impl Listener {
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| refused(address.to_string(), source))?;
-        Ok(Self { socket: Socket::Tcp { listener, tls } })
+        Ok(Self::of(Socket::Tcp { listener, tls }))
+    }
+
+    fn of(socket: Socket) -> Self {
+        Self { socket, patience: Patience::default() }
+    }
+
+    /// The same with other bounds on slow peers.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 
     /// Binds a TCP address that this machine may not have yet: those of links that come and go.
@@ -129,7 +141,7 @@ impl Listener {
             socket.listen(BACKLOG)
         };
         let listener = bind().map_err(|source| refused(address.to_string(), source))?;
-        Ok(Self { socket: Socket::Tcp { listener, tls } })
+        Ok(Self::of(Socket::Tcp { listener, tls }))
     }
 
     /// Binds a Unix socket that only the running user can open. A file left by a dead process is
@@ -143,7 +155,7 @@ impl Listener {
         let listener = UnixListener::bind(path).map_err(named)?;
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
             .map_err(named)?;
-        Ok(Self { socket: Socket::Unix { listener, path: path.into() } })
+        Ok(Self::of(Socket::Unix { listener, path: path.into() }))
     }
 
     /// The TCP address in use, with the real port.
@@ -153,6 +165,12 @@ impl Listener {
             Socket::Tcp { listener, .. } => listener.local_addr().ok(),
             Socket::Unix { .. } => None,
         }
+    }
+
+    /// What is said passes through TLS, or does not leave the machine.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        !matches!(&self.socket, Socket::Tcp { tls: None, .. })
     }
 
     /// Serves until `drain` starts, then waits for open connections, at most `deadline`.
@@ -173,7 +191,7 @@ impl Listener {
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let connections = Connections::new(drain.clone());
+        let connections = Connections::new(drain.clone(), self.patience);
         loop {
             let permit = connections.permit().await;
             tokio::select! {
@@ -235,11 +253,12 @@ async fn wait_out(error: &io::Error) {
 struct Connections {
     slots: Arc<Semaphore>,
     drain: Drain,
+    patience: Patience,
 }
 
 impl Connections {
-    fn new(drain: Drain) -> Self {
-        Self { slots: Arc::new(Semaphore::new(limits::CONNECTIONS_MAX)), drain }
+    fn new(drain: Drain, patience: Patience) -> Self {
+        Self { slots: Arc::new(Semaphore::new(limits::CONNECTIONS_MAX)), drain, patience }
     }
 
     async fn permit(&self) -> OwnedSemaphorePermit {
@@ -262,18 +281,23 @@ impl Connections {
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let drain = self.drain.clone();
+        let (drain, patience) = (self.drain.clone(), self.patience);
         tokio::spawn(async move {
             let _permit = permit;
             match (stream, tls) {
                 (Stream::Tcp(tcp), Some(acceptor)) => {
                     match tokio::time::timeout(limits::HANDSHAKE, acceptor.accept(tcp)).await {
-                        Ok(Ok(encrypted)) => speak_http(encrypted, service, drain).await,
+                        Ok(Ok(encrypted)) => {
+                            speak_http(Patient::new(encrypted, patience), service, drain).await;
+                        }
                         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
                         Err(_) => tracing::debug!("TLS handshake took too long"),
                     }
                 }
-                (Stream::Tcp(tcp), None) => speak_http(tcp, service, drain).await,
+                (Stream::Tcp(tcp), None) => {
+                    speak_http(Patient::new(tcp, patience), service, drain).await;
+                }
+                // Processes of this machine: the local runner waits for work as long as it likes.
                 (Stream::Unix(unix), _) => speak_http(unix, service, drain).await,
             }
         });

@@ -1,0 +1,159 @@
+//! Patience with peers: one that sends no request, or takes no answer, is cut.
+//!
+//! Why: a peer that connects and is silent holds one of few connections; one that asks for a large
+//! answer and reads none of it holds buffers and an open file, and HTTP itself sets no bound.
+//! Invariants: time counts against a peer only while bytes wait for it, so that an answer that is
+//! slow to be made, or a connection that rests, costs it nothing; whoever takes
+//! [`Patience::least`] within [`Patience::window`] of such waiting is never cut.
+//! On failure: the connection ends with [`io::ErrorKind::TimedOut`], as if the peer had gone.
+
+use crate::limits;
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep},
+};
+
+/// Bounds on what a peer may let wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// From the handshake to the first bytes of the first request.
+    pub first: Duration,
+    /// Of waiting for the peer to take bytes.
+    pub window: Duration,
+    /// Bytes that it takes in that time.
+    pub least: usize,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { first: limits::HEADER_READ, window: limits::TAKE_WINDOW, least: limits::TAKE_LEAST }
+    }
+}
+
+/// The preface of HTTP/2 (RFC 9113 section 3.4): only after so many bytes the protocol is known,
+/// and with it the bounds of its own.
+const PREFACE: usize = 24;
+
+/// A connection whose peer may be cut.
+pub(crate) struct Patient<I> {
+    io: I,
+    patience: Patience,
+    /// Bytes read so far, up to [`PREFACE`].
+    heard: usize,
+    /// Bytes taken since `spent` was nought.
+    taken: usize,
+    /// Waiting for the peer to take bytes, without the wait that goes on.
+    spent: Duration,
+    since: Option<Instant>,
+    alarm: Pin<Box<Sleep>>,
+}
+
+fn late() -> io::Error {
+    io::ErrorKind::TimedOut.into()
+}
+
+impl<I> Patient<I> {
+    pub(crate) fn new(io: I, patience: Patience) -> Self {
+        let alarm = Box::pin(tokio::time::sleep(patience.first));
+        Self { io, patience, heard: 0, taken: 0, spent: Duration::ZERO, since: None, alarm }
+    }
+
+    /// What became of an attempt to give bytes to the peer.
+    fn given<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        result: Poll<io::Result<T>>,
+        count: impl FnOnce(&T) -> usize,
+    ) -> Poll<io::Result<T>> {
+        // Who is answered has asked.
+        self.heard = PREFACE;
+        let Poll::Ready(done) = result else { return self.wait(context) };
+        if let Some(since) = self.since.take() {
+            self.spent += since.elapsed();
+        }
+        self.taken += done.as_ref().map_or(0, count);
+        if self.taken >= self.patience.least {
+            (self.taken, self.spent) = (0, Duration::ZERO);
+        }
+        Poll::Ready(done)
+    }
+
+    fn wait<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if self.since.is_none() {
+            let now = Instant::now();
+            self.since = Some(now);
+            let left = self.patience.window.saturating_sub(self.spent);
+            self.alarm.as_mut().reset(now + left);
+        }
+        match self.alarm.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Err(late())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Patient<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.io).poll_read(context, buffer);
+        this.heard = PREFACE.min(this.heard + buffer.filled().len() - before);
+        if read.is_pending() && this.heard < PREFACE && this.alarm.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Err(late()));
+        }
+        read
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Patient<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let result = Pin::new(&mut this.io).poll_write(context, bytes);
+        this.given(context, result, |count| *count)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let result = Pin::new(&mut this.io).poll_write_vectored(context, parts);
+        this.given(context, result, |count| *count)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let result = Pin::new(&mut this.io).poll_flush(context);
+        // HTTP/2 flushes while the preface is still on its way: nothing was taken by that.
+        if result.is_ready() && this.since.is_none() {
+            return result;
+        }
+        this.given(context, result, |()| 0)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let result = Pin::new(&mut this.io).poll_shutdown(context);
+        this.given(context, result, |()| 0)
+    }
+}
