@@ -23,6 +23,8 @@ pub struct Account {
     pub buckets: Vec<BucketInfo>,
     /// How telling of notices goes.
     pub notices: Vec<NoticeTarget>,
+    /// Lines of access logs that found no room or no way since the start.
+    pub log_lines_lost: u64,
 }
 
 /// `write_bytes` of `/proc/self/io` (proc(5)).
@@ -44,6 +46,7 @@ impl Objects {
             rotten: self.rotten().await?.len() as u64,
             buckets: self.bucket_infos().await?,
             notices: self.notice_targets(None).await?,
+            log_lines_lost: self.inner.access_logs.lost(),
         })
     }
 }

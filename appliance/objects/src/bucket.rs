@@ -1,6 +1,7 @@
 //! Buckets: names, settings, and those that the house makes for itself.
 
 use crate::{
+    access_log::Logging,
     cors::CorsRule,
     details::{self, Encryption, Grant},
     error::Error,
@@ -102,6 +103,9 @@ pub(crate) struct Settings {
     /// Who is told what.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) notify: Vec<notify::Rule>,
+    /// Where its requests are told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) logging: Option<Logging>,
     /// At most so many bytes; a site's own setting, not S3's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) quota: Option<u64>,

@@ -1,7 +1,7 @@
 //! What the room is told when it opens.
 
 use object_store::ObjectStore;
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// Where the bytes of large objects are kept.
 #[derive(Debug, Clone)]
@@ -29,6 +29,8 @@ pub struct Config {
     pub webhook_allow: Vec<String>,
     /// Certificates (PEM) by which other machines are trusted.
     pub outward_roots: PathBuf,
+    /// How long access logs of buckets are gathered before they become an object.
+    pub log_period: Duration,
     /// Writes are refused when the folder's file system has less than this many bytes left.
     pub keep_free: u64,
 }
@@ -39,6 +41,9 @@ pub const INLINE_MAX: usize = 16 << 10;
 
 /// Room that stays for the database and its log when objects fill the disk.
 pub const KEEP_FREE: u64 = 256 << 20;
+
+/// Seldom enough that a busy bucket makes few objects of its log, soon enough to be looked at.
+const LOG_PERIOD: Duration = Duration::from_secs(300);
 
 /// Where Debian, and most of what is like it, keeps the certificates of public authorities.
 pub const ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -61,6 +66,7 @@ impl Config {
             region: "us-east-1".into(),
             webhook_allow: Vec::new(),
             outward_roots: ROOTS.into(),
+            log_period: LOG_PERIOD,
             keep_free: KEEP_FREE,
         }
     }

@@ -30,14 +30,15 @@ pub struct Removed {
 
 impl Objects {
     /// Keeps the place tidy until it is dropped: one sweep, then a collection every minute, and
-    /// beside it the rounds of the scrubber, the lifecycle rules and the notices. A run that fails is logged, and the next one begins
-    /// afresh.
+    /// beside it the rounds of the scrubber, the lifecycle rules, the notices and the access logs. A run
+    /// that fails is logged, and the next one begins afresh.
     pub async fn keep(self) {
         tokio::join!(
             self.collect_for_ever(),
             self.scrub_for_ever(),
             self.expire_for_ever(),
-            self.tell_for_ever()
+            self.tell_for_ever(),
+            self.log_for_ever()
         );
     }
 

@@ -9,6 +9,7 @@
 //! Units: sizes in bytes, times in microseconds.
 //! On failure: [`Error`]; what a cut left behind is swept at the next start.
 
+mod access_log;
 mod account;
 mod bucket;
 mod cache;

@@ -3,6 +3,7 @@
 //! It acts as the house, without access control: who may ask is decided by the caller.
 
 use crate::{
+    access_log::deliver::AccessLogs,
     bucket::{self, Bucket},
     cache::{Cache, Shelf, Weight},
     config::Config,
@@ -46,6 +47,8 @@ pub(crate) struct Inner {
     pub(crate) webhooks: Key,
     /// Wakes who tells notices, when rules were set.
     pub(crate) rules_changed: tokio::sync::Notify,
+    pub(crate) access_logs: AccessLogs,
+    pub(crate) signers: crate::s3::Signers,
 }
 
 /// What was stored.
@@ -152,11 +155,14 @@ impl Objects {
             .await
             .map_err(|_| Error::Lost)??;
         let fresh = Secret::new(crate::digest::hex(&seal::random::<32>()));
-        let master = store
+        let (master, logged) = store
             .write(move |txn| {
                 bucket::make_house(txn, now())?;
                 txn.object_secret_insert("master", &fresh)?;
-                Ok::<_, store::Error>(txn.object_secret_get("master")?.unwrap_or(fresh))
+                let buckets = txn.bucket_list(None, "", u32::MAX)?;
+                let logged = buckets.iter().any(|row| row.settings.contains("\"logging\""));
+                let master = txn.object_secret_get("master")?.unwrap_or(fresh);
+                Ok::<_, store::Error>((master, logged))
             })
             .await?;
         let bytes = crate::digest::unhex(master.expose()).and_then(|bytes| bytes.try_into().ok());
@@ -172,6 +178,8 @@ impl Objects {
             site_key: master.derive("objects at rest"),
             webhooks: master.derive("webhooks"),
             rules_changed: tokio::sync::Notify::new(),
+            access_logs: AccessLogs::new(logged),
+            signers: crate::s3::Signers::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

@@ -25,9 +25,13 @@ mod encryption;
 mod error;
 #[cfg(test)]
 mod fuzz;
+mod journal;
 mod lifecycle;
 mod list;
 mod lock;
+#[cfg(test)]
+mod logged;
+mod logging;
 #[cfg(test)]
 mod matrix;
 mod meta;
@@ -41,10 +45,14 @@ pub(crate) mod range;
 mod read;
 mod route;
 mod setting;
+mod signers;
 mod tags;
 mod upload;
 mod upload_list;
 mod xml;
 
+pub use journal::Peer;
+pub(crate) use logging::may_deliver;
 pub(crate) use route::report;
 pub use route::{by_host, router};
+pub(crate) use signers::Signers;

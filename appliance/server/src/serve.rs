@@ -210,6 +210,7 @@ impl House {
         let machine = machine.attend(store.clone());
         let identity = tokio::spawn(identity.keep());
         let keeper = tokio::spawn(objects.clone().keep());
+        let logged = objects.clone();
         let sweep = tokio::spawn(sweep_daily(
             store.clone(),
             logs.clone(),
@@ -235,6 +236,8 @@ impl House {
         schedules.abort();
         calm.abort();
         keeper.abort();
+        // What requests left in access logs is of no other place.
+        logged.deliver_access_logs().await;
         runner.await.context("the runner's keeper ended early")?;
         machine.stop().await;
         engine.drain().await;
@@ -292,8 +295,9 @@ impl Sockets {
     ) -> tokio::task::JoinSet<usize> {
         let mut set = tokio::task::JoinSet::new();
         let mut spawn = |listener: Listener, router: axum::Router, unix: web::Peer| {
-            let drain = drain.clone();
-            set.spawn(listener.serve(drain, deadline, move |peer| with_peer(&router, peer, unix)));
+            let (drain, secure) = (drain.clone(), listener.is_secure());
+            let service = move |peer| with_peer(&router, peer, unix, secure);
+            set.spawn(listener.serve(drain, deadline, service));
         };
         let operator = web::Peer::Operator;
         for listener in [self.tls].into_iter().chain(self.tls_for_jobs) {
@@ -314,12 +318,13 @@ impl Sockets {
 }
 
 /// The service of one connection: the router, told who is at the other end.
-fn with_peer(router: &axum::Router, peer: Peer, unix: web::Peer) -> axum::Router {
-    let peer = match peer {
-        Peer::Tcp(address) => web::Peer::Network(address.ip()),
-        Peer::Unix => unix,
+fn with_peer(router: &axum::Router, peer: Peer, unix: web::Peer, secure: bool) -> axum::Router {
+    let (peer, address) = match peer {
+        Peer::Tcp(address) => (web::Peer::Network(address.ip()), Some(address.ip())),
+        Peer::Unix => (unix, None),
     };
-    router.clone().layer(axum::Extension(peer))
+    let s3 = objects::s3::Peer { address, secure };
+    router.clone().layer(axum::Extension(peer)).layer(axum::Extension(s3))
 }
 
 fn open_store(data: &DataDir) -> anyhow::Result<Store> {

@@ -136,8 +136,13 @@ fn policy(
     let resource = if on_object { format!("{}/{key}", bucket.name) } else { bucket.name.clone() };
     let value = |name: &str| super::context::value(call, context, name);
     let owner = call.who.owner();
-    let verdict =
-        policy.decide(&Asked { owner, action: action.name, resource: &resource, value: &value });
+    let verdict = policy.decide(&Asked {
+        owner,
+        service: None,
+        action: action.name,
+        resource: &resource,
+        value: &value,
+    });
     let restricted = block(bucket).restrict && policy.is_public() && owner != bucket.owner;
     if verdict == Verdict::Allow && restricted { Verdict::Silent } else { verdict }
 }

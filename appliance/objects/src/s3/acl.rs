@@ -168,6 +168,11 @@ pub(crate) async fn from_xml(
     let list = root.child("AccessControlList").filter(|_| root.name == "AccessControlPolicy");
     let list = list.ok_or(Code::MalformedACLError)?;
     let owner = root.child("Owner").and_then(|owner| owner.text_of("ID")).map(str::to_owned);
+    Ok((owner, grants(objects, list).await?))
+}
+
+/// The grants in a list of them.
+pub(crate) async fn grants(objects: &Objects, list: &Element) -> Result<Vec<Grant>, S3Error> {
     let mut grants = Vec::new();
     for one in list.all("Grant") {
         let permission = one.text_of("Permission").ok_or(Code::MalformedACLError)?;
@@ -177,11 +182,7 @@ pub(crate) async fn from_xml(
         let to = one.child("Grantee").ok_or(Code::MalformedACLError)?;
         grants.push(grant(grantee(objects, to).await?, permission));
     }
-    if grants.len() > GRANTS_MAX {
-        Err(Code::MalformedACLError.into())
-    } else {
-        Ok((owner, grants))
-    }
+    if grants.len() > GRANTS_MAX { Err(Code::MalformedACLError.into()) } else { Ok(grants) }
 }
 
 async fn grantee(objects: &Objects, to: &Element) -> Result<Grantee, S3Error> {

@@ -63,7 +63,8 @@ pub(crate) async fn authenticate(
         Some(token) => session(objects, &claim.key, token, request.now)?,
         None => holder(objects, &claim.key, request.now).await?,
     };
-    let signing = verify(request, &claim, &secret)?;
+    let signing = objects.inner.signers.key(&claim.key, &secret, &claim.scope);
+    verify(request, &claim, &signing)?;
     if matches!(who, Who::Key { .. }) && !claim.signed.iter().any(|name| name == "host") {
         return Err(Code::AccessDenied.says("The header `host` must be signed."));
     }
@@ -245,10 +246,9 @@ fn query_claim(request: &Request<'_>) -> Result<Claim, S3Error> {
     })
 }
 
-fn verify(request: &Request<'_>, claim: &Claim, secret: &Secret) -> Result<SigningKey, S3Error> {
+fn verify(request: &Request<'_>, claim: &Claim, key: &SigningKey) -> Result<(), S3Error> {
     let headers: Vec<(String, String)> =
         claim.signed.iter().map(|name| (name.clone(), header_text(request, name))).collect();
-    let key = SigningKey::new(secret.expose(), &claim.scope);
     let canonical = Canonical {
         method: request.parts.method.as_str(),
         path: request.path,
@@ -267,7 +267,7 @@ fn verify(request: &Request<'_>, claim: &Claim, secret: &Secret) -> Result<Signi
             && !claim.signed.iter().any(|signed| signed == name)
     });
     match unsigned {
-        None => Ok(key),
+        None => Ok(()),
         Some(name) => Err(Code::AccessDenied.says(format!(
             "There were headers present in the request which were not signed: {name}"
         ))),

@@ -2,6 +2,7 @@
 
 use super::{
     error::{Code, S3Error},
+    journal::{Gone, Peer},
     payload::Mode,
 };
 use crate::{
@@ -55,6 +56,10 @@ pub(crate) struct Call {
     pub(crate) body: Mutex<Option<Body>>,
     /// The host that was asked, for addresses in answers.
     pub(crate) host: String,
+    /// Who is at the other end.
+    pub(crate) peer: Peer,
+    /// What a deletion of many keys came to, for the access log.
+    pub(crate) gone: Vec<Gone>,
 }
 
 impl Call {

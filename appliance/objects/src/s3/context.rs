@@ -10,9 +10,10 @@ pub(crate) fn value(call: &Call, context: Context<'_>, name: &str) -> Option<Vec
         "aws" => match key.to_ascii_lowercase().as_str() {
             "referer" => one(call.header("referer")),
             "useragent" => one(call.header("user-agent")),
-            "sourceip" => one(call.header("x-forwarded-for")),
+            // What a header says of it, anybody may say.
+            "sourceip" => Some(vec![call.peer.address?.to_string()]),
             "username" | "userid" => one(Some(call.who.owner()).filter(|owner| !owner.is_empty())),
-            "securetransport" => one(Some("false")),
+            "securetransport" => Some(vec![call.peer.secure.to_string()]),
             _ => None,
         },
         "s3" => s3(call, context, key),

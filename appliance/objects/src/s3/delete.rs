@@ -5,6 +5,7 @@ use super::{
     call::Call,
     conditions,
     error::{Code, S3Error},
+    journal::Gone,
     lock as s3_lock,
     object::{bucket_of, version_header},
     route::{document, empty, set, xml},
@@ -146,6 +147,9 @@ pub(super) async fn many(call: &mut Call) -> Result<Response, S3Error> {
         Ok::<_, S3Error>(done)
     };
     let done = call.objects.write(work).await?;
+    if call.objects.inner.access_logs.is_on() {
+        call.gone = done.iter().map(gone).collect();
+    }
     Ok(xml(Xml::document("DeleteResult", |xml| {
         for (one, result) in &done {
             match result {
@@ -162,6 +166,12 @@ pub(super) async fn many(call: &mut Call) -> Result<Response, S3Error> {
             }
         }
     })))
+}
+
+/// For the access log.
+fn gone((one, result): &(Wanted, Result<Deleted, S3Error>)) -> Gone {
+    let (key, version) = (one.key.clone(), one.version.clone());
+    Gone { key, version, error: result.as_ref().err().cloned() }
 }
 
 fn deleted_line(xml: &mut Xml, key: &str, asked: Option<&str>, deleted: &Deleted) {

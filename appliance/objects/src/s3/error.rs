@@ -63,6 +63,7 @@ codes! {
     InvalidRequest 400 "The request is not valid.";
     InvalidRetentionPeriod 400 "The retention period must be a positive integer of at most 36500 days or 100 years.";
     InvalidTag 400 "The tag that you provided is not valid.";
+    InvalidTargetBucketForLogging 400 "The target bucket for logging does not exist, is not owned by you, or does not have the appropriate grants for the log-delivery group.";
     InvalidToken 400 "The provided token is malformed or otherwise not valid.";
     InvalidURI 400 "The specified URI couldn't be parsed.";
     KeyTooLongError 400 "Your key is too long.";

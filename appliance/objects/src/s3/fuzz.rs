@@ -6,7 +6,7 @@
 use super::{
     auth, call,
     chunked::Decoder,
-    complete, copy, cors, dates, delete, lifecycle, lock, notification,
+    complete, copy, cors, dates, delete, lifecycle, lock, logging, notification,
     policy::{Asked, Policy},
     post_policy::PostPolicy,
     range, tags, xml,
@@ -183,7 +183,8 @@ fn chunked_bodies() {
 
 #[test]
 fn documents() {
-    let seeds: [&[u8]; 7] = [
+    let seeds: [&[u8]; 8] = [
+        b"<BucketLoggingStatus><LoggingEnabled><TargetBucket>b</TargetBucket><TargetPrefix>p</TargetPrefix><TargetGrants><Grant><Permission>READ</Permission></Grant></TargetGrants><TargetObjectKeyFormat><PartitionedPrefix><PartitionDateSource>EventTime</PartitionDateSource></PartitionedPrefix></TargetObjectKeyFormat></LoggingEnabled></BucketLoggingStatus>",
         b"<NotificationConfiguration><QueueConfiguration><Queue>arn:appliance:webhook:::http://h/a</Queue><Event>s3:ObjectCreated:*</Event><Filter><S3Key><FilterRule><Name>prefix</Name><Value>x</Value></FilterRule></S3Key></Filter></QueueConfiguration></NotificationConfiguration>",
         b"<LifecycleConfiguration><Rule><ID>a</ID><Status>Enabled</Status><Filter><And><Prefix>x</Prefix><Tag><Key>k</Key><Value>v</Value></Tag></And></Filter><Expiration><Days>1</Days></Expiration></Rule></LifecycleConfiguration>",
         b"<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod><AllowedOrigin>*</AllowedOrigin></CORSRule></CORSConfiguration>",
@@ -196,6 +197,7 @@ fn documents() {
         let Some(root) = xml::parse(bytes) else { return };
         drop((lifecycle::rules(&root), cors::rules(&root), lock::default_of(&root)));
         drop((delete::listed(&root), complete::listed(&root), notification::rules(&root)));
+        drop(logging::wanted(&root));
         if let Ok(tags) = tags::from_xml(&root, 10) {
             let again = xml::parse(tags::to_xml(&tags).as_bytes());
             // Characters that XML cannot carry are written all the same, as on S3.
@@ -221,7 +223,10 @@ fn policies() {
         if let Ok(policy) = Policy::parse(&text) {
             let value = |_: &str| Some(vec!["10.1.1.1".to_owned(), text.clone().into_owned()]);
             let (owner, action, resource) = ("ann", "s3:GetObject", "b/k");
-            std::hint::black_box(policy.decide(&Asked { owner, action, resource, value: &value }));
+            for service in [None, Some("logging.s3.amazonaws.com")] {
+                let asked = Asked { owner, service, action, resource, value: &value };
+                std::hint::black_box(policy.decide(&asked));
+            }
             std::hint::black_box((policy.is_public(), policy.is_about("b")));
         }
     });

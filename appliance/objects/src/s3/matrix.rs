@@ -28,7 +28,7 @@ const HOST: &str = "s3.test";
 /// Handler, method, query, body; `{b}` is the bucket, `{u}` an upload, `{e}` its part's ETag.
 type Operation = (&'static str, &'static str, &'static str, &'static str, &'static str);
 
-const OPERATIONS: [Operation; 58] = [
+const OPERATIONS: [Operation; 60] = [
     ("bucket::list_all", "GET", "/", "", ""),
     ("bucket::create", "PUT", "/new-{b}", "", ""),
     ("bucket::head", "HEAD", "/{b}", "", ""),
@@ -111,6 +111,8 @@ const OPERATIONS: [Operation; 58] = [
         "object-lock",
         "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled></ObjectLockConfiguration>",
     ),
+    ("logging::get", "GET", "/{b}", "logging", ""),
+    ("logging::put", "PUT", "/{b}", "logging", "<BucketLoggingStatus/>"),
     ("notification::get", "GET", "/{b}", "notification", ""),
     ("notification::put", "PUT", "/{b}", "notification", "<NotificationConfiguration/>"),
     ("list::objects", "GET", "/{b}", "list-type=2", ""),
@@ -184,12 +186,13 @@ const CALLERS: [(&str, &str, &str); 8] = [
     ("owner", "AKOWNER", "s"),
 ];
 
-struct Site {
+pub(super) struct Site {
     app: Router,
+    pub(super) objects: Objects,
     _folder: tempfile::TempDir,
 }
 
-async fn site() -> Site {
+pub(super) async fn site() -> Site {
     let folder = tempfile::tempdir().unwrap();
     let config = store::Config::new(folder.path().join("store"));
     let store = Store::open(&config, SiteKey::new([7; 32])).unwrap();
@@ -214,7 +217,7 @@ async fn site() -> Site {
         objects.key_import(id, &Secret::new("s"), owner, scope, expires).await.unwrap();
     }
     objects.key_revoke("AKREVOKED").await.unwrap();
-    Site { app: super::router(objects), _folder: folder }
+    Site { app: super::router(objects.clone()), objects, _folder: folder }
 }
 
 /// The bucket of one operation by one way.
@@ -227,7 +230,7 @@ fn pairs(query: &str) -> Vec<(String, String)> {
 }
 
 /// A request, signed in the header or in the query; without a key it is not signed.
-fn request(
+pub(super) fn request(
     (method, path, query, body): (&str, &str, &str, &str),
     (key, secret): (&str, &str),
     by_query: bool,
@@ -280,11 +283,11 @@ fn request(
     request.body(Body::from(body.to_owned())).unwrap()
 }
 
-async fn ask(site: &Site, request: Request<Body>) -> Response<Body> {
+pub(super) async fn ask(site: &Site, request: Request<Body>) -> Response<Body> {
     site.app.clone().oneshot(request).await.unwrap()
 }
 
-async fn as_owner(
+pub(super) async fn as_owner(
     site: &Site,
     method: &str,
     path: &str,

@@ -20,6 +20,8 @@ pub(crate) enum Verdict {
 pub(crate) struct Asked<'a> {
     /// Empty for nobody.
     pub(crate) owner: &'a str,
+    /// A part of the house that asks on its own, instead of an owner.
+    pub(crate) service: Option<&'a str>,
     pub(crate) action: &'a str,
     /// `bucket` or `bucket/key`.
     pub(crate) resource: &'a str,
@@ -145,10 +147,14 @@ fn texts(value: Option<&Value>) -> Vec<String> {
 }
 
 fn principals(value: Option<&Value>) -> Vec<String> {
+    principals_of(value, &["AWS", "CanonicalUser"])
+}
+
+fn principals_of(value: Option<&Value>, wanted: &[&str]) -> Vec<String> {
     match value {
         Some(Value::Object(kinds)) => kinds
             .iter()
-            .filter(|(kind, _)| matches!(kind.as_str(), "AWS" | "CanonicalUser"))
+            .filter(|(kind, _)| wanted.contains(&kind.as_str()))
             .flat_map(|(_, names)| texts(Some(names)))
             .collect(),
         other => texts(other),
@@ -164,10 +170,13 @@ fn conditions(statement: &Map<String, Value>) -> impl Iterator<Item = (&str, &st
 }
 
 fn applies(statement: &Map<String, Value>, asked: &Asked<'_>) -> bool {
-    let is_named = |names: &[String]| names.iter().any(|name| is_principal(name, asked.owner));
-    let principal = match statement.get("NotPrincipal") {
-        Some(value) => !is_named(&principals(Some(value))),
-        None => is_named(&principals(statement.get("Principal"))),
+    let is_named = |value: &Value| match asked.service {
+        Some(service) => names_service(statement, value, service),
+        None => principals(Some(value)).iter().any(|name| is_principal(name, asked.owner)),
+    };
+    let principal = match (statement.get("NotPrincipal"), statement.get("Principal")) {
+        (Some(value), _) => !is_named(value),
+        (None, value) => value.is_some_and(is_named),
     };
     let action = |patterns: &[String]| {
         let asked = asked.action.to_ascii_lowercase();
@@ -181,6 +190,18 @@ fn applies(statement: &Map<String, Value>, asked: &Asked<'_>) -> bool {
         && either(statement, "Action", "NotAction", action)
         && either(statement, "Resource", "NotResource", resource)
         && conditions(statement).all(|(operator, key, wanted)| holds(operator, key, &wanted, asked))
+}
+
+/// A service gets only what is given to it by name; a denial to everybody is also one to it.
+fn names_service(statement: &Map<String, Value>, value: &Value, service: &str) -> bool {
+    let denies = statement.get("Effect").and_then(Value::as_str) == Some("Deny");
+    let kinds: &[&str] = if denies { &["Service", "AWS"] } else { &["Service"] };
+    match value {
+        Value::String(name) => denies && name == "*",
+        value => principals_of(Some(value), kinds)
+            .iter()
+            .any(|name| name == service || (denies && name == "*")),
+    }
 }
 
 fn either(
@@ -339,7 +360,8 @@ mod tests {
             "Action":"s3:Get*","Resource":"arn:aws:s3:::b/*","Condition":{condition}}}]}}"#
         );
         let value = |key: &str| (key == "s3:x").then(|| vec!["yes".to_owned()]);
-        let asked = Asked { owner, action: "s3:GetObject", resource, value: &value };
+        let action = "s3:GetObject";
+        let asked = Asked { owner, service: None, action, resource, value: &value };
         assert_eq!(Policy::parse(&text).unwrap().decide(&asked), expected, "{text}");
     }
 

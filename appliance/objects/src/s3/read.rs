@@ -18,7 +18,7 @@ use crate::{
     objects::Located,
 };
 use axum::{body::Body, response::Response};
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use std::{ops::Range, sync::Arc};
 
 /// Finds the object of the call for a reader; who may not know of it learns nothing.
@@ -147,10 +147,10 @@ const HEADERS_USUAL: usize = 24;
 fn describe(call: &Call, response: &mut Response, located: &Located) {
     let (row, details) = (&located.row, &located.details);
     response.headers_mut().reserve(HEADERS_USUAL);
-    set(response, "content-type", "binary/octet-stream");
+    fixed(response, header::CONTENT_TYPE, "binary/octet-stream");
     set(response, "etag", &format!("\"{}\"", row.etag));
     set(response, "last-modified", &dates::http(row.modified));
-    set(response, "accept-ranges", "bytes");
+    fixed(response, header::ACCEPT_RANGES, "bytes");
     for (name, value) in &details.headers {
         set(response, name, value);
     }
@@ -158,12 +158,12 @@ fn describe(call: &Call, response: &mut Response, located: &Located) {
         set(response, &format!("x-amz-meta-{name}"), value);
     }
     // A page among the objects must not act with the rights of this origin.
-    set(
+    fixed(
         response,
-        "content-security-policy",
+        header::CONTENT_SECURITY_POLICY,
         "sandbox; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'",
     );
-    set(response, "x-content-type-options", "nosniff");
+    fixed(response, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     encryption::headers(response, details.encryption.as_ref());
     for (name, value) in lock::headers(details) {
         set(response, name, &value);
@@ -188,11 +188,16 @@ fn describe(call: &Call, response: &mut Response, located: &Located) {
     {
         checksum_header(response, details.checksum.as_ref());
     }
-    for name in KEPT {
-        if let Some(value) = call.param(&format!("response-{name}")) {
+    for (name, value) in &call.query {
+        let asked = name.strip_prefix("response-").filter(|name| KEPT.contains(name));
+        if let Some(name) = asked {
             set(response, name, value);
         }
     }
+}
+
+fn fixed(response: &mut Response, name: HeaderName, value: &'static str) {
+    response.headers_mut().insert(name, HeaderValue::from_static(value));
 }
 
 const RESTORE: Action = Action::new("s3:RestoreObject", Verb::Write, Right::Bucket("WRITE"));

@@ -5,8 +5,9 @@ use super::{
     call::{self, Call},
     complete, copy, cors, delete,
     error::{Code, S3Error},
-    lifecycle, list, lock, meta, notification, object, payload, post, read, setting, upload,
-    upload_list,
+    journal::{self, Peer, Seen},
+    lifecycle, list, lock, logging, meta, notification, object, payload, post, read, setting,
+    upload, upload_list,
 };
 use crate::objects::{Objects, now};
 use axum::{
@@ -38,17 +39,21 @@ pub fn by_host(objects: Objects, others: Router) -> Router {
 }
 
 async fn serve(State(objects): State<Objects>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let id = auth::request_id();
     let head = parts.method == Method::HEAD;
     let resource = parts.uri.path().to_owned();
     let origin = parts.headers.contains_key(header::ORIGIN);
+    let mut seen = seen(&objects, &parts, &id);
     let answer = if parts.method == Method::OPTIONS {
         preflight(&objects, &parts).await
     } else {
-        answer(objects.clone(), &parts, body).await
+        answer(objects.clone(), &mut parts, body, seen.as_mut()).await
     };
     let mut response = answer.unwrap_or_else(|error| {
+        if let Some(seen) = &mut seen {
+            seen.failed(&error);
+        }
         if let Some(cause) = error.cause().filter(|_| error.status().is_server_error()) {
             tracing::error!(request.id = id, cause = %report(cause), "an S3 request failed");
         }
@@ -66,7 +71,19 @@ async fn serve(State(objects): State<Objects>, request: Request) -> Response {
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(HeaderName::from_static("x-amz-request-id"), value);
     }
+    if let Some(seen) = seen {
+        journal::tell(&objects, seen, &mut response).await;
+    }
     response
+}
+
+/// The request as the access log sees it, where any bucket has one.
+fn seen(objects: &Objects, parts: &Parts, id: &str) -> Option<Seen> {
+    if !objects.inner.access_logs.is_on() {
+        return None;
+    }
+    let (bucket, key) = place(objects, parts).ok()?;
+    Some(Seen::of(parts, id, &bucket, &key, host(parts)))
 }
 
 /// An error with its causes.
@@ -81,9 +98,19 @@ pub(crate) fn report(error: &dyn std::error::Error) -> String {
     text
 }
 
-async fn answer(objects: Objects, parts: &Parts, body: Body) -> Result<Response, S3Error> {
+async fn answer(
+    objects: Objects,
+    parts: &mut Parts,
+    body: Body,
+    seen: Option<&mut Seen>,
+) -> Result<Response, S3Error> {
     let mut call = take_apart(objects, parts, body).await?;
-    dispatch(&mut call).await
+    let answer = dispatch(&mut call).await;
+    parts.headers = std::mem::take(&mut call.headers);
+    if let Some(seen) = seen {
+        seen.asked(&mut call);
+    }
+    answer
 }
 
 fn host(parts: &Parts) -> &str {
@@ -103,7 +130,8 @@ async fn preflight(objects: &Objects, parts: &Parts) -> Result<Response, S3Error
     cors::preflight(objects, &bucket, &parts.headers).await
 }
 
-async fn take_apart(objects: Objects, parts: &Parts, body: Body) -> Result<Call, S3Error> {
+/// The headers go with the call, and come back after it.
+async fn take_apart(objects: Objects, parts: &mut Parts, body: Body) -> Result<Call, S3Error> {
     let original = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
     let decode = |path: &str| percent_encoding::percent_decode_str(path).collect::<Vec<u8>>();
     let query = crate::sigv4::parse_query(parts.uri.query().unwrap_or_default());
@@ -112,19 +140,34 @@ async fn take_apart(objects: Objects, parts: &Parts, body: Body) -> Result<Call,
     let now = now();
     let request = auth::Request { parts, path: &decode(original.path()), query: &query, host, now };
     let (who, mode) = auth::authenticate(&objects, &request).await?;
-    let (method, headers) = (parts.method.clone(), parts.headers.clone());
     let host = host.to_owned();
+    let (method, headers) = (parts.method.clone(), std::mem::take(&mut parts.headers));
     let body = std::sync::Mutex::new(Some(body));
-    Ok(Call { objects, method, bucket, key, query, headers, who, now, mode, body, host })
+    let peer = parts.extensions.get::<Peer>().copied().unwrap_or_default();
+    let gone = Vec::new();
+    Ok(Call {
+        objects,
+        method,
+        bucket,
+        key,
+        query,
+        headers,
+        who,
+        now,
+        mode,
+        body,
+        host,
+        peer,
+        gone,
+    })
 }
 
 /// Parts of S3 that are not built: asked for, they are refused by name and never passed over.
-const ABSENT: [&str; 10] = [
+const ABSENT: [&str; 9] = [
     "accelerate",
     "analytics",
     "intelligent-tiering",
     "inventory",
-    "logging",
     "metrics",
     "replication",
     "select",
@@ -148,10 +191,11 @@ async fn dispatch(call: &mut Call) -> Result<Response, S3Error> {
 }
 
 /// The settings of a bucket that are named in the query.
-const SETTINGS: [&str; 10] = [
+const SETTINGS: [&str; 11] = [
     "cors",
     "encryption",
     "lifecycle",
+    "logging",
     "notification",
     "object-lock",
     "ownershipControls",
@@ -172,6 +216,8 @@ async fn on_setting(call: &mut Call, method: &Method, name: &str) -> Result<Resp
         ("GET", "lifecycle") => lifecycle::get(call).await,
         ("PUT", "lifecycle") => lifecycle::put(call).await,
         ("DELETE", "lifecycle") => lifecycle::delete(call).await,
+        ("GET", "logging") => logging::get(call).await,
+        ("PUT", "logging") => logging::put(call).await,
         ("GET", "notification") => notification::get(call).await,
         ("PUT", "notification") => notification::put(call).await,
         ("GET", "object-lock") => lock::get_configuration(call).await,

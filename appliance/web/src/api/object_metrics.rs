@@ -48,6 +48,11 @@ pub(super) fn text(account: &Account) -> String {
     page.metric(("appliance_notices_told_total", "counter", help), rows(|target| target.told));
     let help = "Notices that were given up.";
     page.metric(("appliance_notices_lost_total", "counter", help), rows(|target| target.lost));
+    let help = "Lines of access logs that found no room or could not be delivered.";
+    page.metric(
+        ("appliance_access_log_lines_lost_total", "counter", help),
+        [("", number(account.log_lines_lost))],
+    );
     page.0
 }
 
@@ -64,10 +69,12 @@ mod tests {
             rotten: 0,
             buckets: Vec::new(),
             notices: Vec::new(),
+            log_lines_lost: 3,
         };
         let text = text(&account);
         assert!(text.contains("\nappliance_object_taken_bytes_total 4096\n"), "{text}");
         assert!(text.contains("\nappliance_disk_written_bytes_total 12288\n"), "{text}");
+        assert!(text.contains("\nappliance_access_log_lines_lost_total 3\n"), "{text}");
         assert!(!text.contains("room"), "what is not known is left out: {text}");
     }
 }

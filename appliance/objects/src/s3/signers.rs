@@ -1,0 +1,70 @@
+//! Signing keys that were made lately.
+//!
+//! Why: a signing key is the same for a day, and making it costs more than checking a signature.
+//! Invariants: a key is given out only for the very secret that it was made of; that the access key
+//! works is asked anew for each request, elsewhere.
+//! Bounds: [`KEPT_MAX`] keys; when it is full it is emptied.
+
+use crate::sigv4::{Scope, SigningKey};
+use base::secret::Secret;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+/// Access keys that sign requests within a short time.
+const KEPT_MAX: usize = 256;
+
+/// By access key.
+#[derive(Default)]
+pub(crate) struct Signers(Mutex<HashMap<String, Signer>>);
+
+struct Signer {
+    secret: Secret,
+    scope: Scope,
+    key: SigningKey,
+}
+
+impl Signers {
+    /// The signing key of a secret.
+    pub(crate) fn key(&self, id: &str, secret: &Secret, scope: &Scope) -> SigningKey {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = kept.get(id)
+            && known.scope == *scope
+            && known.secret.expose() == secret.expose()
+        {
+            return known.key.clone();
+        }
+        let key = SigningKey::new(secret.expose(), scope);
+        if kept.len() >= KEPT_MAX {
+            kept.clear();
+        }
+        let signer = Signer { secret: secret.clone(), scope: scope.clone(), key: key.clone() };
+        kept.insert(id.to_owned(), signer);
+        key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(signers: &Signers, id: &str, secret: &str, date: &str) {
+        let scope = Scope { date: date.into(), region: "here".into(), service: "s3".into() };
+        let found = signers.key(id, &Secret::new(secret), &scope).sign("text");
+        assert_eq!(found, SigningKey::new(secret, &scope).sign("text"), "{id} {secret} {date}");
+    }
+
+    #[test]
+    fn a_key_is_that_of_its_secret_and_day_whatever_was_kept() {
+        let signers = Signers::default();
+        for (secret, date) in [("a", "20261128"), ("a", "20261129"), ("b", "20261129")] {
+            check(&signers, "AK", secret, date);
+            check(&signers, "AK", secret, date);
+        }
+        for number in 0..2 * KEPT_MAX {
+            check(&signers, &number.to_string(), "a", "20261129");
+            assert!(signers.0.lock().unwrap().len() <= KEPT_MAX);
+        }
+    }
+}
