@@ -97,10 +97,12 @@ impl Objects {
             .await
             .map_err(|_| Error::Lost)??;
         let bad = |why: String| ImageError::Archive { path: source.path().to_owned(), why };
-        let images = if files.text("manifest.json").is_some() {
-            self.saved(&files, name.as_ref()).await.map_err(bad)?
-        } else {
-            layout(&files, name.as_ref()).map_err(bad)?
+        // A file may be both: the layout keeps digests, by which signatures and pins find the image.
+        let images = match layout(&files, name.as_ref()) {
+            Err(_) if files.text("manifest.json").is_some() => {
+                self.saved(&files, name.as_ref()).await.map_err(bad)?
+            }
+            found => found.map_err(bad)?,
         };
         let mut tagged = Vec::new();
         for (reference, digest) in images {
@@ -152,7 +154,7 @@ fn names(given: Option<&Reference>, own: &[String]) -> Result<Vec<Reference>, St
         return Ok(vec![name.clone()]);
     }
     if own.is_empty() {
-        return Err("the image has no name in it: give one with --name".into());
+        return Err("the image has no name in it: give one with --tag".into());
     }
     own.iter().map(|text| text.parse().map_err(|error: ImageError| error.to_string())).collect()
 }

@@ -101,10 +101,23 @@ async fn a_layout_is_imported_as_a_folder_and_as_an_archive() {
         let tagged = objects.image_import(Source::at(path), Some("site/tool:2")).await.unwrap();
         assert_eq!(tagged[0].digest, digest(manifest.as_bytes()));
     }
+    // As `registry export` and newer Docker write it: a layout and a `docker save` archive at once.
+    let saved = format!(
+        r#"[{{"Config":"{}","RepoTags":["site/both:1"],"Layers":["{}"]}}]"#,
+        name(CONFIG),
+        name(layer)
+    );
+    let both = dir.path().join("both.tar");
+    tar(&both, &[&listed[..], &[("manifest.json", saved.as_bytes())]].concat());
+    let tagged = objects.image_import(Source::at(both.clone()), Some("site/tool:2")).await.unwrap();
+    assert_eq!(tagged[0].digest, digest(manifest.as_bytes()), "the digest is kept");
+    // Only the archive's part of it names the image.
+    let tagged = objects.image_import(Source::at(both), None).await.unwrap();
+    assert_eq!(tagged[0].reference, "docker.io/site/both:1");
     let source = objects.image_source("site/tool:2", Duration::from_secs(60)).await.unwrap();
     assert_eq!(source.layers[0].media_type, "x/tar+gzip");
     let unnamed = objects.image_import(Source::at(folder), None).await.unwrap_err().to_string();
-    assert!(unnamed.contains("--name"), "{unnamed}");
+    assert!(unnamed.contains("--tag"), "{unnamed}");
 }
 
 #[tokio::test]
