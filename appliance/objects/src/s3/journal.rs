@@ -240,26 +240,26 @@ impl Drop for Told {
 mod tests {
     use super::*;
 
-    fn check(method: Method, key: &str, query: &str, copies: bool, expected: &str) {
-        assert_eq!(operation(&method, key, query, copies), expected);
+    fn check(method: &Method, key: &str, query: &str, copies: bool, expected: &str) {
+        assert_eq!(operation(method, key, query, copies), expected);
     }
 
     #[test]
     fn operations_have_the_names_of_s3() {
-        check(Method::GET, "k", "", false, "REST.GET.OBJECT");
-        check(Method::GET, "k", "versionId=1", false, "REST.GET.OBJECT");
-        check(Method::PUT, "k", "", true, "REST.COPY.OBJECT");
-        check(Method::PUT, "k", "partNumber=1&uploadId=2", false, "REST.PUT.PART");
-        check(Method::PUT, "k", "partNumber=1&uploadId=2", true, "REST.COPY.PART");
-        check(Method::POST, "k", "uploads", false, "REST.POST.UPLOADS");
-        check(Method::POST, "k", "uploadId=2", false, "REST.POST.UPLOAD");
-        check(Method::DELETE, "k", "uploadId=2", false, "REST.DELETE.UPLOAD");
-        check(Method::PUT, "k", "tagging=", false, "REST.PUT.OBJECT_TAGGING");
-        check(Method::GET, "", "list-type=2", false, "REST.GET.BUCKET");
-        check(Method::GET, "", "policy", false, "REST.GET.BUCKETPOLICY");
-        check(Method::POST, "", "delete", false, "REST.POST.MULTI_OBJECT_DELETE");
-        check(Method::POST, "", "", false, "REST.POST.OBJECT");
-        check(Method::PUT, "", "logging", false, "REST.PUT.LOGGING_STATUS");
-        check(Method::OPTIONS, "k", "", false, "REST.OPTIONS.PREFLIGHT");
+        check(&Method::GET, "k", "", false, "REST.GET.OBJECT");
+        check(&Method::GET, "k", "versionId=1", false, "REST.GET.OBJECT");
+        check(&Method::PUT, "k", "", true, "REST.COPY.OBJECT");
+        check(&Method::PUT, "k", "partNumber=1&uploadId=2", false, "REST.PUT.PART");
+        check(&Method::PUT, "k", "partNumber=1&uploadId=2", true, "REST.COPY.PART");
+        check(&Method::POST, "k", "uploads", false, "REST.POST.UPLOADS");
+        check(&Method::POST, "k", "uploadId=2", false, "REST.POST.UPLOAD");
+        check(&Method::DELETE, "k", "uploadId=2", false, "REST.DELETE.UPLOAD");
+        check(&Method::PUT, "k", "tagging=", false, "REST.PUT.OBJECT_TAGGING");
+        check(&Method::GET, "", "list-type=2", false, "REST.GET.BUCKET");
+        check(&Method::GET, "", "policy", false, "REST.GET.BUCKETPOLICY");
+        check(&Method::POST, "", "delete", false, "REST.POST.MULTI_OBJECT_DELETE");
+        check(&Method::POST, "", "", false, "REST.POST.OBJECT");
+        check(&Method::PUT, "", "logging", false, "REST.PUT.LOGGING_STATUS");
+        check(&Method::OPTIONS, "k", "", false, "REST.OPTIONS.PREFLIGHT");
     }
 }
