@@ -104,8 +104,12 @@ pub(crate) enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
-    /// Print the man page.
-    Man,
+    /// Print the man page, or write those of all commands into a folder.
+    Man {
+        /// Where to write them.
+        #[arg(long, value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
     /// The local runner; started by `serve`.
     #[command(hide = true)]
     Runner(RunnerArgs),
@@ -237,7 +241,7 @@ pub(crate) struct RunArgs {
     /// Environment variable for all jobs, masked in the output.
     #[arg(long = "env", short = 'e', value_name = "NAME=VALUE")]
     pub(crate) environment: Vec<String>,
-    /// Approve every approval instead of asking.
+    /// Approve every approval; without this, what waits for one is not run.
     #[arg(long)]
     pub(crate) approve: bool,
     /// Data directory with the orbs [default: as `appliance orb`].

@@ -208,10 +208,14 @@ impl Client {
                 self.exchange(stream, request).await?
             }
         };
-        self.checked(answer).await
+        self.checked(answer, path).await
     }
 
-    async fn checked(&self, answer: http::Response<Incoming>) -> Result<Incoming, Failure> {
+    async fn checked(
+        &self,
+        answer: http::Response<Incoming>,
+        path: &str,
+    ) -> Result<Incoming, Failure> {
         let status = answer.status();
         if status.is_success() {
             return Ok(answer.into_body());
@@ -222,6 +226,12 @@ impl Client {
             .as_ref()
             .and_then(|told| told["message"].as_str())
             .map_or_else(|| format!("the server answered {status}"), str::to_owned);
+        // The API's own words do not name what is missing.
+        let place = path.split('?').next().unwrap_or(path);
+        let message = match status {
+            StatusCode::NOT_FOUND => format!("{message} ({place})"),
+            _ => message,
+        };
         Err(Failure::Answered { status, message })
     }
 

@@ -67,11 +67,8 @@ impl Machine {
         heart.beat();
         let watchdog = machine.watchdog.as_ref().and_then(|path| {
             let started = Watchdog::start(&told.root, path, heart.clone());
-            started
-                .inspect_err(|error| {
-                    tracing::error!("{error}: {:?}", std::error::Error::source(error))
-                })
-                .ok()
+            let started = started.map_err(anyhow::Error::from);
+            started.inspect_err(|error| tracing::error!("{error:#}")).ok()
         });
         let bell = Bell::start(Hooks::new(&machine.hooks, &machine.hooks_user))?;
         Ok(Self { config: machine, sampler, readings, bell, heart, watchdog })

@@ -4,8 +4,9 @@
 //! a job) are told by their name or first argument and never reach the parser; all others are
 //! parsed, and get a runtime only if they need one.
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser};
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 mod calm;
 mod cli;
@@ -71,16 +72,27 @@ fn run(command: Command) -> anyhow::Result<Code> {
             output::raw(&script);
             Ok(0)
         }
-        Command::Man => {
-            let mut page = vec![];
-            clap_mangen::Man::new(Cli::command().disable_help_subcommand(true))
-                .render(&mut page)?;
-            output::raw(&page);
+        Command::Man { folder } => {
+            man(folder.as_deref())?;
             Ok(0)
         }
         Command::Launch => Err(Usage("`launch` is started by the runner".into()).into()),
         remote => block_on(remote_command(remote)),
     }
+}
+
+/// Man pages: the program's own to standard output, or those of all commands into a folder.
+fn man(folder: Option<&Path>) -> anyhow::Result<()> {
+    let command = Cli::command().disable_help_subcommand(true);
+    let Some(folder) = folder else {
+        let mut page = vec![];
+        clap_mangen::Man::new(command).render(&mut page)?;
+        output::raw(&page);
+        return Ok(());
+    };
+    let failed = || format!("cannot write the pages into {}", folder.display());
+    std::fs::create_dir_all(folder).with_context(failed)?;
+    clap_mangen::generate_to(command, folder).with_context(failed)
 }
 
 async fn remote_command(command: Command) -> anyhow::Result<Code> {

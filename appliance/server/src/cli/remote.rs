@@ -267,7 +267,7 @@ pub(crate) enum BucketCommand {
         #[arg(long)]
         objects: Option<u64>,
         /// No bound any more.
-        #[arg(long, conflicts_with_all = ["size", "objects"], required_unless_present_any = ["size", "objects"])]
+        #[arg(long, conflicts_with_all = ["size", "objects"])]
         none: bool,
         #[command(flatten)]
         remote: Remote,

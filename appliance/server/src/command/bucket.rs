@@ -30,6 +30,11 @@ pub(crate) async fn run(command: BucketCommand) -> anyhow::Result<Code> {
         BucketCommand::Delete { name, remote } => {
             order(&remote, &format!("{PATH}/delete"), &json!({ "name": name })).await?;
         }
+        BucketCommand::Quota { size: None, objects: None, none: false, .. } => {
+            return Err(
+                Usage("say what may be kept with --size or --objects, or --none".into()).into()
+            );
+        }
         BucketCommand::Quota { name, size, objects, none: _, remote } => {
             let bytes = size.as_deref().map(bytes).transpose()?;
             let body = json!({ "name": name, "max_bytes": bytes, "max_objects": objects });

@@ -46,6 +46,7 @@ impl From<ImageError> for Failure {
         match error {
             ImageError::Missing(_) => Self::Missing(error.to_string()),
             ImageError::Objects(_) => Self::inside(error),
+            ImageError::Read { ref source, .. } => Self::Conflict(format!("{error}: {source}")),
             // All others tell what to do with the file or the name.
             other => Self::Invalid(other.to_string()),
         }
