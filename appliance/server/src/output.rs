@@ -18,6 +18,7 @@ pub(crate) fn try_raw(bytes: &[u8]) -> io::Result<()> {
 }
 
 /// The same for a command that has nothing to clear away.
+#[expect(clippy::exit, reason = "as SIGPIPE would: no result of such a command is worth more")]
 pub(crate) fn raw(bytes: &[u8]) {
     let Err(error) = try_raw(bytes) else { return };
     if error.kind() == ErrorKind::BrokenPipe {
