@@ -19,12 +19,15 @@ jobs:
       - run: |
           for second in $(seq 1 12); do echo tick $second; sleep 1; done
           echo sum $(seq 1 100 | awk '{ s += $1 } END { print s }')
+  wait:
+    machine: true
+    steps: [{run: "true"}]
 workflows:
   day:
     jobs:
       - work: { name: one }
       - work: { name: two }
-      - work: { name: three }
+      - wait: { name: three }
 "#;
 
 fn set_heat(tree: &Path, millidegrees: u32) {

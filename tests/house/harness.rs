@@ -19,6 +19,9 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_appliance");
 /// Long enough for a busy machine; a test that needs it all has failed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
+/// Between two looks of a wait.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
 /// A running appliance.
 pub(crate) struct Appliance {
     pub(crate) folder: TempDir,
@@ -38,9 +41,8 @@ pub(crate) fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T
             return value;
         }
         assert!(begun.elapsed() < DEADLINE, "gave up waiting for {what}");
-        let pause = std::sync::mpsc::channel::<()>().1;
         // Between two looks; the condition above ends the wait.
-        let _ = pause.recv_timeout(Duration::from_millis(20));
+        std::thread::park_timeout(LOOK_EVERY);
     }
 }
 
