@@ -97,14 +97,14 @@ impl DiskLimiter {
             return Bound::lost(Limiter::Disk, moment.safe(), "disks");
         }
         self.seen.retain(|name, _| disks.iter().any(|disk| disk.name == *name));
-        let mut worst: Option<(Level, &Disk)> = None;
+        let mut worst: Option<(Level, &Disk, String)> = None;
         for disk in disks.iter().take(DISKS_MAX) {
             let level = self.judge(disk, moment.seconds);
-            if worst.is_none_or(|(known, _)| level > known) {
-                worst = Some((level, disk));
+            if worst.as_ref().is_none_or(|(known, ..)| level > *known) {
+                worst = Some((level, disk, self.recovery(disk)));
             }
         }
-        let Some((level, disk)) = worst else {
+        let Some((level, disk, recovery)) = worst else {
             return Bound::free(Limiter::Disk, pool, "not measured");
         };
         let slots = match level {
@@ -112,7 +112,21 @@ impl DiskLimiter {
             Level::Low => moment.safe(),
             Level::Critical => 0,
         };
-        Bound { limiter: Limiter::Disk, slots, reading: told(disk) }
+        Bound { limiter: Limiter::Disk, slots, reading: told(disk) + &recovery }
+    }
+
+    /// Why less is allowed than the reading alone would tell; empty while it would not.
+    fn recovery(&self, disk: &Disk) -> String {
+        match self.seen.get(&disk.name) {
+            Some(seen) if seen.better_seconds > 0.0 => {
+                let left = RECOVER_SECONDS - seen.better_seconds;
+                format!(", is well again, opens in {left:.0} s")
+            }
+            Some(seen) if level(disk, 1.0) < seen.level => {
+                ", opens when a fifth more than that bound is free".into()
+            }
+            _ => String::new(),
+        }
     }
 
     /// Worse at once, better after a minute above the threshold and a fifth.

@@ -51,6 +51,28 @@ fn each_limiter_says_why_in_words_with_reading_and_bound() {
 }
 
 #[test]
+fn what_is_well_again_and_still_holds_says_for_how_long() {
+    fn check(bad: impl Fn(&mut Sight), limiter: Limiter, words: &str) {
+        let (mut governor, law) = (Governor::default(), Law::new(POOL));
+        let calm = sight(&fine());
+        let mut short = calm.clone();
+        bad(&mut short);
+        governor.step(&calm, &law, Timestamp(0));
+        governor.step(&short, &law, Timestamp(SECOND));
+        let told: Vec<Decision> =
+            (2..12).map(|at| governor.step(&calm, &law, Timestamp(at * SECOND))).collect();
+        let bound = told[9].binding().expect("it still holds");
+        assert_eq!(bound.limiter, limiter, "{bound:?}");
+        assert!(bound.reading.ends_with(words), "{bound:?}");
+    }
+    check(|sight| sight.disks[0].read_only = true, Limiter::Disk, ", is well again, opens in 50 s");
+    let full = |sight: &mut Sight| {
+        sight.memory = sight.memory.map(|memory| Memory { available: Bytes::mib(100), ..memory });
+    };
+    check(full, Limiter::Memory, ", is well again, opens by one in 50 s");
+}
+
+#[test]
 fn pressure_with_memory_to_spare_holds_nobody_back() {
     let (mut governor, law) = (Governor::default(), Law::new(POOL));
     let mut stalled = sight(&fine());

@@ -105,7 +105,21 @@ impl MemoryLimiter {
         if lost {
             return Bound::lost(Limiter::Memory, slots.min(moment.safe()), "memory");
         }
-        Bound { limiter: Limiter::Memory, slots, reading }
+        Bound { limiter: Limiter::Memory, slots, reading: reading + &self.recovery(badness) }
+    }
+
+    /// Why less is allowed than the reading alone would tell; empty while it would not.
+    fn recovery(&self, badness: f64) -> String {
+        match self.slots {
+            Some(_) if badness < CALM => {
+                let left = RECOVER_SECONDS - self.calm_seconds;
+                format!(", is well again, opens by one in {left:.0} s")
+            }
+            Some(_) if badness <= 1.0 => {
+                ", opens at twice that room, or half of that pressure".into()
+            }
+            _ => String::new(),
+        }
     }
 
     fn hold(&mut self, badness: f64, must_shrink: bool, moment: &Moment<'_>) {

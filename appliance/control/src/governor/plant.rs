@@ -18,6 +18,8 @@ const TICK: f64 = 1.0;
 /// Steps of the plant in one tick of the controller.
 const SUBSTEPS: u32 = 4;
 const DELAY_TICKS: usize = 2;
+/// Standard deviation of a reading, in degrees.
+const SENSOR_NOISE: f64 = 0.3;
 
 /// A box's constants.
 #[derive(Debug, Clone, Copy)]
@@ -92,6 +94,9 @@ pub(super) struct Score {
     pub(super) quota: f64,
     /// Everything that was said, second by second.
     pub(super) said: Vec<Act>,
+    /// How much hotter the die is, second by second since the fan stands, than it would be with
+    /// the very same jobs and quota under a fan that turns.
+    pub(super) warmer: Vec<f64>,
 }
 
 impl Score {
@@ -103,6 +108,22 @@ impl Score {
             one.slots < other.slots || one.quota < other.quota * (1.0 - REACTION)
         };
         pairs.into_iter().position(less).and_then(|at| u32::try_from(at).ok())
+    }
+
+    /// Seconds until the die is warmer by one of the sensor's whole degrees than it would be with a
+    /// sound fan.
+    pub(super) fn differs(&self) -> Option<u32> {
+        let at = self.warmer.iter().position(|degrees| *degrees >= 1.0)?;
+        u32::try_from(at).ok()
+    }
+
+    /// How far a standing fan stands out of the sensor's noise in its first half minute, in
+    /// standard deviations, for a judge who knows everything else: every constant, each job's
+    /// power, and the temperature before, exactly. The most powerful test there is (Neyman and
+    /// Pearson) has this distance; whole degrees and unknown jobs only make it shorter.
+    pub(super) fn distance(&self) -> f64 {
+        let first = self.warmer.iter().take(30);
+        first.map(|degrees| (degrees / SENSOR_NOISE).powi(2)).sum::<f64>().sqrt()
     }
 }
 
@@ -155,6 +176,7 @@ const REACTION: f64 = 0.05;
 const FAN_FACTOR: f64 = 1.4;
 
 /// Degrees of die and case.
+#[derive(Clone, Copy)]
 struct Heat {
     die: f64,
     case: f64,
@@ -217,6 +239,7 @@ pub(super) fn run(
     let (mut work, mut best, mut changes, mut quota_sum) = (0.0, 0.0, 0_u32, 0.0);
     let mut slots = POOL;
     let mut clock = 0.0;
+    let mut cooled: Option<Heat> = None;
     let hours = if fan == Fan::Sound { FAN_FAILS + FAN_STANDS } else { HOURS };
     while clock < hours * 3600.0 {
         let (air, stands) = weather(clock / 3600.0);
@@ -229,10 +252,16 @@ pub(super) fn run(
             });
         }
         let quota = act.quota;
+        if fan_failed {
+            cooled.get_or_insert(heat);
+        }
         for _ in 0..SUBSTEPS {
             let seconds = TICK / f64::from(SUBSTEPS);
             let power = plant.idle_watts + quota * jobs.iter().map(|job| job.watts).sum::<f64>();
             heat.step(plant, seconds, power, air, resistance);
+            if let Some(cooled) = &mut cooled {
+                cooled.step(plant, seconds, power, air, plant.case_resistance);
+            }
             score.max = score.max.max(heat.die);
             if heat.die > LIMIT {
                 score.over += seconds / 60.0;
@@ -247,7 +276,8 @@ pub(super) fn run(
         best += oracle(plant, air, resistance) * TICK;
         clock += TICK;
 
-        let shown = (heat.die + 0.3 * noise.normal()).round();
+        score.warmer.extend(cooled.map(|cooled| heat.die - cooled.die));
+        let shown = (heat.die + SENSOR_NOISE * noise.normal()).round();
         let seen = Seen {
             clock,
             celsius: (noise.share() > 0.01).then_some(shown),

@@ -131,23 +131,55 @@ struct Worst {
     throughput: f64,
     changes: f64,
     quota: f64,
-    /// Seconds until less was allowed after the fan failed: one that tells, and one that does not.
+    /// Seconds until less was allowed after a fan failed that tells.
     told: Option<u32>,
-    silent: Option<u32>,
+    /// Likewise for one that does not tell, run by run; the longest stands for "never".
+    silent: Vec<u32>,
+    /// Seconds until the die was warmer by one degree of its sensor, and the most by which the
+    /// reaction came after that.
+    differs: u32,
+    late: i64,
+    /// The most that half a minute could tell a judge who knows everything.
+    distance: f64,
 }
 
+impl Worst {
+    fn silent(&mut self, silent: &Score, sound: &Score) {
+        let reaction = silent.reaction(sound).unwrap_or(u32::MAX);
+        let differs = silent.differs().unwrap_or(u32::MAX);
+        self.silent.push(reaction);
+        self.silent.sort_unstable();
+        self.differs = self.differs.max(differs);
+        self.late = self.late.max(i64::from(reaction) - i64::from(differs));
+        self.distance = self.distance.max(silent.distance());
+    }
+
+    /// Within half a minute where the best of all judges would find a standing fan in nineteen of
+    /// twenty half minutes with one false alarm an hour; elsewhere within half a minute of the
+    /// first degree.
+    fn reacts(&self) -> bool {
+        let last = self.silent.last().is_some_and(|last| *last <= REACTION_MAX);
+        self.told.is_some_and(|seconds| seconds <= REACTION_MAX)
+            && self.late <= i64::from(REACTION_MAX)
+            && (last || self.distance < DISTANCE_TOLD)
+    }
+}
+
+const REACTION_MAX: u32 = 30;
+/// 2.39 deviations for one false alarm in 120 half minutes, 1.64 for nineteen of twenty found.
+const DISTANCE_TOLD: f64 = 2.39 + 1.64;
+
 fn worst(plant: Plant, job_seconds: f64, seeds: u64, make: Make) -> Worst {
-    let mut worst = Worst { throughput: f64::MAX, quota: f64::MAX, ..Worst::default() };
+    let mut worst =
+        Worst { throughput: f64::MAX, quota: f64::MAX, late: i64::MIN, ..Worst::default() };
     for seed in 0..seeds {
         let one = |fan| run(plant, job_seconds, seed, fan, make());
         let (sound, told, silent) = (one(Fan::Sound), one(Fan::Told), one(Fan::Silent));
         // A controller that does not react in one run never reacts.
-        let latest = |before: Option<u32>, score: &Score| {
-            let reaction = score.reaction(&sound);
-            if seed == 0 { reaction } else { before.zip(reaction).map(|(a, b)| a.max(b)) }
-        };
-        worst.told = latest(worst.told, &told);
-        worst.silent = latest(worst.silent, &silent);
+        let reaction = told.reaction(&sound);
+        let latest = worst.told.zip(reaction).map(|(a, b)| a.max(b));
+        worst.told = if seed == 0 { reaction } else { latest };
+        worst.silent(&silent, &sound);
         for score in [told, silent] {
             worst.max = worst.max.max(score.max);
             worst.over = worst.over.max(score.over);
@@ -160,21 +192,27 @@ fn worst(plant: Plant, job_seconds: f64, seeds: u64, make: Make) -> Worst {
 }
 
 const HEAD: &str = "\
-| controller | box | jobs, s | max °C | min over | work % | changes/h | fan told, s | fan silent, s | quota |
-|---|---|---|---|---|---|---|---|---|---|";
+| controller | box | jobs, s | max °C | min over | work % | changes/h | fan told, s | silent, median and worst, s | a degree after, s | distance | quota |
+|---|---|---|---|---|---|---|---|---|---|---|---|";
 
 fn row(name: &str, plant: Plant, job_seconds: f64, seeds: u64, make: Make) -> Worst {
     let score = worst(plant, job_seconds, seeds, make);
-    let seconds = |one: Option<u32>| one.map_or("–".to_owned(), |one| one.to_string());
+    let seconds = |one: Option<u32>| {
+        one.filter(|one| *one < u32::MAX).map_or("–".to_owned(), |one| one.to_string())
+    };
+    let median = score.silent.get(score.silent.len() / 2).copied();
     println!(
-        "| {name} | {} | {job_seconds:.0} | {:.2} | {:.1} | {:.1} | {:.1} | {} | {} | {:.2} |",
+        "| {name} | {} | {job_seconds:.0} | {:.2} | {:.1} | {:.1} | {:.1} | {} | {}, {} | {} | {:.1} | {:.2} |",
         plant.name,
         score.max,
         score.over,
         score.throughput * 100.0,
         score.changes,
         seconds(score.told),
-        seconds(score.silent),
+        seconds(median),
+        seconds(score.silent.last().copied()),
+        seconds(Some(score.differs)),
+        score.distance,
         score.quota,
     );
     score
@@ -192,7 +230,7 @@ fn five_boxes_stay_under_their_limit_at_nearly_full_use() {
             let holds = score.max <= LIMIT + 0.5
                 && score.throughput >= 0.91
                 && score.changes <= 8.0
-                && score.told.is_some_and(|seconds| seconds <= 30);
+                && score.reacts();
             if !holds {
                 broken.push(format!("{}, jobs of {job_seconds} s: {score:?}", plant.name));
             }

@@ -101,7 +101,7 @@ impl ThermalLimiter {
             verdict.headroom = Some(verdict.headroom.map_or(left, |least: f64| least.min(left)));
             if (allowed.slots, left) < tightest {
                 tightest = (allowed.slots, left);
-                let reading = told(&key.1, known, allowed, failed_fan);
+                let reading = told(&key.1, known, allowed, failed_fan, moment);
                 verdict.bound = Bound { limiter: Limiter::Thermal, slots: allowed.slots, reading };
             }
         }
@@ -158,8 +158,19 @@ impl ThermalLimiter {
     }
 }
 
-fn told(name: &str, known: &Known, allowed: &Allowed, failed_fan: Option<&str>) -> String {
+fn told(
+    name: &str,
+    known: &Known,
+    allowed: &Allowed,
+    failed_fan: Option<&str>,
+    moment: &Moment<'_>,
+) -> String {
     let fan = failed_fan.map_or(String::new(), |fan| format!(", fan {fan} stands still"));
+    // Slots come back one by one; until then a cool reading beside few of them would be a riddle.
+    let opens = allowed.slots < moment.pool()
+        && !allowed.guard
+        && known.limit - allowed.predicted > moment.law.tuning.slots_below;
+    let fan = if opens { fan + ", opens one by one" } else { fan };
     match allowed.trust {
         Trust::Good => {
             format!("{name} {:.1} °C of {:.0}{fan}", known.zone.shown(), known.limit)
