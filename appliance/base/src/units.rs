@@ -179,7 +179,9 @@ impl<'de> Deserialize<'de> for Span {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs_f64();
-        if seconds < 1.0 {
+        if seconds < 1e-3 {
+            write!(f, "{:.0} µs", seconds * 1e6)
+        } else if seconds < 1.0 {
             write!(f, "{:.1} ms", seconds * 1e3)
         } else {
             write!(f, "{seconds:.1} s")
@@ -218,6 +220,7 @@ mod tests {
         assert_eq!(Rpm(1200.0).to_string(), "1200 rpm");
         assert_eq!(Share(4.62).to_string(), "4.6 %");
         assert_eq!(Span(Duration::from_micros(1_250)).to_string(), "1.2 ms");
+        assert_eq!(Span(Duration::from_micros(5)).to_string(), "5 µs");
         assert_eq!(serde_json::to_string(&Span(Duration::from_micros(1_250))).unwrap(), "1.25");
     }
 }

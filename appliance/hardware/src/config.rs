@@ -1,6 +1,6 @@
 //! What the room is told.
 
-use crate::{Bounds, Root, nut};
+use crate::{AskClock, Bounds, Root, nut};
 use std::{path::PathBuf, time::Duration};
 
 /// How the machine is read.
@@ -16,6 +16,10 @@ pub struct Config {
     pub nut: Option<nut::Address>,
     /// When the network is in trouble.
     pub network: Bounds,
+    /// The program that asks disks for their health; `None` asks none.
+    pub smartctl: Option<PathBuf>,
+    /// Asks the kernel of this machine about its clock; `None` for a captured tree.
+    pub clock: Option<AskClock>,
 }
 
 impl Default for Config {
@@ -26,6 +30,8 @@ impl Default for Config {
             folders: vec![PathBuf::from("/")],
             nut: None,
             network: Bounds::default(),
+            smartctl: None,
+            clock: None,
         }
     }
 }

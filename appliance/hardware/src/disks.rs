@@ -69,13 +69,17 @@ pub(crate) struct Disks {
 }
 
 impl Disks {
-    pub(crate) fn start(root: &Root, folders: &[PathBuf]) -> io::Result<Self> {
+    pub(crate) fn start(
+        root: &Root,
+        folders: &[PathBuf],
+        smartctl: Option<&Path>,
+    ) -> io::Result<Self> {
         let mounts = mounts(root);
         let mut watched: Vec<Watched> = Vec::new();
         for folder in folders {
             let Some(mount) = mount_of(&mounts, folder) else { continue };
             if watched.iter().all(|known| known.mount.point != mount.point) {
-                watched.push(Watched::start(root, mount.clone(), folder)?);
+                watched.push(Watched::start(root, mount.clone(), folder, smartctl)?);
             }
         }
         Ok(Self { root: root.clone(), watched })
@@ -99,11 +103,16 @@ impl Disks {
 }
 
 impl Watched {
-    fn start(root: &Root, mount: Mount, folder: &Path) -> io::Result<Self> {
+    fn start(
+        root: &Root,
+        mount: Mount,
+        folder: &Path,
+        smartctl: Option<&Path>,
+    ) -> io::Result<Self> {
         let place = root.join(folder.strip_prefix("/").unwrap_or(folder));
         let source = |label: &str| Source::new(mount.point.as_str(), label);
         let (free, latency) = (Track::new(source("free")), Track::new(source("latency")));
-        let wear = wear::Gauge::new(root, &mount.number);
+        let wear = wear::Gauge::new(root, &mount.number, smartctl);
         Ok(Self {
             space: Slow::start("space", move || space(&place).map_err(Miss::from))?,
             free,
@@ -151,6 +160,7 @@ impl Watched {
             latency: self.latency.take(latency, now),
             busy,
             wear: self.wear.tell(now),
+            controller: self.wear.controller(),
         }
     }
 

@@ -18,6 +18,7 @@ mod run;
 
 pub use event::{Event, Happening, UnknownEvent};
 pub use folder::{Hook, Hooks, Refusal};
+pub(crate) use run::ask;
 pub use run::{Outcome, Verdict};
 
 use std::{

@@ -29,6 +29,7 @@ mod root;
 mod sampler;
 mod sensors;
 mod slow;
+mod smart;
 mod sockets;
 mod supply;
 mod track;
@@ -37,8 +38,10 @@ pub mod watchdog;
 mod wear;
 mod zones;
 
+pub use clock::{AskClock, KernelClock};
 pub use config::Config;
 pub use inventory::{Card, DiskPart, Inventory};
 pub use root::Root;
 pub use sampler::{Handle, Sampler, start};
+pub use smart::smartctl;
 pub use trouble::Bounds;

@@ -13,6 +13,9 @@ use std::{
 };
 
 pub(crate) const WINDOW: Duration = Duration::from_secs(10);
+/// What a path takes is told over the half of it: a link that has become slow must not be excused
+/// for ten seconds by what it took before.
+const TAKEN_WITHIN: Duration = Duration::from_secs(5);
 /// A site talks to a hub, a mirror, some users; a scan from outside must not fill the memory.
 const PEERS_MAX: usize = 256;
 /// A connection whose oldest segment was sent this many times more without an answer is stalled.
@@ -28,7 +31,7 @@ pub(crate) struct Path {
     /// Segments with data, and those that were sent again.
     pub(crate) sent: u64,
     pub(crate) retransmitted: u64,
-    /// Bytes a second that the peer took, while something waited.
+    /// Bytes a second that the peer took lately.
     pub(crate) taken_per_s: u64,
     /// Bytes that wait now.
     pub(crate) waiting: u64,
@@ -139,21 +142,27 @@ impl Peer {
     fn path(&self, peer: IpAddr, now: Duration) -> Path {
         let sum = |of: fn(&Change) -> u64| self.rounds.iter().map(of).sum::<u64>();
         let time = |of: fn(&Change) -> Duration| self.rounds.iter().map(of).sum::<Duration>();
-        let begun = self.rounds.front().map_or(now, |round| round.at);
-        let millis = u64::try_from(now.saturating_sub(begun).as_millis()).unwrap_or(u64::MAX);
-        // The first round of the window is its beginning, not part of its span.
-        let acked: u64 = self.rounds.iter().skip(1).map(|round| round.acked).sum();
         Path {
             peer,
             sent: sum(|round| round.sent),
             retransmitted: sum(|round| round.retransmitted),
-            taken_per_s: acked.saturating_mul(1000) / millis.max(1),
+            taken_per_s: self.taken_per_s(now),
             waiting: self.waiting,
             waited: self.waiting_since.map_or(Duration::ZERO, |since| now.saturating_sub(since)),
             peer_is_full: time(|round| round.full) * 2 > time(|round| round.busy),
             rtt: self.rtt,
             stalled: self.stalled,
         }
+    }
+
+    fn taken_per_s(&self, now: Duration) -> u64 {
+        let is_late = |round: &&Change| now.saturating_sub(round.at) < TAKEN_WITHIN;
+        let late = || self.rounds.iter().filter(is_late);
+        let begun = late().next().map_or(now, |round| round.at);
+        let millis = u64::try_from(now.saturating_sub(begun).as_millis()).unwrap_or(u64::MAX);
+        // The first round is the beginning of the span, not part of it.
+        let acked: u64 = late().skip(1).map(|round| round.acked).sum();
+        acked.saturating_mul(1000) / millis.max(1)
     }
 }
 
@@ -180,6 +189,23 @@ mod tests {
         assert_eq!((path.taken_per_s, path.waited.as_secs()), (16_000, 29));
         paths.take(Vec::new(), now + WINDOW);
         assert!(paths.paths(now + WINDOW).is_empty());
+    }
+
+    #[test]
+    fn what_was_taken_before_does_not_excuse_what_is_taken_now() {
+        let mut paths = Paths::default();
+        let mut taken = |at: u32, acked: u64| {
+            let now = Duration::from_secs(u64::from(at));
+            paths.take(vec![socket(at, 0, acked, 90_000)], now);
+            paths.paths(now)[0].taken_per_s
+        };
+        for at in 0..20 {
+            taken(at, u64::from(at) * 10_000_000);
+        }
+        let slow: Vec<u64> =
+            (20..25).map(|at| taken(at, 190_000_000 + u64::from(at - 19) * 16_000)).collect();
+        assert!(slow[2] > 1_000_000, "the last fast second still counts: {slow:?}");
+        assert_eq!(slow[3..], [16_000, 16_000]);
     }
 
     #[test]

@@ -123,9 +123,9 @@ impl Sampler {
             gauge: Gauge::new(root),
             supplies: Supplies::start(root, config.nut.clone())?,
             meters: Meters::new(root),
-            disks: Disks::start(root, &config.folders)?,
+            disks: Disks::start(root, &config.folders, config.smartctl.as_deref())?,
             network: Network::start(root, config.network.clone())?,
-            clock: clock::Watch::new(root),
+            clock: clock::Watch::new(root, config.clock),
         })
     }
 

@@ -32,7 +32,7 @@ pub struct Bounds {
     /// A path that takes less than this in a second while more waits is slow. A radio link with
     /// 256 kbit/s is the least that pushes of source code can live with.
     pub slow_bytes_per_s: u64,
-    /// How long something must wait.
+    /// How long something must wait without a pause.
     pub slow_waited: Duration,
 }
 

@@ -35,7 +35,7 @@ mod walk;
 pub use config::{Config, HostConfig, SiteNetwork};
 pub use host::{Host, HostError, give_way, undumpable};
 pub use runner::{RunError, run};
-pub use sandbox::{Destination, NoDestination, memory};
+pub use sandbox::{Destination, NoDestination, clock, memory};
 
 use std::ffi::OsString;
 

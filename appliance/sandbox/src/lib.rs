@@ -13,6 +13,7 @@
 //! On failure: [`Error`] names what was tried and where; a failed `create` leaves nothing behind.
 
 pub mod cgroup;
+pub mod clock;
 pub mod error;
 pub mod exec;
 mod filter;

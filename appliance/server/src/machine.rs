@@ -12,12 +12,17 @@ use crate::{
 use base::{event::Event as Told, ids::Cursor, reading::Readings, state::JobState, units::Celsius};
 use engine::{Handle, govern::Law};
 use hardware::{
+    AskClock, KernelClock,
     happenings::{Limits, Watch},
     hooks::{Bell, Event, Happening, Hooks},
     watchdog::{Heart, Watchdog},
 };
 use sd_notify::NotifyState;
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use store::{Store, live::Live};
 use tokio::{sync::watch, time::Instant};
 
@@ -41,6 +46,25 @@ const HOOKS_END: Duration = Duration::from_secs(20);
 /// Events that are read at once; a page of the store.
 const EVENTS: u32 = 200;
 
+/// The kernel's word on its clock is this machine's, and no captured tree's.
+pub(crate) fn ask_clock(root: &Path) -> Option<AskClock> {
+    let ask: AskClock = || {
+        let told = runner::clock::account()?;
+        Ok(KernelClock {
+            is_unsynchronised: told.is_unsynchronised,
+            max_error: told.max_error,
+            estimated_error: told.estimated_error,
+        })
+    };
+    hardware::Root::new(root).is_live().then_some(ask)
+}
+
+/// The program that asks this machine's disks for their health, where it is installed.
+pub(crate) fn ask_disks(root: &Path) -> Option<PathBuf> {
+    let root = hardware::Root::new(root);
+    hardware::smartctl(&root).filter(|_| root.is_live())
+}
+
 /// The machine, being read.
 pub(crate) struct Machine {
     config: MachineConfig,
@@ -59,6 +83,8 @@ impl Machine {
             root: hardware::Root::new(&config.hardware_root),
             folders: vec![config.data_dir.clone(), PathBuf::from("/")],
             nut: machine.ups.clone(),
+            smartctl: ask_disks(&config.hardware_root),
+            clock: ask_clock(&config.hardware_root),
             ..hardware::Config::default()
         };
         let sampler = hardware::start(&told)?;

@@ -94,6 +94,9 @@ pub struct Disk {
     pub busy: Share,
     /// How worn the flash is, where it tells.
     pub wear: Option<Wear>,
+    /// The state of the NVMe drive's controller as the kernel tells it; anything but `live` is
+    /// trouble.
+    pub controller: Option<String>,
 }
 
 /// The age of flash, as its own controller counts it.
@@ -114,8 +117,10 @@ pub struct Wear {
 pub struct Clock {
     /// What the kernel says of it.
     pub state: Reading<ClockState>,
-    /// The kernel's bound on its error.
+    /// The kernel's bound on its error, while a source keeps it.
     pub max_error: Option<Span>,
+    /// Its error as that source estimates it.
+    pub estimated_error: Option<Span>,
     /// It was set by this many milliseconds since the snapshot before: positive is forward.
     pub stepped_ms: Option<i64>,
     /// Hardware clocks (`rtc0`, `ptp0`) and where they are.

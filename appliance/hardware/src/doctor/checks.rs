@@ -8,7 +8,7 @@ mod places;
 mod storage;
 
 use super::{Facts, Finding, Fix, Severity};
-use base::units::Bytes;
+use base::units::{Bytes, Span};
 
 /// 2026-01-01: no clock of a machine that runs this version is earlier.
 const CLOCK_MIN: u64 = 1_767_225_600;
@@ -35,6 +35,7 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
         storage::inodes(facts),
         storage::fsync(facts),
         storage::wear(facts),
+        storage::health(facts),
         memory(facts),
         certificate(facts),
         entropy(facts),
@@ -97,7 +98,7 @@ fn heat(facts: &Facts) -> Finding {
 /// What the appliance itself remembers; its governor should never have come too late.
 fn heat_before(facts: &Facts) -> Finding {
     let Some(before) = facts.heat_before else {
-        let remedy = "start the appliance, and ask again; nothing, if the machine has no sensors";
+        let remedy = "start the appliance, and ask again after some minutes; nothing, if the machine has no sensors";
         return unknown_until("temperature-history", "the heat of the past days", remedy);
     };
     let span = match before.minutes {
@@ -238,7 +239,13 @@ fn clock(facts: &Facts) -> Finding {
         );
     }
     match facts.clock_is_kept {
-        Some(true) => well("clock", "a time source keeps the clock".into()),
+        Some(true) => well(
+            "clock",
+            facts.clock_error.map_or_else(
+                || "a time source keeps the clock".into(),
+                |error| format!("a time source keeps the clock within {}", Span(error)),
+            ),
+        ),
         Some(false) => bad(
             Severity::Warning,
             "clock",

@@ -3,8 +3,13 @@
 //! Invariants: reading changes nothing but for one file in the data directory, which measures
 //! `fsync` and is removed again. Everything below `/proc` and `/sys` goes through the root.
 
-use crate::{Root, disks, memory, sockets};
-use base::units::Bytes;
+use super::Severity;
+use crate::{
+    AskClock, Root, disks, memory,
+    smart::{self, Health},
+    sockets, wear,
+};
+use base::{reading::Disk, units::Bytes};
 use std::{
     fs::{self, File},
     io::Write,
@@ -40,6 +45,10 @@ pub struct Place {
     pub certificate_ends: Option<SystemTime>,
     /// What the running appliance remembers of the heat, if it answers.
     pub heat_before: Option<HeatBefore>,
+    /// Asks the kernel about its clock; `None` for a captured tree.
+    pub clock: Option<AskClock>,
+    /// Asks disks for their health; `None` for a captured tree, or where it is not installed.
+    pub smartctl: Option<PathBuf>,
 }
 
 /// The heat of the past days.
@@ -83,6 +92,8 @@ pub struct Facts {
     pub has_pressure: bool,
     /// Somebody disciplines the clock; `None` where that cannot be told.
     pub clock_is_kept: Option<bool>,
+    /// The bound of its error, where the kernel was told one.
+    pub clock_error: Option<Duration>,
     /// The clock, seconds since 1970.
     pub clock: u64,
     /// Size and free space of the data directory's file system.
@@ -117,6 +128,10 @@ pub struct Facts {
     pub hottest: Option<(f64, String)>,
     /// The most worn flash, in percent of its life.
     pub wear: Option<f64>,
+    /// Disks that told their health.
+    pub disks_heard: usize,
+    /// Those that are not well, how badly, and what each says.
+    pub sick_disks: Vec<(Severity, String)>,
     /// Runs as root.
     pub is_root: bool,
 }
@@ -158,7 +173,7 @@ impl Facts {
             facts.taken = place.listen.iter().filter_map(|address| taken(*address)).collect();
         }
         facts.file_system(root, &place.data_dir);
-        facts.readings(root);
+        facts.readings(root, place);
         facts
     }
 
@@ -178,8 +193,13 @@ impl Facts {
     }
 
     /// One round of the sampler gives what it reads anyway.
-    fn readings(&mut self, root: &Root) {
-        let config = crate::Config { root: root.clone(), ..crate::Config::default() };
+    fn readings(&mut self, root: &Root, place: &Place) {
+        let config = crate::Config {
+            root: root.clone(),
+            folders: vec![place.data_dir.clone(), PathBuf::from("/")],
+            clock: place.clock,
+            ..crate::Config::default()
+        };
         let Ok(mut sampler) = crate::Sampler::new(&config) else { return };
         let (wall, uptime) = crate::sampler::clocks();
         let readings = sampler.round(wall, uptime);
@@ -189,12 +209,43 @@ impl Facts {
             .state
             .value
             .map(|state| state == base::reading::ClockState::Synchronised);
+        self.clock_error = readings.clock.max_error.map(|error| error.0);
         let temps = readings.thermal.iter().filter_map(|sensor| {
             Some((sensor.temperature.fresh()?.0, sensor.temperature.source.label.to_string()))
         });
         self.hottest = temps.max_by(|a, b| a.0.total_cmp(&b.0));
-        let worn = readings.disks.iter().filter_map(|disk| disk.wear.as_ref()?.used.value);
-        self.wear = worn.map(|share| share.0).max_by(f64::total_cmp);
+        for disk in &readings.disks {
+            self.disk(disk, root, place.smartctl.as_deref());
+        }
+    }
+
+    /// What files tell of a disk is in the readings; others are asked here and now.
+    fn disk(&mut self, disk: &Disk, root: &Root, smartctl: Option<&Path>) {
+        let told = disk.wear.as_ref().map(|wear| Health {
+            used: wear.used.value.map(|share| share.0),
+            spare: None,
+            media_errors: wear.media_errors,
+            warning: wear.warning,
+        });
+        let health = told.or_else(|| {
+            let device = wear::disk_below(root, &disk.mount)?;
+            smart::ask(smartctl?, &device).ok()
+        });
+        let worn = health.and_then(|health| health.used);
+        self.wear = [self.wear, worn].into_iter().flatten().reduce(f64::max);
+        let state = disk.controller.as_deref().filter(|state| *state != "live");
+        let dead = state.map(|state| format!("its controller is \"{state}\""));
+        let warns = health.is_some_and(|health| health.warning);
+        let warns = warns.then(|| "it gives warning of itself".to_owned());
+        let errors = health.and_then(|health| health.media_errors).filter(|count| *count > 0);
+        let errors = errors.map(|count| format!("{count} errors of its medium"));
+        self.disks_heard += usize::from(health.is_some());
+        let is_ending = dead.is_some() || warns.is_some();
+        let severity = if is_ending { Severity::Critical } else { Severity::Warning };
+        let said: Vec<String> = [dead, warns, errors].into_iter().flatten().collect();
+        if !said.is_empty() {
+            self.sick_disks.push((severity, format!("{}: {}", disk.mount, said.join(", "))));
+        }
     }
 }
 

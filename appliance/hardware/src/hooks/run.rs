@@ -9,9 +9,10 @@
 use super::{Happening, Hook, Refusal};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
+    ffi::OsStr,
     io::{self, Read, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
@@ -138,6 +139,31 @@ fn start(hook: &Hook, happening: &Happening) -> io::Result<Child> {
         let _ = input.write_all(happening.input(hook.allowed).as_bytes());
     }
     Ok(child)
+}
+
+/// Asks a program of the system, bounded as a hook is but as this process; what it prints on its
+/// standard output.
+#[expect(clippy::disallowed_methods, reason = "the one program of the system that is asked")]
+pub(crate) fn ask<'a>(
+    program: &Path,
+    arguments: impl IntoIterator<Item = &'a OsStr>,
+    allowed: Duration,
+) -> (Verdict, String) {
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .env_clear()
+        .env("PATH", PATH)
+        .env("LANG", "C.UTF-8")
+        .current_dir("/")
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    match command.spawn() {
+        Ok(child) => attend(child, allowed),
+        Err(error) => (Verdict::NotStarted(error.to_string()), String::new()),
+    }
 }
 
 fn attend(mut child: Child, allowed: Duration) -> (Verdict, String) {

@@ -3,12 +3,19 @@
 use crate::tree::Machine;
 use base::{
     reading::{Quality, Readings, Thermal, ThermalKind},
-    units::{Bytes, Celsius},
+    units::{Bytes, Celsius, Share},
+};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 const CABINET: &str = include_str!("../trees/cabinet.tree");
 const SERVER: &str = include_str!("../trees/server.tree");
 const PI: &str = include_str!("../trees/pi.tree");
+const NVME: &str = include_str!("../trees/nvme.tree");
 const PACKAGE: &str = "sys/devices/platform/coretemp.0/hwmon/hwmon0/temp1_input";
 
 fn temp<'a>(readings: &'a Readings, label: &str) -> &'a Thermal {
@@ -71,6 +78,54 @@ fn an_empty_machine_is_read_without_a_complaint() {
     assert_eq!(readings.pressure.io.quality, Quality::Absent);
 }
 
+/// A program in smartctl's place: it answers for one disk alone, with a captured answer, and exits
+/// as smartctl does when the disk says that it fails.
+fn smartctl(folder: &Path, body: &str) -> PathBuf {
+    let path = folder.join("smartctl");
+    fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+fn rounds_until(machine: &mut Machine, is_it: impl Fn(&Readings) -> bool) -> Readings {
+    let begun = Instant::now();
+    loop {
+        let readings = machine.round();
+        if is_it(&readings) {
+            return readings;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "never: {:#?}", readings.disks);
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_drive_below_a_mapping_is_asked_for_its_health_and_never_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("answer"), include_str!("../trees/nvme.smartctl.json")).unwrap();
+    let body = format!(
+        "for disk; do :; done; [ $disk = /dev/nvme0n1 ] || exit 2; cat {}; exit 4",
+        folder.path().join("answer").display()
+    );
+    let program = smartctl(folder.path(), &body);
+    let mut machine = Machine::with(NVME, |config| config.smartctl = Some(program));
+    let readings = rounds_until(&mut machine, |readings| readings.disks[0].wear.is_some());
+    let disk = &readings.disks[0];
+    let wear = disk.wear.as_ref().unwrap();
+    assert_eq!(wear.used.value, Some(Share(97.0)));
+    assert_eq!((wear.spare, wear.media_errors), (Some(Share(62.0)), Some(7)));
+    assert!(wear.warning, "its reliability is degraded");
+    assert_eq!(disk.controller.as_deref(), Some("live"));
+    machine.write("sys/devices/pci0000:00/0000:01:00.0/nvme/nvme0/state", "dead");
+    assert_eq!(machine.round().disks[0].controller.as_deref(), Some("dead"));
+
+    let hangs = smartctl(folder.path(), "exec sleep 600");
+    let mut machine = Machine::with(NVME, |config| config.smartctl = Some(hangs));
+    let begun = Instant::now();
+    assert!((0..3).all(|_| machine.round().disks[0].wear.is_none()));
+    assert!(begun.elapsed() < Duration::from_secs(5), "no round waits for a disk");
+}
+
 #[test]
 fn a_fan_that_is_driven_and_stands_still_has_failed() {
     let mut machine = Machine::new(SERVER);
@@ -99,9 +154,9 @@ fn a_renumbered_chip_keeps_its_name() {
     let mut machine = Machine::new(CABINET);
     machine.round();
     let class = machine.path("sys/class/hwmon");
-    std::fs::remove_file(class.join("hwmon0")).unwrap();
+    fs::remove_file(class.join("hwmon0")).unwrap();
     let chip = machine.path("sys/devices/platform/coretemp.0/hwmon");
-    std::fs::rename(chip.join("hwmon0"), chip.join("hwmon7")).unwrap();
+    fs::rename(chip.join("hwmon0"), chip.join("hwmon7")).unwrap();
     std::os::unix::fs::symlink(
         "../../devices/platform/coretemp.0/hwmon/hwmon7",
         class.join("hwmon7"),
@@ -122,14 +177,14 @@ fn a_renumbered_chip_keeps_its_name() {
 fn a_lost_sensor_is_told_with_its_last_value_and_age() {
     let mut machine = Machine::new(CABINET);
     machine.round();
-    std::fs::remove_file(machine.path(PACKAGE)).unwrap();
+    fs::remove_file(machine.path(PACKAGE)).unwrap();
     machine.round();
     let readings = machine.after(10);
     let package = &temp(&readings, "Package id 0").temperature;
     assert_eq!((package.quality, package.value), (Quality::Lost, Some(Celsius(61.0))));
     assert_eq!(package.age.as_secs(), 11);
     // After the chip itself is gone, its processor's sensor is still missed.
-    std::fs::remove_file(machine.path("sys/class/hwmon/hwmon0")).unwrap();
+    fs::remove_file(machine.path("sys/class/hwmon/hwmon0")).unwrap();
     for _ in 0..5 {
         machine.after(40);
     }
@@ -142,22 +197,22 @@ fn a_sensor_that_blocks_delays_nobody_and_recovers() {
     machine.round();
     // Opening a pipe without a writer blocks as a driver on a dead bus does.
     let pipe = machine.path(PACKAGE);
-    std::fs::remove_file(&pipe).unwrap();
+    fs::remove_file(&pipe).unwrap();
     let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from(0o600));
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let readings = machine.round();
-    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     let package = &temp(&readings, "Package id 0").temperature;
     assert_eq!((package.quality, package.value), (Quality::Stale, Some(Celsius(61.0))));
     assert_eq!(temp(&readings, "Composite").temperature.quality, Quality::Good);
     // One number for each reader that opened the pipe in the meantime.
-    std::fs::write(&pipe, "62000\n").unwrap();
+    fs::write(&pipe, "62000\n").unwrap();
     let answered = (0..100).any(|_| {
         let readings = machine.round();
         temp(&readings, "Package id 0").temperature.value == Some(Celsius(62.0))
     });
     assert!(answered);
     // Lets the thread that waits at the pipe end.
-    let _ = std::fs::OpenOptions::new().read(true).write(true).open(&pipe);
+    let _ = fs::OpenOptions::new().read(true).write(true).open(&pipe);
 }

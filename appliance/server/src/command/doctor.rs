@@ -55,6 +55,8 @@ fn place(config: &Config) -> Place {
         secrets,
         certificate_ends: certificate_ends(config),
         heat_before: heat_before(data),
+        smartctl: crate::machine::ask_disks(&config.hardware_root),
+        clock: crate::machine::ask_clock(&config.hardware_root),
     }
 }
 
@@ -75,6 +77,8 @@ fn heat_before(data_dir: &Path) -> Option<HeatBefore> {
 
 fn sum_up(moments: &[Moment]) -> Option<HeatBefore> {
     let (first, last) = (moments.first()?.at, moments.last()?.at);
+    // A past of seconds tells nothing.
+    let minutes = Some(last.since(first).as_secs() / 60).filter(|minutes| *minutes > 0)?;
     let hottest = moments.iter().filter_map(|one| one.celsius).reduce(f64::max)?;
     // A moment stands for the time until the next, be it seconds or minutes.
     let span = |pair: &[Moment]| pair[1].at.since(pair[0].at).as_secs_f64();
@@ -82,8 +86,9 @@ fn sum_up(moments: &[Moment]) -> Option<HeatBefore> {
     let whole = last.since(first).as_secs_f64();
     Some(HeatBefore {
         hottest,
-        minutes: last.since(first).as_secs() / 60,
-        held: 100.0 * bad.sum::<f64>() / whole.max(1.0),
+        minutes,
+        // A sum of nothing is a negative zero, which reads badly.
+        held: 100.0 * bad.sum::<f64>() / whole.max(1.0) + 0.0,
     })
 }
 
@@ -156,6 +161,9 @@ mod tests {
         ];
         let told = sum_up(&past);
         assert_eq!(told, Some(HeatBefore { hottest: 86.5, minutes: 240, held: 25.0 }));
+        let calm = sum_up(&[moment(0, Some(50.0), false), moment(60, None, false)]);
+        assert_eq!(calm.map(|one| format!("{:.0}", one.held)), Some("0".to_owned()));
+        assert_eq!(sum_up(&[moment(0, Some(50.0), false), moment(59, None, false)]), None);
         assert_eq!(sum_up(&[]), None);
         assert_eq!(sum_up(&[moment(0, None, false)]), None, "no sensor, no history");
     }

@@ -83,15 +83,39 @@ fn sensors(readings: &Value) -> Vec<Vec<String>> {
         add(&format!("pressure {resource}"), &readings["pressure"][resource]);
     }
     for disk in list(&readings["disks"]) {
-        add("free", &disk["free"]);
-        add("latency", &disk["latency"]);
-        add("wear", &disk["wear"]["used"]);
+        rows.extend(row("free", &disk["free"]));
+        rows.extend(row("latency", &disk["latency"]));
+        rows.extend(row("wear", &disk["wear"]["used"]));
+        rows.extend(health(disk));
     }
-    list(&readings["links"]).for_each(|one| add("link", &one["state"]));
-    add("TCP loss", &readings["transport"]["loss"]);
-    add("TCP round trip", &readings["transport"]["rtt"]);
-    add("clock", &readings["clock"]["state"]);
+    rows.extend(list(&readings["links"]).filter_map(|one| row("link", &one["state"])));
+    rows.extend(row("TCP loss", &readings["transport"]["loss"]));
+    rows.extend(row("TCP round trip", &readings["transport"]["rtt"]));
+    rows.extend(clock(&readings["clock"]));
     rows
+}
+
+/// The clock's state with the bound of its error, where a source tells one.
+fn clock(clock: &Value) -> Option<Vec<String>> {
+    let mut line = row("clock", &clock["state"])?;
+    if let Some(millis) = clock["max_error"].as_f64() {
+        let bound = Duration::try_from_secs_f64(millis / 1e3).unwrap_or_default();
+        line[1] += &format!(", within {}", base::units::Span(bound));
+    }
+    Some(line)
+}
+
+/// What a disk says of itself beside its age; nothing for one that says nothing.
+fn health(disk: &Value) -> Option<Vec<String>> {
+    let wear = &disk["wear"];
+    let spare = wear["spare"].as_f64().map(|spare| format!("{spare:.0} % of its reserve left"));
+    let errors = wear["media_errors"].as_u64().map(|count| format!("{count} errors of the medium"));
+    let warns = (wear["warning"] == true).then(|| "GIVES WARNING".to_owned());
+    let state = disk["controller"].as_str().filter(|state| *state != "live");
+    let state = state.map(|state| format!("CONTROLLER {state}"));
+    let said: Vec<String> = [spare, errors, warns, state].into_iter().flatten().collect();
+    let row = ["health".to_owned(), said.join(", "), "good".to_owned(), field(disk, "mount")];
+    (!said.is_empty()).then(|| row.to_vec())
 }
 
 /// One line; nothing for what this machine does not have.

@@ -8,6 +8,7 @@ use super::{Code, Usage};
 use crate::{cli::HooksCommand, config::Config, output, serve::now};
 use hardware::hooks::{Event, Happening, Hooks};
 use serde_json::json;
+use std::path::Path;
 
 /// Exit code when a hook failed.
 const FAILED: Code = 1;
@@ -17,19 +18,20 @@ pub(crate) fn run(command: HooksCommand) -> anyhow::Result<Code> {
     | HooksCommand::Test { settings, .. }
     | HooksCommand::Fire { settings, .. }) = &command;
     let config = Config::build(&super::config::load(settings)?)?;
-    let hooks = Hooks::new(config.machine.hooks, config.machine.hooks_user);
+    let folder = config.machine.hooks;
+    let hooks = Hooks::new(&folder, config.machine.hooks_user);
     match command {
         HooksCommand::List { json, .. } => {
-            list(&hooks, json);
+            list(&hooks, &folder, json);
             Ok(0)
         }
         HooksCommand::Test { event, .. } => {
-            Ok(run_all(&hooks, &Happening::example(known(&event)?, now())))
+            Ok(run_all(&hooks, &folder, &Happening::example(known(&event)?, now())))
         }
         HooksCommand::Fire { event, place, words, .. } => {
             let event = caused_by_others(known(&event)?)?;
             let words = if words.is_empty() { event.as_str() } else { &words };
-            Ok(run_all(&hooks, &Happening::plain(event, now(), &place, words)))
+            Ok(run_all(&hooks, &folder, &Happening::plain(event, now(), &place, words)))
         }
     }
 }
@@ -47,7 +49,7 @@ fn caused_by_others(event: Event) -> Result<Event, Usage> {
     }
 }
 
-fn list(hooks: &Hooks, as_json: bool) {
+fn list(hooks: &Hooks, folder: &Path, as_json: bool) {
     let mut rows = Vec::new();
     for event in Event::ALL {
         for hook in hooks.of(event) {
@@ -84,16 +86,21 @@ fn list(hooks: &Hooks, as_json: bool) {
     }
     if rows.is_empty() {
         let events: Vec<_> = Event::ALL.iter().map(|event| event.as_str()).collect();
-        return output::line(&format!("no hooks; events are: {}", events.join(", ")));
+        return output::line(&format!(
+            "no hooks below {0}: an executable {0}/EVENT/NN-name runs at its event, {0}/any/NN-name at each; events are {1}",
+            folder.display(),
+            events.join(", ")
+        ));
     }
     let rows: Vec<Vec<String>> = rows.into_iter().map(Vec::from).collect();
     output::table(&["event", "hook", "user", "seconds", "problem"], &rows);
 }
 
-fn run_all(hooks: &Hooks, happening: &Happening) -> Code {
+fn run_all(hooks: &Hooks, folder: &Path, happening: &Happening) -> Code {
     let outcomes = hooks.fire(happening);
     if outcomes.is_empty() {
-        output::line(&format!("no hooks for {}", happening.event));
+        let (folder, event) = (folder.display(), happening.event);
+        output::line(&format!("no hook for {event} in {folder}/{event} or {folder}/any"));
     }
     for outcome in &outcomes {
         let said = outcome.output.trim_end();

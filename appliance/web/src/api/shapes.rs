@@ -138,11 +138,14 @@ pub(super) fn job(row: &Job, around: &Around<'_>) -> Value {
         .iter()
         .map(|task| json!({ "index": task.node, "status": task.outcome.map_or("running", |o| o.as_str()) }))
         .collect();
-    let messages: Vec<Value> = row
-        .message
-        .iter()
-        .map(|text| json!({ "type": "error", "message": text, "reason": "" }))
-        .collect();
+    let message =
+        |kind: &str, text: &String| json!({ "type": kind, "message": text, "reason": "" });
+    let errors = row.message.iter().map(|text| message("error", text));
+    // Why an attempt was lost, while the job itself goes on.
+    let attempts = around.tasks.iter().filter_map(|task| task.message.as_ref());
+    let attempts = attempts.filter(|text| row.message.as_ref() != Some(text));
+    let messages: Vec<Value> =
+        errors.chain(attempts.map(|text| message("warning", text))).collect();
     let contexts: Vec<Value> = row.contexts.iter().map(|name| json!({ "name": name })).collect();
     json!({
         "web_url": format!("{}/jobs/{}", around.base_url, row.id),

@@ -16,7 +16,7 @@ use crate::{
 };
 use axum::extract::Query;
 use base::time::Timestamp;
-use engine::govern::{Bound, Governed, Limiter, Moment};
+use engine::govern::{Bound, Decision, Governed, Limiter, Moment};
 use maud::{Markup, html};
 use serde::Deserialize;
 use std::time::Duration;
@@ -100,7 +100,7 @@ fn body(view: &View<'_>) -> Markup {
             }
         }
         (charts(view))
-        (limiters(&decision.bounds, decision.pool))
+        (limiters(decision))
         @if let Some(readings) = view.governed.readings.as_deref() { (sensors::all(readings)) }
     }
 }
@@ -243,17 +243,20 @@ fn marks(moments: &[Moment]) -> Vec<Mark> {
     marks
 }
 
-fn limiters(bounds: &[Bound], pool: u32) -> Markup {
+/// Of several below the pool the lowest binds: the others would not give more either.
+fn limiters(decision: &Decision) -> Markup {
+    let (pool, binding) = (decision.pool, [decision.binding(), decision.network()]);
+    let binds = |bound: &Bound| binding.into_iter().flatten().any(|one| one == bound);
     html! {
         section {
             h2 { "Limiters" }
             div.scroll { table {
                 thead { tr { th { "Limiter" } th { "Slots" } th { "Reading" } } }
-                tbody { @for bound in bounds {
+                tbody { @for bound in &decision.bounds {
                     tr {
                         td { b { (bound.limiter) } }
-                        td { (bound.slots) " of " (pool)
-                            @if bound.slots < pool { span.pill.bad { "binds" } } }
+                        td.nowrap { (bound.slots) " of " (pool)
+                            @if binds(bound) { " " span.pill.bad { "binds" } } }
                         td { (bound.reading) }
                     }
                 } }
@@ -297,5 +300,17 @@ mod tests {
         let marks: Vec<_> =
             marks(&moments).iter().map(|mark| (mark.class, mark.from.0, mark.to.0)).collect();
         assert_eq!(marks, [("held", 1, 3), ("paused", 3, 4), ("held", 5, 6)]);
+    }
+
+    #[test]
+    fn of_several_low_limiters_one_binds() {
+        let bound = |limiter, slots| Bound { limiter, slots, reading: String::new() };
+        let mut decision = Decision::open(4);
+        let bounds = [(Limiter::Thermal, 3), (Limiter::Memory, 1), (Limiter::Disk, 4)];
+        decision.bounds = bounds.map(|(limiter, slots)| bound(limiter, slots)).to_vec();
+        decision.slots = 1;
+        let page = limiters(&decision).into_string();
+        assert_eq!(page.matches("binds").count(), 1, "{page}");
+        assert!(page.contains("1 of 4 <span class=\"pill bad\">binds"), "{page}");
     }
 }

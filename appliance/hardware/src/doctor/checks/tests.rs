@@ -33,6 +33,7 @@ fn healthy() -> Facts {
         ways: vec![way(1500)],
         hottest: Some((50.0, "die".into())),
         wear: Some(10.0),
+        disks_heard: 1,
         ..Facts::default()
     }
 }
@@ -80,6 +81,10 @@ fn each_fault_is_found_with_its_severity_and_remedy() {
     check_one(|f| f.inodes = Some((1000, 3)), "inodes", Warning);
     check_one(|f| f.fsync = Some(Duration::from_millis(40)), "fsync", Warning);
     check_one(|f| f.wear = Some(90.0), "flash-wear", Warning);
+    let sick = |severity| vec![(severity, "/: 3 errors of its medium".into())];
+    check_one(|f| f.sick_disks = sick(Warning), "disk-health", Warning);
+    check_one(|f| f.sick_disks = sick(Critical), "disk-health", Critical);
+    check_one(|f| f.disks_heard = 0, "disk-health", Advice);
     check_one(|f| f.memory = Some((Bytes::gib(8), Bytes::mib(100))), "memory", Warning);
     check_one(|f| f.certificate_days = Some(-1), "certificate", Critical);
     check_one(|f| f.certificate_days = Some(5), "certificate", Warning);
@@ -126,6 +131,7 @@ fn every_check_of_the_contract_is_told_on_a_healthy_host() {
             "certificate",
             "cgroups",
             "clock",
+            "disk-health",
             "disk-space",
             "dns",
             "entropy",

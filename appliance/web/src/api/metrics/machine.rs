@@ -1,7 +1,10 @@
 //! The machine's part of the page.
 
 use super::{Page, labels, number, of_source};
-use base::reading::{ClockState, Disk, Link, LinkState, Reading, Readings, Stall, Supply};
+use base::{
+    reading::{ClockState, Disk, Link, LinkState, Reading, Readings, Stall, Supply},
+    units::Span,
+};
 
 type Rows = Vec<(String, f64)>;
 
@@ -85,6 +88,11 @@ pub(super) fn load(page: &mut Page, readings: &Readings) {
         ("appliance_clock_synchronised", GAUGE, "1 while a time source keeps the clock."),
         rows,
     );
+    let row = |error: &Span| (String::new(), error.0.as_secs_f64());
+    page.metric(
+        ("appliance_clock_error_max_seconds", GAUGE, "The kernel's bound of the clock's error."),
+        readings.clock.max_error.iter().map(row),
+    );
 }
 
 fn stalls(resource: &str, stall: &Stall) -> [(String, f64); 2] {
@@ -115,6 +123,15 @@ pub(super) fn disks(page: &mut Page, readings: &Readings) {
     tell("appliance_disk_wear_ratio", "Used share of the flash's life.", &|d| {
         Some(d.wear.as_ref()?.used.fresh()?.0 / 100.0)
     });
+    tell("appliance_disk_spare_ratio", "Share of the reserve blocks that is left.", &|d| {
+        Some(d.wear.as_ref()?.spare?.0 / 100.0)
+    });
+    tell("appliance_disk_warning", "1 for a disk that gives warning of itself.", &|d| {
+        Some(flag(d.wear.as_ref()?.warning))
+    });
+    let errors = |d: &Disk| Some(number(d.wear.as_ref()?.media_errors?));
+    let help = "Errors of the medium that were not mended.";
+    page.metric(("appliance_disk_media_errors_total", COUNTER, help), rows(&errors));
 }
 
 pub(super) fn network(page: &mut Page, readings: &Readings) {

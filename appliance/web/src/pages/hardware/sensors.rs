@@ -156,7 +156,33 @@ fn disk(disk: &Disk) -> Vec<Row> {
     rows.push(row(&format!("{mount}, a request takes"), &disk.latency, millis));
     let wear = disk.wear.as_ref();
     rows.extend(wear.map(|wear| plain(&format!("{mount}, used life"), &wear.used)));
+    rows.push(health(disk));
     rows
+}
+
+/// What a disk says of itself beside its age; none for one that says nothing.
+fn health(disk: &Disk) -> Row {
+    let wear = disk.wear.as_ref();
+    let spare =
+        wear.and_then(|wear| wear.spare).map(|spare| format!("{spare} of its reserve left"));
+    let errors = wear.and_then(|wear| wear.media_errors);
+    let errors = errors.map(|errors| format!("{errors} errors of the medium"));
+    let words: Vec<String> = spare.into_iter().chain(errors).collect();
+    let warns = wear.is_some_and(|wear| wear.warning);
+    let state = disk.controller.as_deref().filter(|state| *state != "live");
+    (!words.is_empty() || warns || state.is_some()).then(|| {
+        html! {
+            tr {
+                td { (disk.mount) ", health" }
+                td.nowrap {
+                    (words.join(", "))
+                    @if warns { " " span.pill.bad { "gives warning" } }
+                    @if let Some(state) = state { " " span.pill.bad { "controller " (state) } }
+                }
+                td.faint { (disk.device) }
+            }
+        }
+    })
 }
 
 fn network(readings: &Readings) -> Vec<Row> {
@@ -185,12 +211,12 @@ fn link(link: &Link) -> Row {
 }
 
 fn clock(readings: &Readings) -> Row {
-    row("Clock", &readings.clock.state, |state| {
-        let word = match state {
-            ClockState::Synchronised => "kept by a time source",
-            ClockState::Unsynchronised => "kept by nobody",
-        };
-        word.to_owned()
+    row("Clock", &readings.clock.state, |state| match (state, readings.clock.max_error) {
+        (ClockState::Unsynchronised, _) => "kept by nobody".to_owned(),
+        (ClockState::Synchronised, None) => "kept by a time source".to_owned(),
+        (ClockState::Synchronised, Some(error)) => {
+            format!("kept by a time source, within {error}")
+        }
     })
 }
 
