@@ -15,6 +15,7 @@ mod bucket;
 mod call;
 mod chunked;
 mod complete;
+mod condition;
 mod conditions;
 mod context;
 mod copy;

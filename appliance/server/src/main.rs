@@ -13,6 +13,7 @@ mod cli;
 mod client;
 mod command;
 mod config;
+mod daily;
 mod data_dir;
 mod demo;
 mod first_start;

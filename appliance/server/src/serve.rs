@@ -10,8 +10,9 @@ use crate::{
     calm,
     command::Code,
     config::Config,
+    daily,
     data_dir::DataDir,
-    first_start, git_upkeep,
+    first_start,
     identity::Identity,
     job_network, logging,
     machine::Machine,
@@ -21,7 +22,7 @@ use crate::{
 };
 use anyhow::Context;
 use base::time::Timestamp;
-use engine::{Engine, Handle, housekeeping, logs::Logs};
+use engine::{Engine, Handle, logs::Logs};
 use ingress::{Certificates, Drain, Listener, Peer};
 use objects::Objects;
 use repos::Repos;
@@ -211,7 +212,7 @@ impl House {
         let identity = tokio::spawn(identity.keep());
         let keeper = tokio::spawn(objects.clone().keep());
         let logged = objects.clone();
-        let sweep = tokio::spawn(sweep_daily(
+        let sweep = tokio::spawn(daily::sweep(
             store.clone(),
             logs.clone(),
             objects,
@@ -334,58 +335,6 @@ fn open_store(data: &DataDir) -> anyhow::Result<Store> {
         tracing::warn!("the last stop was not clean; the database was checked and is whole");
     }
     Ok(store)
-}
-
-/// Once a day, and soon after the start: a box that is switched on for an hour a week is swept, too.
-async fn sweep_daily(
-    store: Store,
-    logs: Logs,
-    objects: Objects,
-    repos: Repos,
-    keep: engine::retention::Keep,
-) {
-    let mut wait = Duration::from_secs(60);
-    loop {
-        tokio::time::sleep(wait).await;
-        wait = Duration::from_secs(24 * 3600);
-        if let Err(error) = housekeeping::trim(&store, now()).await {
-            tracing::error!("the logs of events and deeds could not be trimmed: {error:#}");
-        }
-        match housekeeping::believes(&store, now()).await {
-            Ok(true) => {}
-            Ok(false) => {
-                tracing::info!("the first look since the clock moved far: nothing is removed yet");
-                continue;
-            }
-            Err(error) => tracing::error!("the last look at old things is not known: {error:#}"),
-        }
-        if let Err(error) = objects.image_sweep(now()).await {
-            tracing::error!("images without a name could not be removed: {error:#}");
-        }
-        match engine::retention::sweep(&store, &logs, &objects, keep, now()).await {
-            Ok(swept) if swept == engine::retention::Swept::default() => {}
-            Ok(swept) => tracing::info!(
-                pipelines = swept.pipelines,
-                parts = swept.released,
-                caches = swept.caches,
-                "old runs were removed"
-            ),
-            Err(error) => tracing::error!("old runs could not be removed: {error:#}"),
-        }
-        match engine::leftovers::sweep(&objects, now()).await {
-            Ok(swept) if swept == engine::leftovers::Swept::default() => {}
-            Ok(swept) => tracing::info!(
-                objects = swept.objects,
-                bytes = swept.bytes,
-                "removed what uploads without a report had left"
-            ),
-            Err(error) => tracing::error!("what uploads left could not be removed: {error:#}"),
-        }
-        // After the runs: their commits are no longer needed.
-        if let Err(error) = git_upkeep::prune(&store, &repos, now()).await {
-            tracing::error!("repositories could not be pruned: {error:#}");
-        }
-    }
 }
 
 /// Completes at SIGTERM or SIGINT.
