@@ -62,8 +62,25 @@ fn statement(
         {
             bare(node, &text.text, scope, report)
         }
+        Value::Text(text)
+            if place == Place::Step && depth == 0 && reads_as_expression(&text.text) =>
+        {
+            report.warn(
+                Code::Logic,
+                node.at,
+                "a text as a step's condition is not evaluated: it always holds",
+                "write a logic statement, for example `equal: [main, << pipeline.git.branch >>]`",
+            );
+            true
+        }
         _ => truthy(&template::fill(node, scope, report)),
     }
+}
+
+/// Whether somebody meant this text to be evaluated.
+fn reads_as_expression(text: &str) -> bool {
+    !template::is_template(text)
+        && ["pipeline.", "parameters."].iter().any(|prefix| text.contains(prefix))
 }
 
 /// A bare string as an expression. The empty string is false.

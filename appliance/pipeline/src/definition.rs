@@ -8,7 +8,7 @@ mod body;
 use crate::{
     diagnostic::{Code, Severity, nearest},
     expand::BUILT_IN,
-    library::{Element, Library, Namespace},
+    library::{Element, Kind, Library, Namespace},
     parameter,
     report::Report,
     syntax::{Map, Node, Span},
@@ -29,7 +29,8 @@ pub(crate) const TOP: [&str; 11] = [
     "build_agent",
 ];
 
-const JOB: [&str; 18] = [
+/// What a job holds.
+pub(crate) const JOB: [&str; 18] = [
     "docker",
     "machine",
     "macos",
@@ -97,7 +98,7 @@ pub(crate) fn check(root: &Map, library: &Library, is_2_1: bool, report: &mut Re
         newer_sections(root, report);
     }
     let Some(main) = library.main() else { return };
-    elements(main, is_2_1, report);
+    elements(main, library, is_2_1, report);
     if is_2_1 {
         body::check(main, library, Severity::Warning, report);
     }
@@ -107,20 +108,25 @@ pub(crate) fn check(root: &Map, library: &Library, is_2_1: bool, report: &mut Re
 pub(crate) fn check_orb(root: &Map, library: &Library, report: &mut Report) {
     report.only(root, &ORB, Code::UnexpectedKey);
     if let Some(main) = library.main() {
-        elements(main, true, report);
+        elements(main, library, true, report);
         body::check(main, library, Severity::Error, report);
     }
 }
 
-fn elements(main: &Namespace, is_2_1: bool, report: &mut Report) {
+fn elements(main: &Namespace, library: &Library, is_2_1: bool, report: &mut Report) {
     for (name, job) in &main.jobs {
-        element(name, job, "job", &JOB, is_2_1, report);
+        if !(is_2_1 && stands_for(Kind::Job, job, library, report)) {
+            element(name, job, "job", &JOB, is_2_1, report);
+        }
     }
     if !is_2_1 {
         return;
     }
     job_groups(main, report);
     for (name, command) in &main.commands {
+        if stands_for(Kind::Command, command, library, report) {
+            continue;
+        }
         element(name, command, "command", &COMMAND, is_2_1, report);
         if command.node.as_map().is_some_and(|map| map.get("steps").is_none()) {
             report.error(
@@ -132,7 +138,9 @@ fn elements(main: &Namespace, is_2_1: bool, report: &mut Report) {
         }
     }
     for (name, executor) in &main.executors {
-        element(name, executor, "executor", &EXECUTOR, is_2_1, report);
+        if !stands_for(Kind::Executor, executor, library, report) {
+            element(name, executor, "executor", &EXECUTOR, is_2_1, report);
+        }
     }
     for name in hidden_built_ins(main) {
         if let Some(command) = main.commands.get(name) {
@@ -147,6 +155,16 @@ fn elements(main: &Namespace, is_2_1: bool, report: &mut Report) {
             );
         }
     }
+}
+
+/// Whether an element is only the name of another; notes it when that means nothing.
+fn stands_for(kind: Kind, element: &Element, library: &Library, report: &mut Report) -> bool {
+    let Some(name) = element.alias() else { return false };
+    let at = element.node.at;
+    if library.find(kind, name, at.source).is_none() {
+        library.unknown(kind, name, at, &[], report);
+    }
+    true
 }
 
 /// What version 2 does not have.

@@ -53,6 +53,9 @@ pub(crate) struct Context<'a> {
     job_depth: usize,
     /// For each step of that job the commands through which it came.
     step_calls: Vec<Calls>,
+    /// Definitions of the commands inside whose text the steps of now are written, outermost first;
+    /// steps that were handed over are written by a caller, and start anew.
+    bodies: Vec<Span>,
     /// Jobs of the configuration that some workflow called.
     called: HashSet<String>,
 }
@@ -77,6 +80,7 @@ impl<'a> Context<'a> {
             depth: 0,
             job_depth: 0,
             step_calls: vec![],
+            bodies: vec![],
             called: HashSet::new(),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! A namespace belongs to one source: the configuration, or one orb. A name is looked up in the
 //! namespace of the text it was written in, which every node knows; `orb/name` goes one step on.
+//! An element that is only such a name (`commands: {test: go/test}`) stands for the named one.
 
 mod builder;
 
@@ -15,6 +16,9 @@ use crate::{
 };
 use indexmap::IndexMap;
 use std::{collections::HashMap, sync::Arc};
+
+/// Elements that only name another, one after the other; more is a circle.
+const ALIASES_MAX: usize = 10;
 
 /// One job, command or executor as written.
 #[derive(Debug)]
@@ -40,6 +44,13 @@ pub(crate) enum Kind {
     Job,
     Command,
     Executor,
+}
+
+impl Element {
+    /// The element, as `name` or `orb/name`, that this one stands for.
+    pub(crate) fn alias(&self) -> Option<&str> {
+        self.node.as_text().filter(|name| !name.is_empty() && !name.contains('<'))
+    }
 }
 
 /// All namespaces.
@@ -86,8 +97,32 @@ impl Library {
         self.spaces.get(&SourceId(0))
     }
 
-    /// The element of a name written in `source`.
+    /// The element of a name written in `source`, with a body unless it was written without one.
     pub(crate) fn find(&self, kind: Kind, name: &str, source: SourceId) -> Option<&Element> {
+        self.follow(kind, name, source).ok()
+    }
+
+    /// Follows elements that only name another; the last name, and where it stands, when it means
+    /// nothing. The place is absent for a name that no element gives.
+    fn follow(
+        &self,
+        kind: Kind,
+        name: &str,
+        source: SourceId,
+    ) -> Result<&Element, (String, Option<Span>)> {
+        let (mut wanted, mut place) = (name, None);
+        for _ in 0..ALIASES_MAX {
+            let from = place.map_or(source, |at: Span| at.source);
+            let Some(element) = self.direct(kind, wanted, from) else { break };
+            match element.alias() {
+                None => return Ok(element),
+                Some(next) => (wanted, place) = (next, Some(element.node.at)),
+            }
+        }
+        Err((wanted.to_owned(), place))
+    }
+
+    fn direct(&self, kind: Kind, name: &str, source: SourceId) -> Option<&Element> {
         let space = self.spaces.get(&source)?;
         if let Some(element) = kind.of(space).get(name) {
             return Some(element);
@@ -96,8 +131,12 @@ impl Library {
         kind.of(self.spaces.get(space.orbs.get(orb)?)?).get(inner)
     }
 
-    /// Whether a name points into an orb that could not be loaded; its absence is told already.
-    pub(crate) fn is_lost(&self, name: &str, source: SourceId) -> bool {
+    /// Whether a name leads into an orb that could not be loaded; its absence is told already.
+    pub(crate) fn is_lost(&self, kind: Kind, name: &str, source: SourceId) -> bool {
+        let (name, source) = match self.follow(kind, name, source) {
+            Ok(_) => return false,
+            Err((last, place)) => (last, place.map_or(source, |at| at.source)),
+        };
         let Some((orb, _)) = name.split_once('/') else { return false };
         let target = self.spaces.get(&source).and_then(|space| space.orbs.get(orb));
         target.is_some_and(|target| !self.spaces.contains_key(target))
@@ -138,9 +177,14 @@ impl Library {
         also: &[&str],
         report: &mut Report,
     ) {
-        if self.is_lost(name, at.source) {
+        if self.is_lost(kind, name, at.source) {
             return;
         }
+        let (name, at) = match self.follow(kind, name, at.source) {
+            Err((last, Some(place))) => (last, place),
+            _ => (name.to_owned(), at),
+        };
+        let name = name.as_str();
         let message = format!("Cannot find a definition for {} named {name}", kind.name());
         if report.is_told(Code::UnknownName, &message, at) {
             report.add(severity, Code::UnknownName, at, message, None);

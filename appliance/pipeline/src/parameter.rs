@@ -194,6 +194,10 @@ pub(crate) fn described(map: &Map, report: &mut Report) {
 
 fn default_value(name: &str, kind: &Type, map: &Map, report: &mut Report) -> Option<Node> {
     let written = map.get("default").filter(|value| !value.is_null())?;
+    if matches!(kind, Type::Enum(members) if members.is_empty()) {
+        // That the list is missing is told already.
+        return Some(written.clone());
+    }
     match kind.accept(written) {
         Ok(value) => Some(value),
         Err(_) => {
@@ -218,15 +222,45 @@ fn default_value(name: &str, kind: &Type, map: &Map, report: &mut Report) -> Opt
     }
 }
 
-pub(super) fn default_hint(kind: &Type, written: &Node) -> String {
-    match (kind, &written.value) {
+/// Words that are booleans without quotes.
+const BOOLEANS: [&str; 8] = ["true", "false", "yes", "no", "on", "off", "y", "n"];
+
+/// How a value becomes one of the type, where that is known.
+fn value_hint(kind: &Type, written: &Node) -> Option<String> {
+    let hint = match (kind, &written.value) {
         (Type::String, Value::Bool(_) | Value::Int(_) | Value::Float(_)) => {
-            "quote it to make it a string".into()
+            "quote it to make it a string"
         }
-        (Type::Boolean | Type::Integer, Value::Text(_)) => "write it without quotes".into(),
-        (Type::Enum(members), _) => format!("use one of: {}", members.join(", ")),
-        _ => "change the default or the type".into(),
-    }
+        (Type::Integer, Value::Text(text)) if text.text.parse::<i64>().is_ok() => {
+            "write it without quotes"
+        }
+        (Type::Boolean, Value::Text(text))
+            if BOOLEANS.contains(&text.text.to_lowercase().as_str()) =>
+        {
+            "write it without quotes"
+        }
+        (Type::Enum(members), _) => return Some(format!("use one of: {}", members.join(", "))),
+        _ => return None,
+    };
+    Some(hint.into())
+}
+
+fn default_hint(kind: &Type, written: &Node) -> String {
+    value_hint(kind, written).unwrap_or_else(|| "change the default or the type".into())
+}
+
+/// What to write in place of an argument that does not fit.
+fn argument_hint(kind: &Type, written: &Node) -> String {
+    let expected = match kind {
+        Type::String => "give a text",
+        Type::Boolean => "give `true` or `false`",
+        Type::Integer => "give a whole number",
+        Type::Steps => "give a list of steps: `[run: make]`",
+        Type::Executor => "give an executor's name, or `{name: NAME, …}`",
+        Type::EnvVarName => "give the name of a variable: letters, digits and `_`",
+        Type::Enum(_) | Type::Unknown => "change the value or the type",
+    };
+    value_hint(kind, written).unwrap_or_else(|| expected.into())
 }
 
 fn read_type(name: &str, map: &Map, at: Span, owner: Owner, report: &mut Report) -> Type {

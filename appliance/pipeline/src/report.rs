@@ -107,6 +107,8 @@ pub(crate) struct Report {
     /// Errors count as warnings: what is looked at now does not run.
     pub(crate) lenient: bool,
     pub(crate) patterns: Patterns,
+    /// References to orbs that were not given.
+    pub(crate) absent: Vec<String>,
     /// Which parameter the value written at a place was bound to first.
     pub(crate) bound: HashMap<Span, Arc<str>>,
 }
@@ -123,6 +125,7 @@ impl Default for Report {
             text_left: TEXT_MAX,
             lenient: false,
             patterns: Patterns::default(),
+            absent: vec![],
             bound: HashMap::new(),
         }
     }
@@ -241,11 +244,6 @@ impl Report {
     /// How many errors so far; stages compare before and after.
     pub(crate) fn errors(&self) -> usize {
         self.errors
-    }
-
-    /// Whether an element of that kind and name is being called already.
-    pub(crate) fn calls(&self, kind: &str, name: &str) -> bool {
-        self.chain.iter().any(|(k, n, _)| *k == kind && &**n == name)
     }
 
     pub(crate) fn depth(&self) -> usize {

@@ -18,9 +18,9 @@ pub fn json_schema() -> Value {
             "setup": { "type": "boolean", "description": "continue this pipeline with another configuration" },
             "orbs": { "type": "object", "additionalProperties": { "anyOf": [reference("orbReference"), reference("inlineOrb")] } },
             "parameters": { "type": "object", "additionalProperties": reference("pipelineParameter") },
-            "executors": map_of("executor"),
-            "commands": map_of("command"),
-            "jobs": map_of("job"),
+            "executors": elements_of("executor"),
+            "commands": elements_of("command"),
+            "jobs": elements_of("job"),
             "job-groups": { "type": "object", "additionalProperties": closed(&[("jobs", list_of("invocation"))], &["jobs"]) },
             "workflows": workflows(),
         },
@@ -34,6 +34,12 @@ fn reference(name: &str) -> Value {
 
 fn map_of(name: &str) -> Value {
     json!({ "type": "object", "additionalProperties": reference(name) })
+}
+
+/// Elements by name; one may be only the name of another, `name` or `orb/name`.
+fn elements_of(name: &str) -> Value {
+    let body = json!({ "anyOf": [reference(name), { "type": "string", "minLength": 1 }] });
+    json!({ "type": "object", "additionalProperties": body })
 }
 
 fn list_of(name: &str) -> Value {
@@ -82,7 +88,7 @@ fn definitions() -> Value {
     let mut all = json!({
         "expression": { "type": "string", "pattern": "<<" },
         "orbReference": { "type": "string", "pattern": "^(https://|[a-z][a-z0-9_-]+/[a-z][a-z0-9_-]+@|.*<<)" },
-        "inlineOrb": { "type": "object", "properties": { "jobs": map_of("job"), "commands": map_of("command"), "executors": map_of("executor") } },
+        "inlineOrb": { "type": "object", "properties": { "jobs": elements_of("job"), "commands": elements_of("command"), "executors": elements_of("executor") } },
         "environment": environment,
         "condition": { "anyOf": [{ "type": ["boolean", "number", "string"] }, {
             "type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": false,

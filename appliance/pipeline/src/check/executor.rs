@@ -54,6 +54,13 @@ pub(super) fn read(job: &Map, at: Span, report: &mut Report) -> Option<Read> {
     Some(read)
 }
 
+/// Ways to log in to an image's registry, with their keys.
+const AUTH: [(&str, &[&str]); 3] = [
+    ("auth", &["username", "password"]),
+    ("aws_auth", &["aws_access_key_id", "aws_secret_access_key", "oidc_role_arn"]),
+    ("gcp_auth", &["oidc_service_account", "workload_identity_pool", "workload_identity_provider"]),
+];
+
 fn docker(node: &Node, report: &mut Report) -> Option<Vec<DockerImage>> {
     let Some(items) = node.as_list().filter(|items| !items.is_empty()) else {
         reader::wrong_type(node, "JSONArray", report);
@@ -85,10 +92,11 @@ fn image(node: &Node, report: &mut Report) -> Option<DockerImage> {
             "give `image: name:tag`",
         );
     }
-    for key in ["auth", "aws_auth", "gcp_auth"] {
+    for (key, known) in AUTH {
         if let Some(auth) = map.get(key)
-            && Reader::of(auth, map.report).is_some()
+            && let Some(mut inner) = Reader::of(auth, map.report)
         {
+            inner.only(known);
             map.report.warn(
                 Code::NoEffect,
                 auth.at,
@@ -98,14 +106,9 @@ fn image(node: &Node, report: &mut Report) -> Option<DockerImage> {
         }
     }
     let environment = environment::read(map.get("environment"), map.report);
-    Some(DockerImage {
-        image: image?,
-        name: map.text("name"),
-        entrypoint: map.texts("entrypoint"),
-        command: map.texts("command"),
-        user: map.text("user"),
-        environment,
-    })
+    let (name, user) = (map.text("name"), map.text("user"));
+    let (entrypoint, command) = (map.texts("entrypoint"), map.texts("command"));
+    Some(DockerImage { image: image?, name, entrypoint, command, user, environment })
 }
 
 fn machine(node: &Node, report: &mut Report) -> Option<Read> {

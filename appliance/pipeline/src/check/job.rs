@@ -6,6 +6,7 @@ use super::{
     step,
 };
 use crate::{
+    definition::JOB,
     diagnostic::Code,
     expand::job::Expanded,
     report::{Calls, Report},
@@ -13,25 +14,6 @@ use crate::{
     template::BROKEN,
 };
 use base::plan::JobSpec;
-
-const KEYS: [&str; 16] = [
-    "docker",
-    "machine",
-    "macos",
-    "steps",
-    "environment",
-    "working_directory",
-    "shell",
-    "parallelism",
-    "resource_class",
-    "retention",
-    "circleci_ip_ranges",
-    "branches",
-    "type",
-    "plan_name",
-    "max_time",
-    "key",
-];
 
 /// Default working directory; `~` is the user's home.
 const WORKING_DIRECTORY: &str = "~/project";
@@ -43,7 +25,7 @@ const PARALLELISM_MAX: i64 = 1024;
 pub(crate) fn read(job: &Expanded, report: &mut Report) -> Option<JobSpec> {
     let before = report.errors();
     let mut map = Reader::of(&job.node, report)?;
-    map.only(&KEYS);
+    map.only(&JOB);
     let executor = executor::read(map.map, map.at, map.report);
     let environment = environment::read(map.get("environment"), map.report);
     let working_directory = map.text("working_directory");

@@ -105,7 +105,10 @@ pub(super) fn wrong_type(node: &Node, expected: &str, report: &mut Report) {
     if node.as_text() == Some(BROKEN) {
         return;
     }
-    let message = format!("expected type: {expected}, found: {}", node.schema_name());
+    let message = match (expected, node.as_list()) {
+        ("JSONArray", Some(_)) => "expected minimum item count: 1, found: 0".to_owned(),
+        _ => format!("expected type: {expected}, found: {}", node.schema_name()),
+    };
     let hint = match (expected, &node.value) {
         ("String", Value::Map(_)) => "quote a text that holds `: ` or starts with `{`",
         ("Mapping", Value::Text(_)) => "write `key: value` lines, indented below",

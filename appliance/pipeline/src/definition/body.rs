@@ -149,7 +149,9 @@ impl Body<'_> {
             }
             _ => return,
         };
-        if !template::is_template(&name)
+        // A name that is empty is told where a job is expanded.
+        if !name.is_empty()
+            && !template::is_template(&name)
             && self.library.find(Kind::Executor, &name, at.source).is_none()
         {
             self.library.unknown_as(self.severity, Kind::Executor, &name, at, &[], report);

@@ -60,7 +60,17 @@ impl Context<'_> {
             Value::Text(text) => Some((text.text.to_string(), reference.at, vec![])),
             Value::Map(map) => match (map.entry("name"), map.entries.as_slice()) {
                 (Some(name), _) => {
-                    let text = name.value.as_text()?.to_owned();
+                    let Some(text) = name.value.scalar_text().filter(|_| !name.value.is_null())
+                    else {
+                        let found = name.value.schema_name();
+                        self.report.error(
+                            Code::WrongType,
+                            name.value.at,
+                            format!("expected type: String, found: {found}"),
+                            "name one executor: `executor: {name: NAME, …}`",
+                        );
+                        return None;
+                    };
                     let given = map
                         .entries
                         .iter()

@@ -54,7 +54,12 @@ impl Context<'_> {
         {
             self.group_member(job, &mut inner);
         }
-        if group.as_map().and_then(|map| map.get("jobs")).is_none() {
+        let jobs = group.as_map().and_then(|map| map.get("jobs"));
+        if let Some(jobs) = jobs.filter(|jobs| jobs.as_list().is_some_and(<[Node]>::is_empty)) {
+            let message = "expected minimum item count: 1, found: 0";
+            self.report.error(Code::WrongType, jobs.at, message, "list at least one job");
+        }
+        if jobs.is_none() {
             self.report.error(
                 Code::MissingKey,
                 group.at,
@@ -99,7 +104,10 @@ fn surround(shell: Call, mut inner: Vec<Call>, out: &mut Vec<Call>) {
     let at = shell.at;
     let start = format!("{prefix}/group-start");
     let locked = shell.serial_group.is_some();
-    inner.iter_mut().for_each(|call| call.group_lock.clone_from(&shell.serial_group));
+    for call in &mut inner {
+        call.group_lock.clone_from(&shell.serial_group);
+        call.inside = Some(prefix.clone());
+    }
     let require =
         |name: &str, statuses: Vec<&'static str>| Require { name: name.into(), at, statuses };
     let leaves: Vec<Require> = inner
@@ -117,10 +125,11 @@ fn surround(shell: Call, mut inner: Vec<Call>, out: &mut Vec<Call>) {
     let unlock = locked.then(|| Call {
         requires: leaves.iter().map(|leaf| require(&leaf.name, vec!["terminal"])).collect(),
         serial_group: shell.serial_group.clone(),
+        inside: Some(prefix.clone()),
         ..synthetic(&format!("{prefix}/group-unlock"), at, CallKind::Unlock)
     });
     let kind = if locked { CallKind::Lock } else { CallKind::NoOp };
-    out.push(Call { name: start, kind, is_named: true, ..shell });
+    out.push(Call { name: start, kind, is_named: true, inside: Some(prefix), ..shell });
     out.append(&mut inner);
     out.push(end);
     out.extend(unlock);
@@ -144,6 +153,7 @@ fn synthetic(name: &str, at: Span, kind: CallKind) -> Call {
         type_written: None,
         serial_group: None,
         group_lock: None,
+        inside: None,
         job: None,
     }
 }

@@ -55,6 +55,8 @@ pub(crate) struct Call {
     pub serial_group: Option<String>,
     /// Serial group of the job group that it belongs to.
     pub group_lock: Option<String>,
+    /// The job group, by its name in this workflow, that it is inside of.
+    pub inside: Option<String>,
     /// The processed job; absent for approvals and their like.
     pub job: Option<Expanded>,
 }
@@ -152,7 +154,7 @@ impl Context<'_> {
         self.called.insert(chosen.clone());
         let kind = self.call_kind(&filled, element);
         let needs_job = matches!(kind, CallKind::Build);
-        if library.is_lost(&chosen, at.source) {
+        if library.is_lost(Kind::Job, &chosen, at.source) {
             // Told already; the call stays, so that those who require it are not blamed.
             return Some(self.plain_call(reference, at, &filled, kind));
         }

@@ -68,9 +68,10 @@ impl Context<'_> {
                 kind if !runs && KINDS.contains(&kind) => continue,
                 "steps" => {
                     let mut steps = vec![];
-                    around.before.iter().for_each(|list| self.steps(list, None, &mut steps));
-                    self.steps(&entry.value, Some(&scope), &mut steps);
-                    around.after.iter().for_each(|list| self.steps(list, None, &mut steps));
+                    around.before.iter().for_each(|list| self.listed(list, None, &mut steps));
+                    self.has_steps(&entry.value);
+                    self.listed(&entry.value, Some(&scope), &mut steps);
+                    around.after.iter().for_each(|list| self.listed(list, None, &mut steps));
                     Node::list(steps, entry.value.at)
                 }
                 "environment" => inherited.environment(&self.fill(&entry.value, Some(&scope))),

@@ -98,6 +98,10 @@ fn entry(item: &Node, report: &mut Report) -> Vec<Require> {
 
 fn statuses(node: &Node, report: &mut Report) -> Vec<&'static str> {
     let items = node.as_list().unwrap_or_else(|| std::slice::from_ref(node));
+    if items.is_empty() {
+        let hint = "name a status: `[success, failed]`, or require the job by its name alone";
+        report.error(Code::Requires, node.at, "expected minimum item count: 1, found: 0", hint);
+    }
     let mut found = vec![];
     for item in items {
         let text = item.as_text().unwrap_or_default();
@@ -159,6 +163,7 @@ pub(super) fn resolve(place: &str, calls: &mut [Call], report: &mut Report) {
     }
     let names: Vec<String> = calls.iter().map(|call| call.name.clone()).collect();
     let is_matrix: Vec<bool> = calls.iter().map(|call| call.is_copy).collect();
+    let groups: Vec<Option<String>> = calls.iter().map(|call| call.inside.clone()).collect();
     for (index, call) in calls.iter_mut().enumerate() {
         let mut resolved: Vec<Require> = vec![];
         for require in std::mem::take(&mut call.requires) {
@@ -176,6 +181,15 @@ pub(super) fn resolve(place: &str, calls: &mut [Call], report: &mut Report) {
                 unresolved(place, &call.name, &require, targets.len(), &names, report);
                 continue;
             }
+            let group = targets.iter().find_map(|target| groups[*target].as_ref());
+            if let Some(group) = group.filter(|group| !sees(call, group)) {
+                let message = format!(
+                    "Job '{}' requires '{}', which is inside job group '{group}'",
+                    call.name, require.name
+                );
+                report.error(Code::Requires, require.at, message, format!("require `{group}`"));
+                continue;
+            }
             for target in targets {
                 if resolved.iter().all(|known| known.name != names[target]) {
                     resolved.push(Require { name: names[target].clone(), ..require.clone() });
@@ -184,6 +198,11 @@ pub(super) fn resolve(place: &str, calls: &mut [Call], report: &mut Report) {
         }
         call.requires = resolved;
     }
+}
+
+/// Whether a call may require the jobs inside a group: its own, and its exit.
+fn sees(call: &Call, group: &str) -> bool {
+    call.inside.as_deref() == Some(group) || call.name == group
 }
 
 fn unresolved(

@@ -50,6 +50,31 @@ impl Context<'_> {
         self.depth -= 1;
     }
 
+    /// The steps of a job, of a command or around a job: a list, or an expression that gives one.
+    pub(super) fn listed(&mut self, node: &Node, scope: Option<&Scope<'_>>, out: &mut Vec<Node>) {
+        let is_single = match &node.value {
+            Value::Text(text) => !(self.templates && template::is_template(&text.text)),
+            Value::Map(_) => true,
+            _ => false,
+        };
+        if is_single {
+            let message = format!("expected type: JSONArray, found: {}", node.schema_name());
+            let hint = "start each step with `- `: `- run: make`";
+            self.report.error(Code::WrongType, node.at, message, hint);
+        }
+        if !(is_single && node.as_text().is_some()) {
+            self.steps(node, scope, out);
+        }
+    }
+
+    /// A job and a command have a step; those of a list that is only filled in may all be left out.
+    pub(super) fn has_steps(&mut self, node: &Node) {
+        if node.as_list().is_some_and(<[Node]>::is_empty) {
+            let message = "expected minimum item count: 1, found: 0";
+            self.report.error(Code::WrongType, node.at, message, "add a step: `- run: make`");
+        }
+    }
+
     fn list(&mut self, node: &Node, scope: Option<&Scope<'_>>, out: &mut Vec<Node>) {
         match &node.value {
             Value::List(items) => {
@@ -116,6 +141,9 @@ impl Context<'_> {
                         keys[1..].join("`, `"),
                         first.key
                     )
+                }
+                _ if run_apart(&keys) => {
+                    "these are keys of `run`: write `- run:`, and `command:` and the others below it".into()
                 }
                 _ => "start each step with its own `- `".into(),
             };
@@ -197,7 +225,7 @@ impl Context<'_> {
         let is_built_in = BUILT_IN.contains(&name);
         let own = library
             .find(Kind::Command, name, at.source)
-            .filter(|_| !(is_built_in && self.report.calls("command", name)));
+            .filter(|own| !(is_built_in && scope.is_some() && self.bodies.contains(&own.at)));
         match own {
             Some(command) => self.command(name, command, at, value, scope, out),
             None if is_built_in => {
@@ -222,7 +250,9 @@ impl Context<'_> {
         scope: Option<&Scope<'_>>,
         out: &mut Vec<Node>,
     ) {
-        if self.report.calls("command", name) || self.report.depth() > DEPTH_MAX {
+        // Steps that were handed over may name the command that they are handed to.
+        let around = scope.is_none().then(|| std::mem::take(&mut self.bodies));
+        if self.bodies.contains(&command.at) || self.report.depth() > DEPTH_MAX {
             let message = format!("command '{name}' calls itself");
             self.report.error(
                 Code::Recursion,
@@ -230,24 +260,36 @@ impl Context<'_> {
                 message,
                 "a command cannot call itself, directly or through others",
             );
-            return;
+        } else {
+            let filled = self.fill(value, scope);
+            self.report.push("command", name, at);
+            self.bodies.push(command.at);
+            self.body(name, command, at, &filled, out);
+            self.bodies.pop();
+            self.report.pop();
         }
-        let filled = self.fill(value, scope);
-        self.report.push("command", name, at);
-        if let Some(given) = self.given(&filled) {
-            let arguments = parameter::bind(&command.declared, &given, &[], at, self.report);
-            let inner = self.inside(&arguments, command.node.at.source);
-            match command.node.as_map().and_then(|map| map.get("steps")) {
-                Some(steps) => self.steps(steps, Some(&inner), out),
-                None => self.report.error(
-                    Code::MissingKey,
-                    command.at,
-                    "required key [steps] not found",
-                    format!("add `steps:` to command `{name}`"),
-                ),
+        if let Some(around) = around {
+            self.bodies = around;
+        }
+    }
+
+    /// The steps of a command with the arguments of one call.
+    fn body(&mut self, name: &str, command: &Element, at: Span, value: &Node, out: &mut Vec<Node>) {
+        let Some(given) = self.given(value) else { return };
+        let arguments = parameter::bind(&command.declared, &given, &[], at, self.report);
+        let inner = self.inside(&arguments, command.node.at.source);
+        match command.node.as_map().and_then(|map| map.get("steps")) {
+            Some(steps) => {
+                self.has_steps(steps);
+                self.listed(steps, Some(&inner), out);
             }
+            None => self.report.error(
+                Code::MissingKey,
+                command.at,
+                "required key [steps] not found",
+                format!("add `steps:` to command `{name}`"),
+            ),
         }
-        self.report.pop();
     }
 
     /// Arguments of a call as name, place, value.
@@ -269,6 +311,13 @@ impl Context<'_> {
             }
         }
     }
+}
+
+/// Whether the keys of a `run` step stand beside it.
+fn run_apart(keys: &[&str]) -> bool {
+    const RUN: [&str; 7] =
+        ["run", "name", "when", "environment", "shell", "working_directory", "no_output_timeout"];
+    keys.contains(&"run") && keys.iter().all(|key| RUN.contains(key))
 }
 
 /// A condition inside steps that were handed over as an argument.

@@ -64,7 +64,9 @@ impl Context<'_> {
         requires::number_duplicates(&mut calls);
         requires::resolve(&format!("workflow '{name}'"), &mut calls, self.report);
         requires::check_cycles(name, &calls, self.report);
-        let triggers = map.get("triggers").filter(|node| !node.is_null()).cloned();
+        let top = self.top();
+        let triggers = map.get("triggers").filter(|node| !node.is_null());
+        let triggers = triggers.map(|node| self.fill(node, Some(&top)));
         let schedules = triggers.as_ref().map(|node| self.schedules(node)).unwrap_or_default();
         let max_auto_reruns = self.max_auto_reruns(map);
         holds.then_some(Workflow {
@@ -113,7 +115,10 @@ impl Context<'_> {
                 .map(|entry| Node::map(Map { entries: vec![entry.clone()] }, entry.key_at))
                 .collect(),
             _ => {
-                let message = format!("expected type: JSONArray, found: {}", jobs.schema_name());
+                let message = match &jobs.value {
+                    Value::List(_) => "expected minimum item count: 1, found: 0".to_owned(),
+                    _ => format!("expected type: JSONArray, found: {}", jobs.schema_name()),
+                };
                 self.report.error(Code::WrongType, jobs.at, message, "list at least one job");
                 vec![]
             }

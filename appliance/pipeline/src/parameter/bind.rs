@@ -1,11 +1,12 @@
 //! Values bound to declared parameters.
 
-use super::{Declaration, Declarations, default_hint};
+use super::{Declaration, Declarations, Type, argument_hint};
 use crate::{
     diagnostic::{Code, nearest},
     report::Report,
     scope::Arguments,
     syntax::{Node, Span},
+    template::BROKEN,
 };
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use std::sync::Arc;
 const DEPTH_MAX: usize = 100;
 
 /// Binds arguments to declarations. Extra, missing and mistyped ones are noted; what is missing
-/// or wrong is bound nevertheless (to null or as given), so that one mistake is told once. `also`
+/// or wrong is bound nevertheless, so that one mistake is told once. `also`
 /// are the call's own keys, one of which may be meant by an extra argument.
 pub(crate) fn bind(
     declared: &Declarations,
@@ -54,7 +55,7 @@ pub(crate) fn bind(
                 Some(default) => default.clone(),
                 None => {
                     missing.push(&**name);
-                    Node::null(call)
+                    stand_in(&declaration.kind, call)
                 }
             },
         };
@@ -73,6 +74,14 @@ pub(crate) fn bind(
         );
     }
     bound
+}
+
+/// Takes the place of a missing argument, so that nothing else is told because of it.
+fn stand_in(kind: &Type, at: Span) -> Node {
+    match kind {
+        Type::String | Type::Enum(_) => Node::text(BROKEN, at),
+        _ => Node::null(at),
+    }
 }
 
 fn accept(name: &str, declaration: &Declaration, value: &Node, report: &mut Report) -> Node {
@@ -95,7 +104,7 @@ fn accept(name: &str, declaration: &Declaration, value: &Node, report: &mut Repo
                 "Type error for argument {name}: {reason}, actual value: \"{shown}\" (type {})",
                 value.type_name()
             ),
-            default_hint(&declaration.kind, value),
+            argument_hint(&declaration.kind, value),
         );
         value.clone()
     })

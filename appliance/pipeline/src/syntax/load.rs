@@ -20,13 +20,18 @@ const DEPTH_MAX: usize = 100;
 const NODES_MAX: u64 = 1_000_000;
 
 /// What mostly lies behind the parser's words.
-const SYNTAX_HINTS: [(&str, &str); 9] = [
+const SYNTAX_HINTS: [(&str, &str); 11] = [
     ("tab", "YAML is indented with spaces; replace the tab"),
     (
         "mapping values are not allowed",
         "quote a text that holds `: ` as a whole (`run: 'echo \"a: b\"'`) or write it below `|`; a key must be indented like its neighbours",
     ),
-    ("simple key", "end the key with `: `, and indent it like its neighbours"),
+    (
+        "simple key",
+        "end the key with `: `, and indent it like its neighbours; the lines of a text below `|` stand further in than its key",
+    ),
+    ("escape", "in double quotes a `\\` starts an escape: write `\\\\`, or use single quotes"),
+    ("unexpected character", "a text cannot start with `@`, `%` or a backtick: quote it"),
     ("expected key", "indent this line like the other keys of its map"),
     (
         "expected '-'",

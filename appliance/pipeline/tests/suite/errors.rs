@@ -166,7 +166,7 @@ fn steps_are_checked() {
     );
     job(
         "    steps: checkout please\n",
-        &["5:12 unknown-name Cannot find a definition for command named checkout please"],
+        &["5:12 wrong-type expected type: JSONArray, found: String"],
     );
     job("    steps: 5\n", &["5:12 wrong-type expected type: JSONArray, found: Integer"]);
 }
@@ -191,7 +191,7 @@ fn jobs_and_executors_are_checked() {
     );
     check(
         "jobs: {j: {docker: [], steps: [checkout]}}\nworkflows: {w: {jobs: [j]}}\n",
-        &["2:20 wrong-type expected type: JSONArray, found: JSONArray"],
+        &["2:20 wrong-type expected minimum item count: 1, found: 0"],
     );
     check(
         "jobs: {j: {docker: [{imag: x}], steps: [checkout]}}\nworkflows: {w: {jobs: [j]}}\n",
@@ -207,7 +207,72 @@ fn jobs_and_executors_are_checked() {
 }
 
 #[test]
+fn lists_have_items_where_the_original_wants_them() {
+    let none = "expected minimum item count: 1, found: 0";
+    job("    steps: []\n", &[&format!("5:12 wrong-type {none}")]);
+    job("    steps: {run: x}\n", &["5:12 wrong-type expected type: JSONArray, found: Mapping"]);
+    check(
+        "jobs: {j: {machine: true, steps: [checkout]}}\nworkflows: {w: {jobs: [j, j: {name: k, requires: [{j: []}]}]}}\n",
+        &[&format!("3:55 requires {none}")],
+    );
+}
+
+#[test]
+fn only_a_group_itself_is_required() {
+    let jobs =
+        "jobs: {a: {machine: true, steps: [checkout]}, c: {machine: true, steps: [checkout]}}\n";
+    check(
+        &format!(
+            "{jobs}job-groups: {{g: {{jobs: [a]}}}}\nworkflows: {{w: {{jobs: [g, c: {{requires: [g/a]}}]}}}}\n"
+        ),
+        &["4:42 requires Job 'c' requires 'g/a', which is inside job group 'g'"],
+    );
+    check(
+        &format!("{jobs}job-groups: {{g: {{jobs: []}}}}\nworkflows: {{w: {{jobs: [g, c]}}}}\n"),
+        &["3:24 wrong-type expected minimum item count: 1, found: 0"],
+    );
+}
+
+#[test]
+fn one_mistake_is_told_once() {
+    // An enum without values, an argument that is missing where a text belongs, a login's keys.
+    check(
+        "commands:\n  c:\n    parameters: {e: {type: enum, default: x}, s: {type: string}}\n    steps: [run: << parameters.s >>]\njobs: {j: {machine: true, steps: [c]}}\nworkflows: {w: {jobs: [j]}}\n",
+        &[
+            "4:21 parameter Parameter error: type enum needs a list `enum` of its values",
+            "6:35 missing-argument Missing required argument(s): s",
+        ],
+    );
+    check(
+        "jobs: {j: {docker: [{image: x, auth: {user: x}}], steps: [checkout]}}\nworkflows: {w: {jobs: [j]}}\n",
+        &["2:39 unexpected-key extraneous key [user] is not permitted"],
+    );
+    check(
+        "jobs: {j: {executor: {name: }, steps: [checkout]}}\nworkflows: {w: {jobs: [j]}}\n",
+        &["2:27 wrong-type expected type: String, found: Null"],
+    );
+}
+
+#[test]
+fn an_element_that_names_nothing_is_told_at_the_name() {
+    check(
+        "commands: {c: nothing}\njobs: {j: {machine: true, steps: [c]}}\nworkflows: {w: {jobs: [j]}}\n",
+        &["2:15 unknown-name Cannot find a definition for command named nothing"],
+    );
+    check(
+        "executors: {a: b, b: a}\njobs: {j: {executor: a, steps: [checkout]}}\nworkflows: {w: {jobs: [j]}}\n",
+        &[
+            "2:16 unknown-name Cannot find a definition for executor named b",
+            "2:22 unknown-name Cannot find a definition for executor named a",
+        ],
+    );
+}
+
+#[test]
 fn recursion_and_cycles_are_found() {
+    let text = "version: 2.1\ncommands:\n  wrap: {parameters: {s: {type: steps}}, steps: [steps: << parameters.s >>]}\n  b: {steps: [wrap: {s: [b]}]}\njobs: {j: {machine: true, steps: [b]}}\nworkflows: {w: {jobs: [j]}}\n";
+    let found = errors(text, &request());
+    assert_eq!(found, ["4:15 recursion command 'wrap' calls itself"]);
     check(
         "commands: {a: {steps: [b]}, b: {steps: [a]}}\njobs: {j: {machine: true, steps: [a]}}\nworkflows: {w: {jobs: [j]}}\n",
         &["2:41 recursion command 'a' calls itself"],
@@ -233,7 +298,7 @@ fn workflows_are_checked() {
         )
     };
     wf("{}", &["3:13 missing-key required key [jobs] not found"]);
-    wf("{jobs: []}", &["3:23 wrong-type expected type: JSONArray, found: JSONArray"]);
+    wf("{jobs: []}", &["3:23 wrong-type expected minimum item count: 1, found: 0"]);
     wf(
         "{jobs: [j], when: true, unless: false}",
         &["3:40 logic-statement a workflow has `when` or `unless`, not both"],

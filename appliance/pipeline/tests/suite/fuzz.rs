@@ -249,6 +249,11 @@ fn small_languages() {
         }
         drop(Glob::workspace(text));
     });
-    fuzz("cron", &own(&["0 3 1-5 jan,feb sun", "*/5 * * * *"]), |text| drop(Cron::parse(text)));
     drop(json_schema());
+}
+
+#[test]
+fn timetables() {
+    let texts = ["0 3 1-5 jan,feb sun", "*/5 * * * *"].map(str::to_owned);
+    fuzz("cron", &texts, |text| drop(Cron::parse(text)));
 }

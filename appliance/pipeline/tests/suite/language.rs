@@ -51,6 +51,38 @@ fn commands_are_inlined_with_their_own_parameters() {
 }
 
 #[test]
+fn a_timetable_may_hold_pipeline_values() {
+    check(
+        "parameters: {at: {type: string, default: 0 3 * * 1}}\njobs: {j: {machine: true, steps: [checkout]}}\nworkflows:\n  w:\n    triggers: [schedule: {cron: << pipeline.parameters.at >>, filters: {branches: {only: << pipeline.git.branch >>}}}]\n    jobs: [j]\n",
+        "jobs:\n  j:\n    machine: true\n    steps:\n    - checkout\nworkflows:\n  w:\n    triggers:\n    - schedule:\n        cron: 0 3 * * 1\n        filters:\n          branches:\n            only: main\n    jobs:\n    - j\n",
+    );
+}
+
+#[test]
+fn an_element_may_be_only_the_name_of_an_orbs() {
+    check(
+        "orbs: {tools: acme/tools@1}\nexecutors: {mine: tools/default}\ncommands: {make: tools/build}\njobs:\n  theirs: tools/check\n  j:\n    executor: {name: mine, tag: x}\n    steps: [make]\nworkflows:\n  w: {jobs: [j, theirs: {after: [make]}]}\n",
+        "jobs:\n  j:\n    docker:\n    - image: tools:x\n    steps:\n    - run:\n        command: orb build\n    environment:\n    - FROM: orb\n  theirs:\n    docker:\n    - image: tools:stable\n    steps:\n    - run:\n        command: orb build\n    - run:\n        command: orb build\n    environment:\n    - FROM: orb\nworkflows:\n  w:\n    jobs:\n    - j\n    - theirs\n",
+    );
+}
+
+#[test]
+fn a_command_may_stand_inside_itself_where_the_text_is_finite() {
+    // Handed over to itself, used by what it is handed, and named like an orb's own command.
+    let wrap = "  wrap:\n    parameters: {inside: {type: steps}}\n    steps: [run: open, steps: << parameters.inside >>]\n";
+    steps(
+        "    - wrap: {inside: [wrap: {inside: [deploy-it]}]}\n",
+        &format!("commands:\n{wrap}  deploy-it: {{steps: [wrap: {{inside: [checkout]}}]}}\n"),
+        "    - run:\n        command: open\n    - run:\n        command: open\n    - run:\n        command: open\n    - checkout\n",
+    );
+    steps(
+        "    - build\n",
+        "orbs: {o: {commands: {all: {steps: [build]}, build: {steps: [run: theirs]}}}}\ncommands: {build: {steps: [o/all]}}\n",
+        "    - run:\n        command: theirs\n",
+    );
+}
+
+#[test]
 fn a_command_sees_its_own_parameters_and_never_its_callers() {
     steps(
         "    - outer: {p: a}\n",

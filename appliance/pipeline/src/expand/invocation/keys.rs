@@ -24,12 +24,12 @@ impl Context<'_> {
         if let Some(node) =
             name.filter(|node| node.scalar_text().is_none_or(|text| text.trim().is_empty()))
         {
-            self.report.error(
-                Code::Value,
-                node.at,
-                format!("expected type: String, found: {}", node.schema_name()),
-                "a job's name is a text that is not empty",
-            );
+            let message = match node.scalar_text() {
+                Some(_) => "a job's name is empty".to_owned(),
+                None => format!("expected type: String, found: {}", node.schema_name()),
+            };
+            let hint = "give a text that is not empty, or leave `name` out";
+            self.report.error(Code::Value, node.at, message, hint);
         }
         let name = name.and_then(Node::scalar_text).filter(|text| !text.trim().is_empty());
         let written = body.get("filters").filter(|node| !node.is_null()).cloned();
@@ -53,6 +53,7 @@ impl Context<'_> {
             type_written: body.get("type").cloned(),
             serial_group: self.serial_group(body),
             group_lock: None,
+            inside: None,
             job: None,
         }
     }
