@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 #![expect(clippy::disallowed_methods, reason = "tests start the real binary and real clients")]
 
+mod addresses;
 mod browser;
 mod command_line;
 mod config;

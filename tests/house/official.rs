@@ -204,6 +204,76 @@ fn graphql(caller: &Caller) {
     assert!(ask("acme/none@volatile").read::<Value>("/data/orbVersion").is_null());
     let answer = caller.graphql("mutation($name: String!) { createNamespace }", &json!({}));
     assert!(answer.read::<Message>("/errors/0").message.contains("orb import"));
+    orb_lists(caller);
+}
+
+/// `orb list`, `orb list NAMESPACE`, with and without details, and what other orb commands ask
+/// first. The store holds one orb of `acme`, and more than one page of `many`.
+fn orb_lists(caller: &Caller) {
+    for number in 0..23 {
+        let orb = caller.appliance.folder.path().join("say.yml");
+        let name = format!("many/orb{number:02}@1.0.0");
+        let added = caller.appliance.cli(&["orb", "import", orb.to_str().unwrap(), &name]);
+        assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    }
+    // All pages, as the command line walks them: by the cursor of the last edge.
+    let walk = |query: &str, at: &str, mut variables: Value| {
+        let (mut found, mut pages) = (vec![], 0);
+        loop {
+            let answer: Value = caller.graphql(query, &variables).read(at);
+            pages += 1;
+            for edge in answer["edges"].as_array().unwrap() {
+                variables["after"] = edge["cursor"].clone();
+                found.push(edge["node"].clone());
+            }
+            if !answer["pageInfo"]["hasNextPage"].as_bool().unwrap() {
+                return (found, pages);
+            }
+        }
+    };
+    let all = "\nquery ListOrbs ($after: String!, $certifiedOnly: Boolean!) {\n  orbs(first: 20, after: $after, certifiedOnly: $certifiedOnly) {\n\ttotalCount,\n    edges {\n\t\tcursor\n\t  node {\n\t    name\n\t    statistics {\n\t\tlast30DaysBuildCount,\n\t\tlast30DaysProjectCount,\n\t\tlast30DaysOrganizationCount\n\t    }\n\t\t  versions(count: 1) {\n\t\t\tversion,\n\t\t\tsource\n\t\t  }\n\t\t}\n\t}\n    pageInfo {\n      hasNextPage\n    }\n  }\n}\n";
+    let (orbs, pages) = walk(all, "/data/orbs", json!({ "after": "", "certifiedOnly": true }));
+    assert_eq!((orbs.len(), pages), (24, 2));
+    assert_eq!(orbs[0]["name"], "acme/say");
+    assert_eq!(
+        orbs[0]["versions"],
+        json!([{ "id": "acme/say@1.0.0", "version": "1.0.0", "source": ORB }])
+    );
+    assert!(orbs.iter().all(|orb| orb["statistics"]["last30DaysBuildCount"].is_u64()));
+
+    let of_namespace = |versions: &str| {
+        format!(
+            "\nquery namespaceOrbs ($namespace: String, $after: String!, $view: OrbListViewType) {{\n\tregistryNamespace(name: $namespace) {{\n\t\tname\n                id\n\t\torbs(first: 20, after: $after, view: $view) {{\n\t\t\tedges {{\n\t\t\t\tcursor\n\t\t\t\tnode {{\n\t\t\t\t\tversions {versions} version\n\t\t\t\t\t}}\n\t\t\t\t\tname\n\t                                statistics {{\n\t\t                           last30DaysBuildCount,\n\t\t                           last30DaysProjectCount,\n\t\t                           last30DaysOrganizationCount\n\t                               }}\n\t\t\t\t}}\n\t\t\t}}\n\t\t\ttotalCount\n\t\t\tpageInfo {{\n\t\t\t\thasNextPage\n\t\t\t}}\n\t\t}}\n\t}}\n}}\n"
+        )
+    };
+    let asked =
+        |namespace: &str, view: &str| json!({ "after": "", "namespace": namespace, "view": view });
+    let at = "/data/registryNamespace/orbs";
+    let (orbs, pages) = walk(&of_namespace("{"), at, asked("many", "PUBLIC_ONLY"));
+    assert_eq!((orbs.len(), pages), (23, 2));
+    assert_eq!(orbs[22]["versions"], json!([{ "version": "1.0.0" }]));
+    let (orbs, _) = walk(&of_namespace("(count: 1){ source,"), at, asked("acme", "PUBLIC_ONLY"));
+    assert_eq!((orbs.len(), &orbs[0]["versions"][0]["source"]), (1, &json!(ORB)));
+    assert!(walk(&of_namespace("{"), at, asked("acme", "PRIVATE_ONLY")).0.is_empty());
+    let nobody = caller.graphql(&of_namespace("{"), &asked("none", "PUBLIC_ONLY"));
+    assert!(nobody.read::<Value>("/data/registryNamespace").is_null());
+
+    let id = "\n\tquery ($name: String!, $namespace: String) {\n\t\torb(name: $name) {\n\t\t  id\n\t\t  isPrivate\n\t\t}\n\t\tregistryNamespace(name: $namespace) {\n\t\t\tid\n\t\t  }\n\t  }\n\t  ";
+    let ask = |name: &str| {
+        let variables = json!({ "name": name, "namespace": name.split('/').next() });
+        caller.graphql(id, &variables).read::<Value>("/data")
+    };
+    let found = ask("acme/say");
+    assert_eq!(
+        (&found["orb"]["isPrivate"], &found["registryNamespace"]["id"]),
+        (&json!(false), &json!("acme"))
+    );
+    assert!(ask("acme/none")["orb"].is_null() && ask("none/say")["registryNamespace"].is_null());
+    let newest = "query($name: String!) {\n\t\t\t    orb(name: $name) {\n\t\t\t      versions(count: 1) {\n\t\t\t\t    version\n\t\t\t      }\n\t\t\t    }\n\t\t      }";
+    let found = caller.graphql(newest, &json!({ "name": "acme/say" }));
+    assert_eq!(found.read::<Value>("/data/orb/versions"), json!([{ "version": "1.0.0" }]));
+    let categories = "\n\tquery ListOrbCategories($after: String!) {\n\t\torbCategories(first: 20, after: $after) {\n\t\t\ttotalCount\n\t\t\tedges {\n\t\t\t\tcursor\n\t\t\t\tnode {\n\t\t\t\t\tid\n\t\t\t\t\tname\n\t\t\t\t}\n\t\t\t}\n\t\t\tpageInfo {\n\t\t\t\thasNextPage\n\t\t\t}\n\t\t}\n\t}\n";
+    assert!(walk(categories, "/data/orbCategories", json!({ "after": "" })).0.is_empty());
 }
 
 /// `config validate` of version 1, which sends its token as a bearer.
@@ -278,6 +348,9 @@ fn the_official_command_line_works_against_the_appliance() {
         (&["orb", "validate", "orb.yml"], true, "is valid"),
         (&["orb", "source", "acme/say"], true, "echo hello"),
         (&["orb", "info", "acme/say"], true, "acme/say@1.0.0"),
+        (&["orb", "list"], true, "acme/say (1.0.0)"),
+        (&["orb", "list", "acme"], true, "acme/say (1.0.0)"),
+        (&["orb", "list", "none"], false, "No namespace found"),
     ] {
         let (ended_well, told) = official(&caller, arguments).unwrap();
         assert!(ended_well == fine && told.contains(words), "{arguments:?}: {told}");

@@ -1,5 +1,5 @@
-//! From a trigger to a plan, with the orbs of the store: reads files and computes for up to a
-//! hundred milliseconds, so it runs beside the loop, never in it.
+//! From a trigger to a plan, with the orbs of the store: reads files, asks addresses that the operator
+//! allows, and computes for up to a hundred milliseconds, so it runs beside the loop, never in it.
 
 use base::{
     ids::{PipelineId, PipelineNumber, RepoName},
@@ -17,17 +17,21 @@ pub(crate) fn planned(
     registry: &Registry,
     continues: bool,
 ) -> Result<Planned, Rejected> {
-    let orbs = match &trigger.config {
-        ConfigText::Found(text) => registry.load_for(text),
-        ConfigText::Missing(_) => Ok(Orbs::default()),
+    let plan = |orbs: &Orbs| match continues {
+        true => plan_continuation(trigger, id, number, repo, orbs),
+        false => plan_trigger(trigger, id, number, repo, orbs),
     };
-    match orbs {
-        Ok(orbs) if continues => plan_continuation(trigger, id, number, repo, &orbs),
-        Ok(orbs) => plan_trigger(trigger, id, number, repo, &orbs),
-        Err(error) => {
-            let unread = ConfigText::Missing(format!("the orb store cannot be read: {error}"));
-            let trigger = Trigger { config: unread, ..trigger.clone() };
-            plan_trigger(&trigger, id, number, repo, &Orbs::default())
-        }
-    }
+    let absent = |planned: &Result<Planned, Rejected>| match planned {
+        Ok(_) => vec![],
+        Err(rejected) => rejected.absent.clone(),
+    };
+    let text = match &trigger.config {
+        ConfigText::Found(text) => text,
+        ConfigText::Missing(_) => return plan(&Orbs::default()),
+    };
+    registry.compile_with(text, plan, absent).unwrap_or_else(|error| {
+        let unread = ConfigText::Missing(format!("the orb store cannot be used: {error}"));
+        let trigger = Trigger { config: unread, ..trigger.clone() };
+        plan_trigger(&trigger, id, number, repo, &Orbs::default())
+    })
 }

@@ -59,6 +59,7 @@ pub use keys::{KeyInfo, NewKey, Owner, Rule, Scope, Verb};
 pub use listing::{Entry, Page};
 pub use notify::is_prefix as is_webhook_prefix;
 pub use objects::{Found, Info, Objects, Stored};
+pub use outward::Outward;
 pub use quota::BucketInfo;
 pub use scrub::{Rotten, Scrubbed};
 pub use session::SessionKey;

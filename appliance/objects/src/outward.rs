@@ -1,11 +1,12 @@
-//! The room's only way to other machines: HTTP with rustls on ring, for remote object stores and
-//! for notices.
+//! The way to other machines: HTTP with rustls on ring, for remote object stores, for notices, and
+//! for what the house itself reads.
 //!
 //! Invariants: certificates are always checked, against the roots that the operator names; an
 //! answer that leads elsewhere is not followed; no proxy is taken from the environment.
 
-use http::{Request, Response};
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use http::{Request, Response, header};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -27,11 +28,12 @@ const ANSWER: Duration = Duration::from_secs(60);
 
 /// The client; clones share its connections.
 #[derive(Debug, Clone)]
-pub(crate) struct Outward(Client<HttpsConnector<Tcp>, HttpRequestBody>);
+pub struct Outward(Client<HttpsConnector<Tcp>, HttpRequestBody>);
 
 impl Outward {
     /// A client that trusts the certificates of a PEM file; without one it speaks plain HTTP alone.
-    pub(crate) fn new(roots: &Path) -> Self {
+    #[must_use]
+    pub fn new(roots: &Path) -> Self {
         let mut tcp = Tcp::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(CONNECT));
@@ -42,6 +44,20 @@ impl Outward {
             .enable_http1()
             .wrap_connector(tcp);
         Self(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(4).build(https))
+    }
+
+    /// Reads what stands at an address, at most `max` bytes.
+    ///
+    /// # Errors
+    /// The reason, when nobody answers, or more than that.
+    pub async fn read(&self, address: &str, max: usize) -> Result<Response<Bytes>, String> {
+        let request = Request::get(address)
+            .header(header::USER_AGENT, "appliance")
+            .body(HttpRequestBody::from(String::new()))
+            .map_err(|error| error.to_string())?;
+        let (parts, body) = self.send(request).await?.into_parts();
+        let body = Limited::new(body, max).collect().await.map_err(|error| error.to_string())?;
+        Ok(Response::from_parts(parts, body.to_bytes()))
     }
 
     /// One request; the reason when there was no answer.

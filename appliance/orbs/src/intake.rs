@@ -1,6 +1,6 @@
 //! From a path to orbs that can be added: a packed file, a source folder, a bundle.
 
-use crate::{bundle, error::Error};
+use crate::{address, bundle, error::Error};
 use base::limits::CONFIG_MAX;
 use pipeline::{OrbReference, pack};
 use std::{
@@ -20,7 +20,7 @@ const DEPTH_MAX: usize = 12;
 pub enum Name {
     /// `ns/name@1.2.3` or `ns/name@dev:label`
     Registry(OrbReference),
-    /// `https://…`
+    /// `https://…`, or `http://…` where the operator allows it.
     Address(String),
 }
 
@@ -28,9 +28,9 @@ impl FromStr for Name {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let is_address = text.starts_with("https://") && !text.contains(char::is_whitespace);
-        if is_address {
-            return Ok(Self::Address(text.to_owned()));
+        if address::is_address(text) {
+            let known = address::parse(text).map(|_| Self::Address(text.to_owned()));
+            return known.ok_or_else(|| Error::Name(text.chars().take(120).collect()));
         }
         text.parse().map(Self::Registry).map_err(|_| Error::Name(text.chars().take(120).collect()))
     }

@@ -1,20 +1,23 @@
 //! The folder itself: add, list, read, and load what one configuration needs.
 
-use crate::{error::Error, intake::Name};
+mod loading;
+
+use crate::{
+    address::{self, Prefix},
+    error::Error,
+    fetch::{Ask, Fetch},
+    intake::Name,
+};
 use base::limits::CONFIG_MAX;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use pipeline::{OrbReference, OrbVersion, Orbs, orb_references};
+use pipeline::{OrbReference, OrbVersion, Orbs};
 use std::{
-    collections::BTreeSet,
     fs::{self, File},
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
-
-/// Sources loaded for one configuration; the compiler's own bound on orbs is lower.
-const LOADED_MAX: usize = 1000;
 
 /// A file name may have 255 bytes.
 const ADDRESS_MAX: usize = 240;
@@ -24,7 +27,8 @@ const ADDRESS_MAX: usize = 240;
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
     folder: Option<Arc<Path>>,
-    prefixes: Option<Arc<[String]>>,
+    prefixes: Option<Arc<[Prefix]>>,
+    fetch: Option<Fetch>,
 }
 
 /// What became of an addition.
@@ -51,21 +55,29 @@ impl Registry {
     /// The store in `folder`, which is made when the first orb comes.
     #[must_use]
     pub fn at(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: Some(folder.into().into()), prefixes: None }
+        Self { folder: Some(folder.into().into()), prefixes: None, fetch: None }
     }
 
     /// The same, answering for addresses only below these prefixes.
     #[must_use]
-    pub fn allow_only(self, prefixes: impl IntoIterator<Item = String>) -> Self {
+    pub fn allow_only(self, prefixes: impl IntoIterator<Item = Prefix>) -> Self {
         Self { prefixes: Some(prefixes.into_iter().collect()), ..self }
     }
 
-    /// Keeps one orb. When this returns, it is on disk.
+    /// The same, asking addresses below those prefixes for what is not kept, or is old.
+    #[must_use]
+    pub fn fetch_with(self, ask: Arc<Ask>) -> Self {
+        Self { fetch: Some(Fetch::new(ask)), ..self }
+    }
+
+    /// Keeps one orb. When this returns, it is on disk. What stands behind an address is then as
+    /// brought: it is fetched no more.
     ///
     /// # Errors
     /// [`Error::Taken`] for a released version with other content, else when it cannot be written.
     pub fn add(&self, name: &Name, text: &str) -> Result<Added, Error> {
         let path = self.path(name)?;
+        loading::forget(&path)?;
         let before = read_if_there(&path)?;
         if before.as_deref() == Some(text) {
             return Ok(Added::Same);
@@ -134,12 +146,13 @@ impl Registry {
     pub fn source(&self, reference: &str) -> Result<pipeline::FoundOrb, Error> {
         let mut orbs = Orbs::default();
         // A bare name means the newest.
-        let wanted = if reference.contains('@') || reference.starts_with("https://") {
+        let wanted = if reference.contains('@') || address::is_address(reference) {
             reference.to_owned()
         } else {
             format!("{reference}@volatile")
         };
-        self.load_one(&wanted, &mut orbs)?;
+        // Looking fetches nothing.
+        Self { fetch: None, ..self.clone() }.load_one(&wanted, &mut orbs)?;
         let name = wanted.split('@').next().unwrap_or_default();
         let missing = |versions: Vec<OrbVersion>| Error::Missing {
             reference: reference.to_owned(),
@@ -149,73 +162,6 @@ impl Registry {
             Some(found) => Ok(found),
             None => Err(missing(self.versions(name)?)),
         }
-    }
-
-    /// The orbs that a configuration, or an orb, names, and those that they name in turn. What is
-    /// not kept is left out: the compiler tells it with its place.
-    ///
-    /// # Errors
-    /// When the folder cannot be read.
-    pub fn load_for(&self, text: &str) -> Result<Orbs, Error> {
-        let mut orbs = Orbs::default();
-        if self.folder.is_none() {
-            return Ok(orbs);
-        }
-        let mut seen = BTreeSet::new();
-        let mut open = orb_references(text);
-        while let Some(reference) = open.pop() {
-            if seen.len() >= LOADED_MAX || !seen.insert(reference.clone()) {
-                continue;
-            }
-            for text in self.load_one(&reference, &mut orbs)? {
-                open.extend(orb_references(&text));
-            }
-        }
-        Ok(orbs)
-    }
-
-    /// Loads what fits one reference; every version, when its version is an expression.
-    fn load_one(&self, reference: &str, orbs: &mut Orbs) -> Result<Vec<Arc<str>>, Error> {
-        if reference.starts_with("https://") {
-            return self.load_address(reference, orbs);
-        }
-        let Some((name, wanted)) = reference.split_once('@') else { return Ok(vec![]) };
-        let versions = self.versions(name)?;
-        let mut known = Orbs::default();
-        for version in &versions {
-            // Told in the message when nothing fits; the source is read only when it does.
-            known.add(&format!("{name}@{version}"), "").ok();
-        }
-        let fitting: Vec<String> = if wanted.contains("<<") {
-            versions.iter().map(|version| format!("{name}@{version}")).collect()
-        } else {
-            known.find(reference).into_iter().map(|found| found.resolved).collect()
-        };
-        let mut texts = vec![];
-        for exact in &fitting {
-            let Ok(parsed) = exact.parse() else { continue };
-            let path = self.path(&Name::Registry(parsed))?;
-            let Some(text) = read_if_there(&path)? else { continue };
-            let text: Arc<str> = text.into();
-            orbs.add(exact, text.clone()).ok();
-            texts.push(text);
-        }
-        if !versions.is_empty() {
-            orbs.know(name, versions);
-        }
-        Ok(texts)
-    }
-
-    fn load_address(&self, address: &str, orbs: &mut Orbs) -> Result<Vec<Arc<str>>, Error> {
-        let allowed = self
-            .prefixes
-            .as_ref()
-            .is_none_or(|list| list.iter().any(|prefix| is_below(address, prefix)));
-        let Ok(path) = self.path(&Name::Address(address.to_owned())) else { return Ok(vec![]) };
-        let text = if allowed { read_if_there(&path)? } else { None };
-        let Some(text) = text.map(Arc::<str>::from) else { return Ok(vec![]) };
-        orbs.add_address(address, text.clone());
-        Ok(vec![text])
     }
 
     fn orb_folder(&self, name: &str) -> Option<PathBuf> {
@@ -240,13 +186,6 @@ impl Registry {
             }
         }
     }
-}
-
-/// Whether an address stands below a prefix: at a boundary, so that `https://a.b` does not admit
-/// `https://a.b.evil`.
-fn is_below(address: &str, prefix: &str) -> bool {
-    let Some(rest) = address.strip_prefix(prefix) else { return false };
-    !address.contains("/../") && (prefix.ends_with('/') || rest.is_empty() || rest.starts_with('/'))
 }
 
 fn names(folder: &Path) -> Result<Vec<String>, Error> {

@@ -2,8 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
 
-use orbs::{Added, Error, Name, Registry, check, read, write_bundle};
-use std::{fs, path::Path};
+use orbs::{Added, Error, Failure, Name, Registry, Reply, check, read, write_bundle};
+use pipeline::{Orbs, Request, Values};
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
 
 const ORB: &str = "version: 2.1\ncommands: {say: {steps: [run: echo hi]}}\n";
 
@@ -76,8 +84,9 @@ fn names_cannot_leave_the_store() {
     check_name("../tools@1.0.0", false);
     check_name("acme/../../x@1.0.0", false);
     check_name("acme/tools@dev:../x", false);
-    check_name("https://git.example/orbs/../x.yml", true);
-    check_name("http://git.example/x.yml", false);
+    check_name("https://git.example/orbs/../x.yml", false);
+    check_name("https://user@git.example/x.yml", false);
+    check_name("http://git.example/x.yml", true);
     check_name(&format!("https://git.example/{}", "x".repeat(300)), false);
 }
 
@@ -105,7 +114,7 @@ fn addresses_are_answered_below_allowed_prefixes_alone() {
     let (_folder, registry) = registry();
     add(&registry, "https://git.example/orbs/a.yml", ORB).unwrap();
     let finds = |prefix: &str| {
-        let registry = registry.clone().allow_only([prefix.to_owned()]);
+        let registry = registry.clone().allow_only([prefix.parse().unwrap()]);
         registry
             .load_for("orbs: {a: 'https://git.example/orbs/a.yml'}")
             .unwrap()
@@ -115,6 +124,122 @@ fn addresses_are_answered_below_allowed_prefixes_alone() {
     assert!(finds("https://git.example/orbs/") && finds("https://git.example"));
     assert!(!finds("https://git.exam") && !finds("https://other.example/"));
     assert_eq!(registry.list().unwrap()[0].name, "https://git.example/orbs/a.yml");
+}
+
+/// A store that may ask below `https://git.example/`, and how often it did.
+fn asking(answer: impl Fn() -> Result<Reply, Failure> + Send + Sync + 'static) -> Asking {
+    let (folder, registry) = registry();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let registry = registry.allow_only(["https://git.example/".parse().unwrap()]).fetch_with(
+        Arc::new(move |_: &str| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            answer()
+        }),
+    );
+    Asking { folder, registry, asked }
+}
+
+struct Asking {
+    folder: tempfile::TempDir,
+    registry: Registry,
+    asked: Arc<AtomicUsize>,
+}
+
+const ADDRESS: &str = "https://git.example/a.yml";
+
+impl Asking {
+    /// Whether a configuration that names the address gets it, and how often it was asked so far.
+    fn check(&self, found: bool, asked: usize) {
+        let orbs = self.registry.load_for(&format!("orbs: {{a: '{ADDRESS}'}}")).unwrap();
+        assert_eq!(orbs.find(ADDRESS).is_some(), found);
+        assert_eq!(self.asked.load(Ordering::Relaxed), asked);
+    }
+
+    /// Makes the copy look older than five minutes.
+    fn age(&self) {
+        let addresses = self.folder.path().join("orbs/addresses");
+        let record = fs::read_dir(&addresses)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(|path| path.extension().is_some_and(|end| end == "fetched"))
+            .unwrap();
+        let text = fs::read_to_string(&record).unwrap();
+        let digest = text.split_once(' ').unwrap().1;
+        fs::write(&record, format!("1700000000000000 {digest}")).unwrap();
+    }
+}
+
+#[test]
+fn an_address_is_asked_once_in_five_minutes() {
+    let asking = asking(|| Ok(Reply::Text(ORB.into())));
+    asking.check(true, 1);
+    asking.check(true, 1);
+    asking.age();
+    asking.check(true, 2);
+    asking.check(true, 2);
+    let other = asking.registry.load_for("orbs: {a: 'https://evil.example/a.yml'}").unwrap();
+    assert!(other.find("https://evil.example/a.yml").is_none());
+    assert_eq!(asking.asked.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn while_nobody_answers_the_copy_serves() {
+    let up = Arc::new(AtomicBool::new(true));
+    let answer = Arc::clone(&up);
+    let asking = asking(move || match answer.load(Ordering::Relaxed) {
+        true => Ok(Reply::Text(ORB.into())),
+        false => Err(Failure::Unreachable("is down".into())),
+    });
+    asking.check(true, 1);
+    up.store(false, Ordering::Relaxed);
+    asking.age();
+    asking.check(true, 2);
+    // It failed just now, and is not asked again so soon.
+    asking.check(true, 2);
+    let text = format!(
+        "version: 2.1\norbs: {{a: '{ADDRESS}'}}\njobs: {{build: {{machine: true, steps: [a/say]}}}}\n"
+    );
+    let compile = |orbs: &Orbs| {
+        let request = Request { orbs: orbs.clone(), values: Values::local(), ..Request::default() };
+        pipeline::compile(&text, &request)
+    };
+    let done = asking.registry.compile_with(&text, compile, |done| done.absent.clone()).unwrap();
+    let told: Vec<String> = done.warnings().map(|warning| warning.message.clone()).collect();
+    assert!(done.config.is_some() && told.len() == 1 && told[0].contains("is down"), "{told:?}");
+}
+
+#[test]
+fn what_was_brought_by_hand_is_never_asked_for() {
+    let asking = asking(|| Err(Failure::Refused("is not there".into())));
+    asking.check(false, 1);
+    add(&asking.registry, ADDRESS, ORB).unwrap();
+    asking.check(true, 1);
+}
+
+#[test]
+fn compilations_that_start_together_ask_once() {
+    let asking = asking(|| Ok(Reply::Text(ORB.into())));
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| asking.registry.load_for(&format!("orbs: {{a: '{ADDRESS}'}}")).unwrap());
+        }
+    });
+    assert_eq!(asking.asked.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn an_address_with_an_expression_is_asked_for_when_it_is_known() {
+    let asking = asking(|| Ok(Reply::Text(ORB.into())));
+    let text = "version: 2.1\nparameters: {v: {type: string, default: a}}\norbs: {a: 'https://git.example/<<pipeline.parameters.v>>.yml'}\njobs: {build: {machine: true, steps: [a/say]}}\n";
+    let compile = |orbs: &Orbs| {
+        let request = Request { orbs: orbs.clone(), values: Values::local(), ..Request::default() };
+        pipeline::compile(text, &request)
+    };
+    let done = asking.registry.compile_with(text, compile, |done| done.absent.clone()).unwrap();
+    let errors: Vec<String> = done.errors().map(pipeline::Diagnostic::render).collect();
+    assert!(done.config.is_some(), "{errors:?}");
+    asking.check(true, 1);
 }
 
 #[test]

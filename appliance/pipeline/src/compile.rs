@@ -32,6 +32,9 @@ pub struct Compilation {
     pub config: Option<Compiled>,
     /// Errors first, each kind in the order of the file.
     pub diagnostics: Vec<Diagnostic>,
+    /// References to orbs that were not among the request's, filled in: what a shell may look for
+    /// before it compiles again.
+    pub absent: Vec<String>,
 }
 
 impl Compilation {
@@ -55,10 +58,11 @@ pub fn compile(text: &str, request: &Request) -> Compilation {
     let config =
         load_root(text, source, &mut report).and_then(|root| stages(&root, request, &mut report));
     let parameters = std::mem::take(&mut report.bound);
+    let absent = std::mem::take(&mut report.absent);
     let (diagnostics, sources) = report.finish();
     let config = config.filter(|_| !diagnostics.iter().any(Diagnostic::is_error));
     let config = config.map(|config| Compiled { files: sources.names(), parameters, ..config });
-    Compilation { config, diagnostics }
+    Compilation { config, diagnostics, absent }
 }
 
 pub(crate) fn load_root(text: &str, source: SourceId, report: &mut Report) -> Option<Arc<Map>> {

@@ -17,6 +17,15 @@ use base::trigger::ParameterValue;
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
+/// An answer, and what the compiler lacked for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The body.
+    pub body: Value,
+    /// References to orbs that were not given, filled in.
+    pub absent: Vec<String>,
+}
+
 /// A body that is no request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -26,7 +35,7 @@ pub struct BodyError(&'static str);
 ///
 /// # Errors
 /// `config_yaml` is missing.
-pub fn compile_v2(body: &Value, orbs: &Orbs) -> Result<Value, BodyError> {
+pub fn compile_v2(body: &Value, orbs: &Orbs) -> Result<Answer, BodyError> {
     let text = body
         .get("config_yaml")
         .and_then(Value::as_str)
@@ -36,19 +45,20 @@ pub fn compile_v2(body: &Value, orbs: &Orbs) -> Result<Value, BodyError> {
         text,
         &request(options.get("pipeline_values"), options.get("pipeline_parameters"), orbs),
     );
-    Ok(json!({
+    let body = json!({
         "valid": compilation.config.is_some(),
         "source-yaml": text,
         "output-yaml": output(&compilation),
         "errors": messages(compilation.errors(), "message"),
-    }))
+    });
+    Ok(Answer { body, absent: compilation.absent })
 }
 
 /// What the compile endpoint of API v3 answers.
 ///
 /// # Errors
 /// `data.attributes.config` is missing.
-pub fn compile_v3(body: &Value, orbs: &Orbs) -> Result<Value, BodyError> {
+pub fn compile_v3(body: &Value, orbs: &Orbs) -> Result<Answer, BodyError> {
     let attributes = body.pointer("/data/attributes").unwrap_or(&Value::Null);
     let text = attributes
         .get("config")
@@ -59,17 +69,18 @@ pub fn compile_v3(body: &Value, orbs: &Orbs) -> Result<Value, BodyError> {
         &request(attributes.get("pipeline_values"), attributes.get("pipeline_parameters"), orbs),
     );
     let outcome = if compilation.config.is_some() { "succeeded" } else { "failed" };
-    Ok(json!({
+    let body = json!({
         "data": { "attributes": { "outcome": outcome, "phase": "ended", "compiled_config": output(&compilation) } },
         "meta": { "messages": messages(compilation.errors(), "title") },
-    }))
+    });
+    Ok(Answer { body, absent: compilation.absent })
 }
 
 /// What `buildConfig` answers; `variables` as the official command line names them.
 ///
 /// # Errors
 /// `config` is missing.
-pub fn build_config(variables: &Value, orbs: &Orbs) -> Result<Value, BodyError> {
+pub fn build_config(variables: &Value, orbs: &Orbs) -> Result<Answer, BodyError> {
     let text = variables
         .get("config")
         .and_then(Value::as_str)
@@ -90,28 +101,28 @@ pub fn build_config(variables: &Value, orbs: &Orbs) -> Result<Value, BodyError> 
         })
         .unwrap_or(Value::Null);
     let compilation = compile(text, &request(Some(&values), parameters.as_ref(), orbs));
-    Ok(json!({ "buildConfig": {
+    let body = json!({ "buildConfig": {
         "valid": compilation.config.is_some(),
         "errors": messages(compilation.errors(), "message"),
         "sourceYaml": text,
         "outputYaml": output(&compilation),
-    } }))
+    } });
+    Ok(Answer { body, absent: compilation.absent })
 }
 
 /// What `orbConfig` answers: whether an orb's source is valid.
 ///
 /// # Errors
 /// `config` is missing.
-pub fn orb_config(variables: &Value, orbs: &Orbs) -> Result<Value, BodyError> {
+pub fn orb_config(variables: &Value, orbs: &Orbs) -> Result<Answer, BodyError> {
     let text = variables
         .get("config")
         .and_then(Value::as_str)
         .ok_or(BodyError("config: a text is required"))?;
     let found = validate_orb(text, "orb.yml", orbs);
     let errors = messages(found.iter().filter(|found| found.is_error()), "message");
-    Ok(
-        json!({ "orbConfig": { "valid": errors.is_empty(), "errors": errors, "sourceYaml": text, "outputYaml": text } }),
-    )
+    let body = json!({ "orbConfig": { "valid": errors.is_empty(), "errors": errors, "sourceYaml": text, "outputYaml": text } });
+    Ok(Answer { body, absent: vec![] })
 }
 
 fn output(compilation: &Compilation) -> String {
@@ -179,7 +190,7 @@ mod tests {
 
     #[test]
     fn version_2_answers_as_the_original() {
-        let answer = compile_v2(&json!({ "config_yaml": TEXT, "options": { "pipeline_parameters": { "p": "x" }, "pipeline_values": { "number": "7" } } }), &Orbs::default()).unwrap();
+        let answer = compile_v2(&json!({ "config_yaml": TEXT, "options": { "pipeline_parameters": { "p": "x" }, "pipeline_values": { "number": "7" } } }), &Orbs::default()).unwrap().body;
         assert_eq!(answer["valid"], true);
         assert_eq!(answer["source-yaml"], TEXT);
         assert!(answer["output-yaml"].as_str().unwrap().contains("command: echo x 7"));
@@ -188,7 +199,8 @@ mod tests {
             &json!({ "config_yaml": "version: 2.1\njobs: {build: {}}" }),
             &Orbs::default(),
         )
-        .unwrap();
+        .unwrap()
+        .body;
         assert_eq!((&invalid["valid"], &invalid["output-yaml"]), (&json!(false), &json!("")));
         assert!(!invalid["errors"].as_array().unwrap().is_empty());
         assert!(compile_v2(&json!({}), &Orbs::default()).is_err());
@@ -198,15 +210,17 @@ mod tests {
     fn version_3_and_graphql_answer_too() {
         let v3 =
             compile_v3(&json!({ "data": { "attributes": { "config": TEXT } } }), &Orbs::default())
-                .unwrap();
+                .unwrap()
+                .body;
         assert_eq!(v3["data"]["attributes"]["outcome"], "succeeded");
-        let graphql = build_config(&json!({ "config": TEXT, "pipelineParametersJson": "{\"p\":\"y\"}", "pipelineValues": [{ "key": "number", "val": "3" }] }), &Orbs::default()).unwrap();
+        let graphql = build_config(&json!({ "config": TEXT, "pipelineParametersJson": "{\"p\":\"y\"}", "pipelineValues": [{ "key": "number", "val": "3" }] }), &Orbs::default()).unwrap().body;
         assert!(graphql["buildConfig"]["outputYaml"].as_str().unwrap().contains("echo y 3"));
         let orb = orb_config(
             &json!({ "config": "version: 2.1\ncommands: {c: {steps: [run: x]}}" }),
             &Orbs::default(),
         )
-        .unwrap();
+        .unwrap()
+        .body;
         assert_eq!(orb["orbConfig"]["valid"], true);
     }
 }

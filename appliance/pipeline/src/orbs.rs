@@ -37,6 +37,8 @@ pub struct Orbs {
     /// Versions that exist without being loaded, for messages.
     known: BTreeMap<String, Vec<OrbVersion>>,
     addresses: BTreeMap<String, Arc<str>>,
+    /// What is to be told of references.
+    remarks: BTreeMap<String, String>,
 }
 
 /// An orb found: what the reference resolved to, and its source.
@@ -107,6 +109,11 @@ fn is_part(part: &str) -> bool {
         && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c))
 }
 
+/// Whether a reference is an address.
+pub(crate) fn is_address(reference: &str) -> bool {
+    reference.starts_with("https://") || reference.starts_with("http://")
+}
+
 /// Splits `ns/name@version` and checks its form (a version may be partial).
 pub(crate) fn split_reference(reference: &str) -> Option<(&str, &str)> {
     let (name, version) = reference.split_once('@')?;
@@ -135,6 +142,16 @@ impl Orbs {
     /// Adds the source behind an address.
     pub fn add_address(&mut self, address: impl Into<String>, text: impl Into<Arc<str>>) {
         self.addresses.insert(address.into(), text.into());
+    }
+
+    /// Something to tell where a reference stands, in words that complete "it …": why an address
+    /// could not be fetched. With a source it is a warning, without one it is part of the error.
+    pub fn remark(&mut self, reference: impl Into<String>, words: impl Into<String>) {
+        self.remarks.insert(reference.into(), words.into());
+    }
+
+    pub(crate) fn remarked(&self, reference: &str) -> Option<&str> {
+        self.remarks.get(reference).map(String::as_str)
     }
 
     /// Tells which versions of an orb exist, loaded or not, oldest first: a reference that nothing

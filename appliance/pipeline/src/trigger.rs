@@ -36,6 +36,8 @@ pub struct Rejected {
     pub errors: Vec<PipelineError>,
     /// The same with everything known.
     pub diagnostics: Vec<Diagnostic>,
+    /// References to orbs that were not given, filled in.
+    pub absent: Vec<String>,
 }
 
 /// One entry of `errors` of a pipeline in API v2.
@@ -123,6 +125,7 @@ fn planned(
                 .map(PipelineError::from)
                 .collect(),
             diagnostics: compilation.diagnostics,
+            absent: compilation.absent,
         }),
     }
 }
@@ -156,5 +159,9 @@ fn missing(reason: &str) -> Rejected {
         chain: vec![],
         hint: None,
     };
-    Rejected { errors: vec![PipelineError::from(&diagnostic)], diagnostics: vec![diagnostic] }
+    Rejected {
+        errors: vec![PipelineError::from(&diagnostic)],
+        diagnostics: vec![diagnostic],
+        absent: vec![],
+    }
 }

@@ -36,7 +36,7 @@ pub(crate) struct Config {
     pub(crate) git: repos::Limits,
     pub(crate) machine_root: PathBuf,
     pub(crate) objects: ObjectsConfig,
-    pub(crate) orb_addresses: Vec<String>,
+    pub(crate) orb_addresses: Vec<orbs::Prefix>,
     /// Names of images and their root file systems.
     pub(crate) machine_images: BTreeMap<String, PathBuf>,
     /// What one job may keep on disk.
@@ -150,7 +150,7 @@ fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-fn absolute(settings: &Settings, key: &'static str) -> Result<PathBuf, Error> {
+pub(crate) fn absolute(settings: &Settings, key: &'static str) -> Result<PathBuf, Error> {
     let path: PathBuf = settings.get(key)?;
     if path.is_absolute() { Ok(path) } else { Err(settings.refuse(key)) }
 }
@@ -235,12 +235,10 @@ fn own_certificate(settings: &Settings) -> Result<Option<(PathBuf, PathBuf)>, Er
     }
 }
 
-fn orb_addresses(settings: &Settings) -> Result<Vec<String>, Error> {
+pub(crate) fn orb_addresses(settings: &Settings) -> Result<Vec<orbs::Prefix>, Error> {
     let prefixes = words(settings.text("orb_addresses"));
-    match prefixes.iter().all(|prefix| prefix.starts_with("https://")) {
-        true => Ok(prefixes),
-        false => Err(settings.refuse("orb_addresses")),
-    }
+    let read: Result<_, _> = prefixes.iter().map(|prefix| prefix.parse()).collect();
+    read.map_err(|_: orbs::Error| settings.refuse("orb_addresses"))
 }
 
 /// One and a half jobs for each core, as the replaced system's worker pool, at least two.
@@ -320,7 +318,9 @@ mod tests {
         check("machine_images", "ubuntu-2204:current=jammy", false);
         check("job_disk_gib", "65537", false);
         check("orb_addresses", "https://a/ https://b/orbs/", true);
+        check("orb_addresses", "http://10.0.0.7:8080/", true);
         check("orb_addresses", "a", false);
+        check("orb_addresses", "https://a/../b", false);
         check("keep_log_days", "3651", false);
         check("objects_place", "s3://b/p", true);
         check("objects_place", "b", false);

@@ -70,7 +70,13 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Code> {
 /// told by the run itself.
 fn orbs(args: &RunArgs, directory: &Path) -> anyhow::Result<pipeline::Orbs> {
     let text = std::fs::read_to_string(directory.join(".circleci/config.yml")).unwrap_or_default();
-    Ok(crate::command::orb::local(args.data_dir.as_deref()).load_for(&text)?)
+    let request = pipeline::Request {
+        values: pipeline::Values::local(),
+        parameters: parameters(&args.parameters)?,
+        ..pipeline::Request::default()
+    };
+    let (orbs, _) = crate::command::config::with_orbs(&text, &request, args.data_dir.as_deref())?;
+    Ok(orbs)
 }
 
 /// Where the run prints. When that cannot be written any more, the run ends as if interrupted: its

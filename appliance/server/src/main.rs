@@ -26,6 +26,7 @@ mod local_run;
 mod logging;
 mod machine;
 mod object_place;
+mod orb_addresses;
 mod output;
 mod runner_child;
 mod serve;

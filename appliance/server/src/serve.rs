@@ -16,7 +16,7 @@ use crate::{
     identity::Identity,
     job_network, logging,
     machine::Machine,
-    object_place, output, runner_child,
+    object_place, orb_addresses, output, runner_child,
     settings::Settings,
     site_names::{base_url, names},
 };
@@ -113,7 +113,11 @@ impl House {
         let mut schedule = engine::Config::for_cores(1, base_url.clone());
         schedule.limits.slots = config.slots;
         schedule.limits.per_project = config.slots;
-        let orbs = orbs::Registry::at(data.join("orbs")).allow_only(config.orb_addresses.clone());
+        let orbs = orb_addresses::asking(
+            orbs::Registry::at(data.join("orbs")),
+            config.orb_addresses.clone(),
+            config.objects.outward_roots.clone(),
+        );
         schedule.orbs = orbs.clone();
         let engine = Engine::start(schedule, store.clone()).await?;
         let live = Arc::new(SledLive::open(&data.join("live"))?);

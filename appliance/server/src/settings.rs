@@ -128,6 +128,11 @@ impl Settings {
         &self.0.get(key).expect("only keys of the table are asked for").0
     }
 
+    /// Whether somebody set it.
+    pub(crate) fn is_set(&self, key: &'static str) -> bool {
+        self.0.get(key).is_some_and(|(_, origin)| *origin != Origin::Default)
+    }
+
     /// The error for a value that is not what it should be.
     pub(crate) fn refuse(&self, key: &'static str) -> Error {
         let (value, origin) =

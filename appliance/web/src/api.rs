@@ -20,6 +20,7 @@ mod log;
 mod me;
 mod metrics;
 mod object_metrics;
+mod orb_queries;
 mod orbs;
 mod people;
 mod pipelines;

@@ -4,7 +4,7 @@ use super::{Element, Library, Namespace, shortened};
 use crate::{
     definition::ORB,
     diagnostic::{Code, nearest},
-    orbs::{OrbReference, split_reference},
+    orbs::{OrbReference, is_address, split_reference},
     parameter::{Owner, declare},
     report::Report,
     request::Request,
@@ -147,8 +147,7 @@ impl Builder<'_> {
         depth: usize,
         report: &mut Report,
     ) -> SourceId {
-        let is_address = reference.starts_with("https://");
-        if !is_address && split_reference(reference).is_none() {
+        if !is_address(reference) && split_reference(reference).is_none() {
             report.error(
                 Code::Orb,
                 at,
@@ -158,22 +157,16 @@ impl Builder<'_> {
             return report.sources.add(reference, "".into());
         }
         let Some(found) = self.request.orbs.find(reference) else {
-            let id = self.loaded.get(reference).copied();
-            let id = id.unwrap_or_else(|| report.sources.add(reference, "".into()));
-            self.loaded.insert(reference.into(), id);
-            let hint = if is_address {
-                format!(
-                    "addresses are never fetched: bring the file and `appliance orb import FILE {reference}`; the operator must allow its prefix with the setting `orb_addresses`"
-                )
-            } else {
-                self.import_hint(reference)
-            };
-            let message = format!(
-                "Cannot find {reference} in the orb registry. Check that the namespace, orb name and version are correct."
-            );
-            report.error(Code::Orb, at, message, hint);
-            return id;
+            return self.absent(reference, at, report);
         };
+        if let Some(remark) = self.request.orbs.remarked(reference) {
+            report.warn(
+                Code::Orb,
+                at,
+                format!("the copy that is kept of {reference} is used: the address {remark}"),
+                "it is fetched again by a later compilation",
+            );
+        }
         if depth == 0 {
             self.library.resolved.push((reference.into(), found.resolved.clone()));
         }
@@ -194,6 +187,28 @@ impl Builder<'_> {
             },
             Err(error) => report.error(Code::Syntax, error.at, error.message, error.hint),
         }
+        id
+    }
+
+    /// Notes an orb that is not there; the id of a namespace that stays empty.
+    fn absent(&mut self, reference: &str, at: Span, report: &mut Report) -> SourceId {
+        let id = self.loaded.get(reference).copied();
+        let id = id.unwrap_or_else(|| report.sources.add(reference, "".into()));
+        self.loaded.insert(reference.into(), id);
+        report.absent.push(reference.to_owned());
+        let hint = match (self.request.orbs.remarked(reference), is_address(reference)) {
+            (Some(remark), _) => format!(
+                "the address {remark}; bring the file: `appliance orb import FILE {reference}`"
+            ),
+            (None, true) => format!(
+                "it is fetched when the operator allows its prefix with the setting `orb_addresses`; or bring the file: `appliance orb import FILE {reference}`"
+            ),
+            (None, false) => self.import_hint(reference),
+        };
+        let message = format!(
+            "Cannot find {reference} in the orb registry. Check that the namespace, orb name and version are correct."
+        );
+        report.error(Code::Orb, at, message, hint);
         id
     }
 

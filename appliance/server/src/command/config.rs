@@ -9,9 +9,12 @@ use crate::{
 use anyhow::Context;
 use base::trigger::ParameterValue;
 use indexmap::IndexMap;
-use pipeline::{Compilation, Compiled, PlanValues, Request, Values};
+use pipeline::{Compilation, Compiled, Orbs, PlanValues, Request, Values};
 use serde_json::json;
-use std::{io::Read, path::Path};
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 /// Exit code for a configuration with errors.
 const INVALID: Code = 8;
@@ -54,10 +57,24 @@ fn compile(file: &ConfigFile) -> anyhow::Result<Compilation> {
         file: path(file).display().to_string(),
         values: Values::local(),
         parameters: given,
-        orbs: super::orb::local(file.data_dir.as_deref()).load_for(&text)?,
-        continuation: false,
+        ..Request::default()
     };
-    Ok(pipeline::compile(&text, &request))
+    let (_, done) = with_orbs(&text, &request, file.data_dir.as_deref())?;
+    Ok(done)
+}
+
+/// Compiles with the orbs that the text needs, and tells which those are.
+pub(crate) fn with_orbs(
+    text: &str,
+    request: &Request,
+    data: Option<&Path>,
+) -> anyhow::Result<(Orbs, Compilation)> {
+    let compile = |orbs: &Orbs| {
+        let request = Request { orbs: orbs.clone(), ..request.clone() };
+        (orbs.clone(), pipeline::compile(text, &request))
+    };
+    let store = super::orb::local(data)?;
+    Ok(store.compile_with(text, compile, |(_, done): &(Orbs, Compilation)| done.absent.clone())?)
 }
 
 /// Pipeline parameters as the original command line takes them: a map, or a file with one.
@@ -199,17 +216,29 @@ fn show(args: &ServeArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The settings of a machine that is an appliance, for commands that work without one: a file that
+/// only its operator reads is left out.
+pub(crate) fn of_this_machine() -> anyhow::Result<Settings> {
+    let path =
+        std::env::var_os("APPLIANCE_CONFIG").map_or_else(|| SYSTEM_FILE.into(), PathBuf::from);
+    let file = match std::fs::File::open(&path) {
+        Ok(_) => Some(settings_file(path)?),
+        Err(_) => None,
+    };
+    Ok(Settings::merge(file, |name| std::env::var(name).ok(), &[])?)
+}
+
+fn settings_file(path: PathBuf) -> anyhow::Result<(PathBuf, String)> {
+    let text = String::from_utf8(ingress::secure_file::read(&path)?)
+        .with_context(|| format!("{} is not UTF-8 text", path.display()))?;
+    Ok((path, text))
+}
+
 /// The settings that `serve` would run with. A file that others can read is refused, because
 /// settings may name keys and networks.
 pub(crate) fn load(args: &ServeArgs) -> anyhow::Result<Settings> {
     let named = args.config.clone();
     let path = named.clone().unwrap_or_else(|| SYSTEM_FILE.into());
-    let file = if named.is_some() || path.exists() {
-        let text = String::from_utf8(ingress::secure_file::read(&path)?)
-            .with_context(|| format!("{} is not UTF-8 text", path.display()))?;
-        Some((path, text))
-    } else {
-        None
-    };
+    let file = if named.is_some() || path.exists() { Some(settings_file(path)?) } else { None };
     Ok(Settings::merge(file, |name| std::env::var(name).ok(), &args.overrides.pairs())?)
 }

@@ -8,7 +8,7 @@ use super::{Code, Usage, items};
 use crate::{
     cli::{OrbCommand, OrbPlace, Remote},
     client::{Client, Failure},
-    output,
+    orb_addresses, output,
 };
 use anyhow::Context;
 use orbs::{Added, Candidate, Registry};
@@ -53,9 +53,10 @@ fn data_dir(given: Option<&Path>) -> PathBuf {
     })
 }
 
-/// The orbs that commands without an appliance may use.
-pub(crate) fn local(data: Option<&Path>) -> Registry {
-    Registry::at(data_dir(data).join("orbs"))
+/// The orbs that commands without an appliance may use; addresses as this machine's settings allow.
+pub(crate) fn local(data: Option<&Path>) -> anyhow::Result<Registry> {
+    let store = Registry::at(data_dir(data).join("orbs"));
+    Ok(orb_addresses::as_set(store, &super::config::of_this_machine()?)?)
 }
 
 /// The appliance to ask, when there is one.
@@ -76,7 +77,7 @@ async fn import(path: &Path, name: Option<&str>, place: &OrbPlace) -> anyhow::Re
     for candidate in &candidates {
         let result = match &server {
             Some(client) => add_remote(client, candidate).await?,
-            None => match add_local(&local(place.data_dir.as_deref()), candidate)? {
+            None => match add_local(&local(place.data_dir.as_deref())?, candidate)? {
                 Some(added) => added,
                 None => return Ok(8),
             },
@@ -133,7 +134,7 @@ async fn listed(place: &OrbPlace) -> anyhow::Result<Vec<Value>> {
         let versions: Vec<String> = orb.versions.iter().map(ToString::to_string).collect();
         json!({ "name": orb.name, "versions": versions })
     };
-    Ok(local(place.data_dir.as_deref()).list()?.into_iter().map(shown).collect())
+    Ok(local(place.data_dir.as_deref())?.list()?.into_iter().map(shown).collect())
 }
 
 fn versions(orb: &Value) -> Vec<&str> {
@@ -161,7 +162,7 @@ async fn found(reference: &str, place: &OrbPlace) -> anyhow::Result<(String, Str
         let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
         return Ok((text("reference"), text("source")));
     }
-    let found = local(place.data_dir.as_deref())
+    let found = local(place.data_dir.as_deref())?
         .source(reference)
         .map_err(|error| Usage(error.to_string()))?;
     Ok((found.resolved, found.text.to_string()))
@@ -219,7 +220,7 @@ fn read_source(path: &Path) -> anyhow::Result<String> {
 
 fn validate(path: &Path, place: &OrbPlace) -> anyhow::Result<Code> {
     let text = read_source(path)?;
-    let registry = local(place.data_dir.as_deref());
+    let registry = local(place.data_dir.as_deref())?;
     let found =
         pipeline::validate_orb(&text, &path.display().to_string(), &registry.load_for(&text)?);
     let valid = !found.iter().any(Diagnostic::is_error);

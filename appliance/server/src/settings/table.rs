@@ -142,7 +142,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         key: "outward_roots",
         default: "/etc/ssl/certs/ca-certificates.crt",
         expected: "path of a PEM file",
-        about: "Certificates of the authorities by which other machines are trusted: the object store of `objects_place` and addresses of `webhook_allow`.",
+        about: "Certificates of the authorities by which other machines are trusted: the object store of `objects_place`, addresses of `webhook_allow` and of `orb_addresses`.",
     },
     Setting {
         key: "machine_root",
@@ -166,7 +166,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         key: "orb_addresses",
         default: "",
         expected: "prefixes such as https://git.example/orbs/, separated by blanks",
-        about: "Configurations may name orbs by address below these prefixes.\nNothing is fetched: such an orb, too, comes with `appliance orb import FILE ADDRESS`.",
+        about: "Configurations may name orbs by address below these prefixes; empty: none.\nSuch an orb is fetched when it is not in the store, and again after five minutes; while the address does not answer, the copy in the store serves. One that came with `appliance orb import FILE ADDRESS` is never fetched.",
     },
     Setting {
         key: "machine_images",

@@ -4,7 +4,7 @@
 //! request is refused. A large configuration takes a hundred milliseconds of computing, so all of
 //! it happens off the asynchronous threads.
 
-use super::{large::Large, orbs::off_thread};
+use super::{large::Large, orb_queries, orbs::off_thread};
 use crate::{
     State,
     access::{Routes, Viewer},
@@ -26,7 +26,9 @@ pub(super) fn routes() -> Routes {
         .body_max(Bytes::mib(20))
 }
 
-type Endpoint = fn(&Value, &Orbs) -> Result<Value, endpoints::BodyError>;
+type Answered = Result<endpoints::Answer, endpoints::BodyError>;
+
+type Endpoint = fn(&Value, &Orbs) -> Answered;
 
 /// Answers with the orbs that the text at `pointer` names.
 async fn answer(
@@ -37,7 +39,12 @@ async fn answer(
 ) -> Result<Result<Value, endpoints::BodyError>, Failure> {
     off_thread(state, move |registry: &Registry| {
         let text = body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        Ok(endpoint(&body, &registry.load_for(text)?))
+        let absent = |answered: &Answered| match answered {
+            Ok(answer) => answer.absent.clone(),
+            Err(_) => vec![],
+        };
+        let answered = registry.compile_with(text, |orbs| endpoint(&body, orbs), absent)?;
+        Ok(answered.map(|answer| answer.body))
     })
     .await
 }
@@ -72,23 +79,18 @@ async fn graphql(
 ) -> Result<Json<Value>, Failure> {
     let body = large.body;
     let query = body["query"].as_str().unwrap_or_default().to_owned();
-    let asks = |field: &str| {
-        query.match_indices(field).any(|(at, _)| {
-            let starts = !query[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
-            let rest = query[at + field.len()..].trim_start();
-            starts && rest.starts_with(['(', '{'])
-        })
-    };
+    let fields = orb_queries::root_fields(&query);
+    let asks = |field: &str| fields.contains(&field);
     let answered = if asks("buildConfig") {
         answer(&state, body["variables"].clone(), "/config", endpoints::build_config).await?
     } else if asks("orbConfig") {
         answer(&state, body["variables"].clone(), "/config", endpoints::orb_config).await?
-    } else if asks("orbVersion") {
-        orb_version(&state, &body).await?
+    } else if fields.iter().any(|field| orb_queries::FIELDS.contains(field)) {
+        Ok(orbs(&state, query, body["variables"].clone()).await?)
     } else if asks("me") {
         Ok(json!({ "me": { "id": user.id.to_string(), "name": user.login, "login": user.login } }))
     } else {
-        let told = "this appliance answers buildConfig, orbConfig, orbVersion and me; orbs are imported with `appliance orb import`";
+        let told = "this appliance answers buildConfig, orbConfig, orb, orbs, orbVersion, orbCategories, registryNamespace and me; orbs are imported with `appliance orb import`";
         return Ok(Json(json!({ "data": null, "errors": [{ "message": told }] })));
     };
     Ok(Json(match answered {
@@ -97,34 +99,16 @@ async fn graphql(
     }))
 }
 
-/// What `orb source` and `orb info` ask.
-async fn orb_version(
-    state: &State,
-    body: &Value,
-) -> Result<Result<Value, endpoints::BodyError>, Failure> {
-    let reference = body.pointer("/variables/orbVersionRef").and_then(Value::as_str);
-    let reference = reference.unwrap_or_default().to_owned();
-    let find = move |registry: &Registry| {
-        let Ok(found) = registry.source(&reference) else { return Ok(None) };
-        let versions = registry.versions(found.resolved.split('@').next().unwrap_or_default())?;
-        Ok(Some((found, versions)))
-    };
-    let version = off_thread(state, find).await?.map(|(found, versions)| {
-        let (name, version) = found.resolved.split_once('@').unwrap_or((&found.resolved, ""));
-        // The newest first, as its readers expect.
-        let versions: Vec<Value> =
-            versions.iter().rev().map(|known| json!({ "version": known.to_string() })).collect();
-        json!({
-            "id": found.resolved,
-            "version": version,
-            "source": &*found.text,
-            "orb": {
-                "id": name,
-                "name": name,
-                "namespace": { "name": name.split('/').next() },
-                "versions": versions,
-            },
-        })
-    });
-    Ok(Ok(json!({ "orbVersion": version })))
+/// What `orb list`, `orb source` and `orb info` ask.
+async fn orbs(state: &State, query: String, variables: Value) -> Result<Value, Failure> {
+    off_thread(state, move |registry: &Registry| {
+        let fields = orb_queries::root_fields(&query);
+        let known = fields.into_iter().filter(|field| orb_queries::FIELDS.contains(field));
+        let answers = known.map(|field| {
+            let value = orb_queries::answer(registry, field, &query, &variables)?;
+            Ok::<_, orbs::Error>((field.to_owned(), value))
+        });
+        answers.collect::<Result<serde_json::Map<_, _>, _>>().map(Value::Object)
+    })
+    .await
 }
