@@ -182,6 +182,7 @@ fn condition_add(list: &mut Batch, condition: Match<'_>) {
         Match::To(name) => meta(list, META_OIFNAME, EQUAL, &interface(name)),
         Match::ToPrefix(prefix) => meta(list, META_OIFNAME, EQUAL, prefix.as_bytes()),
         Match::Ipv4 => meta(list, META_NFPROTO, EQUAL, &[PROTOCOL_IPV4]),
+        Match::NotIpv4 => meta(list, META_NFPROTO, UNEQUAL, &[PROTOCOL_IPV4]),
         Match::SourceIsNot(address) => {
             payload(list, BASE_NETWORK, IPV4_SOURCE, 4);
             compare(list, UNEQUAL, &address.octets());

@@ -14,7 +14,9 @@ const ROUTE_NEW: u16 = 24;
 
 const IFLA_IFNAME: u16 = 3;
 const IFLA_LINKINFO: u16 = 18;
+const IFLA_AF_SPEC: u16 = 26;
 const IFLA_NET_NS_FD: u16 = 28;
+const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const VETH_INFO_PEER: u16 = 1;
@@ -25,6 +27,8 @@ const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 
 const IPV4: u8 = 2;
+const IPV6: u16 = 10;
+const GENERATE_NO_ADDRESS: u8 = 1;
 const UP: u32 = 1;
 const TABLE_MAIN: u8 = 254;
 const BY_BOOT: u8 = 3;
@@ -76,6 +80,21 @@ impl Routes {
         batch.message(ADDRESS_NEW, ACK | CREATE | REPLACE, &body);
         batch.attribute(IFA_LOCAL, &address.octets()).attribute(IFA_ADDRESS, &address.octets());
         self.0.send(batch)
+    }
+
+    /// Keeps the kernel from giving the interface an IPv6 address when it comes up. A kernel without
+    /// IPv6 gives none.
+    pub(super) fn ipv6_address_refuse(&mut self, index: u32) -> io::Result<()> {
+        let mut batch = Batch::default();
+        batch.message(LINK_NEW, ACK, &link(index, 0)).nested(IFLA_AF_SPEC, |families| {
+            families.nested(IPV6, |family| {
+                family.attribute(IFLA_INET6_ADDR_GEN_MODE, &[GENERATE_NO_ADDRESS]);
+            });
+        });
+        match self.0.send(batch) {
+            Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => Ok(()),
+            result => result,
+        }
     }
 
     pub(super) fn up(&mut self, index: u32) -> io::Result<()> {

@@ -41,6 +41,7 @@ pub(super) enum Match<'a> {
     /// Goes out through an interface whose name begins so.
     ToPrefix(&'a str),
     Ipv4,
+    NotIpv4,
     SourceIsNot(Ipv4Addr),
     SourceIs(Ipv4Addr),
     ToNetwork(Cidr),
@@ -80,13 +81,17 @@ pub(super) fn rules<'a>(
 /// What reaches this host: from the job the services; the gateway's address from nobody else but
 /// this host, though a neighbour on the host's own network could send for it.
 fn input_rules<'a>(interface: &'a str, bridge: &Bridge, address: Ipv4Addr) -> Vec<Rule<'a>> {
-    use Match::{From, FromNot, FromNotPrefix, Ipv4, Port, SourceIsNot, ToNetwork};
+    use Match::{From, FromNot, FromNotPrefix, Ipv4, NotIpv4, Port, SourceIsNot, ToNetwork};
     use Verdict::{Accept, Drop, Reject};
     let from = From(interface);
     let gateway = ToNetwork(Cidr { address: bridge.gateway.into(), mask: u32::MAX });
     let outsider = vec![FromNot("lo"), FromNotPrefix(PREFIX), Ipv4, gateway];
-    let mut rules: Vec<Rule<'a>> =
-        vec![("input", outsider, Drop), ("input", vec![from, SourceIsNot(address)], Drop)];
+    let mut rules: Vec<Rule<'a>> = vec![
+        ("input", outsider, Drop),
+        // Without an answer, which might show an address of this host.
+        ("input", vec![from, NotIpv4], Drop),
+        ("input", vec![from, SourceIsNot(address)], Drop),
+    ];
     rules.extend(
         bridge
             .services
@@ -103,10 +108,11 @@ fn forward_rules<'a>(
     address: Ipv4Addr,
     allow: &[Destination],
 ) -> Vec<Rule<'a>> {
-    use Match::{Answers, From, Ipv4, Port, SourceIsNot, To, ToNetwork, ToPrefix};
+    use Match::{Answers, From, Ipv4, NotIpv4, Port, SourceIsNot, To, ToNetwork, ToPrefix};
     use Verdict::{Accept, Drop, Reject};
     let from = From(interface);
     let mut rules: Vec<Rule<'a>> = vec![
+        ("forward", vec![from, NotIpv4], Drop),
         ("forward", vec![from, SourceIsNot(address)], Drop),
         ("forward", vec![from, ToPrefix(PREFIX)], Reject),
         ("forward", vec![from, Ipv4, ToNetwork(LINK_LOCAL)], Reject),
@@ -170,6 +176,18 @@ mod tests {
                 let rule = rules.iter().rfind(|rule| rule.0 == chain).expect("a rule");
                 assert_eq!((rule.1.as_slice(), rule.2), ([last].as_slice(), verdict), "{chain}");
             }
+        }
+    }
+
+    #[test]
+    fn ipv6_is_dropped_before_anything_is_answered() {
+        let rules = rules_of(&allow("0.0.0.0/0"));
+        for chain in ["input", "forward"] {
+            let of_job =
+                |rule: &&Rule<'_>| rule.0 == chain && rule.1.contains(&Match::From("apl-1"));
+            let first = rules.iter().find(of_job).expect("a rule");
+            let ipv6 = vec![Match::From("apl-1"), Match::NotIpv4];
+            assert_eq!((&first.1, first.2), (&ipv6, Verdict::Drop), "{chain}");
         }
     }
 

@@ -65,6 +65,8 @@ pub(super) fn a_link_reaches_what_it_may(place: &mut Place) {
     assert!(run(&mut one, "grep -q 'nameserver 10.1.1.1' /etc/resolv.conf", LIMIT).held());
     assert!(one.warnings().iter().any(|warning| warning.contains("ip_forward")) || forwards());
     assert_eq!(links(), 2);
+    let ipv6 = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    assert!(!ipv6.contains("apl-"), "the host's ends have no address there: {ipv6}");
     one.destroy().expect("removed");
     other.destroy().expect("removed");
     assert_eq!(links(), 0, "links go with their jobs");
