@@ -15,3 +15,4 @@ mod plans;
 mod properties;
 mod reference;
 mod values;
+mod workflow_errors;
