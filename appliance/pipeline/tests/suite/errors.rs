@@ -1,6 +1,5 @@
 //! What is refused, where and in which words.
 
-use base::trigger::ParameterValue;
 use pipeline::{Request, Values, compile};
 
 pub(crate) fn request() -> Request {
