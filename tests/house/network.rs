@@ -19,8 +19,11 @@ jobs:
   reach:
     machine: true
     steps:
+      - checkout
       - run: |
           curl --silent --show-error --fail --max-time 10 "$APPLIANCE_URL/healthz"
+          git remote set-url origin "https://$LOGIN@${APPLIANCE_URL#https://}/git/$CIRCLE_PROJECT_USERNAME/$CIRCLE_PROJECT_REPONAME.git"
+          git fetch --quiet origin
           git clone --quiet "https://$LOGIN@${APPLIANCE_URL#https://}/git/acme/net.git" copy
           test "$(git -C copy rev-parse HEAD)" = "$CIRCLE_SHA1"
           curl --silent --show-error --max-time 10 "$APPLIANCE_S3_URL/bucket" | grep NoSuchBucket

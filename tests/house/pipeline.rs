@@ -76,6 +76,13 @@ jobs:
     machine: true
     steps:
       - checkout
+      - run: |
+          touch gone mine && git add gone
+          rm .circleci/config.yml && mkdir .circleci/config.yml && touch .circleci/config.yml/x
+      - checkout
+      - run: |
+          test ! -e gone && test -e mine && test -f .circleci/config.yml
+          test -z "$(git status --porcelain --untracked-files=no)"
       - run: mkdir -p out && echo "$CIRCLE_SHA1" > out/revision && git log --oneline 2>/dev/null || true
       - save_cache: {key: 'v1-{{ .Revision }}', paths: [out]}
       - persist_to_workspace: {root: ., paths: [out]}

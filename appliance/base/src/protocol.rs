@@ -16,7 +16,7 @@ pub use pace::{Pace, PaceAsk};
 
 use crate::{
     ids::{
-        Attempt, Fence, JobId, JobNumber, PipelineId, PipelineNumber, ProjectId, RepoName,
+        Attempt, Fence, JobId, JobNumber, OrgId, PipelineId, PipelineNumber, ProjectId, RepoName,
         RunnerId, TaskId, WorkflowId,
     },
     plan::JobSpec,
@@ -98,6 +98,9 @@ pub struct Assignment {
     pub pipeline: PipelineId,
     /// The pipeline's number in its project.
     pub pipeline_number: PipelineNumber,
+    /// The organisation; a run without a server has none.
+    #[serde(default)]
+    pub organization: Option<OrgId>,
     /// The project.
     pub project: ProjectId,
     /// Its name.
@@ -323,7 +326,8 @@ pub struct StoreConfirm {
     pub key: String,
     /// Its size.
     pub size: u64,
-    /// For a workspace layer: the paths in it, so that conflicts can be told at attach.
+    /// For a workspace layer: the paths in it, so that conflicts can be told at attach; for a
+    /// cache: the paths that it was stored of.
     #[serde(default)]
     pub paths: Vec<String>,
 }
@@ -337,6 +341,9 @@ pub struct CacheHit {
     pub build: JobNumber,
     /// Its size.
     pub size: u64,
+    /// The paths that it was stored of, as its configuration names them.
+    #[serde(default)]
+    pub paths: Vec<String>,
     /// Where to get it.
     pub from: Presigned,
 }
@@ -348,8 +355,11 @@ pub struct WorkspaceLayer {
     pub job_name: String,
     /// Paths in it.
     pub paths: Vec<String>,
-    /// Jobs upstream of it have been unpacked before; two layers of one generation are concurrent.
-    pub generation: u32,
+    /// Number of that job among those that the asking one has upstream; all layers upstream of it
+    /// come before it.
+    pub job: u32,
+    /// Numbers of the jobs upstream of that job which persisted layers; all others ran beside it.
+    pub upstream: Vec<u32>,
     /// Where to get it.
     pub from: Presigned,
 }

@@ -14,7 +14,11 @@ use std::{
 
 mod answers;
 mod archive;
+mod checkout;
+mod cucumber;
+mod extract;
 mod halt;
+mod index;
 mod junit;
 mod keys;
 mod launch;
@@ -34,7 +38,14 @@ pub(crate) enum Asked {
     /// Print the keys that these templates stand for.
     Keys { templates: Vec<String>, values: KeyValues },
     /// Print a manifest and a compressed archive of these paths below `root`.
-    Pack { root: String, paths: Vec<String>, globs: bool },
+    Pack {
+        root: String,
+        paths: Vec<String>,
+        globs: bool,
+        /// Otherwise it fails when there is nothing to archive.
+        #[serde(default)]
+        may_be_empty: bool,
+    },
     /// Unpack the compressed archive on standard input.
     Unpack {
         into: String,
@@ -150,9 +161,11 @@ fn internal(json: &str) -> Result<(), AgentError> {
         serde_json::from_str(json).map_err(|error| AgentError::Refused(error.to_string()))?;
     match asked {
         Asked::Keys { templates, values } => keys::print(&templates, &values),
-        Asked::Pack { root, paths, globs } => archive::pack(Path::new(&root), &paths, globs),
+        Asked::Pack { root, paths, globs, may_be_empty } => {
+            archive::pack(Path::new(&root), &paths, globs, may_be_empty)
+        }
         Asked::Unpack { into, what } => archive::unpack(Path::new(&into), &what),
-        Asked::Checkout { into } => archive::checkout(Path::new(&into)),
+        Asked::Checkout { into } => checkout::checkout(Path::new(&into)),
         Asked::Bundle { path, most } => archive::bundle(Path::new(&path), most),
         Asked::Results { path } => junit::print(Path::new(&path)),
     }

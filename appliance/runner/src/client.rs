@@ -289,6 +289,10 @@ impl ControlPlane for Client {
         self.download("check out the commit", &of_task(task, "checkout"), into).await
     }
 
+    async fn timings(&self, task: Held, into: &Path) -> Result<(), Trouble> {
+        self.download("ask what tests took", &of_task(task, "timings"), into).await
+    }
+
     async fn get(&self, from: &Presigned, into: &Path) -> Result<(), Trouble> {
         self.download("fetch an object", path_of("fetch an object", from)?, into).await
     }

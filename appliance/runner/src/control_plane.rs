@@ -117,6 +117,9 @@ pub trait ControlPlane: Send + Sync + 'static {
     fn checkout(&self, task: Held, into: &Path)
     -> impl Future<Output = Result<(), Trouble>> + Send;
 
+    /// Writes what the job's tests took before, as JSON for `tests split`, to `into`.
+    fn timings(&self, task: Held, into: &Path) -> impl Future<Output = Result<(), Trouble>> + Send;
+
     /// Fetches an object into the file `into`.
     fn get(
         &self,

@@ -48,6 +48,9 @@ pub(crate) fn built_in(job: &Assignment) -> Environment {
     set("CIRCLE_JOB", job.job_name.clone());
     set("CIRCLE_NODE_INDEX", job.node_index.to_string());
     set("CIRCLE_NODE_TOTAL", job.node_total.to_string());
+    if let Some(organization) = &job.organization {
+        set("CIRCLE_ORGANIZATION_ID", organization.to_string());
+    }
     set("CIRCLE_PIPELINE_ID", job.pipeline.to_string());
     set("CIRCLE_PROJECT_ID", job.project.to_string());
     set("CIRCLE_PROJECT_REPONAME", job.repo.name().to_owned());
@@ -182,5 +185,7 @@ mod tests {
         let text = listing(&job);
         assert!(text.contains("  TOKEN=**REDACTED**\n") && !text.contains("hunter2"), "{text}");
         assert!(text.contains("  CIRCLE_JOB=build\n"), "{text}");
+        let organization = "  CIRCLE_ORGANIZATION_ID=00000000-0000-0000-0000-000000000000\n";
+        assert!(text.contains(organization), "{text}");
     }
 }

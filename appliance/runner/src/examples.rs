@@ -2,7 +2,8 @@
 
 use base::{
     ids::{
-        Attempt, Fence, JobId, JobNumber, PipelineId, PipelineNumber, ProjectId, TaskId, WorkflowId,
+        Attempt, Fence, JobId, JobNumber, OrgId, PipelineId, PipelineNumber, ProjectId, TaskId,
+        WorkflowId,
     },
     limits::NO_OUTPUT_TIMEOUT,
     plan::{Action, Executor, JobSpec, RunCommand, Step, When},
@@ -27,6 +28,7 @@ pub(crate) fn assignment() -> Assignment {
         workspace: WorkflowId(Uuid::nil()),
         pipeline: PipelineId(Uuid::nil()),
         pipeline_number: PipelineNumber(3),
+        organization: Some(OrgId(Uuid::nil())),
         project: ProjectId(Uuid::nil()),
         repo: "acme/relay".parse().expect("a valid name"),
         vcs: vcs(),

@@ -75,6 +75,9 @@ pub(crate) enum StepError {
     /// For a reason that the log tells; the job fails.
     #[error("{0}")]
     Failed(String),
+    /// For a reason that the log tells already, in its last line; the job fails.
+    #[error("the step could not be done")]
+    Told(Option<String>),
     /// For a reason of this machine; the job may succeed elsewhere or later.
     #[error("{0}")]
     Infrastructure(String),
@@ -114,6 +117,8 @@ struct State {
     /// Steps in the background that have not ended.
     beside: Vec<u32>,
     peak_memory: Option<u64>,
+    /// A step has failed; what fails after it is not why the job did.
+    failed: bool,
     /// For people: why it failed.
     message: Option<String>,
     /// Ended before its walk was over.
@@ -236,6 +241,7 @@ impl<C: ControlPlane> Job<C> {
         let mut walk = Walk::default();
         let mut open = std::collections::VecDeque::from(walk.replay(way, &memory.reports));
         self.remember_background(&memory.reports);
+        self.state().failed = walk.outcome() == TaskOutcome::Failed;
         if memory.halted {
             walk.halt();
         }
@@ -252,6 +258,7 @@ impl<C: ControlPlane> Job<C> {
             if let Some(end) = end {
                 self.end_step(number, &end);
                 walk.ended(number, end.state);
+                self.state().failed = walk.outcome() == TaskOutcome::Failed;
             }
             self.end_background_steps();
             // The step may have ended in the moment in which it was to be stopped.
@@ -319,7 +326,11 @@ impl<C: ControlPlane> Job<C> {
             Ok(end) => end,
             Err(StepError::Failed(message)) => {
                 self.outbox.say(number, &format!("{message}\n"));
-                self.state().message.get_or_insert(message);
+                self.blame(message);
+                Some(StepEnd::failed())
+            }
+            Err(StepError::Told(message)) => {
+                message.into_iter().for_each(|message| self.blame(message));
                 Some(StepEnd::failed())
             }
             Err(StepError::Infrastructure(message)) => Some(self.break_off(number, message)),
@@ -343,6 +354,14 @@ impl<C: ControlPlane> Job<C> {
             Action::Ignored { message } => self.outbox.say(number, &format!("{message}\n")),
         }
         Ok(Some(StepEnd::success()))
+    }
+
+    /// Remembers why the job fails, unless a step before has failed it.
+    fn blame(&self, message: String) {
+        let mut state = self.state();
+        if !state.failed {
+            state.message.get_or_insert(message);
+        }
     }
 
     fn break_off(&self, number: u32, message: String) -> StepEnd {

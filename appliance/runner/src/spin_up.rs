@@ -30,6 +30,9 @@ pub(crate) mod image;
 /// Where the job sees its scripts and the doorbell.
 pub(crate) const DOOR: &str = "/run/circleci";
 
+/// What the job's tests took before, within [`DOOR`].
+pub(crate) const TIMINGS: &str = "timings.json";
+
 /// Where the job sees this program.
 pub(crate) const AGENT: &str = "/usr/local/bin/circleci-agent";
 

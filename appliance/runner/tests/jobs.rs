@@ -116,6 +116,7 @@ async fn steps_run_in_order_and_tell_what_they_print() {
         .finish(&[
             run("echo hello; pwd; whoami; echo $HOME >&2"),
             run("echo 'export GREETING=hi' >> $BASH_ENV"),
+            run("printf 'a\\nb\\nslow\\nc\\n' | circleci tests split --split-by=timings"),
             run("echo $GREETING $CIRCLE_JOB $CIRCLE_NODE_TOTAL token=$TOKEN"),
             run("exit 3"),
             run("echo never"),
@@ -124,7 +125,8 @@ async fn steps_run_in_order_and_tell_what_they_print() {
         .await;
     assert_eq!(done.outcome(), Some(TaskOutcome::Failed), "{:#?}", done.progress);
     assert_eq!(done.text(2), "hello\n/home/circleci/project\nroot\n/home/circleci\n");
-    assert_eq!(done.text(4), "hi build 2 token=****\n");
+    assert_eq!(done.text(4), "slow\n", "the other copy has the three fast ones");
+    assert_eq!(done.text(5), "hi build 2 token=****\n");
     assert!(
         done.text_of("exit 3").contains("Exited with code exit status 3\n"),
         "{}",
@@ -178,6 +180,12 @@ async fn silence_background_reruns_and_signals_have_their_ends() {
                 |run| run.shell = Some("/bin/sh".into()),
                 "sudo echo $0; exit 0",
             ),
+            step("dash c", When::Always, |run| run.shell = Some("/bin/bash -c".into()), "echo run"),
+            named(
+                "keys",
+                When::Always,
+                Action::RestoreCache { keys: vec!["{{ checksum \"no\" }}".into()] },
+            ),
         ])
         .await;
     assert_eq!(done.outcome(), Some(TaskOutcome::Failed));
@@ -188,6 +196,8 @@ async fn silence_background_reruns_and_signals_have_their_ends() {
         done.text_of("flaky")
     );
     assert_eq!(done.text_of("pipe"), "y\n");
+    assert_eq!(done.text_of("dash c"), "run\n");
+    assert_eq!(done.message(), "", "what failed after the first failure is not why");
     let silent = done.text_of("silent");
     assert!(
         silent.contains("Too long with no output (exceeded 300ms): context deadline exceeded\n"),
@@ -200,7 +210,8 @@ async fn silence_background_reruns_and_signals_have_their_ends() {
     );
     let states: Vec<_> = done.steps().into_iter().map(|step| step.1.unwrap()).collect();
     use StepState::{Failed, Success, TimedOut};
-    assert_eq!(states, [Success, Success, Success, Success, Success, TimedOut, Failed, Success]);
+    let ends = [Success, Success, Success, Success, Success, TimedOut, Failed];
+    assert_eq!(states, [&ends[..], &[Success, Success, Failed]].concat());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -219,8 +230,11 @@ async fn what_is_kept_comes_back() {
             run("cat Cargo.lock; mkdir -p deps ~/.tool out/deep; echo dep > deps/a; echo tool > ~/.tool/t; echo art > out/deep/x.txt"),
             named("save", When::OnSuccess, save.clone()),
             named("again", When::OnSuccess, save),
+            named("nothing", When::OnSuccess, Action::SaveCache { key: "empty".into(), paths: paths(&["/nowhere"]) }),
+            named("over it", When::OnSuccess, Action::Checkout { path: ".".into() }),
             named("persist", When::OnSuccess, Action::PersistToWorkspace { root: "out".into(), paths: paths(&["*"]) }),
             named("artifacts", When::OnSuccess, Action::StoreArtifacts { path: "out".into(), destination: Some("results".into()) }),
+            named("no results", When::OnSuccess, Action::StoreTestResults { path: "out".into() }),
             run("mkdir junit; echo '<testsuite><testcase name=\"a\" time=\"0.5\"/><testcase name=\"b\"><failure message=\"no\"/></testcase></testsuite>' > junit/r.xml"),
             named("tests", When::OnSuccess, Action::StoreTestResults { path: "junit".into() }),
             named("bad checkout", When::OnSuccess, Action::Checkout { path: "out".into() }),
@@ -242,6 +256,12 @@ async fn what_is_kept_comes_back() {
             .text_of("again")
             .contains("Skipping cache generation, cache already exists for key: v1-main-")
     );
+    let nothing = first.text_of("nothing");
+    assert!(nothing.contains("Warning: could not archive /nowhere - Not found\n"), "{nothing}");
+    assert!(nothing.contains("no cache is stored for key: empty\n"), "{nothing}");
+    assert!(first.text_of("no results").contains("No test results were found in"), "{told}");
+    let reason = first.message();
+    assert!(reason.contains("already exists and is not an empty directory"), "{reason}");
     assert!(first.progress.iter().any(|p| matches!(p, Progress::Artifact { path, size: 4, .. } if path == "results/deep/x.txt")), "{told}");
     assert!(
         first.progress.iter().any(|p| matches!(p, Progress::Tests { tests } if tests.len() == 2)),
@@ -260,6 +280,7 @@ async fn what_is_kept_comes_back() {
                 When::OnSuccess,
                 Action::RestoreCache { keys: paths(&["v1-{{ .Branch }}-"]) },
             ),
+            run("mkdir -p /tmp/ws /tmp/elsewhere; ln -s /tmp/elsewhere /tmp/ws/deep"),
             named("attach", When::OnSuccess, Action::AttachWorkspace { at: "/tmp/ws".into() }),
             run("cat deps/a ~/.tool/t /tmp/ws/deep/x.txt"),
         ])
@@ -271,8 +292,10 @@ async fn what_is_kept_comes_back() {
         second.progress,
         second.text(2)
     );
-    assert!(second.text_of("restore").starts_with("Found a cache from build 43 at v1-main-"));
-    assert_eq!(second.text(4), "dep\ntool\nart\n");
+    let restored = second.text_of("restore");
+    assert!(restored.starts_with("Found a cache from build 43 at v1-main-"), "{restored}");
+    assert!(restored.contains("\nCached paths:\n  * deps\n  * ~/.tool\n\n"), "{restored}");
+    assert_eq!(second.text(5), "dep\ntool\nart\n");
 }
 
 /// A commit of one file, as an archive.
@@ -282,6 +305,8 @@ fn commit() -> Vec<u8> {
     header.set_mode(0o644);
     header.set_size(5);
     archive.append_data(&mut header, "Cargo.lock", &b"lock\n"[..]).unwrap();
+    header.set_size(0);
+    archive.append_data(&mut header, ".git/HEAD", &b""[..]).unwrap();
     archive.into_inner().unwrap()
 }
 

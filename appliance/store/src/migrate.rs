@@ -24,6 +24,7 @@ pub const STEPS: &[&str] = &[
     include_str!("../migrations/0011_restrictions.sql"),
     include_str!("../migrations/0012_log_rows.sql"),
     include_str!("../migrations/0013_cache_objects.sql"),
+    include_str!("../migrations/0014_cache_paths.sql"),
 ];
 
 /// The newest schema version this program knows.

@@ -6,6 +6,7 @@
 //! stay right while new items arrive.
 
 mod accounts;
+mod body;
 mod buckets;
 mod compile;
 mod contexts;
@@ -29,6 +30,7 @@ mod restrictions;
 mod retention;
 mod schedules;
 mod shapes;
+pub(crate) mod slug;
 mod v1;
 mod workflows;
 

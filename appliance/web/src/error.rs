@@ -7,7 +7,9 @@
 
 use axum::{
     Json,
-    extract::rejection::{FormRejection, JsonRejection, PathRejection, QueryRejection},
+    extract::rejection::{
+        BytesRejection, FormRejection, JsonRejection, PathRejection, QueryRejection,
+    },
     response::{IntoResponse, Response},
 };
 use engine::logs::LogError;
@@ -26,6 +28,11 @@ pub enum Failure {
     /// What was shown does not prove anything.
     #[error("the login or token is not valid")]
     Unproven,
+    /// The token stands in the address.
+    #[error(
+        "send the token in the Circle-Token header: one in the address is not taken, because addresses end up in logs"
+    )]
+    TokenInAddress,
     /// The one-time password must be changed before anything else.
     #[error("change your one-time password first: log in at the dashboard")]
     PasswordIsOneTime,
@@ -90,7 +97,7 @@ impl Failure {
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
-            Self::Anonymous | Self::Unproven => StatusCode::UNAUTHORIZED,
+            Self::Anonymous | Self::Unproven | Self::TokenInAddress => StatusCode::UNAUTHORIZED,
             Self::PasswordIsOneTime | Self::Forbidden(_) | Self::Forged => StatusCode::FORBIDDEN,
             Self::Missing(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
@@ -169,7 +176,7 @@ macro_rules! rejections {
         }
     )*};
 }
-rejections!(FormRejection JsonRejection PathRejection QueryRejection);
+rejections!(BytesRejection FormRejection JsonRejection PathRejection QueryRejection);
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@
 use crate::{
     State,
     access::{Routes, secure},
+    api::slug,
     error::{Failure, Told},
     pages,
 };
@@ -14,9 +15,10 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::{any::Any, time::Instant};
+use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
@@ -26,19 +28,41 @@ const REQUEST_ID: &str = "x-request-id";
 const PROGRAM_PATHS: [&str; 8] =
     ["/api/", "/git/", "/runner/", "/v2/", "/hooks/", "/.well-known/", "/events", "/assets/"];
 
+/// Characters of an address that an answer repeats.
+const PATH_SHOWN: usize = 256;
+
 /// Bytes of a refusal in plain text; it names a place in the request, and no more.
 const REFUSAL_MAX: usize = 8 << 10;
 
 pub(crate) fn dress(routes: Routes, state: State) -> Router {
-    routes
+    let routed = routes
         .into_router()
-        .fallback(|| async { Failure::missing("Page") })
+        .fallback(nothing_there)
         .method_not_allowed_fallback(|| async {
             (StatusCode::METHOD_NOT_ALLOWED, "this address does not take that method")
         })
         .layer(CatchPanicLayer::custom(after_panic))
         .layer(middleware::from_fn_with_state(state.clone(), around))
-        .with_state(state)
+        .with_state(state);
+    // Outside of the router, because what it changes decides the route.
+    Router::new().fallback_service(ServiceExt::<Request>::map_request(routed, with_plain_slug))
+}
+
+fn with_plain_slug(mut request: Request) -> Request {
+    if let Some(plain) = slug::plain(request.uri()) {
+        *request.uri_mut() = plain;
+    }
+    request
+}
+
+/// A program that was written for the original learns what is not here, and that it is not a
+/// mistake of its own.
+async fn nothing_there(method: Method, uri: Uri) -> Failure {
+    if uri.path().starts_with("/api/") {
+        let path: String = uri.path().chars().take(PATH_SHOWN).collect();
+        return Failure::Missing(format!("this appliance does not offer {method} {path}"));
+    }
+    Failure::missing("Page")
 }
 
 fn after_panic(_: Box<dyn Any + Send + 'static>) -> Response {
@@ -62,6 +86,9 @@ async fn around(
     });
     if asked.path.starts_with("/api/") {
         response = in_form(response).await;
+        if asked.token_in_address && response.status() == StatusCode::UNAUTHORIZED {
+            response = Failure::TokenInAddress.into_response();
+        }
     }
     if let Some(told) = response.extensions_mut().remove::<Told>() {
         response = asked.tell(&told, response, &id, &state);
@@ -101,6 +128,7 @@ struct Asked {
     path: String,
     target: String,
     by_browser: bool,
+    token_in_address: bool,
     theme: pages::Theme,
 }
 
@@ -114,6 +142,7 @@ impl Asked {
             method: request.method().clone(),
             target: target.to_owned(),
             by_browser,
+            token_in_address: request.uri().query().is_some_and(has_token),
             theme: pages::Theme::of(request.headers()),
             path,
         }
@@ -139,6 +168,11 @@ impl Asked {
         let page = pages::failure(told.status, &told.message, id, self.theme, state);
         (told.status, page).into_response()
     }
+}
+
+/// As older tools send it.
+fn has_token(query: &str) -> bool {
+    query.split('&').any(|pair| pair.starts_with("circle-token="))
 }
 
 fn accepts_html(headers: &HeaderMap) -> bool {

@@ -189,6 +189,7 @@ impl Turn<'_, '_, '_> {
             workspace: workflow.workspace,
             pipeline: pipeline.id,
             pipeline_number: pipeline.number,
+            organization: Some(project.org),
             project: job.project,
             repo: project.repo,
             vcs: pipeline.vcs,

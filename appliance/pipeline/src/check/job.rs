@@ -34,7 +34,7 @@ pub(crate) fn read(job: &Expanded, report: &mut Report) -> Option<JobSpec> {
     let parallelism = parallelism(&mut map);
     let cache_retention_days = retention(&mut map);
     cloud_only(&mut map);
-    let steps = steps(&mut map, &job.calls);
+    let steps = steps(&mut map, parallelism, &job.calls);
     let executor = executor?;
     let spec = JobSpec {
         executor: executor.executor,
@@ -49,7 +49,7 @@ pub(crate) fn read(job: &Expanded, report: &mut Report) -> Option<JobSpec> {
     (map.report.errors() == before).then_some(spec)
 }
 
-fn steps(map: &mut Reader<'_>, calls: &[Calls]) -> Vec<base::plan::Step> {
+fn steps(map: &mut Reader<'_>, parallelism: u32, calls: &[Calls]) -> Vec<base::plan::Step> {
     let Some(node) = map.require("steps") else { return vec![] };
     let Some(items) = node.as_list() else {
         wrong_type(node, "JSONArray", map.report);
@@ -57,7 +57,8 @@ fn steps(map: &mut Reader<'_>, calls: &[Calls]) -> Vec<base::plan::Step> {
     };
     debug_assert_eq!(items.len(), calls.len(), "each step came through one chain of calls");
     let steps = items.iter().zip(calls);
-    steps.filter_map(|(item, calls)| map.report.within(calls, |r| step::read(item, r))).collect()
+    let read = |(item, calls)| map.report.within(calls, |r| step::read(item, parallelism, r));
+    steps.filter_map(read).collect()
 }
 
 fn parallelism(map: &mut Reader<'_>) -> u32 {

@@ -22,8 +22,8 @@ const MAIN_KEYS: [(&str, &str); 6] = [
 /// Longest cache key template.
 const KEY_MAX: usize = 900;
 
-/// Reads one processed step; `None` after an error.
-pub(super) fn read(node: &Node, report: &mut Report) -> Option<Step> {
+/// Reads one processed step of a job with so many copies; `None` after an error.
+pub(super) fn read(node: &Node, parallelism: u32, report: &mut Report) -> Option<Step> {
     let (name, at, value) = match (node.as_text(), node.as_map().map(|map| map.entries.as_slice()))
     {
         (Some(name), _) => (name, node.at, Node::null(node.at)),
@@ -31,31 +31,25 @@ pub(super) fn read(node: &Node, report: &mut Report) -> Option<Step> {
         _ => return None,
     };
     report.push("step", name, at);
-    let step = action(name, at, &value, report);
+    let step = action(name, at, &value, parallelism, report);
     report.pop();
     step
 }
 
-fn action(name: &str, at: Span, value: &Node, report: &mut Report) -> Option<Step> {
+fn action(
+    name: &str,
+    at: Span,
+    value: &Node,
+    parallelism: u32,
+    report: &mut Report,
+) -> Option<Step> {
     match name {
         "run" => run::read(value, at, report).map(|run| Step {
             name: run.name,
             when: run.when,
             action: Action::Run(run.command),
         }),
-        "deploy" => {
-            report.warn(
-                Code::Deprecated,
-                at,
-                "`deploy` is deprecated and runs like `run` here",
-                "write `run:`",
-            );
-            run::read(value, at, report).map(|run| Step {
-                name: run.name,
-                when: run.when,
-                action: Action::Run(run.command),
-            })
-        }
+        "deploy" => deploy(at, value, parallelism, report),
         "checkout" => checkout(at, value, report),
         "setup_remote_docker" => remote_docker(at, value, report),
         "add_ssh_keys" => ssh_keys(at, value, report),
@@ -70,6 +64,30 @@ fn action(name: &str, at: Span, value: &Node, report: &mut Report) -> Option<Ste
         }
         _ => keyed(name, at, value, report),
     }
+}
+
+/// Deploys once, which a job of several copies does not: each would, whatever becomes of the others.
+fn deploy(at: Span, value: &Node, parallelism: u32, report: &mut Report) -> Option<Step> {
+    if parallelism > 1 {
+        report.error(
+            Code::Unsupported,
+            at,
+            format!("`deploy` would run in each of the job's {parallelism} copies"),
+            "move it to a job of its own that `requires` this one, and write `run:` there",
+        );
+        return None;
+    }
+    report.warn(
+        Code::Deprecated,
+        at,
+        "`deploy` is deprecated and runs like `run` here",
+        "write `run:`",
+    );
+    run::read(value, at, report).map(|run| Step {
+        name: run.name,
+        when: run.when,
+        action: Action::Run(run.command),
+    })
 }
 
 fn step(name: &str, when: When, action: Action) -> Step {

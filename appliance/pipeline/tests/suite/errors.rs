@@ -61,6 +61,11 @@ fn the_originals_words_are_used_where_known() {
             "5:27 unknown-reference Arguments referenced without declared parameters: parameters.message",
         ],
     );
+    job(
+        "    parallelism: 2\n    steps: [deploy: {command: ship}]\n",
+        &["6:13 unsupported-here `deploy` would run in each of the job's 2 copies"],
+    );
+    job("    parallelism: 1\n    steps: [deploy: {command: ship}]\n", &[]);
     check(
         "orbs: {o: ns/orb@1}\njobs: {j: {machine: true, steps: [o/x]}}\nworkflows: {w: {jobs: [j]}}\n",
         &[

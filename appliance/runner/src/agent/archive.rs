@@ -1,20 +1,21 @@
-//! Archives of caches, workspaces, commits and artifacts, made and unpacked inside the job.
+//! Archives of caches, workspaces and artifacts, made and unpacked inside the job.
 //!
 //! Form of what is printed: one line of JSON, the manifest, then the bytes.
 //! Invariants: special files are passed over; what is unpacked belongs to the job's user; a name
-//! that leads out of the target is refused by the library, and would not leave the sandbox.
+//! that leads out of the target is refused, and would not leave the sandbox.
 //! Limits: `walk` bounds the number of files; memory use is that of the compressor.
 
 use super::{
     AgentError,
     answers::{BundleManifest, PackManifest},
+    extract::{InTheWay, extract},
     walk,
 };
 use base::units::Bytes;
 use pipeline::glob::Glob;
 use std::{
     fs::{self, File},
-    io::{self, BufReader, BufWriter, Read, Write},
+    io::{self, BufWriter, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -24,20 +25,27 @@ const LEVEL: i32 = 3;
 /// Pieces in which content is moved.
 const BUFFER: usize = 256 << 10;
 
-/// Prints a manifest and an archive of `paths` below `root`.
-pub(super) fn pack(root: &Path, paths: &[String], globs: bool) -> Result<(), AgentError> {
+/// Prints a manifest and an archive of `paths` below `root`; the manifest alone when there is
+/// nothing to archive and nothing has to be.
+pub(super) fn pack(
+    root: &Path,
+    paths: &[String],
+    globs: bool,
+    may_be_empty: bool,
+) -> Result<(), AgentError> {
     let mut found = Vec::new();
     for path in paths {
         let before = found.len();
         found.extend(chosen(root, path, globs)?);
         if found.len() == before {
-            let text = format!("Warning: could not archive {path}: no such file or directory\n");
+            let text = format!("Warning: could not archive {path} - Not found\n");
             let _ = io::stderr().write_all(text.as_bytes());
         }
     }
     found.sort_unstable();
     found.dedup();
-    if found.is_empty() {
+    let nothing = found.is_empty();
+    if nothing && !may_be_empty {
         return Err(AgentError::Refused("none of the paths exists: nothing to archive".into()));
     }
     let names: Vec<(PathBuf, PathBuf)> =
@@ -49,7 +57,9 @@ pub(super) fn pack(root: &Path, paths: &[String], globs: bool) -> Result<(), Age
     let manifest = PackManifest { files: files.collect() };
     let mut out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
     print_manifest(&mut out, &manifest)?;
-    write_archive(&mut out, &names)?;
+    if !nothing {
+        write_archive(&mut out, &names)?;
+    }
     out.flush().map_err(AgentError::failed("write the archive"))
 }
 
@@ -102,34 +112,12 @@ pub(super) fn unpack(into: &Path, what: &str) -> Result<(), AgentError> {
     let attempt = || format!("untar the {what}");
     let plain = zstd::stream::read::Decoder::new(io::stdin().lock())
         .map_err(AgentError::failed(attempt()))?;
-    extract(plain, into).map_err(|source| {
+    extract(plain, into, InTheWay::Followed).map_err(|source| {
         AgentError::Refused(format!("Error untarring {what}: {}", causes(&source)))
     })
 }
 
-/// Unpacks the plain archive of a commit on standard input.
-pub(super) fn checkout(into: &Path) -> Result<(), AgentError> {
-    let taken = fs::read_dir(into).is_ok_and(|mut entries| entries.next().is_some());
-    if into.exists() && !into.is_dir() || taken && !into.join(".git").exists() {
-        return Err(AgentError::Refused(format!(
-            "destination path '{}' already exists and is not an empty directory or a Git repository: use another `path`, or a `working_directory` of its own",
-            into.display()
-        )));
-    }
-    let plain = BufReader::with_capacity(BUFFER, io::stdin().lock());
-    extract(plain, into)
-        .map_err(|source| AgentError::Refused(format!("could not check out: {}", causes(&source))))
-}
-
-fn extract(plain: impl Read, into: &Path) -> io::Result<()> {
-    fs::create_dir_all(into)?;
-    let mut archive = tar::Archive::new(plain);
-    archive.set_preserve_permissions(true);
-    archive.set_overwrite(true);
-    archive.unpack(into)
-}
-
-fn causes(error: &io::Error) -> String {
+pub(super) fn causes(error: &io::Error) -> String {
     crate::supervisor::chain(error)
 }
 
@@ -220,7 +208,7 @@ mod tests {
         let mut archive = Vec::new();
         write_archive(&mut archive, &names).unwrap();
         let plain = zstd::stream::read::Decoder::new(archive.as_slice()).unwrap();
-        extract(plain, into.path()).unwrap();
+        extract(plain, into.path(), InTheWay::Followed).unwrap();
         assert_eq!(fs::read_to_string(into.path().join("file")).unwrap(), "content");
         assert!(into.path().join("empty").is_dir());
         assert_eq!(fs::read_link(into.path().join("link")).unwrap(), Path::new("nowhere"));

@@ -1,9 +1,9 @@
-//! Test results from JUnit XML, read inside the job.
+//! Test results from JUnit XML, and files of results, read inside the job.
 //!
 //! Why inside: a parser of foreign text belongs where it can only harm the one who wrote it.
 //! Limits: files beyond [`FILE_MAX`] and results beyond [`RESULTS_MAX`] are passed over, and told.
 
-use super::{AgentError, say, walk};
+use super::{AgentError, cucumber, say, walk};
 use base::protocol::TestResult;
 use quick_xml::{
     Reader, XmlVersion,
@@ -27,7 +27,7 @@ const MESSAGE_MAX: usize = 4096;
 /// Prints the results in `path` as JSON.
 pub(super) fn print(path: &Path) -> Result<(), AgentError> {
     let mut results = Vec::new();
-    let is_report = |file: &Path| file == path || file.extension().is_some_and(|end| end == "xml");
+    let is_report = |file: &Path| file == path || has_end(file, "xml") || has_end(file, "json");
     for file in walk::below(path)?.into_iter().filter(|file| file.is_file() && is_report(file)) {
         let source = file.strip_prefix(path).ok().filter(|name| !name.as_os_str().is_empty());
         let source = clipped(source.unwrap_or(&file).to_string_lossy().into_owned());
@@ -35,10 +35,21 @@ pub(super) fn print(path: &Path) -> Result<(), AgentError> {
             warn(&format!("Could not read test results from {}: {error}", file.display()));
         }
     }
+    if results.is_empty() {
+        warn(&format!(
+            "No test results were found in {}: files of JUnit (.xml) and Cucumber (.json) are read",
+            path.display()
+        ));
+    }
     if results.len() >= RESULTS_MAX {
+        results.truncate(RESULTS_MAX);
         warn(&format!("Only the first {RESULTS_MAX} test results are kept"));
     }
     say(&serde_json::to_string(&results).map_err(|error| AgentError::Refused(error.to_string()))?)
+}
+
+fn has_end(file: &Path, end: &str) -> bool {
+    file.extension().is_some_and(|found| found.eq_ignore_ascii_case(end))
 }
 
 fn warn(text: &str) {
@@ -51,7 +62,11 @@ fn read_file(file: &Path, source: &str, results: &mut Vec<TestResult>) -> Result
         return Err(format!("it is larger than {}", base::units::Bytes(FILE_MAX)));
     }
     let text = fs::read(file).map_err(|error| error.to_string())?;
-    read(&String::from_utf8_lossy(&text), source, results)
+    let text = String::from_utf8_lossy(&text);
+    if has_end(file, "json") {
+        return cucumber::read(&text, source, results);
+    }
+    read(&text, source, results)
 }
 
 /// What is known while reading.
@@ -149,7 +164,7 @@ fn attribute(tag: &BytesStart<'_>, name: &str) -> Option<String> {
     Some(found.normalized_value(XmlVersion::Implicit1_0).ok()?.into_owned())
 }
 
-fn clipped(text: String) -> String {
+pub(super) fn clipped(text: String) -> String {
     match text.char_indices().nth(MESSAGE_MAX) {
         Some((at, _)) => text[..at].to_owned(),
         None => text,
@@ -207,6 +222,25 @@ mod tests {
         read(text, "r.xml", &mut results).unwrap();
         let files: Vec<_> = results.iter().map(|test| test.file.as_deref()).collect();
         assert_eq!(files, [Some("t.py"), Some("u.py")]);
+    }
+
+    #[test]
+    fn files_are_told_by_their_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("a.XML", "<testcase name='a'/>"),
+            ("b.json", r#"[{"name":"F","elements":[{"name":"b"}]}]"#),
+            ("c.txt", "<testcase name='c'/>"),
+        ] {
+            let file = folder.path().join(name);
+            fs::write(&file, text).unwrap();
+            let mut results = Vec::new();
+            read_file(&file, name, &mut results).unwrap();
+            assert_eq!(results.len(), 1, "{name}");
+        }
+        let report =
+            |name: &str| has_end(Path::new(name), "xml") || has_end(Path::new(name), "json");
+        assert_eq!(["a.XML", "b.json", "c.txt", "xml"].map(report), [true, true, false, false]);
     }
 
     #[test]

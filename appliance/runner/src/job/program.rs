@@ -14,7 +14,16 @@ use base::{
     state::{StepState, TaskOutcome},
     units::Bytes,
 };
-use std::{future::Future, path::PathBuf, time::Duration};
+use std::{
+    fs::File,
+    future::Future,
+    io::{self, Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// The longest line that is told as the reason why a job failed.
+const LINE_MAX: u64 = 4 << 10;
 
 /// A program of a step.
 pub(crate) struct Program {
@@ -99,22 +108,34 @@ impl<C: ControlPlane> Job<C> {
         let program = Program { stdin, stdout, ..Program::agent(args, env, cwd) };
         self.start(run, program, &stands).await?;
         let end = self.ended(run).await?;
-        match end.how {
-            How::Code(0) => Ok(()),
-            _ => match self.judge(step, &end) {
-                StepEnd { state: StepState::TimedOut, .. } => {
-                    Err(StepError::Failed("the job ran out of time".into()))
-                }
-                _ => Err(StepError::Failed("the step could not be done".into())),
-            },
+        if matches!(end.how, How::Code(0)) {
+            return Ok(());
         }
+        // Before the verdict, which adds a line of its own.
+        let said = self.last_line(step);
+        let judged = self.judge(step, &end);
+        Err(match end.how {
+            _ if judged.state == StepState::TimedOut => {
+                StepError::Failed("the job ran out of time".into())
+            }
+            How::NotStarted { message } => StepError::Told(Some(message)),
+            // What it said last, it has said in the log.
+            _ => StepError::Told(said),
+        })
+    }
+
+    /// The last line that a step has printed, masked.
+    fn last_line(&self, step: u32) -> Option<String> {
+        let text = tail(&self.supervised.folder().output(step), LINE_MAX).ok()?;
+        let line = text.lines().rfind(|line| !line.trim().is_empty())?;
+        Some(line.trim().to_owned())
     }
 
     /// What a run's end means for its step; tells it in the log.
     pub(crate) fn judge(&self, step: u32, end: &End) -> StepEnd {
         if end.oom_kills > 0 && !matches!(end.how, How::Code(0)) {
             let message = self.tell_out_of_memory(step, end);
-            self.state().message.get_or_insert(message);
+            self.blame(message);
         }
         let exited = |code: i32| {
             if code != 0 {
@@ -197,4 +218,14 @@ impl<C: ControlPlane> Job<C> {
             }
         }
     }
+}
+
+/// The last `most` bytes of a file, as text.
+fn tail(path: &Path, most: u64) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(most)))?;
+    let mut text = Vec::new();
+    file.take(most).read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }

@@ -172,6 +172,7 @@ impl Run<'_> {
             workspace: WorkflowId(Uuid::nil()),
             pipeline: PipelineId(Uuid::nil()),
             pipeline_number: PipelineNumber(1),
+            organization: None,
             project: ProjectId(Uuid::nil()),
             repo: self.repo.clone(),
             vcs: self.vcs.clone(),

@@ -47,6 +47,8 @@ impl Task {
 
 struct Layer {
     job: String,
+    /// Jobs upstream of it.
+    upstream: Vec<String>,
     object: PathBuf,
     paths: Vec<String>,
 }
@@ -138,7 +140,7 @@ impl Place {
     }
 
     /// The newest cache whose key begins with `key`.
-    fn find_cache(&self, key: &str) -> Option<(String, PathBuf, u64)> {
+    fn find_cache(&self, key: &str) -> Option<CacheHit> {
         let entries = fs::read_dir(self.keep.join("caches")).ok()?.flatten();
         let found = entries.filter_map(|entry| {
             let full = fs::read_to_string(entry.path().join("key"))
@@ -146,9 +148,17 @@ impl Place {
                 .filter(|full| full.starts_with(key))?;
             let archive = entry.path().join("archive");
             let meta = fs::metadata(&archive).ok()?;
-            Some((meta.modified().ok()?, full, archive, meta.len()))
+            let paths = fs::read_to_string(entry.path().join("paths")).unwrap_or_default();
+            let hit = CacheHit {
+                key: full,
+                build: JobNumber(1),
+                size: meta.len(),
+                paths: paths.lines().map(str::to_owned).collect(),
+                from: at(&archive),
+            };
+            Some((meta.modified().ok()?, hit))
         });
-        found.max_by_key(|found| found.0).map(|(_, full, archive, size)| (full, archive, size))
+        found.max_by_key(|found| found.0).map(|(_, hit)| hit)
     }
 
     fn keep_object(&self, task: Held, confirm: &StoreConfirm) -> io::Result<()> {
@@ -162,15 +172,16 @@ impl Place {
                 let draft = self.object("cache");
                 fs::create_dir_all(&draft)?;
                 fs::write(draft.join("key"), key)?;
+                fs::write(draft.join("paths"), confirm.paths.join("\n"))?;
                 fs::rename(&object, draft.join("archive"))?;
                 fs::create_dir_all(self.keep.join("caches"))?;
                 fs::rename(draft, folder)
             }
             StoreRequest::Workspace => {
                 let mut state = self.state();
-                let job =
-                    state.tasks.get(&task.task).map(|task| task.job.clone()).unwrap_or_default();
-                state.layers.push(Layer { job, object, paths: confirm.paths.clone() });
+                let Some(task) = state.tasks.get(&task.task) else { return Ok(()) };
+                let (job, upstream) = (task.job.clone(), task.upstream.keys().cloned().collect());
+                state.layers.push(Layer { job, upstream, object, paths: confirm.paths.clone() });
                 Ok(())
             }
             StoreRequest::Artifact { path } => {
@@ -262,30 +273,26 @@ impl ControlPlane for Place {
     }
 
     async fn cache(&self, _: Held, keys: &[String]) -> Result<Option<CacheHit>, Trouble> {
-        let hit = keys.iter().find_map(|key| self.find_cache(key));
-        Ok(hit.map(|(key, archive, size)| CacheHit {
-            key,
-            build: JobNumber(1),
-            size,
-            from: at(&archive),
-        }))
+        Ok(keys.iter().find_map(|key| self.find_cache(key)))
     }
 
     async fn workspace(&self, task: Held) -> Result<Vec<WorkspaceLayer>, Trouble> {
         let state = self.state();
         let Some(task) = state.tasks.get(&task.task) else { return Ok(Vec::new()) };
-        let seen =
-            state.layers.iter().filter_map(|layer| Some((task.upstream.get(&layer.job)?, layer)));
-        let mut layers: Vec<WorkspaceLayer> = seen
-            .map(|(generation, layer)| WorkspaceLayer {
-                job_name: layer.job.clone(),
-                paths: layer.paths.clone(),
-                generation: *generation,
-                from: at(&layer.object),
-            })
-            .collect();
-        layers.sort_by_key(|layer| layer.generation);
-        Ok(layers)
+        let mut seen: Vec<&Layer> =
+            state.layers.iter().filter(|layer| task.upstream.contains_key(&layer.job)).collect();
+        seen.sort_by_key(|layer| (task.upstream.get(&layer.job), &layer.job));
+        let mut jobs: Vec<&String> = seen.iter().map(|layer| &layer.job).collect();
+        jobs.dedup();
+        let numbers: HashMap<&String, u32> = jobs.into_iter().zip(0..).collect();
+        let layer = |layer: &Layer| WorkspaceLayer {
+            job_name: layer.job.clone(),
+            paths: layer.paths.clone(),
+            job: numbers[&layer.job],
+            upstream: layer.upstream.iter().filter_map(|job| numbers.get(job).copied()).collect(),
+            from: at(&layer.object),
+        };
+        Ok(seen.into_iter().map(layer).collect())
     }
 
     async fn image(&self, _: Held, reference: &str) -> Result<ImageSource, Trouble> {
@@ -294,6 +301,11 @@ impl ControlPlane for Place {
 
     async fn checkout(&self, _: Held, into: &Path) -> Result<(), Trouble> {
         working_copy::archive(&self.directory, into).map_err(file("copy the working copy"))
+    }
+
+    /// Nothing is remembered from one run to the next.
+    async fn timings(&self, _: Held, into: &Path) -> Result<(), Trouble> {
+        fs::write(into, "[]").map_err(file("write the times of tests"))
     }
 
     /// An address is a path here, or a layer's digest.

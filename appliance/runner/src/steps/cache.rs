@@ -10,7 +10,7 @@ use crate::{
     job::{Job, StepError},
 };
 use base::{
-    protocol::{StoreConfirm, StoreRequest, StoreTarget},
+    protocol::{CacheHit, StoreConfirm, StoreRequest, StoreTarget},
     units::Bytes,
 };
 use std::fmt::Write as _;
@@ -46,10 +46,16 @@ impl<C: ControlPlane> Job<C> {
             root: "/".into(),
             paths: paths.iter().map(absolute).collect(),
             globs: false,
+            may_be_empty: true,
         };
         let archive = self.supervised.folder().exchange(step);
         self.agent(step, asking(&asked), None, Some(archive.clone())).await?;
         let manifest = agent::manifest_of(&archive).map_err(StepError::Failed)?;
+        if manifest.archive == 0 {
+            discard(&archive);
+            self.outbox.say(step, &format!("Nothing to keep: no cache is stored for key: {key}\n"));
+            return Ok(());
+        }
         self.outbox.say(step, "Uploading cache archive...\n");
         // Packing may have taken longer than the place is held: ask again.
         let target = self.persist_in_asking(|| self.control.store(held, &request)).await?;
@@ -74,15 +80,7 @@ impl<C: ControlPlane> Job<C> {
             self.outbox.say(step, &misses);
             return Ok(());
         };
-        self.outbox.say(
-            step,
-            &format!(
-                "Found a cache from build {} at {}\nSize: {}\n",
-                hit.build,
-                hit.key,
-                Bytes(hit.size)
-            ),
-        );
+        self.outbox.say(step, &found(&hit));
         self.outbox.say(step, "\nDownloading cache archive...\n");
         let archive = self.supervised.folder().exchange(step);
         self.persist_in_asking(|| self.control.get(&hit.from, &archive)).await?;
@@ -136,6 +134,16 @@ impl<C: ControlPlane> Job<C> {
         discard(&answer);
         Ok(keys)
     }
+}
+
+fn found(hit: &CacheHit) -> String {
+    format!(
+        "Found a cache from build {} at {}\nSize: {}\nCached paths:\n{}",
+        hit.build,
+        hit.key,
+        Bytes(hit.size),
+        listed(&hit.paths)
+    )
 }
 
 fn listed(paths: &[String]) -> String {

@@ -1,4 +1,4 @@
-//! `store_test_results`: what JUnit files say.
+//! `store_test_results`: what the files of JUnit and Cucumber say.
 
 use super::{asking, discard};
 use crate::{

@@ -6,7 +6,7 @@ use crate::{
     control_plane::ControlPlane,
     environment::resolve,
     job::{Job, Program, StepEnd, StepError},
-    spin_up::{DOOR, Stands},
+    spin_up::{DOOR, Stands, TIMINGS},
     supervisor::wire::{How, RunId},
 };
 use base::{plan::RunCommand, state::StepState};
@@ -78,6 +78,7 @@ impl<C: ControlPlane> Job<C> {
         stands: &Stands,
     ) -> Result<RunId, StepError> {
         let script = self.write_script(run.step, &command.command)?;
+        self.keep_timings(run.step).await?;
         let shell = command.shell.as_deref().or(self.assignment.spec.shell.as_deref());
         let (program, otherwise, mut args) = words(shell);
         args.push(script);
@@ -95,16 +96,33 @@ impl<C: ControlPlane> Job<C> {
         Ok(run)
     }
 
-    /// Writes the script where the job can read it; its path inside.
+    /// Puts what tests took before where `circleci tests split` looks for it. A job that runs in
+    /// one copy has nothing to split, and asks nobody.
+    async fn keep_timings(&self, step: u32) -> Result<(), StepError> {
+        let path = self.supervised.folder().door().join(TIMINGS);
+        if self.assignment.node_total < 2 || path.exists() {
+            return Ok(());
+        }
+        let draft = self.supervised.folder().exchange(step);
+        self.persist_in_asking(|| self.control.timings(self.outbox.held(), &draft)).await?;
+        // The job may be anybody.
+        let opened = fs::set_permissions(&draft, fs::Permissions::from_mode(0o644));
+        opened.and_then(|()| fs::rename(&draft, &path)).map_err(|error| {
+            StepError::Infrastructure(format!("could not keep {}: {error}", path.display()))
+        })
+    }
+
+    /// Writes the script where the job can read it, and run it: a shell that is told `-c` takes the
+    /// path for a command. Its path inside.
     fn write_script(&self, step: u32, text: &str) -> Result<String, StepError> {
         let name = format!("step-{step}");
         let path = self.supervised.folder().door().join(&name);
         let mut options = fs::OpenOptions::new();
         let write =
-            options.create(true).write(true).truncate(true).mode(0o644).open(&path).and_then(
+            options.create(true).write(true).truncate(true).mode(0o755).open(&path).and_then(
                 |mut file| {
                     // The service's mask may close it to the job.
-                    file.set_permissions(fs::Permissions::from_mode(0o644))?;
+                    file.set_permissions(fs::Permissions::from_mode(0o755))?;
                     file.write_all(text.as_bytes())?;
                     if text.ends_with('\n') { Ok(()) } else { file.write_all(b"\n") }
                 },

@@ -20,7 +20,7 @@ impl<C: ControlPlane> Job<C> {
         let stands = self.stands()?;
         let root = resolve(root, &stands.user.home, &stands.working_directory);
         self.outbox.say(step, "Creating workspace archive...\n");
-        let asked = Asked::Pack { root, paths: paths.to_vec(), globs: true };
+        let asked = Asked::Pack { root, paths: paths.to_vec(), globs: true, may_be_empty: false };
         let archive = self.supervised.folder().exchange(step);
         self.agent(step, asking(&asked), None, Some(archive.clone())).await?;
         let manifest = agent::manifest_of(&archive).map_err(StepError::Failed)?;
@@ -65,16 +65,21 @@ impl<C: ControlPlane> Job<C> {
     }
 }
 
-/// Two jobs that ran side by side persisted the same file: nobody can say which is meant.
+/// Two jobs of which neither required the other persisted the same file: nobody can say which is
+/// meant. Layers come in the order of the graph, so that of two owners in a row the second has
+/// the first upstream, and with it all that came before.
 fn conflict(layers: &[WorkspaceLayer]) -> Option<String> {
-    let mut owners: HashMap<(u32, &str), &str> = HashMap::new();
+    let mut owners: HashMap<&str, &WorkspaceLayer> = HashMap::new();
     for layer in layers {
         for path in &layer.paths {
-            let owner = owners.insert((layer.generation, path), &layer.job_name);
-            if let Some(other) = owner.filter(|other| *other != layer.job_name) {
+            let before = owners.insert(path, layer);
+            let beside = |other: &&WorkspaceLayer| {
+                other.job != layer.job && !layer.upstream.contains(&other.job)
+            };
+            if let Some(other) = before.filter(beside) {
                 return Some(format!(
-                    "Concurrent upstream jobs persisted the same file(s) into the workspace:\n  - {path} by {other} and {}",
-                    layer.job_name
+                    "Concurrent upstream jobs persisted the same file(s) into the workspace:\n  - {path} by {} and {}",
+                    other.job_name, layer.job_name
                 ));
             }
         }
@@ -87,11 +92,13 @@ mod tests {
     use super::*;
     use base::{protocol::Presigned, secret::Secret};
 
-    fn layer(job: &str, generation: u32, paths: &[&str]) -> WorkspaceLayer {
+    /// Of the job of that number, which has these upstream.
+    fn layer(job: u32, upstream: &[u32], paths: &[&str]) -> WorkspaceLayer {
         WorkspaceLayer {
-            job_name: job.into(),
+            job_name: format!("job-{job}"),
             paths: paths.iter().map(|path| (*path).to_owned()).collect(),
-            generation,
+            job,
+            upstream: upstream.to_vec(),
             from: Presigned { url: Secret::new("/x") },
         }
     }
@@ -102,20 +109,21 @@ mod tests {
 
     #[test]
     fn only_jobs_side_by_side_can_conflict() {
-        check(&[layer("a", 0, &["x"]), layer("b", 0, &["y"])], false);
-        check(&[layer("a", 0, &["x"]), layer("b", 1, &["x"])], false);
-        check(&[layer("a", 0, &["x"]), layer("a", 0, &["x"])], false);
-        check(&[layer("a", 0, &["x"]), layer("b", 0, &["z", "x"])], true);
+        check(&[layer(0, &[], &["x"]), layer(1, &[], &["y"])], false);
+        check(&[layer(0, &[], &["x"]), layer(1, &[0], &["x"])], false);
+        check(&[layer(0, &[], &["x"]), layer(0, &[], &["x"])], false);
+        check(&[layer(0, &[], &["x"]), layer(1, &[], &["z", "x"])], true);
+        // One is deeper in the graph, and still beside the other.
+        let deep = [layer(0, &[], &["y"]), layer(1, &[], &["x"]), layer(2, &[0], &["x"])];
+        check(&deep, true);
+        let chain = [layer(0, &[], &["x"]), layer(1, &[0], &["x"]), layer(2, &[0, 1], &["x"])];
+        check(&chain, false);
     }
 
     #[test]
     fn the_conflict_is_told_as_people_search_for_it() {
-        let text = conflict(&[layer("a", 0, &["x"]), layer("b", 0, &["x"])]).unwrap();
-        assert!(
-            text.starts_with(
-                "Concurrent upstream jobs persisted the same file(s) into the workspace"
-            ),
-            "{text}"
-        );
+        let text = conflict(&[layer(0, &[], &["x"]), layer(1, &[], &["x"])]).unwrap();
+        let expected = "Concurrent upstream jobs persisted the same file(s) into the workspace:\n  - x by job-0 and job-1";
+        assert_eq!(text, expected);
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct State {
     pub(crate) queue: VecDeque<Assignment>,
     pub(crate) tasks: HashMap<TaskId, Task>,
     pub(crate) objects: HashMap<String, Bytes>,
-    pub(crate) caches: Vec<(String, String, u64)>,
+    pub(crate) caches: Vec<(String, StoreConfirm)>,
     pub(crate) layers: Vec<(String, String, Vec<String>)>,
     pub(crate) checkout: Vec<u8>,
     /// How often a runner has registered; what an earlier one asked is void.
@@ -261,6 +261,7 @@ fn carry_out(
         "cache" => Ok(json(&cache(state, body))),
         "workspace" => Ok(json(&workspace(state))),
         "checkout" => Ok(state.checkout.clone()),
+        "timings" => Ok(br#"[{"file":"slow","time":9},{"file":"a","time":1},{"file":"b","time":1},{"file":"c","time":1}]"#.to_vec()),
         "image" => Err((
             StatusCode::NOT_FOUND,
             br#"{"message":"image not here: appliance registry import it"}"#.to_vec(),
@@ -353,8 +354,8 @@ fn store(state: &State, request: &StoreRequest) -> StoreTarget {
 
 fn confirm(state: &mut State, confirm: StoreConfirm) -> Vec<u8> {
     assert_eq!(state.objects[&confirm.key].len() as u64, confirm.size);
-    match confirm.request {
-        StoreRequest::Cache { key } => state.caches.push((key, confirm.key, confirm.size)),
+    match &confirm.request {
+        StoreRequest::Cache { key } => state.caches.push((key.clone(), confirm)),
         StoreRequest::Workspace => {
             let job = format!("job-{}", state.layers.len());
             state.layers.push((job, confirm.key, confirm.paths));
@@ -371,15 +372,15 @@ fn cache(state: &State, body: &[u8]) -> Option<CacheHit> {
         .flat_map(|key| state.caches.iter().rev().find(|cache| cache.0.starts_with(key)))
         .next()?;
     let build = base::ids::JobNumber(43);
-    Some(CacheHit { key: hit.0.clone(), build, size: hit.2, from: presigned(&hit.1) })
+    let (key, StoreConfirm { key: object, size, paths, .. }) = hit;
+    let (key, paths) = (key.clone(), paths.clone());
+    Some(CacheHit { key, build, size: *size, paths, from: presigned(object) })
 }
 
 fn workspace(state: &State) -> Vec<WorkspaceLayer> {
-    let layer = |(job, key, paths): &(String, String, Vec<String>)| WorkspaceLayer {
-        job_name: job.clone(),
-        paths: paths.clone(),
-        generation: 0,
-        from: presigned(key),
+    let layer = |(number, (job, key, paths)): (u32, &(String, String, Vec<String>))| {
+        let (job_name, paths) = (job.clone(), paths.clone());
+        WorkspaceLayer { job_name, paths, job: number, upstream: vec![], from: presigned(key) }
     };
-    state.layers.iter().map(layer).collect()
+    (0..).zip(&state.layers).map(layer).collect()
 }

@@ -149,12 +149,14 @@ fn file_make(path: &Path) -> io::Result<()> {
 }
 
 fn exec(start: &Start) -> io::Error {
-    let Ok((arguments, environment)) = texts(start) else {
+    let Ok((mut arguments, environment)) = texts(start) else {
         return io::Error::from_raw_os_error(libc::EINVAL);
     };
     let mut failure = io::Error::from_raw_os_error(libc::ENOENT);
-    for program in candidates(start) {
-        let Ok(program) = CString::new(program) else { continue };
+    for (name, program) in candidates(start) {
+        let (Ok(name), Ok(program)) = (CString::new(name), CString::new(program)) else { continue };
+        // Some programs are what they are called by, above all those of BusyBox.
+        arguments[0] = name;
         let error = sys::execve(&program, &arguments, &environment);
         // As execvp: go on where nothing was found, remember what was found but refused.
         if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) {
@@ -167,6 +169,7 @@ fn exec(start: &Start) -> io::Error {
     failure
 }
 
+/// Arguments, the first of which is the program's name, and environment.
 fn texts(start: &Start) -> Result<(Vec<CString>, Vec<CString>), std::ffi::NulError> {
     let arguments =
         std::iter::once(&start.program).chain(&start.args).map(|text| CString::new(text.as_str()));
@@ -177,9 +180,12 @@ fn texts(start: &Start) -> Result<(Vec<CString>, Vec<CString>), std::ffi::NulErr
 /// Where a program without a slash is looked for when the environment names no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-fn candidates(start: &Start) -> Vec<String> {
-    let named = std::iter::once(&start.program).chain(&start.otherwise);
-    named.flat_map(|program| candidates_of(start, program)).collect()
+/// What is tried in turn: the name it is called by, and where it is.
+fn candidates(start: &Start) -> Vec<(&str, String)> {
+    let named = std::iter::once(&start.program).chain(&start.otherwise).map(String::as_str);
+    named
+        .flat_map(|name| candidates_of(start, name).into_iter().map(move |path| (name, path)))
+        .collect()
 }
 
 fn candidates_of(start: &Start, program: &str) -> Vec<String> {
@@ -214,7 +220,10 @@ mod tests {
     }
 
     fn check(program: &str, path: Option<&str>, expected: &[&str]) {
-        assert_eq!(candidates(&start(program, path)), expected);
+        let start = start(program, path);
+        let found = candidates(&start);
+        let expected: Vec<_> = expected.iter().map(|path| (program, (*path).to_owned())).collect();
+        assert_eq!(found, expected);
     }
 
     #[test]
@@ -225,6 +234,7 @@ mod tests {
         check("sh", Some(":/b"), &["./sh", "/b/sh"]);
         assert_eq!(candidates(&start("sh", None)).len(), 6);
         let other = Start { otherwise: Some("/bin/sh".into()), ..start("/bin/bash", None) };
-        assert_eq!(candidates(&other), ["/bin/bash", "/bin/sh"]);
+        let each = ["/bin/bash", "/bin/sh"].map(|path| (path, path.to_owned()));
+        assert_eq!(candidates(&other), each, "the second is called by its own name");
     }
 }

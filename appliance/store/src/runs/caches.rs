@@ -3,7 +3,7 @@
 //! Invariants: a key that has not expired is never overwritten; the object of one that is, is told
 //! to whoever overwrites it.
 
-use crate::{Reader, Txn, error::Error};
+use crate::{Reader, Txn, error::Error, row};
 use base::{
     ids::{JobNumber, ProjectId},
     time::Timestamp,
@@ -21,6 +21,8 @@ pub struct Cache {
     pub object: String,
     /// Size in bytes.
     pub size: u64,
+    /// What it was saved of, as the configuration names it.
+    pub paths: Vec<String>,
     /// Number of the job that saved it.
     pub job: JobNumber,
     /// When it was saved.
@@ -41,7 +43,8 @@ pub enum CacheInsert {
     },
 }
 
-const COLUMNS: &str = "SELECT project, key, object, size, job, created_at, expires_at FROM caches ";
+const COLUMNS: &str =
+    "SELECT project, key, object, size, job, created_at, expires_at, paths FROM caches ";
 
 impl Txn<'_> {
     /// Stores a cache unless its key is taken.
@@ -50,12 +53,13 @@ impl Txn<'_> {
             .statement("SELECT object FROM caches WHERE project = ?1 AND key = ?2")?
             .query_row(params![new.project.0, new.key], |row| row.get(0))
             .optional()?;
+        let paths = row::to_json("cached paths", &new.paths)?;
         let changed = self
             .statement(
-                "INSERT INTO caches (project, key, object, size, job, created_at, expires_at) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+                "INSERT INTO caches (project, key, object, size, job, created_at, expires_at, paths) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
                  ON CONFLICT (project, key) DO UPDATE SET object = ?3, size = ?4, job = ?5, \
-                 created_at = ?6, expires_at = ?7 WHERE caches.expires_at <= ?6",
+                 created_at = ?6, expires_at = ?7, paths = ?8 WHERE caches.expires_at <= ?6",
             )?
             .execute(params![
                 new.project.0,
@@ -65,6 +69,7 @@ impl Txn<'_> {
                 new.job.0,
                 new.created_at.0,
                 new.expires_at.0,
+                paths,
             ])?;
         if changed == 0 {
             return Ok(CacheInsert::Taken);
@@ -126,5 +131,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Cache> {
         job: JobNumber(row.get(4)?),
         created_at: Timestamp(row.get(5)?),
         expires_at: Timestamp(row.get(6)?),
+        paths: row::json(row, 7)?,
     })
 }

@@ -115,6 +115,9 @@ impl Job {
 const COLUMNS: &str = "SELECT id, project, number, name, kind, state, n_a, text_a, text_b, text_c, \
     at_a, at_b, at_c, at_d, ref_b, text_d, text_e FROM runs WHERE kind BETWEEN 1 AND 3 AND ";
 
+/// Jobs of a project that are looked through for an earlier one.
+const BACK_MAX: u64 = 2000;
+
 impl Txn<'_> {
     /// Stores a new job; `spec` is that of a build job.
     pub fn job_insert(&self, new: &Job, spec: Option<&JobSpec>) -> Result<(), Error> {
@@ -209,6 +212,33 @@ impl Reader<'_> {
         )?;
         let last: Option<u64> = find.query_row(params![project.0], |row| row.get(0)).optional()?;
         Ok(JobNumber(last.unwrap_or(0)))
+    }
+
+    /// Jobs of the same project and name that had succeeded when `of` was made, newest first; at
+    /// most `limit`, and none from further back than [`BACK_MAX`] jobs.
+    pub(super) fn job_list_succeeded_before(
+        &self,
+        of: &Job,
+        limit: u32,
+    ) -> Result<Vec<Job>, Error> {
+        let Some(number) = of.number else { return Ok(Vec::new()) };
+        let mut list = self.statement(&format!(
+            "{COLUMNS} project = ?1 AND number < ?2 AND number >= ?3 AND ref_b IS NULL \
+             AND name = ?4 AND state = ?5 AND at_d <= ?6 ORDER BY number DESC LIMIT ?7"
+        ))?;
+        let rows = list.query_map(
+            params![
+                of.project.0,
+                number.0,
+                number.0.saturating_sub(BACK_MAX),
+                of.name,
+                JobState::Success.as_str(),
+                of.created_at.0,
+                limit
+            ],
+            read,
+        )?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// The jobs of a workflow, in the order of the configuration.

@@ -2,7 +2,7 @@
 
 use crate::{Reader, Txn, error::Error, row, runs::texts::Hash};
 use base::{
-    ids::{PipelineId, PipelineNumber, ProjectId, WorkflowId},
+    ids::{OrgId, PipelineId, PipelineNumber, ProjectId, WorkflowId},
     state::PipelineState,
     time::Timestamp,
     trigger::{Due, ParameterValue, TriggerKind, Vcs},
@@ -78,11 +78,16 @@ pub struct PipelineFilter<'a> {
     pub branch: Option<&'a str>,
     /// Only by this login.
     pub actor: Option<&'a str>,
+    /// Only of projects of this organisation.
+    pub org: Option<OrgId>,
 }
 
 const COLUMNS: &str = "SELECT p.id, p.project, p.number, p.state, p.kind, p.actor, p.received_at, \
     p.created_at, p.updated_at, t.body, p.parameters, p.errors, p.workflows, p.due \
     FROM pipelines p JOIN texts t ON t.hash = p.vcs ";
+
+/// The organisation of a pipeline's project.
+const OF_ORG: &str = "(SELECT org FROM projects WHERE projects.id = p.project)";
 
 impl Txn<'_> {
     /// Stores a new pipeline with its configuration.
@@ -169,11 +174,19 @@ impl Reader<'_> {
     ) -> Result<Vec<Pipeline>, Error> {
         let mut list = self.statement(&format!(
             "{COLUMNS} WHERE p.project = ?1 AND p.number < ?2 AND (?3 IS NULL OR p.branch = ?3) \
-             AND (?4 IS NULL OR p.actor = ?4) ORDER BY p.number DESC LIMIT ?5"
+             AND (?4 IS NULL OR p.actor = ?4) AND (?5 IS NULL OR {OF_ORG} = ?5) \
+             ORDER BY p.number DESC LIMIT ?6"
         ))?;
         let before = before.map_or(i64::MAX as u64, |number| number.0);
         let rows = list.query_map(
-            params![project.0, before, filter.branch, filter.actor, limit.min(PAGE_MAX)],
+            params![
+                project.0,
+                before,
+                filter.branch,
+                filter.actor,
+                filter.org.map(|org| org.0),
+                limit.min(PAGE_MAX)
+            ],
             read,
         )?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -188,11 +201,15 @@ impl Reader<'_> {
     ) -> Result<Vec<Pipeline>, Error> {
         let mut list = self.statement(&format!(
             "{COLUMNS} WHERE p.id < ?1 AND (?2 IS NULL OR p.branch = ?2) \
-             AND (?3 IS NULL OR p.actor = ?3) ORDER BY p.id DESC LIMIT ?4"
+             AND (?3 IS NULL OR p.actor = ?3) AND (?4 IS NULL OR {OF_ORG} = ?4) \
+             ORDER BY p.id DESC LIMIT ?5"
         ))?;
         let before = before.map_or(Uuid::max(), |id| id.0);
-        let rows = list
-            .query_map(params![before, filter.branch, filter.actor, limit.min(PAGE_MAX)], read)?;
+        let org = filter.org.map(|org| org.0);
+        let rows = list.query_map(
+            params![before, filter.branch, filter.actor, org, limit.min(PAGE_MAX)],
+            read,
+        )?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

@@ -15,6 +15,9 @@ use rusqlite::params;
 /// searched by name, not paged through.
 pub const LIST_MAX: usize = 10_000;
 
+/// Earlier jobs that are asked for test results.
+const BEFORE_MAX: u32 = 3;
+
 /// A kept file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artifact {
@@ -99,5 +102,18 @@ impl Reader<'_> {
         }
         all.truncate(LIST_MAX);
         Ok(all)
+    }
+
+    /// The test results of the newest job of that name which had succeeded, with results, when
+    /// `of` was made: the same at whatever time it is asked, because all copies of a job must
+    /// split their tests alike.
+    pub fn test_list_before(&self, of: &Job) -> Result<Vec<TestResult>, Error> {
+        for job in self.job_list_succeeded_before(of, BEFORE_MAX)? {
+            let found = self.test_list(&job)?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        Ok(Vec::new())
     }
 }

@@ -37,8 +37,10 @@ pub struct Layer {
 pub struct Upstream {
     /// Name of the job that persisted it.
     pub job_name: String,
-    /// Longest way to it from a root of the graph; layers of one generation are concurrent.
-    pub generation: u32,
+    /// Number of that job among those upstream, in the order of the graph.
+    pub job: u32,
+    /// Numbers of the jobs with layers upstream of that one, ascending.
+    pub upstream: Vec<u32>,
     /// The layer.
     pub layer: Layer,
 }
@@ -63,12 +65,24 @@ impl Reader<'_> {
         let job = family::job_of(task);
         let jobs = self.job_list(family::workflow_of(job))?;
         let mut found = Vec::new();
-        for (generation, upstream) in upstream(&jobs, job) {
+        // Of each job: the numbers of those with layers that who requires it has upstream.
+        let mut lent: BTreeMap<JobId, BTreeSet<u32>> = BTreeMap::new();
+        for (number, (_, upstream)) in (0..).zip(upstream(&jobs, job)) {
+            let above = upstream.requires.iter().filter_map(|edge| lent.get(&edge.on));
+            let mut above: BTreeSet<u32> = above.flatten().copied().collect();
+            let numbers: Vec<u32> = above.iter().copied().collect();
             for task in self.task_list_newest(upstream.source())? {
                 for layer in self.layer_list(task.id)? {
-                    found.push(Upstream { job_name: upstream.name.clone(), generation, layer });
+                    above.insert(number);
+                    found.push(Upstream {
+                        job_name: upstream.name.clone(),
+                        job: number,
+                        upstream: numbers.clone(),
+                        layer,
+                    });
                 }
             }
+            lent.insert(upstream.id, above);
         }
         Ok(found)
     }

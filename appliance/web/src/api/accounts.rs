@@ -2,7 +2,7 @@
 //!
 //! Invariants: those of [`crate::accounts`]; a secret is in the answer of its making alone.
 
-use super::{message, shapes};
+use super::{body::Sent, message, shapes};
 use crate::{
     State,
     access::{Admin, Member, Role as CallerRole, Routes},
@@ -62,7 +62,7 @@ pub(super) struct AskedUser {
 async fn create_user(
     Admin(by): Admin,
     state: State,
-    Json(asked): Json<AskedUser>,
+    Sent(asked): Sent<AskedUser>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let word = match (asked.password, asked.one_time) {
         (Some(word), _) => Word::Given(word),
@@ -98,7 +98,7 @@ async fn change_user(
     Admin(by): Admin,
     state: State,
     Path(login): Path<String>,
-    Json(change): Json<Change>,
+    Sent(change): Sent<Change>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let of = account(&state, &login).await?;
     if let Some(role) = change.role {
@@ -169,7 +169,7 @@ async fn create_token(
     Member(by): Member,
     state: State,
     Path(login): Path<String>,
-    Json(asked): Json<AskedToken>,
+    Sent(asked): Sent<AskedToken>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let of = allowed(&state, &by, &login).await?;
     let asked = tokens::Asked {

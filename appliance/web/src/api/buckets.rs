@@ -3,7 +3,7 @@
 //! Invariants: for administrators alone, as a key may open what its owner could not; the secret of
 //! a key is in the answer of its making and nowhere else; each change is noted in the audit log.
 
-use super::{message, projects::audit, shapes};
+use super::{body::Sent, message, projects::audit, shapes};
 use crate::{
     State,
     access::{Admin, Routes},
@@ -77,7 +77,7 @@ pub(super) struct AskedBucket {
 async fn create(
     Admin(user): Admin,
     state: State,
-    Json(asked): Json<AskedBucket>,
+    Sent(asked): Sent<AskedBucket>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let owner = asked.owner.unwrap_or_else(|| user.login.clone());
     if owner == objects::HOUSE_OWNER {
@@ -102,7 +102,7 @@ pub(super) struct Named {
 async fn delete(
     Admin(user): Admin,
     state: State,
-    Json(asked): Json<Named>,
+    Sent(asked): Sent<Named>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     if !state.objects.bucket_delete(&asked.name).await? {
         let why = format!("bucket `{}` is not empty: delete its objects first", asked.name);
@@ -124,7 +124,7 @@ pub(super) struct AskedQuota {
 async fn set_quota(
     Admin(user): Admin,
     state: State,
-    Json(asked): Json<AskedQuota>,
+    Sent(asked): Sent<AskedQuota>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let quota = Quota { bytes: asked.max_bytes, objects: asked.max_objects };
     let is_bound = quota.bytes.is_some() || quota.objects.is_some();
@@ -177,7 +177,7 @@ async fn notices(
 async fn notice_key(
     Admin(user): Admin,
     state: State,
-    Json(asked): Json<Named>,
+    Sent(asked): Sent<Named>,
 ) -> Result<Json<Value>, Failure> {
     let key = state.objects.bucket_webhook_key(&asked.name).await?;
     let (now, deed) = (state.now(), audit(&user, "bucket.notice-key", &asked.name));
@@ -244,7 +244,7 @@ impl AskedKey {
 async fn create_key(
     Admin(user): Admin,
     state: State,
-    Json(asked): Json<AskedKey>,
+    Sent(asked): Sent<AskedKey>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let scope = asked.scope()?;
     let now = state.now();
@@ -268,7 +268,7 @@ pub(super) struct KeyId {
 async fn revoke_key(
     Admin(user): Admin,
     state: State,
-    Json(asked): Json<KeyId>,
+    Sent(asked): Sent<KeyId>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     if !state.objects.key_revoke(&asked.id).await? {
         return Err(Failure::Missing(format!("there is no key {}", asked.id)));

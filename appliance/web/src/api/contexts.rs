@@ -1,6 +1,7 @@
 //! Contexts and their variables, whose values never leave.
 
 use super::{
+    body::Sent,
     message,
     projects::{audit, check_name},
     shapes,
@@ -86,7 +87,7 @@ async fn list(
 async fn create(
     Member(user): Member,
     state: State,
-    Json(new): Json<NewContext>,
+    Sent(new): Sent<NewContext>,
 ) -> Result<Json<Value>, Failure> {
     user.unbound()?;
     let org = owner(&state, new.owner).await?.id;
@@ -166,7 +167,7 @@ async fn set(
     Member(user): Member,
     state: State,
     Path((id, name)): Path<(String, String)>,
-    Json(new): Json<NewValue>,
+    Sent(new): Sent<NewValue>,
 ) -> Result<Json<Value>, Failure> {
     user.unbound()?;
     let context = find(&state, &id).await?;

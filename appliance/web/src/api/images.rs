@@ -3,7 +3,7 @@
 //! Invariant: an import names a path of this machine's file system, so it is taken from the control
 //! socket alone, whose user could read that path anyway.
 
-use super::{message, projects::audit, shapes};
+use super::{body::Sent, message, projects::audit, shapes};
 use crate::{
     State,
     access::{Admin, Member, Routes, Via, Viewer},
@@ -50,7 +50,7 @@ pub(super) struct Import {
 async fn import(
     Admin(user): Admin,
     state: State,
-    Json(import): Json<Import>,
+    Sent(import): Sent<Import>,
 ) -> Result<Json<Value>, Failure> {
     if user.via != Via::Socket || !import.path.is_absolute() {
         return Err(Failure::Forbidden(
@@ -74,7 +74,7 @@ pub(super) struct Remove {
 async fn remove(
     Admin(user): Admin,
     state: State,
-    Json(remove): Json<Remove>,
+    Sent(remove): Sent<Remove>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     state.objects.image_remove(&remove.reference).await?;
     let (now, deed) = (state.now(), audit(&user, "image.remove", &remove.reference));
@@ -92,7 +92,7 @@ pub(super) struct Copy {
 async fn copy(
     Member(user): Member,
     state: State,
-    Json(copy): Json<Copy>,
+    Sent(copy): Sent<Copy>,
 ) -> Result<Json<Value>, Failure> {
     if user.projects.is_some() {
         let why = "this token is bound to projects: push to their repositories instead";

@@ -1,13 +1,16 @@
 //! Jobs by number: look, cancel, artifacts, tests.
 
-use super::{accepted, project, shapes};
+use super::{accepted, id, project, shapes};
 use crate::{
     State,
     access::{Member, Routes, User, Viewer},
     error::Failure,
 };
 use axum::{Json, extract::Path};
-use base::{ids::JobNumber, state::JobState};
+use base::{
+    ids::{JobId, JobNumber},
+    state::JobState,
+};
 use http::StatusCode;
 use serde_json::Value;
 use store::{projects::Project, runs::Job};
@@ -16,6 +19,7 @@ pub(super) fn routes() -> Routes {
     Routes::new()
         .get("/api/v2/project/{vcs}/{org}/{repo}/job/{number}", get)
         .post("/api/v2/project/{vcs}/{org}/{repo}/job/{number}/cancel", cancel)
+        .post("/api/v2/jobs/{id}/cancel", cancel_by_id)
         .get("/api/v2/project/{vcs}/{org}/{repo}/{number}/artifacts", artifacts)
         .get("/api/v2/project/{vcs}/{org}/{repo}/{number}/tests", tests)
 }
@@ -77,6 +81,19 @@ async fn cancel(
     Path(path): Path<Numbered>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let (job, _) = find(&state, &user, path).await?;
+    state.engine.cancel_job(job.id, &user.login).await?;
+    Ok(accepted())
+}
+
+async fn cancel_by_id(
+    Member(user): Member,
+    state: State,
+    Path(text): Path<String>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    let id: JobId = id(&text, "Job")?;
+    let found = state.store.read(move |reader| reader.job_get(id)).await?;
+    let job = found.ok_or_else(|| Failure::missing("Job"))?;
+    user.reach(job.project)?;
     state.engine.cancel_job(job.id, &user.login).await?;
     Ok(accepted())
 }

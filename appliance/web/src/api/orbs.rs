@@ -3,7 +3,7 @@
 //! Invariant: an orb runs in other people's jobs, so only administrators add one, and every
 //! addition is in the audit log.
 
-use super::{projects::audit, shapes};
+use super::{body::Sent, projects::audit, shapes};
 use crate::{
     State,
     access::{Admin, Routes, Viewer},
@@ -82,7 +82,7 @@ pub(super) struct New {
 async fn add(
     Admin(user): Admin,
     state: State,
-    Json(new): Json<New>,
+    Sent(new): Sent<New>,
 ) -> Result<Json<Value>, Failure> {
     let name: Name = new.reference.parse()?;
     let shown = name.to_string();

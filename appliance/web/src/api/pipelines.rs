@@ -1,6 +1,6 @@
 //! Pipelines: list, look, trigger.
 
-use super::{PAGE, Slug, id, people::People, project, shapes};
+use super::{PAGE, Slug, body::Sent, id, people::People, project, shapes};
 use crate::{
     State,
     access::{Member, Routes, User, Viewer},
@@ -44,8 +44,21 @@ pub(super) struct Wanted {
     branch: Option<String>,
     page_token: Option<String>,
     mine: bool,
-    /// `gh/ORG`: pipelines of this organisation alone.
+    /// `gh/ORG` or `github/ORG`: pipelines of this organisation alone.
     org_slug: Option<String>,
+}
+
+impl Wanted {
+    /// Where the page begins; clients send an empty token for the first.
+    fn before<T: std::str::FromStr>(&self) -> Result<Option<T>, Failure> {
+        let token = self.page_token.as_deref().filter(|token| !token.is_empty());
+        token.map(|token| token.parse().map_err(|_| bad_token())).transpose()
+    }
+
+    fn org(&self) -> Option<&str> {
+        let slug = self.org_slug.as_deref().filter(|slug| !slug.is_empty())?;
+        slug.trim_end_matches('/').rsplit('/').next()
+    }
 }
 
 /// A pipeline and the project it belongs to.
@@ -118,15 +131,15 @@ async fn page_of(
     let project = project(state, user, slug).await?;
     let login = mine.then(|| user.login.clone());
     let (id, slug) = (project.id, project.repo.slug());
-    let before = wanted
-        .page_token
-        .map(|token| token.parse().map(PipelineNumber).map_err(|_| bad_token()))
-        .transpose()?;
+    let before = wanted.before()?.map(PipelineNumber);
     let rows = state
         .store
         .read(move |reader| {
-            let filter =
-                PipelineFilter { branch: wanted.branch.as_deref(), actor: login.as_deref() };
+            let filter = PipelineFilter {
+                branch: wanted.branch.as_deref(),
+                actor: login.as_deref(),
+                org: None,
+            };
             reader.pipeline_list(id, filter, before, PAGE)
         })
         .await?;
@@ -139,17 +152,20 @@ async fn list_all(
     state: State,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Value>, Failure> {
-    let before =
-        wanted.page_token.map(|token| token.parse().map_err(|_| bad_token())).transpose()?;
+    let before = wanted.before()?;
     let login = wanted.mine.then(|| user.login.clone());
     let (rows, slugs) = state
         .store
         .read(move |reader| {
-            let rows = reader.pipeline_list_all(
-                PipelineFilter { branch: None, actor: login.as_deref() },
-                before,
-                PAGE,
-            )?;
+            let org = wanted.org().map(|name| reader.org_by_name(name)).transpose()?;
+            let org = match org {
+                // Nothing belongs to an organisation that is not there.
+                Some(None) => return Ok((Vec::new(), Vec::new())),
+                found => found.flatten().map(|org| org.id),
+            };
+            let filter =
+                PipelineFilter { branch: wanted.branch.as_deref(), actor: login.as_deref(), org };
+            let rows = reader.pipeline_list_all(filter, before, PAGE)?;
             let slug = |row: &Pipeline| {
                 reader.project_get(row.project).map(|found| found.map(|p| p.repo.slug()))
             };
@@ -158,12 +174,10 @@ async fn list_all(
         })
         .await?;
     let next = full(&rows).map(|last| last.id.to_string());
-    let org = wanted.org_slug.map(|slug| format!("{}/", slug.trim_end_matches('/')));
-    let is_wanted = |slug: &str| org.as_deref().is_none_or(|org| slug.starts_with(org));
     let named = rows.iter().zip(slugs).map(|(row, slug)| (row, slug.unwrap_or_default()));
     // A page may be shorter than another: what is left out was read all the same.
     let items = named
-        .filter(|(row, slug)| user.reach(row.project).is_ok() && is_wanted(slug))
+        .filter(|(row, _)| user.reach(row.project).is_ok())
         .map(|(row, slug)| shapes::pipeline(row, &slug));
     Ok(Json(shapes::page(items.collect(), next)))
 }
@@ -221,7 +235,7 @@ async fn trigger(
     Member(user): Member,
     state: State,
     Path(slug): Path<Slug>,
-    Json(request): Json<Request>,
+    Sent(request): Sent<Request>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let project = project(&state, &user, slug).await?;
     let place = match (request.branch, request.tag) {

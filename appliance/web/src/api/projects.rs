@@ -1,6 +1,6 @@
 //! Projects and their environment variables, whose values never leave.
 
-use super::{Slug, message, project, shapes};
+use super::{Slug, body::Sent, message, project, shapes};
 use crate::{
     State,
     access::{Admin, Member, Routes, User, Viewer},
@@ -64,7 +64,7 @@ async fn network_set(
     Admin(user): Admin,
     state: State,
     Path(slug): Path<Slug>,
-    Json(wanted): Json<NetworkPolicy>,
+    Sent(wanted): Sent<NetworkPolicy>,
 ) -> Result<Json<NetworkPolicy>, Failure> {
     let project = project(&state, &user, slug).await?;
     if let NetworkPolicy::Full { allow } = &wanted {
@@ -116,7 +116,7 @@ async fn set(
     Member(user): Member,
     state: State,
     Path(slug): Path<Slug>,
-    Json(new): Json<NewVariable>,
+    Sent(new): Sent<NewVariable>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let project = project(&state, &user, slug).await?;
     check_name(&new.name)?;

@@ -3,7 +3,7 @@
 //! Limits: of the kinds that the reference names, `project` alone; the others are refused by name.
 //! A restriction's id is its project's.
 
-use super::{contexts::find, message, projects::audit, shapes};
+use super::{body::Sent, contexts::find, message, projects::audit, shapes};
 use crate::{
     State,
     access::{Member, Routes, Viewer},
@@ -63,7 +63,7 @@ async fn add(
     Member(user): Member,
     state: State,
     Path(id): Path<String>,
-    Json(new): Json<New>,
+    Sent(new): Sent<New>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     user.unbound()?;
     let context = find(&state, &id).await?;

@@ -1,6 +1,6 @@
 //! Schedules of projects, as API v2 has them.
 
-use super::{Slug, id, message, project, shapes};
+use super::{Slug, body::Sent, id, message, project, shapes};
 use crate::{
     State,
     access::{Member, Routes, User, Viewer},
@@ -121,7 +121,7 @@ async fn make(
     Member(user): Member,
     state: State,
     Path(slug): Path<Slug>,
-    Json(wanted): Json<Wanted>,
+    Sent(wanted): Sent<Wanted>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let Project { id, repo, .. } = project(&state, &user, slug).await?;
     let now = state.now();
@@ -183,7 +183,7 @@ async fn change(
     Member(user): Member,
     state: State,
     Path(text): Path<String>,
-    Json(wanted): Json<Wanted>,
+    Sent(wanted): Sent<Wanted>,
 ) -> Result<Json<Value>, Failure> {
     let (Schedule { id, .. }, slug) = find(&state, &user, &text).await?;
     let now = state.now();

@@ -1,6 +1,6 @@
 //! Workflows: look, cancel, rerun, approve.
 
-use super::{accepted, id, people::People, pipelines::with_project, shapes};
+use super::{accepted, body::Sent, id, people::People, pipelines::with_project, shapes};
 use crate::{
     State,
     access::{Member, Routes, User, Viewer},
@@ -93,10 +93,9 @@ async fn rerun(
     Member(user): Member,
     state: State,
     Path(id): Path<String>,
-    body: Option<Json<Request>>,
+    Sent(request): Sent<Request>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let (workflow, ..) = find(&state, &user, &id).await?;
-    let request = body.map(|Json(request)| request).unwrap_or_default();
     let what = match request {
         Request { enable_ssh: true, .. } => {
             return Err(Failure::Invalid(

@@ -180,6 +180,7 @@ fn read_page(
     let filter = PipelineFilter {
         branch: some(wanted.branch.as_str()),
         actor: some(wanted.mine.as_str()).map(|_| login),
+        org: None,
     };
     let limit = u32::try_from(PAGE).unwrap_or(u32::MAX);
     Ok(match project {

@@ -133,7 +133,8 @@ async fn confirm(
     match confirm.request {
         StoreRequest::Artifact { .. } => {}
         StoreRequest::Cache { key } => {
-            cache_confirm(&state, &job, key, confirm.key, confirm.size).await?;
+            let kept = Kept { key, object: confirm.key, size: confirm.size, paths: confirm.paths };
+            cache_confirm(&state, &job, kept).await?;
         }
         StoreRequest::Workspace => {
             let layer = Layer {
@@ -149,15 +150,18 @@ async fn confirm(
     Ok(Json(()))
 }
 
-/// Makes a cache visible, unless another job was first: then these bytes are dropped. So are those
-/// of an expired cache whose key it takes.
-async fn cache_confirm(
-    state: &State,
-    job: &Job,
+/// What was stored as a cache.
+struct Kept {
     key: String,
     object: String,
     size: u64,
-) -> Result<(), Denied> {
+    paths: Vec<String>,
+}
+
+/// Makes a cache visible, unless another job was first: then these bytes are dropped. So are those
+/// of an expired cache whose key it takes.
+async fn cache_confirm(state: &State, job: &Job, kept: Kept) -> Result<(), Denied> {
+    let Kept { key, object, size, paths } = kept;
     let (now, id, project) = (state.now(), job.id, job.project);
     let number = job.number.ok_or_else(|| Failure::missing("Job"))?;
     let unwanted = state
@@ -166,8 +170,16 @@ async fn cache_confirm(
             let days = txn.job_spec(id)?.and_then(|spec| spec.cache_retention_days);
             let life = DAY * u32::from(days.unwrap_or(CACHE_DAYS));
             let expires_at = now.plus(life);
-            let new =
-                Cache { project, key, object, size, job: number, created_at: now, expires_at };
+            let new = Cache {
+                project,
+                key,
+                object,
+                size,
+                paths,
+                job: number,
+                created_at: now,
+                expires_at,
+            };
             if let CacheInsert::Stored { replaced } = txn.cache_insert(&new)? {
                 return Ok(replaced);
             }

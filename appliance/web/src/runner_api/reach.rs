@@ -1,4 +1,4 @@
-//! What a job needs from before: caches and the workspace.
+//! What a job needs from before: caches, the workspace, and what its tests took.
 
 use super::{
     Answer, Asked,
@@ -15,8 +15,10 @@ use axum::{
     Json,
     extract::{Path, Query},
 };
-use base::protocol::{CacheHit, Presigned, WorkspaceLayer};
+use base::protocol::{CacheHit, Presigned, TestResult, WorkspaceLayer};
+use pipeline::split::TestTime;
 use serde::Deserialize;
+use std::time::Duration;
 
 /// Keys of one `restore_cache`; more is a mistake in a template.
 const KEYS_MAX: usize = 100;
@@ -25,6 +27,7 @@ pub(super) fn routes() -> Routes {
     Routes::new()
         .post("/runner/v1/tasks/{task}/cache", cache)
         .post("/runner/v1/tasks/{task}/workspace", workspace)
+        .get("/runner/v1/tasks/{task}/timings", timings)
 }
 
 /// Evaluated keys, in order.
@@ -71,6 +74,7 @@ async fn cache(
         key: row.key,
         build: row.job,
         size: row.size,
+        paths: row.paths,
     })))
 }
 
@@ -85,8 +89,27 @@ async fn workspace(
     let layers = layers.into_iter().map(|upstream| WorkspaceLayer {
         job_name: upstream.job_name,
         paths: upstream.layer.paths,
-        generation: upstream.generation,
+        job: upstream.job,
+        upstream: upstream.upstream,
         from: from(&state, "workspaces", &upstream.layer.object),
     });
     Ok(Json(layers.collect()))
+}
+
+/// What the tests of this job took when it last succeeded; a file for `circleci tests split`.
+async fn timings(
+    _: Runner,
+    state: State,
+    Path(task): Path<String>,
+    Query(Fenced { fence }): Query<Fenced>,
+) -> Result<Json<Vec<TestTime>>, Denied> {
+    let (_, job) = held(&state, task_id(&task)?, fence).await?;
+    let tests = state.store.read(move |reader| reader.test_list_before(&job)).await?;
+    let time = |test: TestResult| TestTime {
+        name: test.name,
+        classname: test.classname,
+        file: test.file.unwrap_or_default(),
+        time: Duration::from_millis(test.run_time_ms).as_secs_f64(),
+    };
+    Ok(Json(tests.into_iter().map(time).collect()))
 }

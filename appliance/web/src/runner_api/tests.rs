@@ -228,6 +228,7 @@ async fn another_fence_or_task_opens_nothing() {
         (Method::POST, of(&held, "store"), r#"{"class":"workspace"}"#),
         (Method::POST, of(&held, "cache"), r#"{"keys":["a"]}"#),
         (Method::POST, of(&held, "workspace"), "{}"),
+        (Method::GET, of(&held, "timings"), ""),
     ] {
         assert_eq!(site.refused(method, &path, body.into()).await, Refusal::Fenced, "{path}");
     }
@@ -247,6 +248,7 @@ async fn a_cache_is_kept_once_and_found_by_its_prefix() {
     let hit: Option<CacheHit> = site.ask(&of(&held, "cache"), &keys(&["other", "deps-"])).await;
     let hit = hit.unwrap();
     assert_eq!((hit.key.as_str(), hit.size, hit.build), ("deps-v1-abc", 5, held.job_number));
+    assert_eq!(hit.paths, ["out.txt"]);
     let again: StoreTarget = site.ask(&of(&held, "store"), &request).await;
     assert_eq!(again, StoreTarget::Exists);
 }

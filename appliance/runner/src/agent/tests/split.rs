@@ -1,6 +1,9 @@
 //! `tests split` and `tests run`: this node's share of a list.
 
-use crate::agent::{AgentError, say};
+use crate::{
+    agent::{AgentError, say},
+    spin_up::{DOOR, TIMINGS},
+};
 use pipeline::split::{self, TestTime, TimingsType};
 use std::{
     collections::HashMap,
@@ -200,9 +203,11 @@ fn weights(wish: &Wish, names: &[String]) -> Option<HashMap<String, f64>> {
     }
 }
 
-/// What earlier runs took, from a file: a list of tests, or a map from names to seconds.
+/// What earlier runs took, from a file, unless told otherwise that of the runner: a list of tests,
+/// or a map from names to seconds.
 fn timings(wish: &Wish) -> Option<Vec<TestTime>> {
-    let text = fs::read(wish.timings_file.as_ref()?).ok()?;
+    let own = || format!("{DOOR}/{TIMINGS}");
+    let text = fs::read(wish.timings_file.clone().unwrap_or_else(own)).ok()?;
     if let Ok(times) = serde_json::from_slice::<Vec<TestTime>>(&text) {
         return Some(times);
     }
