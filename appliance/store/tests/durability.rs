@@ -128,5 +128,5 @@ fn damage_is_found_after_an_unclean_stop() {
     std::fs::write(&path, bytes).unwrap();
     std::fs::write(dir.path().join("in-use"), b"").unwrap();
     let refused = open(dir.path()).unwrap_err();
-    assert!(refused.to_string().contains("restore"), "{refused}");
+    assert!(refused.to_string().contains("put back the latest copy"), "{refused}");
 }

@@ -47,7 +47,9 @@ fn hooks_run_in_order_and_are_told_by_input_and_environment() {
     let _secret = fs::File::create(folder.0.path().join("site.key")).unwrap();
     let outcomes = folder.fire(Event::ThermalWarning);
     let said: Vec<&str> = outcomes.iter().map(|outcome| outcome.output.as_str()).collect();
-    assert_eq!(said.len(), 2, "{outcomes:?}");
+    assert_eq!(said.len(), 3, "{outcomes:?}");
+    let misnamed = outcomes[2].verdict.to_string();
+    assert!(misnamed.contains("readme is not named NN-name"), "{misnamed}");
     assert!(
         said[0].contains(r#""event":"thermal-warning""#)
             && said[0].contains("APPLIANCE_VALUE=81.2")

@@ -4,7 +4,7 @@ use crate::support::{LIMIT, Place, create, exec, run, text, until};
 use sandbox::{Bridge, Network, Sandbox, User};
 use std::{
     fs,
-    net::{Ipv4Addr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -163,6 +163,11 @@ impl Lan {
             && command("ip", &["link", "set", "lan0", "up"])
             && inside(&["address", "add", "192.0.2.2/24", "dev", "lan1"])
             && inside(&["link", "set", "lan1", "up"]);
+        if made {
+            let there = SocketAddr::from(([192, 0, 2, 2], 4001));
+            let limit = Duration::from_millis(200);
+            until("the neighbour listens", || TcpStream::connect_timeout(&there, limit).is_ok());
+        }
         made.then_some(lan)
     }
 }

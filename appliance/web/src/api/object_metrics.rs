@@ -75,6 +75,6 @@ mod tests {
         assert!(text.contains("\nappliance_object_taken_bytes_total 4096\n"), "{text}");
         assert!(text.contains("\nappliance_disk_written_bytes_total 12288\n"), "{text}");
         assert!(text.contains("\nappliance_access_log_lines_lost_total 3\n"), "{text}");
-        assert!(!text.contains("room"), "what is not known is left out: {text}");
+        assert!(!text.contains("object_room"), "what is not known is left out: {text}");
     }
 }
