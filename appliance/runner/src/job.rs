@@ -10,7 +10,7 @@
 //! without a word, because nobody wants to hear it.
 
 use crate::{
-    control_plane::{ControlPlane, Trouble},
+    control_plane::ControlPlane,
     environment::{self, Environment},
     host::{Host, Number},
     journal::{Entry, Journal, JournalError, Memory},
@@ -18,14 +18,14 @@ use crate::{
     outbox::{Delivered, Outbox},
     reach,
     spin_up::{Shape, Stands},
-    supervised::{Gone, Supervised},
+    supervised::Supervised,
     supervisor::wire::End,
     walk::{Item, Walk, Way},
 };
 use base::{
     plan::Action,
     protocol::{Assignment, Held, Progress},
-    state::{StepState, TaskOutcome},
+    state::TaskOutcome,
     time::Timestamp,
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,10 +35,12 @@ mod ending;
 mod pace;
 mod program;
 mod service;
+mod step;
 
 use ending::Clock;
 pub(crate) use program::Program;
 pub(crate) use service::Service;
+pub(crate) use step::{StepEnd, StepError};
 
 /// What the control side wants of a running job.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -50,49 +52,6 @@ pub(crate) enum Order {
     Cancel,
     /// To be killed and forgotten.
     Forget,
-}
-
-/// How a step ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StepEnd {
-    pub(crate) state: StepState,
-    pub(crate) exit_code: Option<i32>,
-}
-
-impl StepEnd {
-    pub(crate) const fn success() -> Self {
-        Self { state: StepState::Success, exit_code: None }
-    }
-
-    const fn failed() -> Self {
-        Self { state: StepState::Failed, exit_code: None }
-    }
-}
-
-/// Why a step could not be done.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StepError {
-    /// For a reason that the log tells; the job fails.
-    #[error("{0}")]
-    Failed(String),
-    /// For a reason that the log tells already, in its last line; the job fails.
-    #[error("the step could not be done")]
-    Told(Option<String>),
-    /// For a reason of this machine; the job may succeed elsewhere or later.
-    #[error("{0}")]
-    Infrastructure(String),
-    /// The supervisor is gone.
-    #[error(transparent)]
-    Gone(#[from] Gone),
-}
-
-impl From<Trouble> for StepError {
-    fn from(trouble: Trouble) -> Self {
-        match trouble {
-            Trouble::Rejected { message } => Self::Failed(message),
-            other => Self::Infrastructure(other.told()),
-        }
-    }
 }
 
 /// A job on its way.

@@ -1,19 +1,18 @@
 //! Every route with every kind of caller, and the ways in.
 
-use crate::site::{Site, past::Run};
+use crate::site::Site;
 use axum::{body::Body, http::Request};
-use base::{ids::ProjectId, state::WorkflowState};
 use http::{Response, StatusCode, header};
 use http_body_util::BodyExt;
 use store::access::Role;
 use tower::ServiceExt;
 use web::access::Entry;
 
-const BASE: &str = "https://ci.test:8443";
-const WORD: &str = "correct horse battery";
+pub(crate) const BASE: &str = "https://ci.test:8443";
+pub(crate) const WORD: &str = "correct horse battery";
 
 /// One request; headers as pairs.
-async fn ask(
+pub(crate) async fn ask(
     site: &Site,
     method: &str,
     path: &str,
@@ -28,7 +27,7 @@ async fn ask(
     site.faces().oneshot(request).await.unwrap()
 }
 
-async fn text(response: Response<Body>) -> String {
+pub(crate) async fn text(response: Response<Body>) -> String {
     String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
 
@@ -314,110 +313,4 @@ async fn answers_carry_their_id_and_their_guards() {
     let response =
         ask(&site, "POST", "/login", &[FORM, SAME], &format!("login={large}&password=x")).await;
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
-}
-
-/// What generated clients and older tools send, word for word.
-#[tokio::test]
-async fn the_api_takes_what_clients_send() {
-    let site = Site::open(BASE).await;
-    site.project("acme/relay").await;
-    let user = site.account("mira", Role::Admin, WORD, false).await;
-    let token = site.token(user, Role::Admin).await;
-    let token = ("circle-token", token.as_str());
-    let json = ("content-type", "application/json");
-    let project = "/api/v2/project/gh/acme/relay";
-    let escaped = "/api/v2/project/gh%2Facme%2Frelay";
-    let rerun = "/api/v2/workflow/00000000-0000-7000-8000-000000000001/rerun";
-    let job = "/api/v2/jobs/00000000-0000-7000-8000-000000000001/cancel";
-    let nulls = r#"{"enable_ssh":null,"from_failed":null,"jobs":null,"sparse_tree":null}"#;
-    // Method, address, body, whether it is said to be JSON, status, a part of the answer.
-    let rows = [
-        ("GET", escaped, "", false, 200, r#""slug":"gh/acme/relay""#),
-        ("GET", &format!("{escaped}/pipeline?page-token="), "", false, 200, r#""items":[]"#),
-        ("GET", "/api/v2/pipeline?org-slug=github/acme&page-token=", "", false, 200, "items"),
-        ("GET", "/api/v2/pipeline?page-token=x", "", false, 400, "next_page_token"),
-        // The project has no repository: the body was understood.
-        ("POST", &format!("{project}/pipeline"), "", false, 404, "acme/relay"),
-        ("POST", &format!("{project}/pipeline"), "", true, 404, "acme/relay"),
-        ("POST", &format!("{project}/pipeline"), r#"{"parameters":null}"#, true, 404, "acme/relay"),
-        ("POST", &format!("{project}/pipeline"), r#"{"branch":1}"#, true, 400, "expected a string"),
-        ("POST", &format!("{project}/pipeline"), "{", true, 400, "not JSON"),
-        ("POST", rerun, "", false, 404, "Workflow not found."),
-        ("POST", rerun, nulls, true, 404, "Workflow not found."),
-        ("POST", rerun, r#"{"jobs":["x"]}"#, true, 400, "the body of the request"),
-        ("POST", job, "", false, 404, "Job not found."),
-        (
-            "POST",
-            &format!("{project}/envvar"),
-            r#"{"name":"A","value":5}"#,
-            true,
-            400,
-            "expected a string",
-        ),
-        ("POST", &format!("{project}/envvar"), r#"{"name":"A"}"#, true, 400, "`value`"),
-        ("GET", &format!("{project}/settings"), "", false, 404, "does not offer GET"),
-        ("GET", "/api/v2/webhook", "", false, 404, "does not offer GET /api/v2/webhook"),
-        ("DELETE", project, "", false, 405, "does not take that method"),
-    ];
-    for (method, path, body, is_json, status, told) in rows {
-        let headers = if is_json { vec![token, json] } else { vec![token] };
-        let answer = ask(&site, method, path, &headers, body).await;
-        let found = answer.status().as_u16();
-        let kind = answer.headers()[header::CONTENT_TYPE].clone();
-        let answer = text(answer).await;
-        let place = format!("{method} {path} {body}: {answer}");
-        assert_eq!(found, status, "{place}");
-        assert!(answer.contains(told) && kind == "application/json", "{place}");
-    }
-    let path = format!("{project}?circle-token={}", token.1);
-    let answer = ask(&site, "GET", &path, &[], "").await;
-    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
-    let answer = text(answer).await;
-    assert!(answer.contains("Circle-Token header") && !answer.contains(token.1), "{answer}");
-}
-
-/// A page of one organisation is full, whatever the others have done since.
-#[tokio::test]
-async fn pipelines_of_an_organisation_fill_their_pages() {
-    let site = Site::open(BASE).await;
-    let user = site.account("mira", Role::Admin, WORD, false).await;
-    let token = site.token(user, Role::Admin).await;
-    let (own, other) = (site.project("acme/relay").await, site.project("other/noise").await);
-    for number in 1..=45 {
-        let project = if number <= 22 { own } else { other };
-        site.past(Run { project, ..run(number) }).await;
-    }
-    let mut seen = Vec::new();
-    let mut next = String::new();
-    loop {
-        let path = format!("/api/v2/pipeline?org-slug=github/acme&page-token={next}");
-        let page = text(ask(&site, "GET", &path, &[("circle-token", &token)], "").await).await;
-        let page: serde_json::Value = serde_json::from_str(&page).unwrap();
-        seen.push(page["items"].as_array().unwrap().len());
-        match page["next_page_token"].as_str() {
-            Some(token) => token.clone_into(&mut next),
-            None => break,
-        }
-    }
-    assert_eq!(seen, [20, 2]);
-    let path = "/api/v2/pipeline?org-slug=gh/nobody";
-    let none = text(ask(&site, "GET", path, &[("circle-token", &token)], "").await).await;
-    assert!(none.contains(r#""items":[]"#), "{none}");
-}
-
-fn run(number: u64) -> Run<'static> {
-    Run {
-        project: ProjectId(uuid::Uuid::nil()),
-        number,
-        first_job: number,
-        ago: 10_000 - number,
-        branch: "main",
-        subject: "A change",
-        actor: "mira",
-        workflow: "main",
-        state: WorkflowState::Success,
-        jobs: vec![],
-        errors: vec![],
-        config: "version: 2.1\n",
-    }
 }
