@@ -3,8 +3,9 @@
 //! Why not an index: it would be written twice for every workflow, to be read once a start. A row
 //! holds what was live at some mark instead; all that was made since is looked at. The row is
 //! written anew for one workflow in [`RENEW_EVERY`], which bounds the look.
-//! Invariant: a live workflow is in the row or after its mark. Identifiers sort by time, and clocks
-//! are set back now and then: a new workflow that would stand before the mark goes into the row.
+//! Invariant: a live workflow is either in the row or after its mark, never both. Identifiers sort by
+//! time, and clocks are set back now and then: a new workflow that would stand before the mark goes
+//! into the row, and those that stand after a new mark stay out of it.
 
 use crate::{
     Reader, Txn,
@@ -39,8 +40,8 @@ impl Txn<'_> {
         if !(new.0.as_u128() >> 64).is_multiple_of(RENEW_EVERY) {
             return Ok(());
         }
-        let live = self.workflow_live()?;
-        let ids: Vec<WorkflowId> = live.iter().map(|workflow| workflow.id).chain([new]).collect();
+        let live = self.workflow_live()?.into_iter().map(|workflow| workflow.id);
+        let ids: Vec<WorkflowId> = live.filter(|id| *id < new).chain([new]).collect();
         self.live_save(&Known { mark: new, ids })
     }
 

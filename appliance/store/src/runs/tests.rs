@@ -336,6 +336,33 @@ fn a_removed_pipeline_leaves_no_rows_and_names_its_objects() {
 }
 
 #[test]
+fn a_live_workflow_is_found_once_though_a_mark_was_set_before_it() {
+    // Time, and bits of which none set renews the mark.
+    let id = |time: u128, bits: u128| {
+        family::workflow(Uuid::from_u128(time << 80 | 7 << 76 | bits << 64 | 1 << 63))
+    };
+    let made = [id(10, 1), id(20, 1), id(15, 0), id(30, 1)];
+    let write = move |txn: &mut Txn<'_>| {
+        let mut pipeline = pipeline(1, "main");
+        let first = workflow(1, &mut pipeline);
+        for id in made {
+            txn.workflow_insert(&Workflow {
+                id,
+                workspace: id,
+                stopped_at: None,
+                ..first.clone()
+            })?;
+        }
+        Ok(())
+    };
+    check(write, move |reader| {
+        let found: Vec<_> = reader.workflow_live()?.iter().map(|live| live.id).collect();
+        assert_eq!(found, [made[0], made[2], made[1], made[3]]);
+        Ok(())
+    });
+}
+
+#[test]
 fn live_workflows_are_found_after_thousands_and_after_a_clock_set_back() {
     // As an engine makes them: the middle bits are random, the time grows and is set back once.
     let id = |number: u128| {
