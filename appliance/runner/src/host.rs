@@ -18,9 +18,15 @@ use std::{
     fs::{self, File, TryLockError},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 use tokio::sync::watch;
+
+/// The rules of so many jobs are removed together.
+const RULES_MAX: u32 = 32;
 
 /// Numbers that may be in use at one time: slots, and jobs whose sandboxes are being removed.
 const NUMBERS_MAX: u32 = 250;
@@ -59,6 +65,8 @@ pub struct Host {
     /// Locked for as long as this lives.
     _lock: File,
     numbers: Mutex<BTreeSet<u32>>,
+    /// Jobs whose network rules may still be there.
+    unswept: AtomicU32,
     layers: OnceLock<LayerStore>,
 }
 
@@ -94,6 +102,7 @@ impl Host {
             pace: watch::Sender::new(Pace::default()),
             _lock: lock,
             numbers: Mutex::default(),
+            unswept: AtomicU32::new(0),
             layers: OnceLock::new(),
         }))
     }
@@ -123,6 +132,20 @@ impl Host {
         }
         if let Err(error) = folder.remove() {
             tracing::warn!(error = chain(&error), "a job's folder stays behind");
+        }
+        if self.unswept.fetch_add(1, Ordering::Relaxed) + 1 >= RULES_MAX {
+            self.sweep_rules();
+        }
+    }
+
+    /// Removes the network rules of jobs that are gone.
+    pub(crate) fn sweep_rules(&self) {
+        let is_due = self.unswept.swap(0, Ordering::Relaxed) > 0;
+        if is_due
+            && self.config.network.gateway.is_some()
+            && let Err(error) = sandbox::sweep_links()
+        {
+            tracing::warn!(error = chain(&error), "network rules of ended jobs stay behind");
         }
     }
 

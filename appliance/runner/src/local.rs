@@ -128,7 +128,10 @@ pub async fn run(
         options.images.clone(),
         options.print.clone(),
     ));
-    graph::Run { options: &options, host, place, vcs, repo }.all(&plan, interrupt).await
+    let run = graph::Run { options: &options, host: host.clone(), place, vcs, repo };
+    let result = run.all(&plan, interrupt).await;
+    host.sweep_rules();
+    result
 }
 
 fn plan(options: &Options, copy: working_copy::Copy) -> Result<(Plan, Vcs, RepoName), LocalError> {

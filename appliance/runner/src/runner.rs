@@ -136,6 +136,9 @@ impl Runner {
             if timeout(CALM, self.ended.notified()).await.is_ok() {
                 continue;
             }
+            let host = self.host.clone();
+            // It waits for the kernel; a failure is told there.
+            let _ = tokio::task::spawn_blocking(move || host.sweep_rules()).await;
             sandbox::memory::give_back();
             self.ended.notified().await;
         }

@@ -3,12 +3,16 @@
 //! Form: a pair of virtual interfaces, one end on the host, the other (`eth0`) in the job. Every
 //! job has a wire of its own, so that none can listen to or impersonate another; all host ends
 //! carry the same gateway address, where the appliance's services are. What may pass is decided
-//! on the host, in a table of rules that belongs to the job and goes with it.
+//! on the host, in a table of rules that belongs to the job.
+//! Why rules outlive their link until [`sweep_links`]: the kernel frees rules only after every
+//! processor has passed a quiet moment, and holds up whoever changes rules meanwhile. With one removal
+//! for each job, jobs that follow each other closely waited for little else. Rules without a link
+//! match nothing.
 //! Invariants: a job reaches the named ports of the gateway and the allowed networks; never other
 //! jobs, the host's other addresses or ports, link-local or metadata addresses, and nothing
 //! reaches the job but answers. What is closed fails at once. IPv6 is not carried. No two jobs of
 //! a host have one address, whoever runs them: the kernel's table of routes is the register.
-//! On failure: the name of the step; `remove` may be repeated.
+//! On failure: the name of the step; `remove` and the sweep may be repeated.
 
 mod cidr;
 mod firewall;
@@ -117,15 +121,11 @@ impl Link {
         ))
     }
 
-    /// Removes link and rules; what is not there is no error.
+    /// Removes the link, not its rules; one that is not there is no error.
     pub(crate) fn remove(&self) -> Result<(), Error> {
         let removed =
             route::Routes::open().and_then(|mut routes| routes.interface_remove(&self.name));
-        let removed = removed.map_err(Error::kernel("remove the job's network link"));
-        removed.and(
-            firewall::table_remove(&self.name)
-                .map_err(Error::kernel("remove the job's network rules")),
-        )
+        removed.map_err(Error::kernel("remove the job's network link"))
     }
 
     /// What the operator should know about this host.
@@ -163,28 +163,33 @@ pub fn forwarding_enable() -> Result<bool, Error> {
     Ok(true)
 }
 
-/// Removes rules of jobs whose link is gone, whoever made them; to be called at start. Links
-/// themselves end with their jobs. Returns how many there were.
+/// Removes the rules of jobs whose link is gone, whoever made them, all in one change; to be called at
+/// start, and now and then. Links themselves end with their jobs. Returns how many there were.
 ///
 /// # Errors
 /// When the kernel cannot be asked.
 pub fn sweep_links() -> Result<usize, Error> {
     let refused = Error::kernel("look for rules of jobs that are gone");
-    let names = firewall::tables().map_err(refused)?;
+    let mut names = firewall::tables().map_err(refused)?;
     let routes = route::Routes::open().map_err(Error::kernel("look for links of jobs"))?;
-    let mut removed = 0;
     // A link is made before its rules, so that rules without a link are never of a job to come.
-    for name in names.iter().filter(|name| routes.index(name).is_err()) {
-        firewall::table_remove(name).map_err(Error::kernel("remove rules of a lost job"))?;
-        removed += 1;
+    names.retain(|name| routes.index(name).is_err());
+    match firewall::tables_remove(&names) {
+        // Another runner of this host sweeps, too.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        removed => removed
+            .map(|()| names.len())
+            .map_err(Error::kernel("remove rules of jobs that are gone")),
     }
-    Ok(removed)
 }
 
 /// Whether this host has the packet filter that links need, and lets us use it. Removes a table
 /// that cannot exist: the kernel's whole way of answering is used, and nothing changes.
 pub(crate) fn packet_filter_answers() -> bool {
-    firewall::table_remove("apl-none").is_ok()
+    match firewall::tables_remove(&["apl-none".to_owned()]) {
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+        Ok(()) => true,
+    }
 }
 
 const INSIDE_NAME: &str = "eth0";

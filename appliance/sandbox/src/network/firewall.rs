@@ -1,7 +1,6 @@
 //! The rules of one job's link, as a table of the kernel's packet filter.
 //!
-//! Why a table for each job: it is made and removed whole, in one message each, and jobs cannot
-//! disturb one another's. An "accept" here does not lift a "drop" of the operator's own tables.
+//! Why a table for each job: it is made and removed whole, and jobs cannot disturb one another's. An "accept" here does not lift a "drop" of the operator's own tables.
 //! Source: nftables(8) for the meaning, `linux/netfilter/nf_tables.h` for the form.
 
 use super::{
@@ -94,7 +93,10 @@ pub(super) fn table_make(
 
 /// Makes, once, the table by which a host that forwards for jobs forwards for nobody else.
 pub(super) fn guard_make() -> io::Result<()> {
-    table_remove(GUARD)?;
+    match tables_remove(&[GUARD.to_owned()]) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        removed => removed?,
+    }
     table_send(GUARD, &[(("forward", "filter"), HOOK_FORWARD, PRIORITY_FILTER)], guard_rules())
 }
 
@@ -133,16 +135,18 @@ pub(super) fn tables() -> io::Result<Vec<String>> {
     Ok(names.collect())
 }
 
-/// Removes the table of a job; one that is not there is no error.
-pub(super) fn table_remove(name: &str) -> io::Result<()> {
+/// Removes tables, all or none: one that is not there is an error.
+pub(super) fn tables_remove(names: &[String]) -> io::Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
     let mut batch = Batch::default();
     begin(&mut batch);
-    batch.message(TABLE_REMOVE, ACK, &HEAD).text(TABLE_NAME, name);
-    end(&mut batch);
-    match Socket::open(Some(rustix::net::netlink::NETFILTER))?.send(batch) {
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
-        result => result,
+    for name in names {
+        batch.message(TABLE_REMOVE, ACK, &HEAD).text(TABLE_NAME, name);
     }
+    end(&mut batch);
+    Socket::open(Some(rustix::net::netlink::NETFILTER))?.send(batch)
 }
 
 fn begin(batch: &mut Batch) {

@@ -68,8 +68,12 @@ pub(super) fn a_link_reaches_what_it_may(place: &mut Place) {
     let ipv6 = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
     assert!(!ipv6.contains("apl-"), "the host's ends have no address there: {ipv6}");
     one.destroy().expect("removed");
+    assert_eq!(sandbox::sweep_links().expect("asked"), 1, "the rules of the one that is gone");
+    check(&mut other, "10.231.0.1", port(&closed), false);
+    check(&mut other, "10.231.0.1", port(&open), true);
     other.destroy().expect("removed");
     assert_eq!(links(), 0, "links go with their jobs");
+    assert_eq!(sandbox::sweep_links().expect("asked"), 1);
 }
 
 /// Two runners of one host know nothing of each other.
@@ -87,6 +91,7 @@ pub(super) fn no_two_jobs_have_one_address(place: &mut Place) {
     one.destroy().expect("removed");
     other.destroy().expect("removed");
     assert_eq!(links(), 0, "nothing is left of the one that was refused");
+    assert_eq!(sandbox::sweep_links().expect("asked"), 2, "all are removed together");
 }
 
 /// Rules whose job and link are gone, as after a kill of everything.
