@@ -66,6 +66,8 @@ struct Runner {
     beat: Notify,
     /// Supervisors started ahead of the next jobs, the oldest first.
     spares: Mutex<Vec<Seat>>,
+    /// When a job was claimed last.
+    claimed: Mutex<Option<std::time::Instant>>,
     /// A job has ended.
     ended: Notify,
     /// What works on jobs and spares.
@@ -92,6 +94,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         held: Mutex::default(),
         beat: Notify::new(),
         spares: Mutex::default(),
+        claimed: Mutex::default(),
         ended: Notify::new(),
         tasks: Mutex::default(),
         host,
@@ -136,6 +139,7 @@ impl Runner {
             if timeout(CALM, self.ended.notified()).await.is_ok() {
                 continue;
             }
+            self.dismiss_surplus();
             let host = self.host.clone();
             // It waits for the kernel; a failure is told there.
             let _ = tokio::task::spawn_blocking(move || host.sweep_rules()).await;
@@ -154,7 +158,7 @@ impl Runner {
                 if !adopted {
                     adoption.as_mut().await;
                     adopted = true;
-                    self.prepare_spares();
+                    self.prepare_spares(self.spares_calm());
                 }
                 self.claim_work(now).await;
             };
@@ -197,7 +201,8 @@ impl Runner {
             if let Err(error) = seat.supervised.folder().keep_assignment(&assignment) {
                 tracing::error!(%error, "a restart of the runner will not find this job");
             }
-            self.spawn(self.clone().prepare_ahead(shape));
+            let spares = self.spares_wanted();
+            self.spawn(self.clone().prepare_ahead(shape, spares));
             self.drive(assignment, seat, orders, Some(slot)).await;
             // Nothing else is in the way now.
             self.ended.notify_waiters();

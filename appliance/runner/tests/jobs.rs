@@ -356,7 +356,18 @@ async fn an_image_that_is_not_here_fails_with_the_remedy() {
     assert_eq!(done.steps().len(), 1);
 }
 
-/// Waits until the folders of ended jobs are gone; the spare's stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_supervisors_wait_while_jobs_follow_each_other_closely_and_go_when_calm() {
+    let Some(bench) = Bench::start() else { return };
+    for _ in 0..3 {
+        bench.finish(&[run("true")]).await;
+    }
+    until_no_jobs(&bench).await;
+    until(&bench, |jobs| jobs.len() == 4).await;
+    until(&bench, |jobs| jobs.len() == 2).await;
+}
+
+/// Waits until the folders of ended jobs are gone; the spares' stay.
 pub(crate) async fn until_no_jobs(bench: &Bench) {
     until(bench, |jobs| !jobs.iter().any(|job| job.join("assignment.json").exists())).await;
 }

@@ -3,7 +3,8 @@
 //! Why: starting a process and building its sandbox is most of the time between a claim and the
 //! job's first line. Most jobs of a site look alike, so that the next one is likely to need what
 //! the last one needed.
-//! Invariants: at most [`SPARES_MAX`] are ready, and never more than there are slots; each is used
+//! Invariants: at most [`SPARES_CALM`] are ready, and never more than there are slots; while jobs follow
+//! each other closely twice as many, because making one takes longer than a short job; each is used
 //! for one job and never again; one that does not fit is removed. They are made when a job has ended
 //! or runs for a while, not while one starts.
 
@@ -17,7 +18,7 @@ use crate::{
 };
 use std::{
     sync::{Arc, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// A job that runs for this long leaves room for preparing the next.
@@ -25,7 +26,10 @@ const SETTLED: Duration = Duration::from_millis(200);
 
 /// One would be used up by the first of two jobs that follow each other closely, and the second would
 /// wait; each costs about a megabyte while nothing runs.
-const SPARES_MAX: usize = 2;
+const SPARES_CALM: usize = 2;
+
+/// A job that was claimed so long after the one before it follows it closely.
+const CLOSE: Duration = Duration::from_secs(1);
 
 impl Runner {
     /// A seat for a job of this shape: a spare if one fits, or else a new one.
@@ -70,10 +74,10 @@ impl Runner {
     }
 
     /// Prepares for the next jobs once the one that starts now is out of the way.
-    pub(super) async fn prepare_ahead(self: Arc<Self>, shape: Option<Shape>) {
+    pub(super) async fn prepare_ahead(self: Arc<Self>, shape: Option<Shape>, spares: usize) {
         // One job's end is as good as another's.
         let _ = tokio::time::timeout(SETTLED, self.ended.notified()).await;
-        self.prepare_spares();
+        self.prepare_spares(spares);
         let Some(shape) = shape else { return };
         // Asking while they are spares: whoever takes one finds the request already sent.
         let mut spares = self.spares();
@@ -97,9 +101,30 @@ impl Runner {
         sent
     }
 
-    /// Starts supervisors ahead of their jobs, up to the bound; those that are gone are replaced.
-    pub(super) fn prepare_spares(&self) {
-        let wanted = SPARES_MAX.min(self.config.slots as usize);
+    /// How many spares there are when jobs come one by one.
+    pub(super) fn spares_calm(&self) -> usize {
+        SPARES_CALM.min(self.config.slots as usize)
+    }
+
+    /// How many spares there shall be after a job that was claimed now.
+    pub(super) fn spares_wanted(&self) -> usize {
+        let now = Instant::now();
+        let before = self.claimed.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
+        let closely = before.is_some_and(|before| now - before < CLOSE);
+        self.spares_calm() * if closely { 2 } else { 1 }
+    }
+
+    /// Dismisses what only jobs that follow each other closely need.
+    pub(super) fn dismiss_surplus(&self) {
+        let mut spares = self.spares();
+        let kept = self.spares_calm().min(spares.len());
+        let surplus = spares.split_off(kept);
+        drop(spares);
+        surplus.into_iter().for_each(|seat| self.dismiss(seat));
+    }
+
+    /// Starts supervisors ahead of their jobs, as many as wanted; those that are gone are replaced.
+    pub(super) fn prepare_spares(&self, wanted: usize) {
         let mut spares = self.spares();
         let (fit, unfit): (Vec<Seat>, Vec<Seat>) =
             spares.drain(..).partition(|seat| seat.supervised.is_fit());
