@@ -8,7 +8,7 @@ use crate::{
     fetch::{Ask, Fetch},
     intake::Name,
 };
-use base::limits::CONFIG_MAX;
+use base::{limits::CONFIG_MAX, time::Timestamp};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use pipeline::{OrbReference, OrbVersion, Orbs};
 use std::{
@@ -17,6 +17,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
+    time::UNIX_EPOCH,
 };
 
 /// A file name may have 255 bytes.
@@ -137,6 +138,14 @@ impl Registry {
             files.iter().filter_map(|file| OrbVersion::parse(file.strip_suffix(".yml")?)).collect();
         versions.sort();
         Ok(versions)
+    }
+
+    /// When this version came into the store: a `dev:` one when it was last brought.
+    #[must_use]
+    pub fn kept_at(&self, name: &str, version: &OrbVersion) -> Option<Timestamp> {
+        let file = self.orb_folder(name)?.join(format!("{version}.yml"));
+        let modified = fs::metadata(file).ok()?.modified().ok()?;
+        Some(Timestamp(0).plus(modified.duration_since(UNIX_EPOCH).ok()?))
     }
 
     /// The newest version that fits a reference, partial ones included, and its source.

@@ -71,7 +71,7 @@ pub fn compile_v3(body: &Value, orbs: &Orbs) -> Result<Answer, BodyError> {
     let outcome = if compilation.config.is_some() { "succeeded" } else { "failed" };
     let body = json!({
         "data": { "attributes": { "outcome": outcome, "phase": "ended", "compiled_config": output(&compilation) } },
-        "meta": { "messages": messages(compilation.errors(), "title") },
+        "meta": { "messages": titles(compilation.errors()) },
     });
     Ok(Answer { body, absent: compilation.absent })
 }
@@ -136,6 +136,15 @@ fn messages<'a>(errors: impl Iterator<Item = &'a Diagnostic>, key: &str) -> Vec<
             json!({ key: format!("{}: {}{hint}", error.place(), error.original_text()) })
         })
         .collect()
+}
+
+/// Version 1 of the command line makes each line a message of its own.
+fn titles<'a>(errors: impl Iterator<Item = &'a Diagnostic>) -> Vec<Value> {
+    let one_line = |message: &Value| {
+        let text = message["title"].as_str().unwrap_or_default();
+        json!({ "title": text.lines().map(str::trim).collect::<Vec<_>>().join(" ") })
+    };
+    messages(errors, "title").iter().map(one_line).collect()
 }
 
 fn request(values: Option<&Value>, parameters: Option<&Value>, orbs: &Orbs) -> Request {
