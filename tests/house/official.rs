@@ -4,16 +4,14 @@
 //! Source: the requests and decoders of the published command lines, version 0.1 and version 1:
 //! methods, paths, headers, bodies, and the members of the answers that they read.
 
-use crate::{
-    git::account,
-    harness::{Appliance, announce},
-};
+mod itself;
+mod orbs;
+mod version_3;
+
+use crate::{git::account, harness::Appliance, workspace::WorkingCopy};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use std::{
-    fs,
-    process::{Command, Stdio},
-};
+use std::{fs, process::Command};
 
 const ORB: &str = "version: 2.1
 commands:
@@ -73,6 +71,8 @@ impl Answer {
 struct Caller {
     appliance: Appliance,
     token: String,
+    /// Of the project `acme/relay`.
+    copy: WorkingCopy,
 }
 
 impl Caller {
@@ -84,7 +84,10 @@ impl Caller {
         assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
         let account = account(&appliance, "dev", "member");
         let token = account.split_once(':').unwrap().1.to_owned();
-        Self { appliance, token }
+        let copy = WorkingCopy::new(&appliance, "acme/relay", &account);
+        copy.commit(".circleci/config.yml", "version: 2.1\njobs: {}\n", "[skip ci] First");
+        copy.push();
+        Self { appliance, token, copy }
     }
 
     fn authority(&self) -> String {
@@ -156,7 +159,11 @@ fn every_request_of_the_official_command_lines_is_answered_as_they_read_it() {
     let caller = Caller::new();
     config(&caller);
     graphql(&caller);
-    version_1(&caller);
+    orbs::lists(&caller);
+    orbs::dates_and_releases(&caller);
+    contexts(&caller);
+    version_3::compile(&caller);
+    version_3::orbs(&caller);
     people(&caller);
 }
 
@@ -200,99 +207,10 @@ fn graphql(caller: &Caller) {
     let ask = |reference: &str| caller.graphql(query, &json!({ "orbVersionRef": reference }));
     let found: Value = ask("acme/say@volatile").read("/data/orbVersion");
     assert_eq!((&found["source"], &found["version"]), (&json!(ORB), &json!("1.0.0")));
-    assert_eq!(found["orb"]["versions"], json!([{ "version": "1.0.0" }]));
+    assert_eq!(found["orb"]["versions"][0]["version"], "1.0.0");
     assert!(ask("acme/none@volatile").read::<Value>("/data/orbVersion").is_null());
     let answer = caller.graphql("mutation($name: String!) { createNamespace }", &json!({}));
     assert!(answer.read::<Message>("/errors/0").message.contains("orb import"));
-    orb_lists(caller);
-}
-
-/// `orb list`, `orb list NAMESPACE`, with and without details, and what other orb commands ask
-/// first. The store holds one orb of `acme`, and more than one page of `many`.
-fn orb_lists(caller: &Caller) {
-    for number in 0..23 {
-        let orb = caller.appliance.folder.path().join("say.yml");
-        let name = format!("many/orb{number:02}@1.0.0");
-        let added = caller.appliance.cli(&["orb", "import", orb.to_str().unwrap(), &name]);
-        assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
-    }
-    // All pages, as the command line walks them: by the cursor of the last edge.
-    let walk = |query: &str, at: &str, mut variables: Value| {
-        let (mut found, mut pages) = (vec![], 0);
-        loop {
-            let answer: Value = caller.graphql(query, &variables).read(at);
-            pages += 1;
-            for edge in answer["edges"].as_array().unwrap() {
-                variables["after"] = edge["cursor"].clone();
-                found.push(edge["node"].clone());
-            }
-            if !answer["pageInfo"]["hasNextPage"].as_bool().unwrap() {
-                return (found, pages);
-            }
-        }
-    };
-    let all = "\nquery ListOrbs ($after: String!, $certifiedOnly: Boolean!) {\n  orbs(first: 20, after: $after, certifiedOnly: $certifiedOnly) {\n\ttotalCount,\n    edges {\n\t\tcursor\n\t  node {\n\t    name\n\t    statistics {\n\t\tlast30DaysBuildCount,\n\t\tlast30DaysProjectCount,\n\t\tlast30DaysOrganizationCount\n\t    }\n\t\t  versions(count: 1) {\n\t\t\tversion,\n\t\t\tsource\n\t\t  }\n\t\t}\n\t}\n    pageInfo {\n      hasNextPage\n    }\n  }\n}\n";
-    let (orbs, pages) = walk(all, "/data/orbs", json!({ "after": "", "certifiedOnly": true }));
-    assert_eq!((orbs.len(), pages), (24, 2));
-    assert_eq!(orbs[0]["name"], "acme/say");
-    assert_eq!(
-        orbs[0]["versions"],
-        json!([{ "id": "acme/say@1.0.0", "version": "1.0.0", "source": ORB }])
-    );
-    assert!(orbs.iter().all(|orb| orb["statistics"]["last30DaysBuildCount"].is_u64()));
-
-    let of_namespace = |versions: &str| {
-        format!(
-            "\nquery namespaceOrbs ($namespace: String, $after: String!, $view: OrbListViewType) {{\n\tregistryNamespace(name: $namespace) {{\n\t\tname\n                id\n\t\torbs(first: 20, after: $after, view: $view) {{\n\t\t\tedges {{\n\t\t\t\tcursor\n\t\t\t\tnode {{\n\t\t\t\t\tversions {versions} version\n\t\t\t\t\t}}\n\t\t\t\t\tname\n\t                                statistics {{\n\t\t                           last30DaysBuildCount,\n\t\t                           last30DaysProjectCount,\n\t\t                           last30DaysOrganizationCount\n\t                               }}\n\t\t\t\t}}\n\t\t\t}}\n\t\t\ttotalCount\n\t\t\tpageInfo {{\n\t\t\t\thasNextPage\n\t\t\t}}\n\t\t}}\n\t}}\n}}\n"
-        )
-    };
-    let asked =
-        |namespace: &str, view: &str| json!({ "after": "", "namespace": namespace, "view": view });
-    let at = "/data/registryNamespace/orbs";
-    let (orbs, pages) = walk(&of_namespace("{"), at, asked("many", "PUBLIC_ONLY"));
-    assert_eq!((orbs.len(), pages), (23, 2));
-    assert_eq!(orbs[22]["versions"], json!([{ "version": "1.0.0" }]));
-    let (orbs, _) = walk(&of_namespace("(count: 1){ source,"), at, asked("acme", "PUBLIC_ONLY"));
-    assert_eq!((orbs.len(), &orbs[0]["versions"][0]["source"]), (1, &json!(ORB)));
-    assert!(walk(&of_namespace("{"), at, asked("acme", "PRIVATE_ONLY")).0.is_empty());
-    let nobody = caller.graphql(&of_namespace("{"), &asked("none", "PUBLIC_ONLY"));
-    assert!(nobody.read::<Value>("/data/registryNamespace").is_null());
-
-    let id = "\n\tquery ($name: String!, $namespace: String) {\n\t\torb(name: $name) {\n\t\t  id\n\t\t  isPrivate\n\t\t}\n\t\tregistryNamespace(name: $namespace) {\n\t\t\tid\n\t\t  }\n\t  }\n\t  ";
-    let ask = |name: &str| {
-        let variables = json!({ "name": name, "namespace": name.split('/').next() });
-        caller.graphql(id, &variables).read::<Value>("/data")
-    };
-    let found = ask("acme/say");
-    assert_eq!(
-        (&found["orb"]["isPrivate"], &found["registryNamespace"]["id"]),
-        (&json!(false), &json!("acme"))
-    );
-    assert!(ask("acme/none")["orb"].is_null() && ask("none/say")["registryNamespace"].is_null());
-    let newest = "query($name: String!) {\n\t\t\t    orb(name: $name) {\n\t\t\t      versions(count: 1) {\n\t\t\t\t    version\n\t\t\t      }\n\t\t\t    }\n\t\t      }";
-    let found = caller.graphql(newest, &json!({ "name": "acme/say" }));
-    assert_eq!(found.read::<Value>("/data/orb/versions"), json!([{ "version": "1.0.0" }]));
-    let categories = "\n\tquery ListOrbCategories($after: String!) {\n\t\torbCategories(first: 20, after: $after) {\n\t\t\ttotalCount\n\t\t\tedges {\n\t\t\t\tcursor\n\t\t\t\tnode {\n\t\t\t\t\tid\n\t\t\t\t\tname\n\t\t\t\t}\n\t\t\t}\n\t\t\tpageInfo {\n\t\t\t\thasNextPage\n\t\t\t}\n\t\t}\n\t}\n";
-    assert!(walk(categories, "/data/orbCategories", json!({ "after": "" })).0.is_empty());
-}
-
-/// `config validate` of version 1, which sends its token as a bearer.
-fn version_1(caller: &Caller) {
-    let token = format!("Authorization: Bearer {}", caller.token);
-    let headers = [&*token, "Content-Type: application/json", "Accept: application/json"];
-    let ask = |text: &str| {
-        let attributes = json!({ "config": text, "pipeline_values": values(), "pipeline_parameters": { "who": "you" } });
-        let body = json!({ "data": { "attributes": attributes, "references": { "org": { "id": "018f3c9e-0000-7000-8000-000000000000" } } } });
-        caller.ask("POST", "/api/v3/configs/compile", &headers, Some(&body))
-    };
-    let answer = ask(CONFIG);
-    assert_eq!(answer.read::<String>("/data/attributes/outcome"), "succeeded");
-    let output: String = answer.read("/data/attributes/compiled_config");
-    assert!(output.contains("echo hello you 1"), "{output}");
-    let refused = ask(INVALID);
-    assert_eq!(refused.read::<String>("/data/attributes/outcome"), "failed");
-    let told: Vec<Message> = refused.read("/meta/messages");
-    assert!(told.iter().any(|told| told.message.contains("named chekout")));
 }
 
 /// `setup`, `diagnostic`, and the look-up of `--org-slug`.
@@ -302,57 +220,24 @@ fn people(caller: &Caller) {
     assert!(orgs.iter().all(|org| org["slug"].is_string() && org["vcs-type"] == "github"));
     let nobody = caller.ask("GET", "/api/v2/me", &["Circle-Token: apl_x"], None);
     assert_eq!(nobody.status, 401, "{}", nobody.body);
+    // Of this face it reads what comes with 200 alone, and "must log in" as a missing token.
     let bare = caller.ask("POST", "/graphql-unstable", &["Authorization: apl_x"], None);
-    assert_eq!(bare.status, 401, "{}", bare.body);
+    assert!(bare.read::<Message>("/errors/0").message.contains("must log in"), "{}", bare.body);
 }
 
-/// Runs the official command line; `None` where it is not installed.
-fn official(caller: &Caller, arguments: &[&str]) -> Option<(bool, String)> {
-    let folder = caller.appliance.folder.path();
-    let output = Command::new("circleci")
-        .args(arguments)
-        .arg("--skip-update-check")
-        .current_dir(folder)
-        .env("HOME", folder)
-        .env("SSL_CERT_FILE", caller.authority())
-        .env("CIRCLECI_CLI_HOST", &caller.appliance.base_url)
-        .env("CIRCLECI_CLI_TOKEN", &caller.token)
-        .env("CIRCLECI_CLI_TELEMETRY_OPTOUT", "1")
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
-    let told = [output.stdout, output.stderr].concat();
-    Some((output.status.success(), String::from_utf8_lossy(&told).into_owned()))
-}
-
-#[test]
-fn the_official_command_line_works_against_the_appliance() {
-    if Command::new("circleci").arg("version").stdin(Stdio::null()).output().is_err() {
-        announce("skipped: the official command line is not installed");
-        return;
-    }
-    let caller = Caller::new();
-    for (name, text) in [("ok.yml", CONFIG), ("bad.yml", INVALID), ("orb.yml", ORB)] {
-        fs::write(caller.appliance.folder.path().join(name), text).unwrap();
-    }
-    for (arguments, fine, words) in [
-        (&["diagnostic"][..], true, "Hello, dev."),
-        (&["config", "validate", "ok.yml"], true, "Config file at ok.yml is valid."),
-        (&["config", "process", "ok.yml"], true, "command: echo hello relay 1"),
-        (
-            &["config", "process", "ok.yml", "--pipeline-parameters", "{who: you}"],
-            true,
-            "command: echo hello you 1",
-        ),
-        (&["config", "validate", "bad.yml"], false, "did you mean `checkout`?"),
-        (&["orb", "validate", "orb.yml"], true, "is valid"),
-        (&["orb", "source", "acme/say"], true, "echo hello"),
-        (&["orb", "info", "acme/say"], true, "acme/say@1.0.0"),
-        (&["orb", "list"], true, "acme/say (1.0.0)"),
-        (&["orb", "list", "acme"], true, "acme/say (1.0.0)"),
-        (&["orb", "list", "none"], false, "No namespace found"),
-    ] {
-        let (ended_well, told) = official(&caller, arguments).unwrap();
-        assert!(ended_well == fine && told.contains(words), "{arguments:?}: {told}");
-    }
+/// What all `context` commands ask first, and the organisation of those that name it.
+fn contexts(caller: &Caller) {
+    let document = caller.rest("GET", "/api/v2/openapi.json", None);
+    assert!(document.read::<Value>("/paths/~1context").is_object());
+    let query = "query($orgName: String!, $vcsType: VCSType!) {\n\torganization(name: $orgName, vcsType: $vcsType) {\n\t\tid\n\t\tname\n\t\tvcsType\n\t}\n}";
+    let named = |name: &str| json!({ "orgName": name, "vcsType": "GITHUB" });
+    let none = caller.graphql(query, &named("none"));
+    assert!(none.read::<Message>("/errors/0").message.contains("Organization not found."));
+    let orgs: Vec<Value> = caller.rest("GET", "/api/v2/me/collaborations", None).read("");
+    let org = orgs.first().unwrap();
+    let found: Value = caller.graphql(query, &named("acme")).read("/data/organization");
+    assert_eq!((&found["id"], &found["vcsType"]), (&org["id"], &json!("GITHUB")));
+    let query = "query($orgId: ID!) { organization(id: $orgId) { id name vcsType } }";
+    let found = caller.graphql(query, &json!({ "orgId": org["id"] }));
+    assert_eq!(found.read::<String>("/data/organization/name"), "acme");
 }

@@ -1,4 +1,5 @@
-//! The REST API: version 2, and the parts of 1.1 that clients still read logs through.
+//! The REST API: version 2, the parts of 1.1 that clients still read logs through, and of version 3
+//! what the official command line asks.
 //!
 //! Source: CircleCI API v2; paths, bodies, status codes and messages are those its clients know.
 //! Invariants: handlers read from the store and command through the engine; shapes are made by
@@ -11,7 +12,9 @@ mod buckets;
 mod compile;
 mod contexts;
 mod continuation;
+mod definitions;
 mod events;
+mod graphql;
 pub(crate) mod hardware;
 mod health;
 mod images;
@@ -21,6 +24,7 @@ mod log;
 mod me;
 mod metrics;
 mod object_metrics;
+mod openapi;
 mod orb_queries;
 mod orbs;
 mod people;
@@ -32,6 +36,7 @@ mod schedules;
 mod shapes;
 pub(crate) mod slug;
 mod v1;
+mod v3;
 mod workflows;
 
 use crate::{
@@ -40,7 +45,7 @@ use crate::{
     error::Failure,
 };
 use axum::Json;
-use base::ids::RepoName;
+use base::ids::{ProjectId, RepoName};
 use http::StatusCode;
 use serde_json::{Value, json};
 use store::projects::Project;
@@ -58,6 +63,8 @@ pub(crate) fn routes() -> Routes {
         .merge(workflows::routes())
         .merge(jobs::routes())
         .merge(compile::routes())
+        .merge(graphql::routes())
+        .merge(openapi::routes())
         .merge(continuation::routes())
         .merge(schedules::routes())
         .merge(events::routes())
@@ -68,17 +75,31 @@ pub(crate) fn routes() -> Routes {
         .merge(buckets::routes())
         .merge(retention::routes())
         .merge(orbs::routes())
+        .merge(definitions::routes())
         .merge(v1::routes())
+        .merge(v3::routes())
 }
 
 /// The three parts of a project slug in a path.
 type Slug = (String, String, String);
 
 /// The project of a slug such as `gh/acme/relay`, if the caller's token reaches it.
-async fn project(state: &State, user: &User, (_, org, name): Slug) -> Result<Project, Failure> {
+/// Clients that keep identifiers send `circleci/ORG_ID/PROJECT_ID`.
+async fn project(state: &State, user: &User, (vcs, org, name): Slug) -> Result<Project, Failure> {
+    if let ("circleci", Ok(id)) = (vcs.as_str(), name.parse()) {
+        return project_by_id(state, user, id).await;
+    }
     let repo: RepoName =
         format!("{org}/{name}").parse().map_err(|_| Failure::missing("Project"))?;
     let found = state.store.read(move |reader| reader.project_by_repo(&repo)).await?;
+    let found = found.ok_or_else(|| Failure::missing("Project"))?;
+    user.reach(found.id)?;
+    Ok(found)
+}
+
+/// The same by its identifier.
+async fn project_by_id(state: &State, user: &User, id: ProjectId) -> Result<Project, Failure> {
+    let found = state.store.read(move |reader| reader.project_get(id)).await?;
     let found = found.ok_or_else(|| Failure::missing("Project"))?;
     user.reach(found.id)?;
     Ok(found)

@@ -48,6 +48,9 @@ pub enum Failure {
     /// Not possible in the present state.
     #[error("{0}")]
     Conflict(String),
+    /// Known to the original's clients, and not done here.
+    #[error("{0}")]
+    NotOffered(String),
     /// More than may be sent.
     #[error("{0}")]
     TooLarge(String),
@@ -101,6 +104,7 @@ impl Failure {
             Self::PasswordIsOneTime | Self::Forbidden(_) | Self::Forged => StatusCode::FORBIDDEN,
             Self::Missing(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::NotOffered(_) => StatusCode::NOT_IMPLEMENTED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooOften { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Slow { .. } | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,

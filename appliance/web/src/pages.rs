@@ -39,6 +39,7 @@ mod variables;
 
 pub use frame::Theme;
 
+pub(crate) use log::output;
 pub(crate) use settings::networks_check;
 
 use crate::{State, access::Routes};

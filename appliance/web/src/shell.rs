@@ -1,6 +1,8 @@
 //! What is done to every request and every answer: an id, a log line, the security headers, a
 //! page for people where a program gets JSON, and a net under panics.
 
+mod forms;
+
 use crate::{
     State,
     access::{Routes, secure},
@@ -60,7 +62,11 @@ fn with_plain_slug(mut request: Request) -> Request {
 async fn nothing_there(method: Method, uri: Uri) -> Failure {
     if uri.path().starts_with("/api/") {
         let path: String = uri.path().chars().take(PATH_SHOWN).collect();
-        return Failure::Missing(format!("this appliance does not offer {method} {path}"));
+        let told = format!("this appliance does not offer {method} {path}");
+        return match forms::takes_404_for_none(&path) {
+            true => Failure::NotOffered(told),
+            false => Failure::Missing(told),
+        };
     }
     Failure::missing("Page")
 }
@@ -109,7 +115,9 @@ async fn in_form(response: Response) -> Response {
     }
     let (mut parts, body) = response.into_parts();
     let text = axum::body::to_bytes(body, REFUSAL_MAX).await.unwrap_or_default();
-    let body = serde_json::json!({ "message": String::from_utf8_lossy(&text).trim() }).to_string();
+    let message = String::from_utf8_lossy(&text).trim().to_owned();
+    let body = serde_json::json!({ "message": message }).to_string();
+    parts.extensions.insert(Told { status: parts.status, message, remedy: None });
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Response::from_parts(parts, body.into())
@@ -152,6 +160,12 @@ impl Asked {
     fn tell(&self, told: &Told, mut response: Response, id: &str, state: &State) -> Response {
         if self.by_browser {
             return self.page(told, id, state);
+        }
+        if let Some((status, body)) = forms::form(&self.path, told, id) {
+            let (mut parts, _) = response.into_parts();
+            parts.status = status;
+            parts.headers.remove(header::CONTENT_LENGTH);
+            return Response::from_parts(parts, body.to_string().into());
         }
         if told.status == StatusCode::UNAUTHORIZED && self.path.starts_with("/git/") {
             let challenge = HeaderValue::from_static(r#"Basic realm="appliance", charset="UTF-8""#);

@@ -16,7 +16,7 @@ use indexmap::IndexMap;
 use repos::{Commit, Repository, Rev};
 
 /// Where the configuration stands.
-const CONFIG_PATH: &str = ".circleci/config.yml";
+pub(crate) const CONFIG_PATH: &str = ".circleci/config.yml";
 
 /// What is to be built.
 #[derive(Debug, Clone, PartialEq, Eq)]

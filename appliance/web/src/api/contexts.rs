@@ -4,7 +4,7 @@ use super::{
     body::Sent,
     message,
     projects::{audit, check_name},
-    shapes,
+    restrictions, shapes,
 };
 use crate::{
     State,
@@ -22,7 +22,10 @@ use base::{
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::projects::{Context, Org};
+use store::{
+    Reader,
+    projects::{Context, Org, VariableInfo},
+};
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -35,14 +38,23 @@ pub(super) fn routes() -> Routes {
         .delete("/api/v2/context/{id}/environment-variable/{name}", unset)
 }
 
-/// An owner, by id or by slug, in a query or in a body.
+/// An owner, by id or by slug.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Owner {
-    #[serde(alias = "owner-id")]
     id: Option<String>,
-    #[serde(alias = "owner-slug")]
     slug: Option<String>,
+}
+
+/// Which contexts: an owner's, and of these those whose name has this in it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Wanted {
+    #[serde(rename = "owner-id")]
+    id: Option<String>,
+    #[serde(rename = "owner-slug")]
+    slug: Option<String>,
+    name: String,
 }
 
 /// Body of a new context.
@@ -60,7 +72,11 @@ async fn owner(state: &State, owner: Owner) -> Result<Org, Failure> {
         }
         (None, Some(slug)) => {
             let name = slug.rsplit('/').next().unwrap_or_default().to_owned();
-            state.store.read(move |reader| reader.org_by_name(&name)).await?
+            let read = move |reader: &Reader<'_>| match name.parse() {
+                Ok(id) if slug.starts_with("circleci/") => reader.org_get(id),
+                _ => reader.org_by_name(&name),
+            };
+            state.store.read(read).await?
         }
         (None, None) => {
             return Err(Failure::Invalid("name the owner: owner-id or owner-slug".into()));
@@ -73,15 +89,27 @@ fn shape(context: &Context) -> Value {
     json!({ "id": context.id, "name": context.name, "created_at": context.created_at })
 }
 
+/// Name and times; of the value its last characters, as version 1 of the command line shows them.
+fn variable(context: ContextId, info: &VariableInfo) -> Value {
+    json!({
+        "variable": info.name,
+        "truncated_value": info.masked.strip_prefix("xxxx").unwrap_or_default(),
+        "created_at": info.created_at,
+        "updated_at": info.updated_at,
+        "context_id": context,
+    })
+}
+
 async fn list(
     Viewer(user): Viewer,
     state: State,
-    Query(query): Query<Owner>,
+    Query(Wanted { id, slug, name }): Query<Wanted>,
 ) -> Result<Json<Value>, Failure> {
     user.unbound()?;
-    let org = owner(&state, query).await?.id;
+    let org = owner(&state, Owner { id, slug }).await?.id;
     let all = state.store.read(move |reader| reader.context_list(org)).await?;
-    Ok(Json(shapes::page(all.iter().map(shape).collect(), None)))
+    let named = all.iter().filter(|context| context.name.contains(&name));
+    Ok(Json(shapes::page(named.map(shape).collect(), None)))
 }
 
 async fn create(
@@ -117,7 +145,18 @@ async fn get(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Failure> {
     user.unbound()?;
-    Ok(Json(shape(&find(&state, &id).await?)))
+    let context = find(&state, &id).await?;
+    let id = context.id;
+    let read = move |reader: &Reader<'_>| {
+        Ok::<_, store::Error>((reader.context_variable_list(id)?, restrictions::of(reader, id)?))
+    };
+    let (variables, restrictions) = state.store.read(read).await?;
+    let variables: Vec<Value> = variables.iter().map(|info| variable(id, info)).collect();
+    let mut shape = shape(&context);
+    shape["org_id"] = json!(context.org);
+    shape["environment_variables"] = json!(variables);
+    shape["restrictions"] = json!(restrictions);
+    Ok(Json(shape))
 }
 
 async fn remove(
@@ -146,14 +185,7 @@ async fn variables(
     user.unbound()?;
     let id = find(&state, &id).await?.id;
     let all = state.store.read(move |reader| reader.context_variable_list(id)).await?;
-    let items = all.iter().map(|variable| {
-        json!({
-            "variable": variable.name,
-            "created_at": variable.created_at,
-            "updated_at": variable.updated_at,
-            "context_id": id,
-        })
-    });
+    let items = all.iter().map(|info| variable(id, info));
     Ok(Json(shapes::page(items.collect(), None)))
 }
 

@@ -38,6 +38,15 @@ pub(super) async fn find(
     found.map(|job| (job, project)).ok_or_else(|| Failure::missing("Job"))
 }
 
+/// The job of that identifier, if the caller's token reaches it.
+pub(super) async fn by_id(state: &State, user: &User, text: &str) -> Result<Job, Failure> {
+    let id: JobId = id(text, "Job")?;
+    let found = state.store.read(move |reader| reader.job_get(id)).await?;
+    let job = found.ok_or_else(|| Failure::missing("Job"))?;
+    user.reach(job.project)?;
+    Ok(job)
+}
+
 async fn get(
     Viewer(user): Viewer,
     state: State,
@@ -90,10 +99,7 @@ async fn cancel_by_id(
     state: State,
     Path(text): Path<String>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let id: JobId = id(&text, "Job")?;
-    let found = state.store.read(move |reader| reader.job_get(id)).await?;
-    let job = found.ok_or_else(|| Failure::missing("Job"))?;
-    user.reach(job.project)?;
+    let job = by_id(&state, &user, &text).await?;
     state.engine.cancel_job(job.id, &user.login).await?;
     Ok(accepted())
 }

@@ -24,7 +24,8 @@ async fn collaborations(_: Viewer, state: State) -> Result<Json<Value>, Failure>
     let orgs = state.store.read(|reader| reader.org_list()).await?;
     let items = orgs.iter().map(|org| {
         let slug = format!("gh/{}", org.name);
-        json!({ "id": org.id, "vcs-type": "github", "name": org.name, "avatar_url": "", "slug": slug })
+        // Version 0.1 of the command line and others read the one spelling, version 1 the other.
+        json!({ "id": org.id, "vcs-type": "github", "vcs_type": "github", "name": org.name, "avatar_url": "", "slug": slug })
     });
     Ok(Json(items.collect()))
 }

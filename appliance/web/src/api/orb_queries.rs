@@ -3,9 +3,11 @@
 //!
 //! Not a GraphQL engine: the fields at the root are found, each is answered whole, and the client
 //! reads of it what it asked for. Every orb here was brought by the operator, so all count as
-//! certified and public; dates and statistics are not kept.
+//! certified and public; versions are the released ones, and an orb that has none is `Not published`
+//! to its reader. A date is that of the import; statistics are not kept.
 //! Source: the queries and decoders of the published command line, version 0.1.
 
+use base::time::Timestamp;
 use orbs::{Error, Listed, Registry};
 use pipeline::{FoundOrb, OrbVersion};
 use serde_json::{Value, json};
@@ -46,7 +48,12 @@ pub(super) fn root_fields(query: &str) -> Vec<&str> {
 }
 
 /// The value of a field's argument: a variable, or a text in the query.
-fn argument<'a>(query: &'a str, variables: &'a Value, field: &str, name: &str) -> Option<&'a str> {
+pub(super) fn argument<'a>(
+    query: &'a str,
+    variables: &'a Value,
+    field: &str,
+    name: &str,
+) -> Option<&'a str> {
     let (_, after) = query
         .match_indices(field)
         .map(|(at, _)| query.split_at(at + field.len()))
@@ -71,8 +78,8 @@ pub(super) fn answer(
 ) -> Result<Value, Error> {
     let text = |field, name| argument(query, variables, field, name).unwrap_or_default();
     match field {
-        "orbVersion" => version(registry, text(field, "orbVersionRef")),
-        "orb" => Ok(orb(&listed(registry, text(field, "name"))?)),
+        "orbVersion" => version(registry, text(field, "orbVersionRef"), count(query)),
+        "orb" => Ok(orb(registry, &listed(registry, text(field, "name"))?, count(query))),
         "registryNamespace" => {
             let found = listed(registry, &format!("{}/", text(field, "name")))?;
             let hidden = text("orbs", "view") == "PRIVATE_ONLY";
@@ -93,14 +100,47 @@ fn listed(registry: &Registry, name: &str) -> Result<Vec<Listed>, Error> {
     Ok(all.into_iter().filter(|orb| !orb.versions.is_empty() && wanted(orb)).collect())
 }
 
-fn orb(found: &[Listed]) -> Value {
-    let Some(orb) = found.first() else { return Value::Null };
-    json!({ "id": orb.name, "name": orb.name, "isPrivate": false, "versions": versions(orb) })
+fn orb(registry: &Registry, found: &[Listed], most: usize) -> Value {
+    found.first().map_or(Value::Null, |orb| shape(registry, orb, most))
 }
 
-/// The newest first, as its readers expect.
-fn versions(orb: &Listed) -> Vec<Value> {
-    orb.versions.iter().rev().map(|known| json!({ "version": known.to_string() })).collect()
+/// What every query reads of an orb, with at most so many versions.
+fn shape(registry: &Registry, orb: &Listed, most: usize) -> Value {
+    json!({
+        "id": orb.name,
+        "name": orb.name,
+        "namespace": { "name": orb.name.split('/').next() },
+        "isPrivate": false,
+        "createdAt": first_at(registry, orb),
+        "categories": [],
+        "statistics": {
+            "last30DaysBuildCount": 0,
+            "last30DaysProjectCount": 0,
+            "last30DaysOrganizationCount": 0,
+        },
+        "versions": versions(registry, orb, most),
+    })
+}
+
+/// How many versions of each orb a query asks for.
+fn count(query: &str) -> usize {
+    let count = argument(query, &Value::Null, "versions", "count");
+    count.and_then(|count| count.parse().ok()).unwrap_or(usize::MAX)
+}
+
+/// Released versions, the newest first, as their readers expect.
+fn versions(registry: &Registry, orb: &Listed, most: usize) -> Vec<Value> {
+    let shape = |known: &OrbVersion| json!({ "version": known.to_string(), "createdAt": registry.kept_at(&orb.name, known) });
+    released(orb).take(most).map(shape).collect()
+}
+
+pub(super) fn released(orb: &Listed) -> impl Iterator<Item = &OrbVersion> {
+    orb.versions.iter().rev().filter(|known| matches!(known, OrbVersion::Release(..)))
+}
+
+/// When the first version came that is still kept.
+pub(super) fn first_at(registry: &Registry, orb: &Listed) -> Option<Timestamp> {
+    orb.versions.iter().filter_map(|known| registry.kept_at(&orb.name, known)).min()
 }
 
 fn namespace(
@@ -134,45 +174,32 @@ fn page(registry: &Registry, orbs: &[Listed], query: &str, after: &str) -> Resul
 
 /// An orb of a page. With sources it has its newest version alone, as every such query asks.
 fn node(registry: &Registry, orb: &Listed, query: &str) -> Result<Value, Error> {
-    let mut all = versions(orb);
+    let mut shape = shape(registry, orb, count(query));
     if query.contains("source") {
-        all.truncate(1);
-        let newest = orb.versions.last().map(ToString::to_string).unwrap_or_default();
-        let reference = format!("{}@{newest}", orb.name);
-        let source = registry.source(&reference)?.text;
-        all = vec![json!({ "id": reference, "version": newest, "source": &*source })];
+        let newest = released(orb).next().map(|known| format!("{}@{known}", orb.name));
+        let one = |reference: &String| sourced(registry, reference);
+        shape["versions"] = newest.iter().map(one).collect::<Result<_, _>>()?;
     }
-    Ok(json!({
-        "id": orb.name,
-        "name": orb.name,
-        "versions": all,
-        "statistics": {
-            "last30DaysBuildCount": 0,
-            "last30DaysProjectCount": 0,
-            "last30DaysOrganizationCount": 0,
-        },
-    }))
+    Ok(shape)
 }
 
-fn version(registry: &Registry, reference: &str) -> Result<Value, Error> {
-    let FoundOrb { resolved, text } = match registry.source(reference) {
+/// A version with its source; the reference names one exactly.
+fn sourced(registry: &Registry, reference: &str) -> Result<Value, Error> {
+    let FoundOrb { resolved, text } = registry.source(reference)?;
+    let (name, version) = resolved.split_once('@').unwrap_or((&resolved, ""));
+    let at = OrbVersion::parse(version).and_then(|version| registry.kept_at(name, &version));
+    Ok(json!({ "id": resolved, "version": version, "createdAt": at, "source": &*text }))
+}
+
+fn version(registry: &Registry, reference: &str, most: usize) -> Result<Value, Error> {
+    let mut found = match sourced(registry, reference) {
         Err(Error::Missing { .. }) => return Ok(Value::Null),
         found => found?,
     };
-    let (name, version) = resolved.split_once('@').unwrap_or((&resolved, ""));
-    let known: Vec<OrbVersion> = registry.versions(name)?;
-    let known = Listed { name: name.to_owned(), versions: known };
-    Ok(json!({
-        "id": resolved,
-        "version": version,
-        "source": &*text,
-        "orb": {
-            "id": name,
-            "name": name,
-            "namespace": { "name": name.split('/').next() },
-            "versions": versions(&known),
-        },
-    }))
+    let name = reference.split('@').next().unwrap_or_default();
+    let known = Listed { name: name.to_owned(), versions: registry.versions(name)? };
+    found["orb"] = shape(registry, &known, most);
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -16,6 +16,9 @@ use pipeline::Diagnostic;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+/// For clients that would publish.
+pub(super) const IMPORTED: &str = "orbs are imported here, and their namespaces come with them: an administrator runs `appliance orb import FILE NAMESPACE/ORB@1.2.3`";
+
 const PATH: &str = "/api/appliance/v1/orb";
 
 pub(super) fn routes() -> Routes {

@@ -71,7 +71,11 @@ pub(super) fn with_project(
     Ok(project.map(|project| (pipeline, project)))
 }
 
-async fn find(state: &State, user: &User, text: &str) -> Result<(Pipeline, Project), Failure> {
+pub(super) async fn find(
+    state: &State,
+    user: &User,
+    text: &str,
+) -> Result<(Pipeline, Project), Failure> {
     let id: PipelineId = id(text, "Pipeline")?;
     let found = state.store.read(move |reader| with_project(reader, id)).await?;
     let found = found.ok_or_else(|| Failure::missing("Pipeline"))?;
@@ -226,9 +230,9 @@ async fn workflows(
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Request {
-    branch: Option<String>,
-    tag: Option<String>,
-    parameters: IndexMap<String, ParameterValue>,
+    pub(super) branch: Option<String>,
+    pub(super) tag: Option<String>,
+    pub(super) parameters: IndexMap<String, ParameterValue>,
 }
 
 async fn trigger(
@@ -238,6 +242,16 @@ async fn trigger(
     Sent(request): Sent<Request>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let project = project(&state, &user, slug).await?;
+    start(&state, user, project, request).await
+}
+
+/// Triggers a pipeline of a project that the caller's token reaches.
+pub(super) async fn start(
+    state: &State,
+    user: User,
+    project: Project,
+    request: Request,
+) -> Result<(StatusCode, Json<Value>), Failure> {
     let place = match (request.branch, request.tag) {
         (Some(_), Some(_)) => {
             return Err(Failure::Invalid("name a branch or a tag, not both".into()));
@@ -256,7 +270,7 @@ async fn trigger(
         push: None,
         due: None,
     };
-    let trigger = resolve(&state, wish).await?;
+    let trigger = resolve(state, wish).await?;
     let created_at = trigger.received_at;
     let made = state.engine.trigger(trigger).await?;
     let body = json!({ "id": made.pipeline, "state": made.state, "number": made.number, "created_at": created_at });

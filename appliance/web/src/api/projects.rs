@@ -87,7 +87,9 @@ async fn network_set(
 }
 
 fn shape(variable: &VariableInfo) -> Value {
-    json!({ "name": variable.name, "value": variable.masked, "created-at": variable.created_at })
+    let at = variable.created_at;
+    // Some clients read the one spelling, some the other.
+    json!({ "name": variable.name, "value": variable.masked, "created-at": at, "created_at": at })
 }
 
 async fn list(member: Member, state: State, slug: Path<Slug>) -> Result<Json<Value>, Failure> {

@@ -14,7 +14,7 @@ use base::ids::{ContextId, ProjectId};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::projects::Project;
+use store::{Reader, projects::Project};
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -49,14 +49,17 @@ async fn list(
 ) -> Result<Json<Value>, Failure> {
     user.unbound()?;
     let context = find(&state, &id).await?.id;
-    let read = move |reader: &store::Reader<'_>| {
-        let mut items = Vec::new();
-        for project in reader.context_restriction_list(context)? {
-            items.extend(reader.project_get(project)?.map(|project| shape(context, &project)));
-        }
-        Ok::<_, store::Error>(items)
-    };
-    Ok(Json(shapes::page(state.store.read(read).await?, None)))
+    let items = state.store.read(move |reader| of(reader, context)).await?;
+    Ok(Json(shapes::page(items, None)))
+}
+
+/// The restrictions of a context.
+pub(super) fn of(reader: &Reader<'_>, context: ContextId) -> Result<Vec<Value>, store::Error> {
+    let mut items = Vec::new();
+    for project in reader.context_restriction_list(context)? {
+        items.extend(reader.project_get(project)?.map(|project| shape(context, &project)));
+    }
+    Ok(items)
 }
 
 async fn add(

@@ -15,9 +15,10 @@ use crate::{
     error::Failure,
 };
 use axum::{Json, extract::Path};
-use base::state::StepState;
+use base::{ids::JobId, state::StepState};
 use serde_json::{Value, json};
 use store::{
+    Reader,
     projects::Project,
     runs::{Step, Task},
 };
@@ -93,14 +94,7 @@ async fn get(
 ) -> Result<Json<Value>, Failure> {
     let (job, project) = find(&state, &user, path).await?;
     let source = job.source();
-    let tasks = state
-        .store
-        .read(move |reader| {
-            let tasks = reader.task_list_newest(source)?;
-            let with = |task: Task| reader.step_list(task.id).map(|steps| (task, steps));
-            tasks.into_iter().map(with).collect::<Result<Vec<_>, store::Error>>()
-        })
-        .await?;
+    let tasks = state.store.read(move |reader| tasks_with_steps(reader, source)).await?;
     Ok(Json(json!({
         "build_num": job.number,
         "build_url": format!("{}/jobs/{}", state.config.base_url, job.id),
@@ -113,6 +107,15 @@ async fn get(
         "parallel": job.parallelism,
         "steps": steps(&tasks, &state.config.base_url),
     })))
+}
+
+/// The newest attempt of each node of a job.
+pub(super) fn tasks_with_steps(
+    reader: &Reader<'_>,
+    job: JobId,
+) -> Result<Vec<(Task, Vec<Step>)>, store::Error> {
+    let with = |task: Task| reader.step_list(task.id).map(|steps| (task, steps));
+    reader.task_list_newest(job)?.into_iter().map(with).collect()
 }
 
 /// Actions of the same step number stand together.

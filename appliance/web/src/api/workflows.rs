@@ -26,7 +26,7 @@ pub(super) fn routes() -> Routes {
         .post("/api/v2/workflow/{id}/approve/{request}", approve)
 }
 
-async fn find(
+pub(super) async fn find(
     state: &State,
     user: &User,
     text: &str,

@@ -20,6 +20,7 @@ use futures_util::stream;
 use http::header;
 use maud::{Markup, PreEscaped, html};
 use serde::Deserialize;
+use std::ops;
 use store::runs::{Step, family};
 
 /// Lines of a window on a page.
@@ -124,21 +125,25 @@ async fn raw(
 ) -> Result<Response, Failure> {
     reach(&state, &user, task).await?;
     let size = state.logs.read(task, step, 0..0).await?.size;
-    let parts = stream::try_unfold(0, move |offset| {
-        let state = state.clone();
-        async move {
-            let chunk = state.logs.read(task, step, offset..size).await?;
-            let next = offset + chunk.bytes.len() as u64;
-            let part = (!chunk.bytes.is_empty()).then_some((chunk.bytes, next));
-            Ok::<_, engine::logs::LogError>(part)
-        }
-    });
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
         (header::CONTENT_LENGTH, size.to_string()),
         (header::CONTENT_DISPOSITION, format!("inline; filename=\"step-{step}.log\"")),
     ];
-    Ok((headers, Body::from_stream(parts)).into_response())
+    Ok((headers, output(state, task, step, 0..size)).into_response())
+}
+
+/// Output of a step, read as it is sent.
+pub(crate) fn output(state: State, task: TaskId, step: u32, bytes: ops::Range<u64>) -> Body {
+    Body::from_stream(stream::try_unfold(bytes.start, move |offset| {
+        let state = state.clone();
+        async move {
+            let chunk = state.logs.read(task, step, offset..bytes.end).await?;
+            let next = offset + chunk.bytes.len() as u64;
+            let part = (!chunk.bytes.is_empty()).then_some((chunk.bytes, next));
+            Ok::<_, engine::logs::LogError>(part)
+        }
+    }))
 }
 
 fn items(step: u32, window: &Window) -> Markup {

@@ -4,6 +4,7 @@
 //! tell red from green.
 
 use super::assets;
+use crate::overall;
 use base::state::{JobState, PipelineState, StepState, WorkflowState};
 use maud::{Markup, html};
 
@@ -202,8 +203,7 @@ pub fn pipeline(
     state: PipelineState,
     workflows: impl IntoIterator<Item = WorkflowState>,
 ) -> (Look, &'static str) {
-    let worst = workflows.into_iter().max_by_key(|state| weight(*state));
-    match (state, worst) {
+    match (state, overall::worst(workflows)) {
         (PipelineState::Errored, _) => (Look::Error, "Config error"),
         (PipelineState::Created, None) => (Look::Skipped, "Nothing to run"),
         (PipelineState::Created, Some(state)) => (state.look(), state.word()),
@@ -212,21 +212,6 @@ pub fn pipeline(
         (PipelineState::SetupPending | PipelineState::Setup | PipelineState::Pending, _) => {
             (Look::Running, "Setting up")
         }
-    }
-}
-
-/// What still moves weighs more than what is over; worse more than better.
-const fn weight(state: WorkflowState) -> u8 {
-    match state {
-        WorkflowState::NotRun => 0,
-        WorkflowState::Success => 1,
-        WorkflowState::Canceled => 2,
-        WorkflowState::Unauthorized => 3,
-        WorkflowState::Failed => 4,
-        WorkflowState::Error => 5,
-        WorkflowState::OnHold => 6,
-        WorkflowState::Running => 7,
-        WorkflowState::Failing => 8,
     }
 }
 

@@ -11,11 +11,11 @@ use crate::{
     State,
     access::{Role, Routes, User, Viewer},
     error::Failure,
+    overall,
 };
 use axum::extract::Query;
 use base::{
     ids::{Cursor, PipelineId, PipelineNumber, ProjectId, RepoName},
-    state::WorkflowState,
     time::Timestamp,
 };
 use maud::{Markup, html};
@@ -207,17 +207,11 @@ pub(super) fn read_row(
             workflows.push((workflow, jobs));
         }
     }
-    let (look, word) = look::pipeline(pipeline.state, newest_states(&workflows));
+    let (look, word) = look::pipeline(
+        pipeline.state,
+        overall::newest_states(workflows.iter().map(|(workflow, _)| workflow)),
+    );
     Ok(Row { repo, pipeline, look, word, workflows })
-}
-
-/// A rerun speaks for the run that it repeats.
-fn newest_states(workflows: &[(Workflow, Vec<Job>)]) -> Vec<WorkflowState> {
-    let mut newest: HashMap<&str, WorkflowState> = HashMap::new();
-    for (workflow, _) in workflows {
-        newest.insert(&workflow.name, workflow.state);
-    }
-    newest.into_values().collect()
 }
 
 fn body(view: &View, wanted: &Wanted, may: bool, now: Timestamp, base_url: &str) -> Markup {

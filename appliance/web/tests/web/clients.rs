@@ -48,6 +48,7 @@ async fn the_api_takes_what_clients_send() {
         ),
         ("POST", &format!("{project}/envvar"), r#"{"name":"A"}"#, true, 400, "`value`"),
         ("GET", &format!("{project}/settings"), "", false, 404, "does not offer GET"),
+        ("GET", "/api/v2/owner/x/decision", "", false, 501, r#""error":"this appliance"#),
         ("GET", "/api/v2/webhook", "", false, 404, "does not offer GET /api/v2/webhook"),
         ("DELETE", project, "", false, 405, "does not take that method"),
     ];
@@ -66,6 +67,47 @@ async fn the_api_takes_what_clients_send() {
     assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
     let answer = text(answer).await;
     assert!(answer.contains("Circle-Token header") && !answer.contains(token.1), "{answer}");
+}
+
+/// What both spellings, and version 1 of the command line, read of contexts and variables.
+#[tokio::test]
+async fn contexts_are_found_by_name_and_told_with_what_they_hold() {
+    let site = Site::open(BASE).await;
+    let project = site.project("acme/relay").await;
+    let user = site.account("mira", Role::Admin, WORD, false).await;
+    let token = site.token(user, Role::Admin).await;
+    let call = async |method: &str, path: &str, body: &str| {
+        let headers = [("circle-token", token.as_str()), ("content-type", "application/json")];
+        let answer = ask(&site, method, path, &headers, body).await;
+        let status = answer.status();
+        let body = text(answer).await;
+        assert!(status.is_success(), "{method} {path}: {status} {body}");
+        serde_json::from_str::<serde_json::Value>(&body).unwrap()
+    };
+    let make = r#"{"name":"deploy","owner":{"slug":"gh/acme","type":"organization"}}"#;
+    let made = call("POST", "/api/v2/context", make).await;
+    let context = format!("/api/v2/context/{}", made["id"].as_str().unwrap());
+    let variable = format!("{context}/environment-variable/KEY");
+    call("PUT", &variable, r#"{"value":"a long secret"}"#).await;
+    let restrict = format!(r#"{{"restriction_type":"project","restriction_value":"{project}"}}"#);
+    call("POST", &format!("{context}/restrictions"), &restrict).await;
+    for (name, count) in [("", 1), ("dep", 1), ("zzz", 0)] {
+        let path = format!("/api/v2/context?owner-slug=gh/acme&name={name}");
+        assert_eq!(
+            call("GET", &path, "").await["items"].as_array().unwrap().len(),
+            count,
+            "{name}"
+        );
+    }
+    let one = call("GET", &context, "").await;
+    assert!(one["org_id"].is_string());
+    assert_eq!(one["environment_variables"][0]["truncated_value"], "cret");
+    assert_eq!(one["restrictions"][0]["restriction_value"], project.to_string());
+    let orgs = call("GET", "/api/v2/me/collaborations", "").await;
+    assert_eq!((&orgs[0]["vcs_type"], &orgs[0]["vcs-type"]), (&"github".into(), &"github".into()));
+    let set =
+        call("POST", "/api/v2/project/gh/acme/relay/envvar", r#"{"name":"A","value":"b"}"#).await;
+    assert!(set["created_at"].is_string() && set["created_at"] == set["created-at"]);
 }
 
 /// A page of one organisation is full, whatever the others have done since.
@@ -97,7 +139,7 @@ async fn pipelines_of_an_organisation_fill_their_pages() {
     assert!(none.contains(r#""items":[]"#), "{none}");
 }
 
-fn run(number: u64) -> Run<'static> {
+pub(crate) fn run(number: u64) -> Run<'static> {
     Run {
         project: ProjectId(uuid::Uuid::nil()),
         number,

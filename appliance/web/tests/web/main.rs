@@ -9,3 +9,4 @@ mod git;
 mod pages;
 #[path = "site/site.rs"]
 mod site;
+mod version_3;
