@@ -1,6 +1,7 @@
 //! kill -9 of every process, at any moment: nothing acknowledged is lost, nothing runs twice.
 //!
-//! The number of kills is small by default; `APPLIANCE_KILLS=50` is the promise's own figure.
+//! The numbers are small by default; `APPLIANCE_KILLS=50` (moments of each process) and
+//! `APPLIANCE_CRASHES=100` (kills with two jobs running and ten queued) are the promise's own figures.
 
 use crate::{
     git::account,
@@ -35,7 +36,11 @@ workflows:
 "#;
 
 fn kills() -> u32 {
-    std::env::var("APPLIANCE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(2)
+    rounds("APPLIANCE_KILLS", 2)
+}
+
+fn rounds(variable: &str, usual: u32) -> u32 {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 fn trigger(appliance: &Appliance) -> String {
@@ -163,7 +168,14 @@ fn two_running_and_ten_queued_jobs_survive_a_kill() {
     let config = "version: 2.1\njobs:\n  nap:\n    machine: true\n    parameters: {n: {type: integer}}\n    steps: [{run: 'echo start << parameters.n >>; sleep 1; echo end << parameters.n >>'}]\nworkflows:\n  main:\n    jobs:\n      - nap: {matrix: {parameters: {n: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]}}}\n";
     copy.commit(".circleci/config.yml", config, "[ci skip] twelve");
     copy.push();
-    let pipeline = trigger(&appliance);
+    for round in 0..rounds("APPLIANCE_CRASHES", 1) {
+        announce(&format!("round {round}"));
+        crash_with_two_running(&mut appliance);
+    }
+}
+
+fn crash_with_two_running(appliance: &mut Appliance) {
+    let pipeline = trigger(appliance);
     wait_for("two jobs to run", || {
         let running =
             appliance.jobs(&pipeline).iter().filter(|job| job["status"] == "running").count();
@@ -179,5 +191,5 @@ fn two_running_and_ten_queued_jobs_survive_a_kill() {
         let log = String::from_utf8_lossy(&log.stdout).into_owned();
         assert_eq!(log.lines().filter(|line| line.starts_with("end ")).count(), 1, "{log}");
     }
-    assert_events_whole(&appliance, &jobs);
+    assert_events_whole(appliance, &jobs);
 }
