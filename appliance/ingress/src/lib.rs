@@ -15,6 +15,7 @@ pub mod limits;
 pub mod listener;
 mod patience;
 pub mod secure_file;
+mod timer;
 
 pub use authority::{Authority, Names};
 pub use certificate::Certificates;

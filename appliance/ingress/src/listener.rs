@@ -12,6 +12,7 @@ use crate::{
     leftover::{self, Leftover},
     limits,
     patience::{Patience, Patient},
+    timer::OneAlarm,
 };
 use http::{Request, Response};
 use hyper::{body::Body, service::service_fn};
@@ -346,7 +347,7 @@ fn http_builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(TokioTimer::new())
+        .timer(OneAlarm::new())
         .header_read_timeout(limits::HEADER_READ)
         .max_buf_size(limits::HEADER_BYTES.max(8192))
         .http2()
