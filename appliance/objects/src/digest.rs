@@ -140,7 +140,7 @@ pub fn checksum(algorithm: Algorithm, bytes: &[u8]) -> Vec<u8> {
 /// All sums of one stream, fed once.
 pub(crate) struct Sums {
     pub(crate) size: u64,
-    md5: Md5,
+    md5: Option<Md5>,
     sums: Vec<(Algorithm, Running)>,
 }
 
@@ -148,6 +148,7 @@ pub(crate) struct Sums {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Summed {
     pub(crate) size: u64,
+    /// Zeros when it was not wanted.
     pub(crate) md5: [u8; 16],
     pub(crate) sums: Vec<(Algorithm, Vec<u8>)>,
 }
@@ -155,12 +156,19 @@ pub(crate) struct Summed {
 impl Sums {
     pub(crate) fn new(wanted: &[Algorithm]) -> Self {
         let sums = wanted.iter().map(|one| (*one, Running::new(*one))).collect();
-        Self { size: 0, md5: Md5::new(), sums }
+        Self { size: 0, md5: Some(Md5::new()), sums }
+    }
+
+    /// Where the MD5 is found elsewhere.
+    pub(crate) fn without_md5(wanted: &[Algorithm]) -> Self {
+        Self { md5: None, ..Self::new(wanted) }
     }
 
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.size += bytes.len() as u64;
-        self.md5.update(bytes);
+        if let Some(md5) = &mut self.md5 {
+            md5.update(bytes);
+        }
         for (_, running) in &mut self.sums {
             running.update(bytes);
         }
@@ -169,7 +177,7 @@ impl Sums {
     pub(crate) fn finish(self) -> Summed {
         Summed {
             size: self.size,
-            md5: self.md5.finalize().into(),
+            md5: self.md5.map(|md5| md5.finalize().into()).unwrap_or_default(),
             sums: self.sums.into_iter().map(|(which, sum)| (which, sum.finish())).collect(),
         }
     }

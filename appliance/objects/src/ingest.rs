@@ -4,14 +4,15 @@
 //! Invariants: nothing is visible until a row names the blob; a blob that gets no row is removed
 //! when its [`Ingested`] is dropped, or by the sweep after a cut. A caller that goes away while its
 //! row is being committed takes no bytes with it: whether a row names them is asked behind it.
-//! Memory: what [`crate::vault::Filing`] holds, and at most `inline_max` beside.
+//! Memory: what [`crate::filing::Filing`] holds, and at most `inline_max` beside.
 
 use crate::{
-    digest::{Algorithm, Summed, Sums},
+    digest::{self, Algorithm, Summed, Sums},
     error::Error,
+    filing::Filing,
     objects::Objects,
     seal::{CHUNK, Chunks, Key},
-    vault::{ByteStream, Filing, Vault},
+    vault::{ByteStream, Vault},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -125,12 +126,15 @@ pub(crate) async fn ingest(
 ) -> Result<Ingested, Error> {
     let (vault, inline_max) = (&objects.inner.vault, objects.inner.config.inline_max);
     vault.room(0)?;
-    let mut sink = Sink { vault, inline_max, small: Vec::new(), file: None };
+    // What is stored is what came, unless it is sealed.
+    let with_md5 = plan.wrap.is_none();
+    let mut sink = Sink { vault, inline_max, with_md5, small: Vec::new(), file: None };
     let taken = take(&mut sink, body, plan).await;
     match taken {
-        Ok((summed, seal)) => {
+        Ok((mut summed, seal)) => {
             vault.taken.fetch_add(summed.size, Ordering::Relaxed);
-            let (blob, file) = sink.finish(objects).await?;
+            let (blob, md5, file) = sink.finish(objects).await?;
+            summed.md5 = md5.unwrap_or(summed.md5);
             Ok(Ingested { summed, seal, blob, file })
         }
         Err(error) => {
@@ -147,7 +151,7 @@ async fn take(
     mut body: Body,
     plan: &Plan<'_>,
 ) -> Result<(Summed, Option<String>), Error> {
-    let mut sums = Sums::new(plan.sums);
+    let mut sums = if sink.with_md5 { Sums::without_md5(plan.sums) } else { Sums::new(plan.sums) };
     let mut sealer = plan.wrap.map(Sealer::new);
     while let Some(bytes) = body.0.next().await {
         let bytes = bytes?;
@@ -211,6 +215,7 @@ impl Sealer {
 struct Sink<'a> {
     vault: &'a Vault,
     inline_max: usize,
+    with_md5: bool,
     small: Vec<u8>,
     file: Option<Filing>,
 }
@@ -224,17 +229,21 @@ impl Sink<'_> {
             self.small.extend_from_slice(bytes);
             return Ok(());
         }
-        let mut file = self.vault.file().await?;
+        let mut file = self.vault.file(self.with_md5).await?;
         file.write(&std::mem::take(&mut self.small)).await?;
         self.file.insert(file).write(bytes).await
     }
 
-    async fn finish(self, objects: &Objects) -> Result<(NewBlob, Leftover), Error> {
+    async fn finish(
+        self,
+        objects: &Objects,
+    ) -> Result<(NewBlob, Option<[u8; 16]>, Leftover), Error> {
         let Some(file) = self.file else {
             let hash = *blake3::hash(&self.small).as_bytes();
             let size = self.small.len() as u64;
+            let md5 = self.with_md5.then(|| digest::md5(&self.small));
             let blob = NewBlob { hash, size, path: None, data: Some(self.small) };
-            return Ok((blob, Leftover(None)));
+            return Ok((blob, md5, Leftover(None)));
         };
         let objects = objects.clone();
         // Goes on when its caller goes away: what it leaves is then removed, not forgotten.
@@ -245,6 +254,7 @@ impl Sink<'_> {
         });
         let (filed, file) = finishing.await.map_err(|_| Error::Lost)??;
         let path = Some(filed.path);
-        Ok((NewBlob { hash: filed.hash, size: filed.size, path, data: None }, file))
+        let blob = NewBlob { hash: filed.hash, size: filed.size, path, data: None };
+        Ok((blob, filed.md5, file))
     }
 }

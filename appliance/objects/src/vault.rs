@@ -5,14 +5,21 @@
 //! Invariants: a path is used once (its name is random), so that a file, once complete, never
 //! changes; [`Filing::finish`] returns after the bytes and every directory entry on the way to
 //! them are on the disk; files that no row names are removed by [`Vault::sweep`].
-//! Units: sizes in bytes. Memory: one part being filled and one being written per file.
+//! Units: sizes in bytes.
 
-use crate::{config::Place, digest, error::Error, reading, seal};
-use bytes::{Bytes, BytesMut};
+use crate::{
+    config::Place,
+    digest,
+    error::Error,
+    filing::Filing,
+    pairs::{Hashing, Pairs},
+    reading, seal,
+};
+use bytes::Bytes;
 use futures_util::{StreamExt, stream::BoxStream};
 use object_store::{
-    GetOptions, GetResultPayload, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload,
-    local::LocalFileSystem, path::Path as Location,
+    GetOptions, GetResultPayload, ObjectStore, ObjectStoreExt, local::LocalFileSystem,
+    path::Path as Location,
 };
 use std::{
     fs::{DirBuilder, File},
@@ -21,13 +28,6 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
 };
-use tokio::task::JoinHandle;
-
-/// Written at once to a folder; two of these are all the memory that an upload holds.
-const PART_LOCAL: usize = 128 << 10;
-
-/// Written at once to a remote store: S3 takes no part under 5 MiB but the last.
-const PART_REMOTE: usize = 8 << 20;
 
 /// Damaged blobs noted between two looks of the keeper.
 const SUSPECTS_MAX: usize = 256;
@@ -50,6 +50,8 @@ pub(crate) struct Vault {
     suspects: Arc<Mutex<Vec<i64>>>,
     /// Bytes taken in since the start, as their senders count them.
     pub(crate) taken: Arc<AtomicU64>,
+    /// Hashes files that are written at the same time.
+    pairs: Arc<Pairs>,
 }
 
 fn folder_error<'a>(
@@ -73,6 +75,7 @@ impl Vault {
                     era,
                     suspects: Arc::default(),
                     taken: Arc::default(),
+                    pairs: Arc::default(),
                 })
             }
             Place::Folder(path) => {
@@ -88,6 +91,7 @@ impl Vault {
                     era,
                     suspects: Arc::default(),
                     taken: Arc::default(),
+                    pairs: Arc::default(),
                 })
             }
         }
@@ -123,7 +127,7 @@ impl Vault {
     }
 
     /// Begins a file under a name of its own.
-    pub(crate) async fn file(&self) -> Result<Filing, Error> {
+    pub(crate) async fn file(&self, with_md5: bool) -> Result<Filing, Error> {
         let id = digest::hex(&seal::random::<16>());
         let path = format!("{}/{}-{id}", &id[..2], self.era);
         let upload = self
@@ -131,16 +135,11 @@ impl Vault {
             .put_multipart(&Location::from(path.as_str()))
             .await
             .map_err(|source| Error::bytes("create", &path, source))?;
-        let part = if self.folder.is_some() { PART_LOCAL } else { PART_REMOTE };
-        Ok(Filing {
-            path,
-            upload,
-            hasher: blake3::Hasher::new(),
-            buffer: BytesMut::with_capacity(part),
-            part,
-            size: 0,
-            full: Bytes::new(),
-            writing: None,
+        let md5 = with_md5.then(|| Hashing::new(&self.pairs));
+        Ok(if self.folder.is_some() {
+            Filing::local(path, upload, md5)
+        } else {
+            Filing::remote(path, upload, md5)
         })
     }
 
@@ -227,81 +226,4 @@ fn remove_halves(shard: &Path, era: &str) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// A file being written.
-pub(crate) struct Filing {
-    path: String,
-    upload: Box<dyn MultipartUpload>,
-    hasher: blake3::Hasher,
-    buffer: BytesMut,
-    part: usize,
-    size: u64,
-    /// The part that is being written, or was last.
-    full: Bytes,
-    writing: Option<JoinHandle<object_store::Result<()>>>,
-}
-
-/// A file that is durable.
-#[derive(Debug, Clone)]
-pub(crate) struct Filed {
-    pub(crate) path: String,
-    pub(crate) hash: [u8; 32],
-    pub(crate) size: u64,
-}
-
-impl Filing {
-    /// Appends bytes; waits when the disk is slower than the sender.
-    pub(crate) async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
-        while !bytes.is_empty() {
-            let take = bytes.len().min(self.part - self.buffer.len());
-            self.buffer.extend_from_slice(&bytes[..take]);
-            bytes = &bytes[take..];
-            if self.buffer.len() == self.part {
-                self.flush().await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn flush(&mut self) -> Result<(), Error> {
-        self.wait().await?;
-        // Two buffers in turn: fresh memory for each part would cost more than hashing it.
-        let next = std::mem::take(&mut self.full).try_into_mut().unwrap_or_default();
-        let full = std::mem::replace(&mut self.buffer, next).freeze();
-        self.buffer.clear();
-        self.buffer.reserve(self.part);
-        self.full = full.clone();
-        self.size += full.len() as u64;
-        self.writing = Some(tokio::spawn(self.upload.put_part(PutPayload::from(full.clone()))));
-        // Hashed while the disk is at work.
-        self.hasher.update(&full);
-        Ok(())
-    }
-
-    /// The part before is with the store, which has let go of its bytes.
-    async fn wait(&mut self) -> Result<(), Error> {
-        let Some(writing) = self.writing.take() else { return Ok(()) };
-        let written = writing.await.map_err(|_| Error::Lost)?;
-        written.map_err(|source| Error::bytes("write", &self.path, source))
-    }
-
-    /// Makes the file durable.
-    pub(crate) async fn finish(mut self) -> Result<Filed, Error> {
-        if !self.buffer.is_empty() {
-            self.flush().await?;
-        }
-        self.wait().await?;
-        self.upload.complete().await.map_err(|source| Error::bytes("sync", &self.path, source))?;
-        let hash = *self.hasher.finalize().as_bytes();
-        Ok(Filed { path: std::mem::take(&mut self.path), hash, size: self.size })
-    }
-
-    /// Gives up: the part that was written is removed.
-    pub(crate) async fn abort(mut self) {
-        drop(self.wait().await);
-        if let Err(error) = self.upload.abort().await {
-            tracing::debug!(path = self.path, %error, "a half-written file stays until the next sweep");
-        }
-    }
 }
