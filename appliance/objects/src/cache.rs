@@ -23,7 +23,7 @@ pub(crate) struct Cache {
     pub(crate) keys: Shelf<Option<crate::keys::Holder>>,
     pub(crate) buckets: Shelf<crate::bucket::Bucket>,
     /// By bucket and key, with a slash between.
-    pub(crate) objects: Shelf<crate::objects::Located>,
+    pub(crate) objects: Shelf<crate::located::Located>,
 }
 
 impl Cache {

@@ -108,15 +108,30 @@ pub struct KeyInfo {
     pub revoked: Option<Timestamp>,
 }
 
-/// An access key as a signature is checked with it.
+/// An access key as a signature is checked with it; requests share its parts.
 pub(crate) struct Holder {
-    pub(crate) key: KeyInfo,
-    pub(crate) secret: Secret,
+    pub(crate) owner: Arc<Owner>,
+    pub(crate) scope: Arc<Scope>,
+    pub(crate) expires: Option<Timestamp>,
+    pub(crate) revoked: Option<Timestamp>,
+    pub(crate) secret: Arc<Secret>,
+}
+
+impl Holder {
+    fn new((key, secret): (KeyInfo, Secret)) -> Self {
+        Self {
+            owner: Arc::new(key.owner),
+            scope: Arc::new(key.scope),
+            expires: key.expires,
+            revoked: key.revoked,
+            secret: Arc::new(secret),
+        }
+    }
 }
 
 impl Weight for Option<Holder> {
     fn weight(&self) -> usize {
-        let rules = match self.as_ref().map(|holder| &holder.key.scope) {
+        let rules = match self.as_ref().map(|holder| &*holder.scope) {
             Some(Scope::Rules(rules)) => rules.len(),
             _ => 0,
         };
@@ -201,12 +216,10 @@ impl Objects {
 
     /// The holder of the key of that id, if there is one, whatever became of it.
     pub(crate) async fn holder(&self, id: &str) -> Result<Arc<Option<Holder>>, Error> {
-        let asked = id.to_owned();
-        let work = move |reader: &Reader<'_>| {
-            let row = reader.access_key_get(&asked)?;
-            Ok(row.map(info).map(|(key, secret)| Holder { key, secret }))
+        let work = |reader: &Reader<'_>, id: &str| {
+            Ok(reader.access_key_get(id)?.map(info).map(Holder::new))
         };
-        self.recall(&self.inner.cache.keys, id.to_owned(), work).await
+        self.recall(&self.inner.cache.keys, id, work).await
     }
 
     /// The key is there and works now.

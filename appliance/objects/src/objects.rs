@@ -7,10 +7,11 @@ use crate::{
     bucket::{self, Bucket},
     cache::{Cache, Shelf, Weight},
     config::Config,
-    content::{self, Piece},
+    content,
     details::{self, Details, Encryption},
     error::Error,
     ingest::{self, Body, Ingested, Plan},
+    located::Located,
     notify::{Cause, Deed},
     seal::{self, Key},
     vault::{ByteStream, Vault},
@@ -18,7 +19,7 @@ use crate::{
 };
 use base::{secret::Secret, time::Timestamp};
 use std::{ops::Range, sync::Arc, time::Duration};
-use store::{Reader, Store, objects::ObjectRow};
+use store::{Reader, Store};
 
 /// The access key of addresses that the house signs for itself.
 pub(crate) const HOUSE_KEY: &str = "APPLIANCE";
@@ -38,7 +39,7 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) cache: Cache,
     /// Signs the house's own addresses.
-    pub(crate) presign_secret: Secret,
+    pub(crate) presign_secret: Arc<Secret>,
     /// Hashes of registry uploads that go on.
     pub(crate) sessions: crate::registry::Sessions,
     /// Wraps the keys of SSE-S3 objects; named keys are derived from it.
@@ -85,52 +86,6 @@ pub struct Found {
     pub bytes: ByteStream,
 }
 
-/// A version and where its bytes are.
-pub(crate) struct Located {
-    pub(crate) bucket: Bucket,
-    pub(crate) row: ObjectRow,
-    pub(crate) details: Details,
-    pub(crate) pieces: Vec<Piece>,
-}
-
-impl Located {
-    fn find(
-        reader: &Reader<'_>,
-        bucket: &str,
-        key: &str,
-        version: Option<&str>,
-    ) -> Result<Self, Error> {
-        let bucket = bucket::get(reader, bucket)?;
-        let row = match version {
-            None => reader.object_latest(bucket.id, key)?,
-            Some(version) => reader.object_version(bucket.id, key, version)?,
-        };
-        let missing = || Error::NoObject { bucket: bucket.name.clone(), key: key.to_owned() };
-        let row = row.filter(|row| !row.marker).ok_or_else(missing)?;
-        let details: Details = details::parse(key, &row.details)?;
-        let pieces = content::pieces(reader, &row, details.seal.as_ref())?;
-        Ok(Self { bucket, row, details, pieces })
-    }
-
-    fn info(&self) -> Info {
-        Info {
-            key: self.row.key.clone(),
-            size: self.row.size,
-            etag: self.row.etag.clone(),
-            modified: self.row.modified,
-            content_type: self.details.headers.get("content-type").cloned(),
-        }
-    }
-}
-
-impl Weight for Located {
-    fn weight(&self) -> usize {
-        let data = |piece: &Piece| piece.data.as_ref().map_or(0, bytes::Bytes::len);
-        let pieces: usize = self.pieces.iter().map(|piece| size_of::<Piece>() + data(piece)).sum();
-        pieces + self.bucket.weight() + size_of::<Self>() + 2 * self.row.details.len()
-    }
-}
-
 /// The time of the clock.
 pub(crate) fn now() -> Timestamp {
     Timestamp(jiff::Timestamp::now().as_microsecond())
@@ -173,7 +128,7 @@ impl Objects {
             vault,
             config,
             cache: Cache::new(),
-            presign_secret: Secret::new(presign),
+            presign_secret: Arc::new(Secret::new(presign)),
             sessions: crate::registry::Sessions::default(),
             site_key: master.derive("objects at rest"),
             webhooks: master.derive("webhooks"),
@@ -196,27 +151,26 @@ impl Objects {
     pub(crate) async fn recall<T, F>(
         &self,
         shelf: &Shelf<T>,
-        name: String,
+        name: &str,
         work: F,
     ) -> Result<Arc<T>, Error>
     where
         T: Weight + Send + Sync + 'static,
-        F: FnOnce(&Reader<'_>) -> Result<T, Error> + Send + 'static,
+        F: FnOnce(&Reader<'_>, &str) -> Result<T, Error> + Send + 'static,
     {
         // Asked for before the reading: what is read is of this state or of a later one.
         let state = self.inner.store.commits();
-        if let Some(found) = shelf.get(state, &name) {
+        if let Some(found) = shelf.get(state, name) {
             return Ok(found);
         }
-        let read = Arc::new(self.read(work).await?);
-        shelf.put(state, name, &read);
+        let asked = name.to_owned();
+        let read = Arc::new(self.read(move |reader| work(reader, &asked)).await?);
+        shelf.put(state, name.to_owned(), &read);
         Ok(read)
     }
 
     pub(crate) async fn bucket(&self, name: &str) -> Result<Arc<Bucket>, Error> {
-        let asked = name.to_owned();
-        let work = move |reader: &Reader<'_>| bucket::get(reader, &asked);
-        self.recall(&self.inner.cache.buckets, name.to_owned(), work).await
+        self.recall(&self.inner.cache.buckets, name, bucket::get).await
     }
 
     pub(crate) async fn write<T, E, F>(&self, work: F) -> Result<T, E>
@@ -285,12 +239,14 @@ impl Objects {
         key: &str,
         version: Option<&str>,
     ) -> Result<Arc<Located>, Error> {
-        let name = format!("{bucket}/{key}");
-        let (bucket, key) = (bucket.to_owned(), key.to_owned());
         let Some(version) = version.map(str::to_owned) else {
-            let work = move |reader: &Reader<'_>| Located::find(reader, &bucket, &key, None);
-            return self.recall(&self.inner.cache.objects, name, work).await;
+            let (name, split) = (format!("{bucket}/{key}"), bucket.len());
+            let work = move |reader: &Reader<'_>, name: &str| {
+                Located::find(reader, &name[..split], &name[split + 1..], None)
+            };
+            return self.recall(&self.inner.cache.objects, &name, work).await;
         };
+        let (bucket, key) = (bucket.to_owned(), key.to_owned());
         let work = move |reader: &Reader<'_>| Located::find(reader, &bucket, &key, Some(&version));
         self.read(work).await.map(Arc::new)
     }

@@ -20,7 +20,7 @@ mod upload;
 pub use pass::PASS_LIFE;
 pub(crate) use upload::Sessions;
 
-use crate::objects::Objects;
+use crate::{objects::Objects, query::Query};
 use axum::{body::Body, response::Response};
 use fault::{Code, Fault};
 use http::{HeaderValue, Method, Request, StatusCode, header};
@@ -130,10 +130,7 @@ impl Call {
     /// A parameter of the query, decoded.
     fn param(&self, name: &str) -> Option<String> {
         let query = self.parts.uri.query().unwrap_or_default();
-        crate::sigv4::parse_query(query)
-            .into_iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value)
+        Query::parse(query).get(name).map(str::to_owned)
     }
 
     fn header(&self, name: header::HeaderName) -> Option<&str> {

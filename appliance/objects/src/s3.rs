@@ -2,8 +2,8 @@
 //!
 //! Why own code: the `s3s` crate brings 140,000 lines and answers bad signatures and headers in its
 //! own way; clients judge by S3's.
-//! [`by_host`] puts both styles on the port of other faces, told apart by the host's name.
-//! The way: [`router`] takes a request apart, proves who asks, and hands it to one handler; each
+//! [`is_ours`] tells its requests on the port of other faces by the host's name.
+//! The way: [`serve`] takes a request apart, proves who asks, and hands it to one handler; each
 //! handler asks [`access`] before it tells or changes anything.
 //! Invariants: memory does not grow with an object; every failure is an S3 error with its code.
 
@@ -55,5 +55,5 @@ mod xml;
 pub use journal::Peer;
 pub(crate) use logging::may_deliver;
 pub(crate) use route::report;
-pub use route::{by_host, router};
+pub use route::{is_ours, router, serve};
 pub(crate) use signers::Signers;

@@ -3,12 +3,10 @@
 //! Why: the same forms serve checking (the S3 face) and making (presigned addresses for runners).
 //! Source: "Signature Version 4 signing process" of the S3 API reference. S3 encodes the path once.
 
-use crate::digest;
+use crate::{digest, query::Query};
 use base::time::Timestamp;
 use hmac::{Hmac, KeyInit, Mac};
-use percent_encoding::{
-    AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode, utf8_percent_encode,
-};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 
@@ -31,36 +29,9 @@ pub(crate) fn encode_value(text: &str) -> String {
     utf8_percent_encode(text, VALUE).to_string()
 }
 
-/// Name and value of each query parameter, decoded. Broken UTF-8 is replaced: such a parameter
-/// fits no signature.
-pub(crate) fn parse_query(query: &str) -> Vec<(String, String)> {
-    let decode = |text: &str| match text.contains('+') {
-        true => percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned(),
-        false => percent_decode_str(text).decode_utf8_lossy().into_owned(),
-    };
-    query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(name), decode(value))
-        })
-        .collect()
-}
-
-/// Where and when a key is valid: date (`20261123`), region and service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Scope {
-    pub(crate) date: String,
-    pub(crate) region: String,
-    pub(crate) service: String,
-}
-
-impl Scope {
-    /// As it stands in credentials and in the text to sign.
-    pub(crate) fn text(&self) -> String {
-        format!("{}/{}/{}/aws4_request", self.date, self.region, self.service)
-    }
+/// Where and when a key is valid: `20261123/us-east-1/s3/aws4_request`.
+pub(crate) fn scope(date: &str, region: &str) -> String {
+    format!("{date}/{region}/s3/aws4_request")
 }
 
 /// What is signed of a request.
@@ -69,9 +40,9 @@ pub(crate) struct Canonical<'a> {
     /// Decoded.
     pub(crate) path: &'a [u8],
     /// Decoded.
-    pub(crate) query: &'a [(String, String)],
+    pub(crate) query: &'a Query,
     /// Lower-case names with their values, as the client listed them.
-    pub(crate) headers: &'a [(String, String)],
+    pub(crate) headers: &'a [(&'a str, Cow<'a, str>)],
     /// Hash or one of the named forms.
     pub(crate) payload: &'a str,
 }
@@ -83,7 +54,7 @@ impl Canonical<'_> {
         let mut query: Vec<(Cow<'_, str>, Cow<'_, str>)> = self
             .query
             .iter()
-            .filter(|(name, _)| name != "X-Amz-Signature")
+            .filter(|(name, _)| *name != "X-Amz-Signature")
             .map(|(name, value)| (encoded(name), encoded(value)))
             .collect();
         query.sort_unstable();
@@ -124,39 +95,41 @@ fn squeezed(value: &str) -> Cow<'_, str> {
     value.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ").into()
 }
 
-/// A key made for one day, region and service.
+/// A key made for one day, region and service; it has read the key already.
 #[derive(Clone)]
-pub(crate) struct SigningKey([u8; 32]);
+pub(crate) struct SigningKey(Hmac<Sha256>);
 
-fn mac(key: &[u8], text: &[u8]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes any key length");
-    mac.update(text);
-    mac.finalize().into_bytes().into()
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes any key length")
 }
 
 impl SigningKey {
-    pub(crate) fn new(secret: &str, scope: &Scope) -> Self {
-        let date = mac(format!("AWS4{secret}").as_bytes(), scope.date.as_bytes());
-        let region = mac(&date, scope.region.as_bytes());
-        let service = mac(&region, scope.service.as_bytes());
-        Self(mac(&service, b"aws4_request"))
+    /// The key of a secret for a scope.
+    pub(crate) fn new(secret: &str, scope: &str) -> Self {
+        let narrowed = |mut mac: Hmac<Sha256>, part: &str| {
+            mac.update(part.as_bytes());
+            keyed(&mac.finalize().into_bytes())
+        };
+        Self(scope.split('/').fold(keyed(format!("AWS4{secret}").as_bytes()), narrowed))
     }
 
     /// The signature of a text, in hexadecimal.
     pub(crate) fn sign(&self, text: &str) -> String {
-        digest::hex(&mac(&self.0, text.as_bytes()))
+        let mut mac = self.0.clone();
+        mac.update(text.as_bytes());
+        digest::hex(&mac.finalize().into_bytes())
     }
 
     /// The signature of a request.
     pub(crate) fn sign_request(
         &self,
         date: &str,
-        scope: &Scope,
+        scope: &str,
         canonical: &Canonical<'_>,
     ) -> String {
         let hash = digest::hex(&Sha256::digest(canonical.text()));
         let mut text = String::with_capacity(192);
-        join(&mut text, &[ALGORITHM, "\n", date, "\n", &scope.text(), "\n", &hash]);
+        join(&mut text, &[ALGORITHM, "\n", date, "\n", scope, "\n", &hash]);
         self.sign(&text)
     }
 }
@@ -193,23 +166,15 @@ impl Presign<'_> {
     /// Path and query.
     pub(crate) fn address(&self) -> String {
         let date = date_text(self.now);
-        let scope = Scope {
-            date: date.chars().take(8).collect(),
-            region: self.region.into(),
-            service: "s3".into(),
-        };
-        let host = [("host".to_owned(), self.host.to_owned())];
+        let scope = scope(date.get(..8).unwrap_or_default(), self.region);
+        let host = [("host", self.host.into())];
         let headers = if self.host.is_empty() { &[][..] } else { &host[..] };
-        let signed = if self.host.is_empty() { "" } else { "host" };
-        let query: Vec<(String, String)> = [
-            ("X-Amz-Algorithm", ALGORITHM.to_owned()),
-            ("X-Amz-Credential", format!("{}/{}", self.access_key, scope.text())),
-            ("X-Amz-Date", date.clone()),
-            ("X-Amz-Expires", self.expires_seconds.to_string()),
-            ("X-Amz-SignedHeaders", signed.to_owned()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into();
+        let mut query = Query::default();
+        query.push("X-Amz-Algorithm", ALGORITHM);
+        query.push("X-Amz-Credential", &format!("{}/{scope}", self.access_key));
+        query.push("X-Amz-Date", &date);
+        query.push("X-Amz-Expires", &self.expires_seconds.to_string());
+        query.push("X-Amz-SignedHeaders", if self.host.is_empty() { "" } else { "host" });
         let canonical = Canonical {
             method: self.method,
             path: self.path.as_bytes(),
@@ -258,8 +223,7 @@ mod tests {
     /// The example "GET Object" of the reference's header-based authentication.
     #[test]
     fn a_signed_header_is_that_of_the_reference() {
-        let scope =
-            Scope { date: "20130524".into(), region: "us-east-1".into(), service: "s3".into() };
+        let scope = scope("20130524", "us-east-1");
         let empty = digest::hex(&Sha256::digest(b""));
         let headers = [
             ("host", "examplebucket.s3.amazonaws.com"),
@@ -267,11 +231,11 @@ mod tests {
             ("x-amz-content-sha256", empty.as_str()),
             ("x-amz-date", "20130524T000000Z"),
         ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        .map(|(name, value)| (name, value.into()));
         let canonical = Canonical {
             method: "GET",
             path: b"/test.txt",
-            query: &[],
+            query: &Query::default(),
             headers: &headers,
             payload: &empty,
         };
@@ -285,14 +249,5 @@ mod tests {
         let at = parse_date("20261123T191426Z").unwrap();
         assert_eq!(date_text(at), "20261123T191426Z");
         assert_eq!(parse_date("yesterday"), None);
-    }
-
-    #[test]
-    fn queries_are_decoded() {
-        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(
-            parse_query("a=%2Fb&c&d=1+2"),
-            [pair("a", "/b"), pair("c", ""), pair("d", "1 2")]
-        );
     }
 }

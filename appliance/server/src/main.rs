@@ -16,6 +16,7 @@ mod config;
 mod daily;
 mod data_dir;
 mod demo;
+mod faces;
 mod first_start;
 mod git_upkeep;
 mod governor;

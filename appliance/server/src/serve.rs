@@ -12,6 +12,7 @@ use crate::{
     config::Config,
     daily,
     data_dir::DataDir,
+    faces::{Caller, Face},
     first_start,
     identity::Identity,
     job_network, logging,
@@ -23,7 +24,7 @@ use crate::{
 use anyhow::Context;
 use base::time::Timestamp;
 use engine::{Engine, Handle, logs::Logs};
-use ingress::{Certificates, Drain, Listener, Peer};
+use ingress::{Certificates, Drain, Listener};
 use objects::Objects;
 use repos::Repos;
 use std::{
@@ -66,7 +67,6 @@ pub(crate) struct House {
     identity: Identity,
     state: web::State,
     faces: axum::Router,
-    s3: axum::Router,
     sockets: Sockets,
     machine: Machine,
     base_url: String,
@@ -123,7 +123,6 @@ impl House {
         let live = Arc::new(SledLive::open(&data.join("live"))?);
         let logs = Logs::new(store.clone(), objects.clone(), Arc::clone(&live) as _);
         let first_password = first_start::administrator(&store, now()).await?;
-        let s3 = objects::s3::router(objects.clone());
         let mut face = web::Config::new(base_url.clone());
         face.keep = config.keep;
         face.authority = fs::read_to_string(data.join("tls/ca.pem")).ok();
@@ -137,7 +136,7 @@ impl House {
             orbs,
         });
         web::tell_open_pushes(&state).await?;
-        let faces = objects::s3::by_host(objects.clone(), web::router(state.clone()));
+        let faces = web::router(state.clone());
         Ok(Self {
             config,
             data,
@@ -149,7 +148,6 @@ impl House {
             identity,
             state,
             faces,
-            s3,
             sockets,
             machine,
             base_url,
@@ -201,7 +199,6 @@ impl House {
             identity,
             state,
             faces,
-            s3,
             sockets,
             machine,
             ..
@@ -209,7 +206,7 @@ impl House {
         let (drain, deadline, keep) = (Drain::new(), config.drain, config.keep);
         let (runner_stop, runner_stopped) = watch::channel(false);
         let network = sockets.job_network(&config, &data);
-        let listeners = sockets.serve(&drain, deadline, &faces, &s3);
+        let listeners = sockets.serve(&drain, deadline, &faces, &objects);
         let governing = machine.govern(config.law, &store, &engine, Arc::clone(&live) as _);
         let runner = tokio::spawn(runner_child::keep(config, data, network, runner_stopped));
         let machine = machine.attend(store.clone());
@@ -295,41 +292,32 @@ impl Sockets {
         self,
         drain: &Drain,
         deadline: Duration,
-        faces: &axum::Router,
-        s3: &axum::Router,
+        web: &axum::Router,
+        objects: &Objects,
     ) -> tokio::task::JoinSet<usize> {
         let mut set = tokio::task::JoinSet::new();
-        let mut spawn = |listener: Listener, router: axum::Router, unix: web::Peer| {
+        let mut spawn = |listener: Listener, face: Face, unix: web::Peer| {
             let (drain, secure) = (drain.clone(), listener.is_secure());
-            let service = move |peer| with_peer(&router, peer, unix, secure);
+            let service = move |peer| Caller::new(face.clone(), peer, unix, secure);
             set.spawn(listener.serve(drain, deadline, service));
         };
+        let by_host = Face::ByHost(objects.clone(), web.clone());
         let operator = web::Peer::Operator;
         for listener in [self.tls].into_iter().chain(self.tls_for_jobs) {
-            spawn(listener, faces.clone(), operator);
+            spawn(listener, by_host.clone(), operator);
         }
-        spawn(self.control, faces.clone(), operator);
+        spawn(self.control, by_host.clone(), operator);
         // A presigned address reaches the runner without a host, on the connection that it has.
-        let for_runner = faces.clone().nest("/s3", s3.clone());
-        spawn(self.runner, for_runner, web::Peer::LocalRunner);
+        let for_runner = web.clone().nest("/s3", objects::s3::router(objects.clone()));
+        spawn(self.runner, Face::Web(for_runner), web::Peer::LocalRunner);
         if let Some(plain) = self.plain {
-            spawn(plain, faces.clone(), operator);
+            spawn(plain, by_host, operator);
         }
         for listener in self.s3.into_iter().chain(self.s3_for_jobs) {
-            spawn(listener, s3.clone(), operator);
+            spawn(listener, Face::S3(objects.clone()), operator);
         }
         set
     }
-}
-
-/// The service of one connection: the router, told who is at the other end.
-fn with_peer(router: &axum::Router, peer: Peer, unix: web::Peer, secure: bool) -> axum::Router {
-    let (peer, address) = match peer {
-        Peer::Tcp(address) => (web::Peer::Network(address.ip()), Some(address.ip())),
-        Peer::Unix => (unix, None),
-    };
-    let s3 = objects::s3::Peer { address, secure };
-    router.clone().layer(axum::Extension(peer)).layer(axum::Extension(s3))
 }
 
 fn open_store(data: &DataDir) -> anyhow::Result<Store> {

@@ -13,7 +13,10 @@ use super::{
     fault::{Fault, json},
     route::is_name,
 };
-use crate::objects::{Objects, now};
+use crate::{
+    objects::{Objects, now},
+    query::Query,
+};
 use axum::response::Response;
 use base::time::Timestamp;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
@@ -60,8 +63,8 @@ pub(super) fn give(call: &Call) -> Result<Response, Fault> {
         return Err(Fault::unauthorized(&call.realm, "", "log in first")
             .with("www-authenticate", "Basic realm=\"appliance\", charset=\"UTF-8\""));
     };
-    let query = crate::sigv4::parse_query(call.parts.uri.query().unwrap_or_default());
-    let scopes = query.iter().filter(|(name, _)| name == "scope");
+    let query = Query::parse(call.parts.uri.query().unwrap_or_default());
+    let scopes = query.iter().filter(|(name, _)| *name == "scope");
     let scopes = scopes.flat_map(|(_, value)| value.split(' ')).take(SCOPES_MAX);
     let mut claims = Claims {
         until: now().plus(PASS_LIFE).0,

@@ -90,6 +90,15 @@ pub(crate) fn authorize(
     if is_allowed(call, action, bucket, context) { Ok(()) } else { Err(Code::AccessDenied.into()) }
 }
 
+/// The house and operators' keys.
+pub(crate) fn may_all(who: &Who) -> bool {
+    match who {
+        Who::House => true,
+        Who::Key { scope, .. } => **scope == Scope::Site,
+        Who::Anonymous => false,
+    }
+}
+
 /// Decides.
 pub(crate) fn is_allowed(
     call: &Call,
@@ -99,8 +108,8 @@ pub(crate) fn is_allowed(
 ) -> bool {
     let key = context.key.unwrap_or(&call.key);
     match &call.who {
-        Who::House | Who::Key { scope: Scope::Site, .. } => return true,
-        Who::Anonymous => {}
+        who if may_all(who) => return true,
+        Who::House | Who::Anonymous => {}
         Who::Key { scope, .. } => {
             let place = if action.verb == Verb::List {
                 call.param("prefix").unwrap_or_default()
@@ -111,7 +120,7 @@ pub(crate) fn is_allowed(
                 return false;
             }
             if bucket.owner == HOUSE_OWNER {
-                return matches!(scope, Scope::Rules(_));
+                return matches!(**scope, Scope::Rules(_));
             }
         }
     }

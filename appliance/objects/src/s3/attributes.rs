@@ -9,7 +9,7 @@ use super::{
     route::{set, xml},
     xml::Xml,
 };
-use crate::{bucket, content::Piece, details::Checksum, listing::PAGE_MAX, objects::Located};
+use crate::{bucket, content::Piece, details::Checksum, listing::PAGE_MAX, located::Located};
 use axum::response::Response;
 
 const KNOWN: [&str; 5] = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"];

@@ -11,16 +11,17 @@ use super::{
     payload::Mode,
 };
 use crate::{
-    keys::Holder,
     objects::{HOUSE_KEY, Objects, PRESIGN_MAX},
+    query::Query,
     session::Refused,
-    sigv4::{self, ALGORITHM, Canonical, Scope, SigningKey, UNSIGNED},
+    sigv4::{self, ALGORITHM, Canonical, SigningKey, UNSIGNED},
 };
 use base::{secret::Secret, time::Timestamp};
 use http::{HeaderMap, request::Parts};
 use std::{
+    borrow::Cow,
     sync::{
-        LazyLock,
+        Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -35,20 +36,28 @@ pub(crate) struct Request<'a> {
     pub(crate) parts: &'a Parts,
     /// Decoded, with the prefix under which the face is mounted.
     pub(crate) path: &'a [u8],
-    pub(crate) query: &'a [(String, String)],
+    pub(crate) query: &'a Query,
     pub(crate) host: &'a str,
     pub(crate) now: Timestamp,
 }
 
 /// A signature and what it claims.
-struct Claim {
-    key: String,
-    scope: Scope,
-    signed: Vec<String>,
-    signature: String,
-    date: String,
-    payload: String,
+struct Claim<'a> {
+    key: &'a str,
+    scope: &'a str,
+    /// Names of headers with semicolons between.
+    signed: &'a str,
+    signature: &'a str,
+    date: Cow<'a, str>,
+    payload: &'a str,
     in_query: bool,
+}
+
+impl<'a> Claim<'a> {
+    fn signed(&self) -> impl Iterator<Item = &'a str> {
+        let in_query = self.in_query;
+        self.signed.split(';').filter(move |name| !in_query || !name.is_empty())
+    }
 }
 
 /// Proves who asks, and tells how the body is sent.
@@ -60,19 +69,19 @@ pub(crate) async fn authenticate(
         return Ok((Who::Anonymous, Mode::of(payload_header(&request.parts.headers), None)?));
     };
     let (who, secret) = match session_token(request) {
-        Some(token) => session(objects, &claim.key, token, request.now)?,
-        None => holder(objects, &claim.key, request.now).await?,
+        Some(token) => session(objects, claim.key, token, request.now)?,
+        None => holder(objects, claim.key, request.now).await?,
     };
-    let signing = objects.inner.signers.key(&claim.key, &secret, &claim.scope);
+    let signing = objects.inner.signers.key(claim.key, &secret, claim.scope);
     verify(request, &claim, &signing)?;
-    if matches!(who, Who::Key { .. }) && !claim.signed.iter().any(|name| name == "host") {
+    if matches!(who, Who::Key { .. }) && !claim.signed().any(|name| name == "host") {
         return Err(Code::AccessDenied.says("The header `host` must be signed."));
     }
     let chain = || Chain {
         key: signing.clone(),
-        date: claim.date.clone(),
-        scope: claim.scope.clone(),
-        previous: claim.signature.clone(),
+        date: claim.date.clone().into_owned(),
+        scope: claim.scope.to_owned(),
+        previous: claim.signature.to_owned(),
     };
     let mode = if claim.in_query && claim.payload == UNSIGNED {
         Mode::of(
@@ -81,15 +90,14 @@ pub(crate) async fn authenticate(
             None,
         )?
     } else {
-        Mode::of(Some(&claim.payload), Some(&chain))?
+        Mode::of(Some(claim.payload), Some(&chain))?
     };
     Ok((who, mode))
 }
 
 fn session_token<'a>(request: &'a Request<'_>) -> Option<&'a str> {
-    let in_query = || request.query.iter().find(|(name, _)| name == "X-Amz-Security-Token");
     let header = request.parts.headers.get("x-amz-security-token").and_then(text_of);
-    header.or_else(|| in_query().map(|(_, value)| value.as_str()))
+    header.or_else(|| request.query.get("X-Amz-Security-Token"))
 }
 
 /// The holder of a key for a while.
@@ -98,9 +106,12 @@ fn session(
     id: &str,
     token: &str,
     now: Timestamp,
-) -> Result<(Who, Secret), S3Error> {
+) -> Result<(Who, Arc<Secret>), S3Error> {
     match objects.session_holder(id, token, now) {
-        Ok((owner, scope, secret)) => Ok((Who::Key { owner, scope }, secret)),
+        Ok((owner, scope, secret)) => {
+            let who = Who::Key { owner: Arc::new(owner), scope: Arc::new(scope) };
+            Ok((who, Arc::new(secret)))
+        }
         Err(Refused::Expired) => Err(Code::ExpiredToken.into()),
         Err(Refused::Unknown) => Err(Code::InvalidToken.into()),
     }
@@ -111,19 +122,20 @@ pub(crate) async fn holder(
     objects: &Objects,
     id: &str,
     now: Timestamp,
-) -> Result<(Who, Secret), S3Error> {
+) -> Result<(Who, Arc<Secret>), S3Error> {
     if id == HOUSE_KEY {
-        return Ok((Who::House, objects.inner.presign_secret.clone()));
+        return Ok((Who::House, Arc::clone(&objects.inner.presign_secret)));
     }
     let found = objects.holder(id).await?;
-    let Holder { key, secret } = found.as_ref().as_ref().ok_or(Code::InvalidAccessKeyId)?;
+    let key = found.as_ref().as_ref().ok_or(Code::InvalidAccessKeyId)?;
     if key.revoked.is_some() {
         return Err(Code::InvalidAccessKeyId.says("The access key was revoked."));
     }
     if key.expires.is_some_and(|at| at <= now) {
         return Err(Code::InvalidAccessKeyId.says("The access key has expired."));
     }
-    Ok((Who::Key { owner: key.owner.clone(), scope: key.scope.clone() }, secret.clone()))
+    let who = Who::Key { owner: Arc::clone(&key.owner), scope: Arc::clone(&key.scope) };
+    Ok((who, Arc::clone(&key.secret)))
 }
 
 fn payload_header(headers: &HeaderMap) -> Option<&str> {
@@ -131,8 +143,8 @@ fn payload_header(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The claim of a request; `None` when it makes none.
-fn claim(request: &Request<'_>) -> Result<Option<Claim>, S3Error> {
-    let named = |name: &str| request.query.iter().any(|(known, _)| known == name);
+fn claim<'a>(request: &'a Request<'_>) -> Result<Option<Claim<'a>>, S3Error> {
+    let named = |name: &str| request.query.get(name).is_some();
     if named("X-Amz-Algorithm") || named("X-Amz-Signature") || named("X-Amz-Credential") {
         return query_claim(request).map(Some);
     }
@@ -153,19 +165,20 @@ pub(super) fn version_2() -> S3Error {
     )
 }
 
-pub(super) fn credential(text: &str) -> Option<(String, Scope)> {
+/// The key's name and the scope of a credential.
+pub(super) fn credential(text: &str) -> Option<(&str, &str)> {
     let mut parts = text.rsplitn(5, '/');
-    let (end, service, region) = (parts.next()?, parts.next()?, parts.next()?);
+    let (end, service, _region) = (parts.next()?, parts.next()?, parts.next()?);
     let (date, key) = (parts.next()?, parts.next()?);
     let is_date = date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit());
     if end != "aws4_request" || service != "s3" || !is_date {
         return None;
     }
-    let scope = Scope { date: date.into(), region: region.into(), service: service.into() };
-    Some((key.to_owned(), scope))
+    let beyond = key.len() + 1;
+    Some((key, &text[beyond..]))
 }
 
-fn header_claim(request: &Request<'_>, text: &str) -> Result<Claim, S3Error> {
+fn header_claim<'a>(request: &'a Request<'_>, text: &'a str) -> Result<Claim<'a>, S3Error> {
     let malformed = || S3Error::from(Code::AuthorizationHeaderMalformed);
     let fields = text.strip_prefix(ALGORITHM).ok_or_else(|| {
         Code::InvalidArgument.says("The Authorization header names no supported mechanism.")
@@ -191,10 +204,10 @@ fn header_claim(request: &Request<'_>, text: &str) -> Result<Claim, S3Error> {
     Ok(Claim {
         key,
         scope,
-        signed: signed.split(';').map(str::to_owned).collect(),
-        signature: signature.to_owned(),
-        date: sigv4::date_text(at),
-        payload: payload.to_owned(),
+        signed,
+        signature,
+        date: sigv4::date_text(at).into(),
+        payload,
         in_query: false,
     })
 }
@@ -203,12 +216,9 @@ fn parse_any_date(text: &str) -> Option<Timestamp> {
     sigv4::parse_date(text).or_else(|| super::dates::parse_http(text))
 }
 
-fn query_claim(request: &Request<'_>) -> Result<Claim, S3Error> {
+fn query_claim<'a>(request: &'a Request<'_>) -> Result<Claim<'a>, S3Error> {
     let malformed = |what: &str| Code::AuthorizationQueryParametersError.says(what);
-    let value = |name: &str| {
-        let found = request.query.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.as_str())
-    };
+    let value = |name: &str| request.query.get(name);
     if value("X-Amz-Algorithm") != Some(ALGORITHM) {
         return Err(malformed("X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\""));
     }
@@ -238,25 +248,25 @@ fn query_claim(request: &Request<'_>) -> Result<Claim, S3Error> {
     Ok(Claim {
         key,
         scope,
-        signed: signed.split(';').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
-        signature: signature.to_owned(),
-        date: date.to_owned(),
-        payload: value("X-Amz-Content-Sha256").unwrap_or(UNSIGNED).to_owned(),
+        signed,
+        signature,
+        date: date.into(),
+        payload: value("X-Amz-Content-Sha256").unwrap_or(UNSIGNED),
         in_query: true,
     })
 }
 
-fn verify(request: &Request<'_>, claim: &Claim, key: &SigningKey) -> Result<(), S3Error> {
-    let headers: Vec<(String, String)> =
-        claim.signed.iter().map(|name| (name.clone(), header_text(request, name))).collect();
+fn verify(request: &Request<'_>, claim: &Claim<'_>, key: &SigningKey) -> Result<(), S3Error> {
+    let headers: Vec<(&str, Cow<'_, str>)> =
+        claim.signed().map(|name| (name, header_text(request, name))).collect();
     let canonical = Canonical {
         method: request.parts.method.as_str(),
         path: request.path,
         query: request.query,
         headers: &headers,
-        payload: &claim.payload,
+        payload: claim.payload,
     };
-    let expected = key.sign_request(&claim.date, &claim.scope, &canonical);
+    let expected = key.sign_request(&claim.date, claim.scope, &canonical);
     if !bool::from(expected.as_bytes().ct_eq(claim.signature.as_bytes())) {
         return Err(Code::SignatureDoesNotMatch.into());
     }
@@ -264,7 +274,7 @@ fn verify(request: &Request<'_>, claim: &Claim, key: &SigningKey) -> Result<(), 
         let name = name.as_str();
         name.starts_with("x-amz-")
             && !matches!(name, "x-amz-content-sha256" | "x-amz-date")
-            && !claim.signed.iter().any(|signed| signed == name)
+            && !claim.signed().any(|signed| signed == name)
     });
     match unsigned {
         None => Ok(()),
@@ -275,16 +285,14 @@ fn verify(request: &Request<'_>, claim: &Claim, key: &SigningKey) -> Result<(), 
 }
 
 /// A signed header's value: all of that name, joined; `host` also from an HTTP/2 authority.
-fn header_text(request: &Request<'_>, name: &str) -> String {
+fn header_text<'a>(request: &'a Request<'_>, name: &str) -> Cow<'a, str> {
     if name == "host" {
-        return request.host.to_owned();
+        return request.host.into();
     }
     let values = request.parts.headers.get_all(name);
-    values
-        .iter()
-        .map(|value| text_of(value).unwrap_or("\u{fffd}").trim())
-        .collect::<Vec<_>>()
-        .join(",")
+    let mut texts = values.iter().map(|value| text_of(value).unwrap_or("\u{fffd}").trim());
+    let first = texts.next().unwrap_or_default();
+    texts.fold(first.into(), |all, text| format!("{all},{text}").into())
 }
 
 /// Names a request: a number that begins anywhere at each start.
@@ -299,7 +307,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, key: Option<&str>) {
-        assert_eq!(credential(text).map(|(key, _)| key).as_deref(), key, "{text}");
+        assert_eq!(credential(text).map(|(key, _)| key), key, "{text}");
     }
 
     #[test]

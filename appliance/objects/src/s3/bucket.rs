@@ -16,7 +16,7 @@ use super::{
 use crate::{
     bucket::{self, Bucket, Settings, Versioning, is_name},
     details,
-    keys::{Scope, Verb},
+    keys::Verb,
 };
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
@@ -30,7 +30,7 @@ const PUT_ACL: Action = Action::new("s3:PutBucketAcl", Verb::Manage, Right::Buck
 
 pub(super) async fn list_all(call: &Call) -> Result<Response, S3Error> {
     access::known(call)?;
-    let all = matches!(&call.who, Who::House | Who::Key { scope: Scope::Site, .. });
+    let all = access::may_all(&call.who);
     let owner = (!all).then(|| call.who.owner().to_owned());
     let limit = call.number("max-buckets")?.unwrap_or(BUCKETS_MAX).clamp(1, BUCKETS_MAX);
     let after = call.param("continuation-token").unwrap_or_default().to_owned();
@@ -199,7 +199,7 @@ pub(super) async fn change(
 pub(super) async fn get_policy(call: &Call) -> Result<Response, S3Error> {
     let bucket = bucket_of(call).await?;
     authorize(call, &Action::owner("s3:GetBucketPolicy"), &bucket, Context::default())?;
-    let policy = bucket.settings.policy.ok_or(Code::NoSuchBucketPolicy)?;
+    let policy = bucket.settings.policy.clone().ok_or(Code::NoSuchBucketPolicy)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], policy).into_response())
 }
 

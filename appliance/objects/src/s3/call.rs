@@ -8,11 +8,12 @@ use super::{
 use crate::{
     keys::{Owner, Scope},
     objects::Objects,
+    query::Query,
 };
 use axum::body::Body;
 use base::time::Timestamp;
 use http::{HeaderMap, Method};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Keys have at most so many bytes, as on S3.
 const KEY_MAX: usize = 1024;
@@ -23,7 +24,7 @@ pub(crate) enum Who {
     /// Nobody in particular.
     Anonymous,
     /// The holder of an access key.
-    Key { owner: Owner, scope: Scope },
+    Key { owner: Arc<Owner>, scope: Arc<Scope> },
     /// The house itself, by an address that it signed.
     House,
 }
@@ -47,7 +48,7 @@ pub(crate) struct Call {
     pub(crate) bucket: String,
     /// Empty when none is named.
     pub(crate) key: String,
-    pub(crate) query: Vec<(String, String)>,
+    pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
     pub(crate) who: Who,
     pub(crate) now: Timestamp,
@@ -65,7 +66,7 @@ pub(crate) struct Call {
 impl Call {
     /// The value of a query parameter.
     pub(crate) fn param(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.query.get(name)
     }
 
     /// The query names it, with or without a value.

@@ -6,10 +6,7 @@
 //! On failure: the S3 error that tells what is wrong; bytes given out before must not be used.
 
 use super::error::{Code, S3Error};
-use crate::{
-    digest,
-    sigv4::{Scope, SigningKey},
-};
+use crate::{digest, sigv4::SigningKey};
 use bytes::{Buf, Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -24,7 +21,8 @@ const TRAILERS_MAX: usize = 16;
 pub(crate) struct Chain {
     pub(crate) key: SigningKey,
     pub(crate) date: String,
-    pub(crate) scope: Scope,
+    /// As it stands in the credential.
+    pub(crate) scope: String,
     /// That of the request, then of each chunk.
     pub(crate) previous: String,
 }
@@ -38,9 +36,7 @@ impl Chain {
         };
         self.key.sign(&format!(
             "AWS4-HMAC-SHA256-{kind}\n{}\n{}\n{}\n{empty}{hash}",
-            self.date,
-            self.scope.text(),
-            self.previous
+            self.date, self.scope, self.previous
         ))
     }
 
@@ -257,8 +253,7 @@ mod tests {
     /// The example of the S3 API reference, "Transferring Payload in Multiple Chunks".
     #[test]
     fn signatures_chain_as_in_the_reference() {
-        let scope =
-            Scope { date: "20130524".into(), region: "us-east-1".into(), service: "s3".into() };
+        let scope = crate::sigv4::scope("20130524", "us-east-1");
         let key = SigningKey::new("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", &scope);
         let previous = "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9";
         let chain = |previous: &str| Chain {

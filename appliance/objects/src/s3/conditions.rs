@@ -16,7 +16,10 @@ fn names(list: &str, etag: &str) -> bool {
 
 /// Conditions of a read, with their headers' names beginning with `prefix` (for copies).
 pub(crate) fn read(call: &Call, prefix: &str, row: &ObjectRow) -> Result<(), S3Error> {
-    let header = |name: &str| call.header(&format!("{prefix}{name}"));
+    let header = |name: &str| match prefix {
+        "" => call.header(name),
+        _ => call.header(&format!("{prefix}{name}")),
+    };
     let modified = dates::seconds(row.modified);
     let time = |name: &str| header(name).and_then(dates::parse_http).map(dates::seconds);
     let copies = !prefix.is_empty();

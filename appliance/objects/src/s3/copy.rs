@@ -18,8 +18,8 @@ use crate::{
     content,
     details::{self, Details, Encryption},
     ingest::Body,
+    located::Located,
     notify::Deed,
-    objects::Located,
     versions::{self, NewVersion},
 };
 use axum::response::Response;

@@ -18,11 +18,22 @@ use zeroize::Zeroizing;
 const SSE: &str = "x-amz-server-side-encryption";
 const SSE_KEY_ID: &str = "x-amz-server-side-encryption-aws-kms-key-id";
 
-/// Headers of a client's key for the object itself.
-pub(super) const OWN: &str = "x-amz-server-side-encryption-customer-";
+/// The headers of a client's key: algorithm, key, and the key's MD5.
+type Names = [&'static str; 3];
 
-/// Headers of a client's key for the source of a copy.
-pub(super) const SOURCE: &str = "x-amz-copy-source-server-side-encryption-customer-";
+/// For the object itself.
+pub(super) const OWN: Names = [
+    "x-amz-server-side-encryption-customer-algorithm",
+    "x-amz-server-side-encryption-customer-key",
+    "x-amz-server-side-encryption-customer-key-md5",
+];
+
+/// For the source of a copy.
+pub(super) const SOURCE: Names = [
+    "x-amz-copy-source-server-side-encryption-customer-algorithm",
+    "x-amz-copy-source-server-side-encryption-customer-key",
+    "x-amz-copy-source-server-side-encryption-customer-key-md5",
+];
 
 /// How an upload is sealed.
 #[derive(Clone, Default)]
@@ -44,9 +55,8 @@ fn invalid(what: &str) -> S3Error {
 }
 
 /// The key that a client brings, and its MD5 in base64.
-fn customer(call: &Call, prefix: &str) -> Result<Option<(Key, String)>, S3Error> {
-    let header = |name: &str| call.header(&format!("{prefix}{name}"));
-    let (algorithm, key, sum) = (header("algorithm"), header("key"), header("key-md5"));
+fn customer(call: &Call, names: Names) -> Result<Option<(Key, String)>, S3Error> {
+    let [algorithm, key, sum] = names.map(|name| call.header(name));
     if algorithm.is_none() && key.is_none() && sum.is_none() {
         return Ok(None);
     }
@@ -110,10 +120,10 @@ pub(super) fn of_upload(call: &Call, bucket: &Bucket) -> Result<Sealing, S3Error
 /// The key of an object or upload that is encrypted as `encryption`, checked against the request.
 pub(super) fn key_for(
     call: &Call,
-    prefix: &str,
+    names: Names,
     encryption: Option<&Encryption>,
 ) -> Result<Option<Key>, S3Error> {
-    let own = customer(call, prefix)?;
+    let own = customer(call, names)?;
     match (encryption, own) {
         (Some(Encryption::Customer(_)), None) => Err(Code::InvalidRequest.says(
             "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to retrieve the object.",
@@ -151,8 +161,8 @@ pub(super) fn headers(response: &mut Response, encryption: Option<&Encryption>) 
             set(response, SSE_KEY_ID, key);
         }
         Some(Encryption::Customer(sum)) => {
-            set(response, "x-amz-server-side-encryption-customer-algorithm", "AES256");
-            set(response, "x-amz-server-side-encryption-customer-key-md5", sum);
+            set(response, OWN[0], "AES256");
+            set(response, OWN[2], sum);
         }
     }
 }

@@ -108,13 +108,18 @@ fn operation(method: &Method, key: &str, query: &str, copies: bool) -> String {
 
 impl Seen {
     /// What is known before the request is worked on.
-    pub(super) fn of(parts: &Parts, id: &str, bucket: &str, key: &str, host: &str) -> Self {
+    pub(super) fn of(
+        parts: &Parts,
+        peer: Peer,
+        id: &str,
+        (bucket, key): (&str, &str),
+        host: &str,
+    ) -> Self {
         let query = parts.uri.query().unwrap_or_default();
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
         let copies = parts.headers.contains_key("x-amz-copy-source");
         let sizes = ["x-amz-decoded-content-length", "content-length"];
         let sent = sizes.iter().find_map(|name| parts.headers.get(*name));
-        let peer = parts.extensions.get::<Peer>().copied().unwrap_or_default();
         let record = Record {
             bucket: bucket.to_owned(),
             at: now().0,

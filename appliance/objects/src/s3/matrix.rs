@@ -8,9 +8,9 @@
 use crate::{
     Config, Objects, Owner, Rule, Scope, Verb,
     objects::now,
+    query::Query,
     sigv4::{
-        ALGORITHM, Canonical, Scope as Place, SigningKey, UNSIGNED, date_text, encode_path,
-        encode_value,
+        self, ALGORITHM, Canonical, SigningKey, UNSIGNED, date_text, encode_path, encode_value,
     },
 };
 use axum::{Router, body::Body};
@@ -225,10 +225,6 @@ fn name(number: usize, by_query: bool) -> String {
     format!("b{number}-{}", if by_query { "query" } else { "header" })
 }
 
-fn pairs(query: &str) -> Vec<(String, String)> {
-    crate::sigv4::parse_query(query)
-}
-
 /// A request, signed in the header or in the query; without a key it is not signed.
 pub(super) fn request(
     (method, path, query, body): (&str, &str, &str, &str),
@@ -236,22 +232,22 @@ pub(super) fn request(
     by_query: bool,
 ) -> Request<Body> {
     let date = date_text(now());
-    let place = Place { date: date[..8].into(), region: "us-east-1".into(), service: "s3".into() };
-    let mut query = pairs(query);
-    let credential = format!("{key}/{}", place.text());
-    let mut headers = vec![("host".to_owned(), HOST.to_owned())];
+    let place = sigv4::scope(&date[..8], "us-east-1");
+    let mut query = Query::parse(query);
+    let credential = format!("{key}/{place}");
+    let mut headers = vec![("host", HOST.into())];
     if by_query && !key.is_empty() {
         let own = [
-            ("X-Amz-Algorithm", ALGORITHM.to_owned()),
-            ("X-Amz-Credential", credential.clone()),
-            ("X-Amz-Date", date.clone()),
-            ("X-Amz-Expires", "60".to_owned()),
-            ("X-Amz-SignedHeaders", "host".to_owned()),
+            ("X-Amz-Algorithm", ALGORITHM),
+            ("X-Amz-Credential", &credential),
+            ("X-Amz-Date", &date),
+            ("X-Amz-Expires", "60"),
+            ("X-Amz-SignedHeaders", "host"),
         ];
-        query.extend(own.map(|(name, value)| (name.to_owned(), value)));
+        own.into_iter().for_each(|(name, value)| query.push(name, value));
     } else if !key.is_empty() {
-        headers.push(("x-amz-content-sha256".into(), UNSIGNED.into()));
-        headers.push(("x-amz-date".into(), date.clone()));
+        headers.push(("x-amz-content-sha256", UNSIGNED.into()));
+        headers.push(("x-amz-date", date.as_str().into()));
     }
     let canonical = Canonical {
         method,
@@ -270,10 +266,10 @@ pub(super) fn request(
     let mut request =
         Request::builder().method(method).uri(uri).header("content-length", body.len());
     for (name, value) in &headers {
-        request = request.header(name, value);
+        request = request.header(*name, value.as_ref());
     }
     if !by_query && !key.is_empty() {
-        let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
         let proof = format!(
             "{ALGORITHM} Credential={credential},SignedHeaders={},Signature={signature}",
             names.join(";")

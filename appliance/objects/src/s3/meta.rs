@@ -10,7 +10,7 @@ use super::{
     route::{document, empty, set, xml},
     tags,
 };
-use crate::{bucket, keys::Verb, objects::Located};
+use crate::{bucket, keys::Verb, located::Located};
 use axum::response::Response;
 use http::StatusCode;
 

@@ -18,13 +18,13 @@ use crate::{
     digest,
     ingest::Plan,
     lifecycle::{self, Subject},
+    located::Located,
     notify::Deed,
-    objects::Located,
     versions::{self, NewVersion},
 };
 use axum::response::Response;
 use http::StatusCode;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Headers that are kept and given back as they came.
 pub(super) const KEPT: [&str; 6] = [
@@ -40,8 +40,8 @@ pub(super) const KEPT: [&str; 6] = [
 const USER_MAX: usize = 2048;
 
 /// The bucket of the call.
-pub(super) async fn bucket_of(call: &Call) -> Result<Bucket, S3Error> {
-    Ok(Bucket::clone(&*call.objects.bucket(&call.bucket).await?))
+pub(super) async fn bucket_of(call: &Call) -> Result<Arc<Bucket>, S3Error> {
+    Ok(call.objects.bucket(&call.bucket).await?)
 }
 
 /// What the headers tell of an object to be stored.

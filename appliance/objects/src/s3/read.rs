@@ -15,10 +15,10 @@ use crate::{
     content,
     details::{Checksum, Details, PieceDetails},
     keys::Verb,
-    objects::Located,
+    located::Located,
 };
 use axum::{body::Body, response::Response};
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::{ops::Range, sync::Arc};
 
 /// Finds the object of the call for a reader; who may not know of it learns nothing.
@@ -108,12 +108,13 @@ pub(super) async fn get(call: &Call, body: bool) -> Result<Response, S3Error> {
     };
     let mut response =
         empty(if part.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK });
-    describe(call, &mut response, &located);
+    *response.headers_mut() = located.headers.get_or_init(|| described(&located)).clone();
+    asked_for(call, &mut response, &located);
     if let Some((_, details)) = &numbered {
         part_checksum(&mut response, &located.details, details);
     }
     let range = part.clone().unwrap_or(0..size);
-    set(&mut response, "content-length", &(range.end - range.start).to_string());
+    response.headers_mut().insert(header::CONTENT_LENGTH, (range.end - range.start).into());
     if let Some(part) = part {
         set(
             &mut response,
@@ -141,29 +142,30 @@ fn part_checksum(response: &mut Response, whole: &Details, part: &PieceDetails) 
     }
 }
 
-/// Most answers have no more headers.
-const HEADERS_USUAL: usize = 24;
+/// A page among the objects must not act with the rights of this origin.
+const POLICY: &str = "sandbox; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'";
 
-fn describe(call: &Call, response: &mut Response, located: &Located) {
+/// What is told of an object to every reader.
+fn described(located: &Located) -> HeaderMap {
     let (row, details) = (&located.row, &located.details);
-    response.headers_mut().reserve(HEADERS_USUAL);
-    fixed(response, header::CONTENT_TYPE, "binary/octet-stream");
+    let mut response = empty(StatusCode::OK);
+    let response = &mut response;
+    let fixed = [
+        (header::CONTENT_TYPE, "binary/octet-stream"),
+        (header::ACCEPT_RANGES, "bytes"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    let fixed = fixed.map(|(name, value)| (name, HeaderValue::from_static(value)));
+    response.headers_mut().extend(fixed);
     set(response, "etag", &format!("\"{}\"", row.etag));
     set(response, "last-modified", &dates::http(row.modified));
-    fixed(response, header::ACCEPT_RANGES, "bytes");
     for (name, value) in &details.headers {
         set(response, name, value);
     }
     for (name, value) in &details.user {
         set(response, &format!("x-amz-meta-{name}"), value);
     }
-    // A page among the objects must not act with the rights of this origin.
-    fixed(
-        response,
-        header::CONTENT_SECURITY_POLICY,
-        "sandbox; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'",
-    );
-    fixed(response, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     encryption::headers(response, details.encryption.as_ref());
     for (name, value) in lock::headers(details) {
         set(response, name, &value);
@@ -182,22 +184,23 @@ fn describe(call: &Call, response: &mut Response, located: &Located) {
     if let Some(class) = &details.class {
         set(response, "x-amz-storage-class", class);
     }
+    std::mem::take(response.headers_mut())
+}
+
+/// What this reader asked to be told beside, or otherwise.
+fn asked_for(call: &Call, response: &mut Response, located: &Located) {
     if call.header("x-amz-checksum-mode").is_some_and(|mode| mode.eq_ignore_ascii_case("enabled"))
         && call.header("range").is_none()
         && call.param("partNumber").is_none()
     {
-        checksum_header(response, details.checksum.as_ref());
+        checksum_header(response, located.details.checksum.as_ref());
     }
-    for (name, value) in &call.query {
+    for (name, value) in call.query.iter() {
         let asked = name.strip_prefix("response-").filter(|name| KEPT.contains(name));
         if let Some(name) = asked {
             set(response, name, value);
         }
     }
-}
-
-fn fixed(response: &mut Response, name: HeaderName, value: &'static str) {
-    response.headers_mut().insert(name, HeaderValue::from_static(value));
 }
 
 const RESTORE: Action = Action::new("s3:RestoreObject", Verb::Write, Right::Bucket("WRITE"));

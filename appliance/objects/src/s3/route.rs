@@ -9,46 +9,47 @@ use super::{
     lifecycle, list, lock, logging, meta, notification, object, payload, post, read, setting,
     upload, upload_list,
 };
-use crate::objects::{Objects, now};
+use crate::{
+    objects::{Objects, now},
+    query::Query,
+};
 use axum::{
     Router,
     body::Body,
     extract::{OriginalUri, Request, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
-use tower::ServiceExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, request::Parts};
+use std::borrow::Cow;
 
-/// The S3 face. At the root of its own listener it answers path style and the configured virtual
-/// hosts; nested under a prefix (`/s3`) it answers path style and the addresses that
-/// [`Objects::presign`] makes.
+/// The S3 face as a router. At the root of its own listener it answers path style and the
+/// configured virtual hosts; nested under a prefix (`/s3`) it answers path style and the addresses
+/// that [`Objects::presign`] makes.
 pub fn router(objects: Objects) -> Router {
-    Router::new().fallback(serve).with_state(objects)
+    let routed = |State(objects): State<Objects>, request: Request| async move {
+        let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
+        serve(objects, peer, request).await
+    };
+    Router::new().fallback(routed).with_state(objects)
 }
 
-/// The S3 face where the host is one of the room's domains or a bucket below one, `others`
-/// everywhere else: one port carries both.
-pub fn by_host(objects: Objects, others: Router) -> Router {
-    let s3 = router(objects.clone());
-    Router::new().fallback(move |request: Request| {
-        let (parts, body) = request.into_parts();
-        let ours = call::is_ours(host(&parts), &objects.inner.config.domains);
-        let chosen = if ours { s3.clone() } else { others.clone() };
-        chosen.oneshot(Request::from_parts(parts, body))
-    })
+/// The host of a request is one of the room's domains, or a bucket below one.
+#[must_use]
+pub fn is_ours<B>(objects: &Objects, request: &http::Request<B>) -> bool {
+    call::is_ours(host(request.headers(), request.uri()), &objects.inner.config.domains)
 }
 
-async fn serve(State(objects): State<Objects>, request: Request) -> Response {
+/// Answers one request of the S3 face.
+pub async fn serve(objects: Objects, peer: Peer, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     let id = auth::request_id();
     let head = parts.method == Method::HEAD;
-    let resource = parts.uri.path().to_owned();
     let origin = parts.headers.contains_key(header::ORIGIN);
-    let mut seen = seen(&objects, &parts, &id);
+    let mut seen = seen(&objects, peer, &parts, &id);
     let answer = if parts.method == Method::OPTIONS {
         preflight(&objects, &parts).await
     } else {
-        answer(objects.clone(), &mut parts, body, seen.as_mut()).await
+        answer(objects.clone(), peer, &mut parts, body, seen.as_mut()).await
     };
     let mut response = answer.unwrap_or_else(|error| {
         if let Some(seen) = &mut seen {
@@ -57,7 +58,7 @@ async fn serve(State(objects): State<Objects>, request: Request) -> Response {
         if let Some(cause) = error.cause().filter(|_| error.status().is_server_error()) {
             tracing::error!(request.id = id, cause = %report(cause), "an S3 request failed");
         }
-        error.response(&resource, &id, !head)
+        error.response(parts.uri.path(), &id, !head)
     });
     if origin && parts.method != Method::OPTIONS {
         // A request that names no bucket has no rules that could speak of it.
@@ -68,7 +69,7 @@ async fn serve(State(objects): State<Objects>, request: Request) -> Response {
     }
     let headers = response.headers_mut();
     headers.insert(header::SERVER, HeaderValue::from_static("appliance"));
-    if let Ok(value) = HeaderValue::from_str(&id) {
+    if let Ok(value) = HeaderValue::try_from(id) {
         headers.insert(HeaderName::from_static("x-amz-request-id"), value);
     }
     if let Some(seen) = seen {
@@ -78,12 +79,12 @@ async fn serve(State(objects): State<Objects>, request: Request) -> Response {
 }
 
 /// The request as the access log sees it, where any bucket has one.
-fn seen(objects: &Objects, parts: &Parts, id: &str) -> Option<Seen> {
+fn seen(objects: &Objects, peer: Peer, parts: &Parts, id: &str) -> Option<Seen> {
     if !objects.inner.access_logs.is_on() {
         return None;
     }
     let (bucket, key) = place(objects, parts).ok()?;
-    Some(Seen::of(parts, id, &bucket, &key, host(parts)))
+    Some(Seen::of(parts, peer, id, (&bucket, &key), host(&parts.headers, &parts.uri)))
 }
 
 /// An error with its causes.
@@ -100,11 +101,12 @@ pub(crate) fn report(error: &dyn std::error::Error) -> String {
 
 async fn answer(
     objects: Objects,
+    peer: Peer,
     parts: &mut Parts,
     body: Body,
     seen: Option<&mut Seen>,
 ) -> Result<Response, S3Error> {
-    let mut call = take_apart(objects, parts, body).await?;
+    let mut call = take_apart(objects, peer, parts, body).await?;
     let answer = dispatch(&mut call).await;
     parts.headers = std::mem::take(&mut call.headers);
     if let Some(seen) = seen {
@@ -113,16 +115,20 @@ async fn answer(
     answer
 }
 
-fn host(parts: &Parts) -> &str {
-    let host = parts.headers.get(header::HOST).and_then(call::text_of);
-    host.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default()
+fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> &'a str {
+    let host = headers.get(header::HOST).and_then(call::text_of);
+    host.or_else(|| uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default()
+}
+
+fn decoded(path: &str) -> Cow<'_, [u8]> {
+    percent_encoding::percent_decode_str(path).into()
 }
 
 /// The bucket and key that a request names.
 fn place(objects: &Objects, parts: &Parts) -> Result<(String, String), S3Error> {
-    let host_bucket = call::host_bucket(host(parts), &objects.inner.config.domains);
-    let path = percent_encoding::percent_decode_str(parts.uri.path()).collect::<Vec<u8>>();
-    call::place(&path, host_bucket)
+    let host = host(&parts.headers, &parts.uri);
+    let host_bucket = call::host_bucket(host, &objects.inner.config.domains);
+    call::place(&decoded(parts.uri.path()), host_bucket)
 }
 
 async fn preflight(objects: &Objects, parts: &Parts) -> Result<Response, S3Error> {
@@ -131,19 +137,23 @@ async fn preflight(objects: &Objects, parts: &Parts) -> Result<Response, S3Error
 }
 
 /// The headers go with the call, and come back after it.
-async fn take_apart(objects: Objects, parts: &mut Parts, body: Body) -> Result<Call, S3Error> {
+async fn take_apart(
+    objects: Objects,
+    peer: Peer,
+    parts: &mut Parts,
+    body: Body,
+) -> Result<Call, S3Error> {
     let original = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
-    let decode = |path: &str| percent_encoding::percent_decode_str(path).collect::<Vec<u8>>();
-    let query = crate::sigv4::parse_query(parts.uri.query().unwrap_or_default());
-    let host = host(parts);
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let host = host(&parts.headers, &parts.uri);
     let (bucket, key) = place(&objects, parts)?;
     let now = now();
-    let request = auth::Request { parts, path: &decode(original.path()), query: &query, host, now };
+    let path = &decoded(original.path());
+    let request = auth::Request { parts, path, query: &query, host, now };
     let (who, mode) = auth::authenticate(&objects, &request).await?;
     let host = host.to_owned();
     let (method, headers) = (parts.method.clone(), std::mem::take(&mut parts.headers));
     let body = std::sync::Mutex::new(Some(body));
-    let peer = parts.extensions.get::<Peer>().copied().unwrap_or_default();
     let gone = Vec::new();
     Ok(Call {
         objects,
@@ -183,11 +193,22 @@ async fn dispatch(call: &mut Call) -> Result<Response, S3Error> {
     }
     let method = call.method.clone();
     match (call.bucket.is_empty(), call.key.is_empty()) {
-        (true, _) if method == Method::GET => bucket::list_all(call).await,
+        (false, false) if is_reading(call) => read::get(call, method == Method::GET).await,
+        // Apart from the most frequent one, so that a small reading does not carry room for all.
+        (false, false) => Box::pin(on_object(call, &method)).await,
+        (false, true) => Box::pin(on_bucket(call, &method)).await,
+        (true, _) if method == Method::GET => Box::pin(bucket::list_all(call)).await,
         (true, _) => Err(Code::MethodNotAllowed.into()),
-        (false, true) => on_bucket(call, &method).await,
-        (false, false) => on_object(call, &method).await,
     }
+}
+
+/// Parts of an object that are read by their name in the query.
+const PARTS: [&str; 6] = ["uploadId", "tagging", "acl", "attributes", "retention", "legal-hold"];
+
+/// The object itself is asked for, its bytes or what is told of it.
+fn is_reading(call: &Call) -> bool {
+    let named = || PARTS.into_iter().any(|name| call.has(name));
+    call.method == Method::HEAD || (call.method == Method::GET && !named())
 }
 
 /// The settings of a bucket that are named in the query.
@@ -273,8 +294,6 @@ async fn on_object(call: &mut Call, method: &Method) -> Result<Response, S3Error
         Method::GET if call.has("attributes") => attributes::get(call).await,
         Method::GET if call.has("retention") => lock::get_retention(call).await,
         Method::GET if call.has("legal-hold") => lock::get_hold(call).await,
-        Method::GET => read::get(call, true).await,
-        Method::HEAD => read::get(call, false).await,
         Method::PUT if parts && copies => copy::part(call).await,
         Method::PUT if parts => upload::put_part(call).await,
         Method::PUT if call.has("tagging") => meta::put_tags(call).await,

@@ -27,7 +27,7 @@ const BUCKET_TAGS_MAX: usize = 50;
 pub(super) async fn allowed(call: &Call, name: &'static str) -> Result<Bucket, S3Error> {
     let bucket = bucket_of(call).await?;
     authorize(call, &Action::owner(name), &bucket, Context::default())?;
-    Ok(bucket)
+    Ok(Bucket::clone(&bucket))
 }
 
 pub(super) async fn get_tags(call: &Call) -> Result<Response, S3Error> {

@@ -5,11 +5,11 @@
 //! works is asked anew for each request, elsewhere.
 //! Bounds: [`KEPT_MAX`] keys; when it is full it is emptied.
 
-use crate::sigv4::{Scope, SigningKey};
+use crate::sigv4::SigningKey;
 use base::secret::Secret;
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// Access keys that sign requests within a short time.
@@ -20,18 +20,18 @@ const KEPT_MAX: usize = 256;
 pub(crate) struct Signers(Mutex<HashMap<String, Signer>>);
 
 struct Signer {
-    secret: Secret,
-    scope: Scope,
+    secret: Arc<Secret>,
+    scope: String,
     key: SigningKey,
 }
 
 impl Signers {
     /// The signing key of a secret.
-    pub(crate) fn key(&self, id: &str, secret: &Secret, scope: &Scope) -> SigningKey {
+    pub(crate) fn key(&self, id: &str, secret: &Arc<Secret>, scope: &str) -> SigningKey {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = kept.get(id)
-            && known.scope == *scope
-            && known.secret.expose() == secret.expose()
+            && known.scope == scope
+            && known.secret == *secret
         {
             return known.key.clone();
         }
@@ -39,7 +39,8 @@ impl Signers {
         if kept.len() >= KEPT_MAX {
             kept.clear();
         }
-        let signer = Signer { secret: secret.clone(), scope: scope.clone(), key: key.clone() };
+        let signer =
+            Signer { secret: Arc::clone(secret), scope: scope.to_owned(), key: key.clone() };
         kept.insert(id.to_owned(), signer);
         key
     }
@@ -50,8 +51,8 @@ mod tests {
     use super::*;
 
     fn check(signers: &Signers, id: &str, secret: &str, date: &str) {
-        let scope = Scope { date: date.into(), region: "here".into(), service: "s3".into() };
-        let found = signers.key(id, &Secret::new(secret), &scope).sign("text");
+        let scope = crate::sigv4::scope(date, "here");
+        let found = signers.key(id, &Arc::new(Secret::new(secret)), &scope).sign("text");
         assert_eq!(found, SigningKey::new(secret, &scope).sign("text"), "{id} {secret} {date}");
     }
 

@@ -4,7 +4,7 @@ use super::{
     error::{Code, S3Error},
     xml::{Element, Xml},
 };
-use crate::sigv4::parse_query;
+use crate::query::Query;
 use std::collections::BTreeSet;
 
 /// Tags of one object, as on S3.
@@ -12,7 +12,9 @@ pub(crate) const OBJECT_TAGS_MAX: usize = 10;
 
 /// Tags of the header `x-amz-tagging`, a query string.
 pub(crate) fn from_header(text: &str) -> Result<Vec<(String, String)>, S3Error> {
-    let mut tags = parse_query(text);
+    let query = Query::parse(text);
+    let mut tags: Vec<_> =
+        query.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     check(&tags, OBJECT_TAGS_MAX)?;
     tags.sort_unstable();
     Ok(tags)

@@ -193,22 +193,26 @@ impl Xml {
         self.0.push('>');
     }
 
-    fn escape(&mut self, text: &str) {
-        for character in text.chars() {
-            match character {
-                '<' => self.0.push_str("&lt;"),
-                '>' => self.0.push_str("&gt;"),
-                '&' => self.0.push_str("&amp;"),
-                '"' => self.0.push_str("&quot;"),
-                '\r' => self.0.push_str("&#13;"),
+    fn escape(&mut self, mut text: &str) {
+        while let Some(at) = text.bytes().position(is_escaped) {
+            self.0.push_str(&text[..at]);
+            match text.as_bytes()[at] {
+                b'<' => self.0.push_str("&lt;"),
+                b'>' => self.0.push_str("&gt;"),
+                b'&' => self.0.push_str("&amp;"),
+                b'"' => self.0.push_str("&quot;"),
+                b'\r' => self.0.push_str("&#13;"),
                 // Not allowed in XML 1.0 even as references; AWS writes references all the same.
-                control if control < ' ' && control != '\n' && control != '\t' => {
-                    self.0.push_str(&format!("&#x{:x};", u32::from(control)));
-                }
-                other => self.0.push(other),
+                control => self.0.push_str(&format!("&#x{control:x};")),
             }
+            text = &text[at + 1..];
         }
+        self.0.push_str(text);
     }
+}
+
+fn is_escaped(byte: u8) -> bool {
+    matches!(byte, b'<' | b'>' | b'&' | b'"' | 0..=8 | 11..=31)
 }
 
 #[cfg(test)]
@@ -235,7 +239,7 @@ mod tests {
 
     #[test]
     fn text_is_escaped() {
-        let written = Xml::bare("E", |xml| xml.text("K", "<&>\u{1}"));
-        assert!(written.ends_with("<E><K>&lt;&amp;&gt;&#x1;</K></E>"), "{written}");
+        let written = Xml::bare("E", |xml| xml.text("K", "<&>\u{1}ü\t\r\n"));
+        assert!(written.ends_with("<E><K>&lt;&amp;&gt;&#x1;ü\t&#13;\n</K></E>"), "{written}");
     }
 }
