@@ -267,7 +267,7 @@ root_domain = ".s3.garage"
 
     def _node(self):
         try:
-            return self._tell("node", "id", "-q").split("@")[0]
+            return self._tell("node", "id", "-q").split("@")[0].strip()
         except subprocess.CalledProcessError:
             return None
 
