@@ -152,7 +152,5 @@ fn a_job_waits_until_what_its_runs_needed_is_free() {
     assert!(why.starts_with("held: memory, ") && why.ends_with(" are free"), "{why}");
     set_memory(&tree, 6000);
     assert_eq!(house.wait_for_workflows(&second)[0].1, "success");
-    let workflow = &house.items(&format!("/api/v2/pipeline/{first}/workflow"))[0]["id"];
-    house.api("POST", &format!("/api/v2/workflow/{}/cancel", workflow.as_str().unwrap()), None);
-    house.wait_for_workflows(&first);
+    house.cancel(&first);
 }

@@ -269,6 +269,20 @@ impl Appliance {
         self.items(&format!("/api/v2/workflow/{workflow}/job"))
     }
 
+    /// Cancels a pipeline's only workflow, and waits until nothing is left of its jobs: a stop would
+    /// leave the clearing away to the next start.
+    pub(crate) fn cancel(&self, pipeline: &str) {
+        let workflow = &self.items(&format!("/api/v2/pipeline/{pipeline}/workflow"))[0];
+        let path = format!("/api/v2/workflow/{}/cancel", workflow["id"].as_str().unwrap());
+        self.api("POST", &path, None);
+        self.wait_for_workflows(pipeline);
+        wait_for("its jobs to be cleared away", || {
+            let folders = fs::read_dir(self.data().join("runner/jobs")).unwrap().flatten();
+            let mut jobs = folders.filter(|job| job.path().join("assignment.json").exists());
+            jobs.next().is_none().then_some(())
+        });
+    }
+
     /// A token of an administrator who chose a password, as a person would get it.
     pub(crate) fn git_url(&self, project: &str) -> String {
         format!("{}/git/{project}.git", self.base_url)

@@ -112,6 +112,9 @@ impl Core {
             (Held::Slots { .. } | Held::Project { .. }, Some(bound)) if is_governed => {
                 Held::Governed { bound: bound.clone(), pool: self.decision.pool }
             }
+            (Held::Project { .. }, _) if self.board.leased() >= bound => {
+                Held::Slots { used: self.board.leased(), bound }
+            }
             (Held::Turn, _) => self.hungry.get(&task).cloned().unwrap_or(Held::Turn),
             (held, _) => held,
         })

@@ -148,12 +148,12 @@ impl Handle {
     }
 
     /// Governs by what `readings` tells, until the sender of readings is gone. `flush` tells how
-    /// many milliseconds a commit took lately.
+    /// many milliseconds a commit took lately, and is told whether jobs run.
     pub async fn govern(
         self,
         mut readings: watch::Receiver<Arc<Readings>>,
         law: Law,
-        mut flush: impl FnMut() -> Option<f64> + Send,
+        mut flush: impl FnMut(bool) -> Option<f64> + Send,
     ) {
         let (mut governor, begun) = (Governor::default(), Instant::now());
         let (mut fresh, mut last_moment) = (Instant::now(), None::<Instant>);
@@ -172,7 +172,7 @@ impl Handle {
                 true => Sight::of(&snapshot),
                 false => Sight::default(),
             };
-            (sight.running, sight.flush_millis) = (status.leased, flush());
+            (sight.running, sight.flush_millis) = (status.leased, flush(status.leased > 0));
             let clock = Timestamp(0).plus(begun.elapsed());
             let decision = governor.step(&sight, &law, clock);
             let governed = Governed {

@@ -68,6 +68,7 @@ pub(crate) fn ask_disks(root: &Path) -> Option<PathBuf> {
 /// The machine, being read.
 pub(crate) struct Machine {
     config: MachineConfig,
+    data_dir: PathBuf,
     /// Kept for its thread, which ends with it.
     sampler: hardware::Handle,
     readings: watch::Receiver<Arc<Readings>>,
@@ -97,7 +98,8 @@ impl Machine {
             started.inspect_err(|error| tracing::error!("{error:#}")).ok()
         });
         let bell = Bell::start(Hooks::new(&machine.hooks, &machine.hooks_user))?;
-        Ok(Self { config: machine, sampler, readings, bell, heart, watchdog })
+        let data_dir = config.data_dir.clone();
+        Ok(Self { config: machine, data_dir, sampler, readings, bell, heart, watchdog })
     }
 
     /// Decides over what is read; ends when dropped.
@@ -108,7 +110,7 @@ impl Machine {
         engine: &Handle,
         live: Arc<dyn Live>,
     ) -> Governing {
-        governor::start(law, self.readings.clone(), store, engine, live)
+        governor::start(law, self.readings.clone(), store, engine, live, &self.data_dir)
     }
 
     /// Rings hooks and tells the watchdogs until [`Attendance::stop`].

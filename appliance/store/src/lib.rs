@@ -14,6 +14,7 @@
 pub mod access;
 mod error;
 pub mod events;
+mod flushes;
 pub mod live;
 pub mod logs;
 pub mod machine;

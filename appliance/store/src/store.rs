@@ -3,6 +3,7 @@
 use crate::{
     Reader, SiteKey, Txn,
     error::{Error, OpenError},
+    flushes::Flushes,
     migrate,
     place::{self, Lock, Mark},
     readers,
@@ -14,6 +15,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
+    time::Duration,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -61,7 +63,7 @@ struct Shared {
     writes: mpsc::Sender<writer::Ask>,
     reads: mpsc::Sender<readers::Ask>,
     events: watch::Receiver<Cursor>,
-    flushes: Arc<writer::Flushes>,
+    flushes: Arc<Flushes>,
     unclean: bool,
     closing: Mutex<Option<Closing>>,
 }
@@ -112,6 +114,12 @@ impl Store {
     #[must_use]
     pub fn flushes(&self) -> (u64, u64) {
         self.shared.flushes.total()
+    }
+
+    /// For how long the commit that is under way has waited for the disk; `None` between two.
+    #[must_use]
+    pub fn flush_waits(&self) -> Option<Duration> {
+        self.shared.flushes.waiting()
     }
 
     /// The number of commits since the start, each counted before its writers are answered: while

@@ -7,16 +7,15 @@
 //! On failure: a closure's error undoes its savepoint alone; a failed commit is everyone's answer.
 //! After a device failure nothing is written any more, since the state on disk is unknown.
 
-use crate::{SiteKey, Txn, error::Error};
+use crate::{SiteKey, Txn, error::Error, flushes::Flushes};
 use base::ids::Cursor;
 use rusqlite::Connection;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::{AtomicI32, AtomicU64, Ordering},
+        atomic::{AtomicI32, Ordering},
     },
-    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -165,9 +164,9 @@ impl Writer {
         for work in group {
             last = self.run_one(work.as_mut(), last)?;
         }
-        let begun = Instant::now();
+        let flush = self.flushes.begin();
         self.sql.prepare_cached("COMMIT")?.execute([])?;
-        self.flushes.add(begun.elapsed());
+        flush.done();
         Ok(last)
     }
 
@@ -193,31 +192,6 @@ impl Writer {
             // The log keeps what could not be copied home; the next checkpoint tries again.
             tracing::warn!(error = %error, "could not checkpoint the database's log");
         }
-    }
-}
-
-/// Commits so far and the time they took, since the start.
-#[derive(Debug, Default)]
-pub(crate) struct Flushes {
-    count: AtomicU64,
-    micros: AtomicU64,
-}
-
-impl Flushes {
-    fn add(&self, took: Duration) {
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.micros.fetch_add(micros, Ordering::Relaxed);
-        self.count.fetch_add(1, Ordering::Release);
-    }
-
-    /// Commits, each counted before its writers are answered.
-    pub(crate) fn count(&self) -> u64 {
-        self.count.load(Ordering::Acquire)
-    }
-
-    /// Commits, and microseconds in all.
-    pub(crate) fn total(&self) -> (u64, u64) {
-        (self.count.load(Ordering::Relaxed), self.micros.load(Ordering::Relaxed))
     }
 }
 

@@ -36,7 +36,7 @@ fn each_limiter_says_why_in_words_with_reading_and_bound() {
         });
     };
     check(pressed, 40, Limiter::Memory, "memory pressure some 30.0 % of 10");
-    check(|sight| sight.flush_millis = Some(900.0), 60, Limiter::Io, "ms, usually");
+    check(|sight| sight.flush_millis = Some(900.0), 60, Limiter::Io, ", usually ");
     check(|sight| sight.power.supply = Some(Supply::Battery), 1, Limiter::Power, "on battery");
     check(
         |sight| sight.disks[0].free = Bytes::mib(300),
@@ -70,6 +70,37 @@ fn what_is_well_again_and_still_holds_says_for_how_long() {
         sight.memory = sight.memory.map(|memory| Memory { available: Bytes::mib(100), ..memory });
     };
     check(full, Limiter::Memory, ", is well again, opens by one in 50 s");
+}
+
+/// The smallest pool, and a disk so slow that a commit ends in one second of five.
+#[test]
+fn a_slow_disk_leaves_one_slot_and_gives_all_back_when_it_is_quick_or_nobody_writes() {
+    fn check(pool: u32, every: i64, after: Option<f64>) {
+        let (mut governor, law) = (Governor::default(), Law::new(pool));
+        let mut sight = sight(&fine());
+        sight.disks[0].total = Bytes::gib(64);
+        let mut at = 0;
+        let mut drive = |seconds: i64, flush: &dyn Fn(i64) -> Option<f64>| {
+            let decisions = (0..seconds).map(|_| {
+                at += 1;
+                sight.flush_millis = flush(at);
+                governor.step(&sight, &law, Timestamp(at * SECOND))
+            });
+            decisions.last().expect("decided")
+        };
+        assert_eq!(drive(60, &|_| Some(3.0)).slots, pool);
+        let slow = drive(120, &|at| (at % every == 0).then_some(900.0));
+        let bound = slow.binding().unwrap_or_else(|| panic!("nothing binds: {slow:?}"));
+        assert_eq!((bound.limiter, bound.slots), (Limiter::Io, 1), "{bound:?}");
+        let opens = drive(60, &|_| after);
+        let told = opens.binding().map_or(", opens one by one", |bound| &bound.reading);
+        assert!(told.ends_with(", opens one by one") || after.is_none(), "{told}");
+        assert_eq!(drive(400, &|_| after).slots, pool);
+    }
+    for (pool, every) in [(2, 1), (8, 1), (2, 5), (8, 5)] {
+        check(pool, every, Some(3.0));
+        check(pool, every, None);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::{cli::DoctorArgs, client::Client, config::Config, output};
 use engine::govern::Moment;
 use hardware::{
     Root,
-    doctor::{Facts, Finding, HeatBefore, Place, Severity, apply, check},
+    doctor::{Facts, Finding, Fix, HeatBefore, Place, Severity, apply, check},
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -104,7 +104,13 @@ fn mend(root: &Root, findings: &[Finding]) -> usize {
     let fixes = findings.iter().filter_map(|finding| Some((finding, finding.fix.as_ref()?)));
     let made = fixes.filter(|(finding, fix)| match apply(root, fix) {
         Ok(()) => {
-            output::note(&format!("fixed {}: {}", finding.check, finding.what));
+            let lasts = match fix {
+                Fix::Mode { .. } => String::new(),
+                Fix::Sysctl { .. } => {
+                    format!("; until the machine starts again. For good: {}", finding.remedy)
+                }
+            };
+            output::note(&format!("fixed {}: {}{lasts}", finding.check, finding.what));
             true
         }
         Err(error) => {
@@ -125,10 +131,10 @@ fn show(finding: &Finding) {
         Severity::Warning => "WARNING ",
         Severity::Critical => "CRITICAL",
     };
-    output::line(&format!("{mark} {:<16} {}", finding.check, finding.what));
+    output::line(&format!("{mark} {:<19} {}", finding.check, finding.what));
     if finding.severity > Severity::Ok {
-        output::line(&format!("{:26}why: {}", "", finding.why));
-        output::line(&format!("{:26}do:  {}", "", finding.remedy));
+        output::line(&format!("{:29}why: {}", "", finding.why));
+        output::line(&format!("{:29}do:  {}", "", finding.remedy));
     }
 }
 
