@@ -16,7 +16,9 @@ mod network;
 mod power;
 
 pub use heat::{Cooling, Fan, Frequency, Thermal, ThermalKind, Throttle};
-pub use machine::{Averages, Clock, ClockState, Disk, Ecc, Memory, Pressure, Stall, Wear};
+pub use machine::{
+    Averages, Clock, ClockState, Disk, DiskWarning, Ecc, Memory, Pressure, Stall, Wear,
+};
 pub use network::{Duplex, Link, LinkState, LinkTotals, Traffic, Transport, Trouble, TroubleKind};
 pub use power::{Power, Supply, SupplyDevice};
 

@@ -10,7 +10,7 @@ mod facts;
 mod fix;
 
 pub use checks::check;
-pub use facts::{Facts, HeatBefore, Place, Way};
+pub use facts::{DiskFacts, Facts, HeatBefore, Place, Untold, Way};
 pub use fix::{Fix, apply};
 
 use serde::Serialize;

@@ -63,7 +63,7 @@ pub struct Watch {
     supply: Option<Supply>,
     down: BTreeMap<String, String>,
     /// Mount points that were told, and whether as read-only or as worn.
-    bad_disks: BTreeSet<(String, bool)>,
+    bad_disks: BTreeSet<String>,
 }
 
 impl Watch {
@@ -183,17 +183,22 @@ impl Watch {
 
     fn disk(&mut self, disk: &Disk, readings: &Readings, told: &mut Vec<Happening>) {
         let used = disk.wear.as_ref().and_then(|wear| wear.used.fresh().copied());
-        let warning = disk.wear.as_ref().is_some_and(|wear| wear.warning);
-        let worn = warning || used.is_some_and(|used| used.0 >= WEAR_BOUND);
-        let words = match (disk.went_read_only, worn) {
+        let warns = disk.wear.as_ref().and_then(|wear| wear.warnings.first());
+        let worn = used.is_some_and(|used| used.0 >= WEAR_BOUND);
+        let mount = &disk.mount;
+        let is_dead = disk.controller.as_deref() == Some("dead");
+        let words = match (disk.went_read_only, warns) {
+            _ if is_dead => format!("the disk below {mount} is dead: the kernel has given it up"),
             (true, _) => format!(
-                "{} became read-only: the disk is failing, or its file system is damaged",
-                disk.mount
+                "{mount} became read-only: the disk is failing, or its file system is damaged"
             ),
-            (_, true) => format!("the flash below {} is near its end: replace it", disk.mount),
-            (false, false) => return,
+            (_, Some(warning)) => {
+                format!("the disk below {mount} gives warning: {}; replace it", warning.words())
+            }
+            _ if worn => format!("the flash below {mount} is near its end: replace it"),
+            _ => return,
         };
-        if self.bad_disks.insert((disk.mount.clone(), disk.went_read_only)) {
+        if self.bad_disks.insert(words.clone()) {
             told.push(Happening {
                 value: used.map(|used| used.0),
                 bound: Some(WEAR_BOUND),

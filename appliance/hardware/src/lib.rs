@@ -43,5 +43,5 @@ pub use config::Config;
 pub use inventory::{Card, DiskPart, Inventory};
 pub use root::Root;
 pub use sampler::{Handle, Sampler, start};
-pub use smart::smartctl;
+pub use smart::{Health, smartctl};
 pub use trouble::Bounds;

@@ -9,6 +9,7 @@
 //! On failure: the reason in words; the disk is asked again at its next turn.
 
 use crate::{Root, hooks};
+use base::reading::DiskWarning;
 use serde::Deserialize;
 use std::{
     path::{Path, PathBuf},
@@ -20,8 +21,14 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 const PLACES: [&str; 4] = ["usr/sbin", "usr/bin", "usr/local/sbin", "sbin"];
 /// Bits of smartctl's exit code that mean "no answer"; the others tell of the disk.
 const NO_ANSWER: i32 = 0b11;
-/// Bits of an NVMe drive's critical warning that heat alone sets.
-const HEAT: u64 = 0b10;
+/// Bits of an NVMe drive's critical warning. Bit 1 is heat, which has sensors of its own.
+const NVME_WARNINGS: [(u64, DiskWarning); 5] = [
+    (1, DiskWarning::Spare),
+    (1 << 2, DiskWarning::Degraded),
+    (1 << 3, DiskWarning::ReadOnly),
+    (1 << 4, DiskWarning::PowerCut),
+    (1 << 5, DiskWarning::PersistentMemory),
+];
 /// Names of what counts the life that is left, from 100 down.
 const LIFE_LEFT: [&str; 5] = [
     "SSD_Life_Left",
@@ -31,19 +38,22 @@ const LIFE_LEFT: [&str; 5] = [
     "Percent_Life_Remaining",
 ];
 /// Names of what counts data that could not be read.
-const UNREADABLE: [&str; 2] = ["Reported_Uncorrect", "Offline_Uncorrectable"];
+const UNREADABLE: [&str; 3] =
+    ["Reported_Uncorrect", "Offline_Uncorrectable", "Current_Pending_Sector"];
 
 /// What a disk says of itself.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Health {
-    /// Used share of its life; may pass 100.
-    pub(crate) used: Option<f64>,
-    /// Reserve blocks left.
-    pub(crate) spare: Option<f64>,
-    /// Errors of the medium that were not mended.
-    pub(crate) media_errors: Option<u64>,
-    /// The disk gives warning: it fails, it is near its end, or it takes no more writes.
-    pub(crate) warning: bool,
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Health {
+    /// Used share of its life, in percent; may pass 100.
+    pub used: Option<f64>,
+    /// Reserve blocks left, in percent.
+    pub spare: Option<f64>,
+    /// The reserve below which it gives warning, in percent.
+    pub spare_bound: Option<f64>,
+    /// Errors of the medium that were not mended: of a disk with sectors, those that it cannot read.
+    pub media_errors: Option<u64>,
+    /// What it warns of, the worst first.
+    pub warnings: Vec<DiskWarning>,
 }
 
 /// Where smartctl is installed below `root`.
@@ -122,39 +132,48 @@ struct Raw {
 }
 
 /// The health in smartctl's answer; `None` when the disk told nothing.
-fn parse(text: &str) -> Option<Health> {
+pub(crate) fn parse(text: &str) -> Option<Health> {
     let answer: Answer = serde_json::from_str(text).ok()?;
     if let Some(nvme) = answer.nvme {
         return Some(nvme.health());
     }
     let failing = answer.smart_status.as_ref().is_some_and(|status| !status.passed);
+    let warnings = if failing { vec![DiskWarning::Failing] } else { Vec::new() };
     match answer.ata {
-        Some(ata) => Some(ata.health(failing)),
-        None => answer.smart_status.map(|_| Health { warning: failing, ..Health::default() }),
+        Some(ata) => Some(ata.health(warnings)),
+        None => answer.smart_status.map(|_| Health { warnings, ..Health::default() }),
     }
 }
 
 /// Why smartctl got no answer, in its own words.
-fn reason(text: &str) -> Option<String> {
+pub(crate) fn reason(text: &str) -> Option<String> {
     let answer: Answer = serde_json::from_str(text).ok()?;
     answer.smartctl.messages.into_iter().next().map(|message| message.string)
 }
 
 impl Nvme {
     fn health(&self) -> Health {
+        let is_set = |(bit, _): &&(u64, DiskWarning)| self.critical_warning & bit != 0;
+        let set = NVME_WARNINGS.iter().filter(is_set);
+        let mut warnings: Vec<DiskWarning> = set.map(|(_, warning)| *warning).collect();
         let spare = self.available_spare.zip(self.available_spare_threshold);
+        if spare.is_some_and(|(left, bound)| left < bound) {
+            warnings.push(DiskWarning::Spare);
+        }
+        warnings.sort_unstable();
+        warnings.dedup();
         Health {
             used: self.percentage_used,
             spare: self.available_spare,
+            spare_bound: self.available_spare_threshold,
             media_errors: self.media_errors,
-            warning: self.critical_warning & !HEAT != 0
-                || spare.is_some_and(|(left, threshold)| left < threshold),
+            warnings,
         }
     }
 }
 
 impl Ata {
-    fn health(&self, failing: bool) -> Health {
+    fn health(&self, warnings: Vec<DiskWarning>) -> Health {
         let named = |names: &[&str]| -> Vec<&Attribute> {
             self.table.iter().filter(|one| names.contains(&one.name.as_str())).collect()
         };
@@ -162,9 +181,9 @@ impl Ata {
         let errors = named(&UNREADABLE).into_iter().map(|one| one.raw.value);
         Health {
             used: used.reduce(f64::max).map(|used| used.clamp(0.0, 100.0)),
-            spare: None,
             media_errors: errors.max(),
-            warning: failing,
+            warnings,
+            ..Health::default()
         }
     }
 }
@@ -173,13 +192,18 @@ impl Ata {
 mod tests {
     use super::*;
 
-    fn check(text: &str, expected: Option<Health>) {
-        assert_eq!(parse(text), expected, "{text}");
+    fn check(text: &str, expected: Option<&Health>) {
+        assert_eq!(parse(text).as_ref(), expected, "{text}");
     }
 
-    fn nvme(used: f64, spare: f64, media_errors: u64, warning: bool) -> Option<Health> {
-        let media_errors = Some(media_errors);
-        Some(Health { used: Some(used), spare: Some(spare), media_errors, warning })
+    fn nvme(spare: f64, warnings: &[DiskWarning]) -> Health {
+        Health {
+            used: Some(12.0),
+            spare: Some(spare),
+            spare_bound: Some(10.0),
+            media_errors: Some(3),
+            warnings: warnings.to_vec(),
+        }
     }
 
     fn log(critical: u64, spare: u64) -> String {
@@ -192,10 +216,13 @@ mod tests {
 
     #[test]
     fn an_nvme_drive_tells_its_life_spare_and_errors() {
-        check(&log(0, 100), nvme(12.0, 100.0, 3, false));
-        check(&log(2, 100), nvme(12.0, 100.0, 3, false));
-        check(&log(4, 100), nvme(12.0, 100.0, 3, true));
-        check(&log(0, 9), nvme(12.0, 9.0, 3, true));
+        use DiskWarning::{Degraded, PersistentMemory, PowerCut, ReadOnly, Spare};
+        check(&log(0, 100), Some(&nvme(100.0, &[])));
+        check(&log(2, 100), Some(&nvme(100.0, &[])));
+        check(&log(4, 100), Some(&nvme(100.0, &[Degraded])));
+        check(&log(1, 9), Some(&nvme(9.0, &[Spare])));
+        check(&log(0, 9), Some(&nvme(9.0, &[Spare])));
+        check(&log(0x38, 100), Some(&nvme(100.0, &[ReadOnly, PowerCut, PersistentMemory])));
     }
 
     #[test]
@@ -204,9 +231,9 @@ mod tests {
             {"id":177,"name":"Wear_Leveling_Count","value":93,"worst":93,"thresh":0,"raw":{"value":71,"string":"71"}},
             {"id":187,"name":"Reported_Uncorrect","value":100,"worst":100,"thresh":0,"raw":{"value":2,"string":"2"}}]}}"#;
         let told = Health { used: Some(7.0), media_errors: Some(2), ..Health::default() };
-        check(table, Some(told));
-        let failing = Health { warning: true, ..Health::default() };
-        check(r#"{"smart_status":{"passed":false}}"#, Some(failing));
+        check(table, Some(&told));
+        let failing = Health { warnings: vec![DiskWarning::Failing], ..Health::default() };
+        check(r#"{"smart_status":{"passed":false}}"#, Some(&failing));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{
     track::Track,
 };
 use base::{
-    reading::{Quality, Source, Wear},
+    reading::{DiskWarning, Quality, Source, Wear},
     units::Share,
 };
 use std::{
@@ -88,7 +88,7 @@ impl Gauge {
                 Some(Err(_)) | None => {}
             }
         }
-        let health = self.found?;
+        let health = self.found.as_ref()?;
         let untold = match self.means {
             Means::Files(_) => Quality::Failed,
             Means::Smart(_) | Means::None => Quality::Absent,
@@ -97,7 +97,7 @@ impl Gauge {
             used: self.track.take(health.used.map(Share).ok_or(untold), now),
             spare: health.spare.map(Share),
             media_errors: health.media_errors,
-            warning: health.warning,
+            warnings: health.warnings.clone(),
         })
     }
 
@@ -114,7 +114,7 @@ impl Files {
         Health {
             used: worst.map(|tenths| f64::from(tenths) * 10.0),
             // 1 is normal, 2 is four fifths of the reserve, 3 is nine tenths.
-            warning: end.is_some_and(|end| end >= 2),
+            warnings: end.filter(|end| *end >= 2).map(|_| DiskWarning::Spare).into_iter().collect(),
             ..Health::default()
         }
     }

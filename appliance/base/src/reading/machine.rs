@@ -108,8 +108,41 @@ pub struct Wear {
     pub spare: Option<Share>,
     /// Errors of the medium that were not mended.
     pub media_errors: Option<u64>,
-    /// The controller itself gives warning.
-    pub warning: bool,
+    /// What the disk itself warns of.
+    pub warnings: Vec<DiskWarning>,
+}
+
+/// What a disk warns of by itself; the order is that of how soon it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskWarning {
+    /// It takes no more writes.
+    ReadOnly,
+    /// It says that it fails.
+    Failing,
+    /// Too many of its own errors.
+    Degraded,
+    /// What it holds in its cache is lost when the power goes.
+    PowerCut,
+    /// Its reserve is smaller than its own bound.
+    Spare,
+    /// Its memory that outlives a power cut cannot be trusted or written.
+    PersistentMemory,
+}
+
+impl DiskWarning {
+    /// For people.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "it takes no more writes",
+            Self::Failing => "it says that it fails",
+            Self::Degraded => "its own errors have made it unreliable",
+            Self::PowerCut => "its protection against power cuts has failed",
+            Self::Spare => "its reserve of blocks is nearly used up",
+            Self::PersistentMemory => "its persistent memory cannot be trusted",
+        }
+    }
 }
 
 /// Whether the wall clock can be believed.

@@ -3,6 +3,7 @@
 //! Pure. Each bound stands beside its check with its reason. A check without its fact says
 //! "unknown" as advice, never "well".
 
+mod disk;
 mod network;
 mod places;
 mod storage;
@@ -34,14 +35,14 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
         storage::space(facts),
         storage::inodes(facts),
         storage::fsync(facts),
-        storage::wear(facts),
-        storage::health(facts),
+        disk::wear(facts),
         memory(facts),
         certificate(facts),
         entropy(facts),
         watchdog(facts),
         network::probing(facts),
     ];
+    findings.extend(disk::health(facts));
     findings.extend(network::mtus(facts));
     findings.extend(places::ports(facts));
     findings.extend(places::secrets(facts));
@@ -175,7 +176,8 @@ fn open_files(facts: &Facts) -> Finding {
 
 fn controllers(facts: &Facts) -> Finding {
     let wanted = ["cpu", "memory", "pids"];
-    let has = |name: &&str| facts.controllers.iter().any(|found| found == name);
+    let Some(found) = &facts.controllers else { return unknown("cgroups", "control groups") };
+    let has = |name: &&str| found.iter().any(|one| one == name);
     let missing: Vec<&str> = wanted.into_iter().filter(|name| !has(name)).collect();
     if missing.is_empty() {
         return well("cgroups", "cpu, memory and pids can be limited".into());
@@ -190,8 +192,10 @@ fn controllers(facts: &Facts) -> Finding {
 }
 
 fn overlay(facts: &Facts) -> Finding {
-    if facts.has_overlay {
-        return well("overlayfs", "overlay file systems are there".into());
+    match facts.has_overlay {
+        None => return unknown("overlayfs", "overlay file systems"),
+        Some(true) => return well("overlayfs", "overlay file systems are there".into()),
+        Some(false) => {}
     }
     bad(
         Severity::Critical,
@@ -205,6 +209,10 @@ fn overlay(facts: &Facts) -> Finding {
 fn user_namespaces(facts: &Facts) -> Finding {
     match sysctl(facts, "user/max_user_namespaces") {
         Some(count) if count > 0 => well("user-namespaces", "user namespaces are there".into()),
+        // A kernel without them has other settings all the same.
+        None if facts.sysctls.iter().all(|(_, value)| value.is_none()) => {
+            unknown("user-namespaces", "user namespaces")
+        }
         _ => bad(
             Severity::Critical,
             "user-namespaces",

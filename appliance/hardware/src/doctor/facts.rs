@@ -3,13 +3,12 @@
 //! Invariants: reading changes nothing but for one file in the data directory, which measures
 //! `fsync` and is removed again. Everything below `/proc` and `/sys` goes through the root.
 
-use super::Severity;
-use crate::{
-    AskClock, Root, disks, memory,
-    smart::{self, Health},
-    sockets, wear,
-};
-use base::{reading::Disk, units::Bytes};
+mod disk;
+
+pub use disk::{DiskFacts, Untold};
+
+use crate::{AskClock, Root, disks, memory, sockets};
+use base::units::Bytes;
 use std::{
     fs::{self, File},
     io::Write,
@@ -84,10 +83,10 @@ pub struct Facts {
     pub ways: Vec<Way>,
     /// Soft limit of open files.
     pub open_files: Option<u64>,
-    /// Controllers of control groups, of either version.
-    pub controllers: Vec<String>,
-    /// Overlay file systems can be mounted.
-    pub has_overlay: bool,
+    /// Controllers of control groups, of either version; `None` where nothing tells.
+    pub controllers: Option<Vec<String>>,
+    /// Overlay file systems can be mounted; `None` where nothing tells.
+    pub has_overlay: Option<bool>,
     /// The kernel tells pressure.
     pub has_pressure: bool,
     /// Somebody disciplines the clock; `None` where that cannot be told.
@@ -126,12 +125,8 @@ pub struct Facts {
     pub throttled: Option<u64>,
     /// The hottest sensor, in degrees, with its label.
     pub hottest: Option<(f64, String)>,
-    /// The most worn flash, in percent of its life.
-    pub wear: Option<f64>,
-    /// Disks that told their health.
-    pub disks_heard: usize,
-    /// Those that are not well, how badly, and what each says.
-    pub sick_disks: Vec<(Severity, String)>,
+    /// The disks below the data directory and the root.
+    pub disks: Vec<DiskFacts>,
     /// Runs as root.
     pub is_root: bool,
 }
@@ -153,7 +148,7 @@ impl Facts {
             ),
             open_files: open_files(root),
             controllers: controllers(root),
-            has_overlay: has_line(root, "proc/filesystems", "overlay"),
+            has_overlay: has_word(root, "proc/filesystems", "overlay"),
             has_pressure: root.text("proc/pressure/memory").is_ok(),
             clock: SystemTime::now()
                 .duration_since(SystemTime::UNIX_EPOCH)
@@ -214,38 +209,11 @@ impl Facts {
             Some((sensor.temperature.fresh()?.0, sensor.temperature.source.label.to_string()))
         });
         self.hottest = temps.max_by(|a, b| a.0.total_cmp(&b.0));
-        for disk in &readings.disks {
-            self.disk(disk, root, place.smartctl.as_deref());
-        }
-    }
-
-    /// What files tell of a disk is in the readings; others are asked here and now.
-    fn disk(&mut self, disk: &Disk, root: &Root, smartctl: Option<&Path>) {
-        let told = disk.wear.as_ref().map(|wear| Health {
-            used: wear.used.value.map(|share| share.0),
-            spare: None,
-            media_errors: wear.media_errors,
-            warning: wear.warning,
-        });
-        let health = told.or_else(|| {
-            let device = wear::disk_below(root, &disk.mount)?;
-            smart::ask(smartctl?, &device).ok()
-        });
-        let worn = health.and_then(|health| health.used);
-        self.wear = [self.wear, worn].into_iter().flatten().reduce(f64::max);
-        let state = disk.controller.as_deref().filter(|state| *state != "live");
-        let dead = state.map(|state| format!("its controller is \"{state}\""));
-        let warns = health.is_some_and(|health| health.warning);
-        let warns = warns.then(|| "it gives warning of itself".to_owned());
-        let errors = health.and_then(|health| health.media_errors).filter(|count| *count > 0);
-        let errors = errors.map(|count| format!("{count} errors of its medium"));
-        self.disks_heard += usize::from(health.is_some());
-        let is_ending = dead.is_some() || warns.is_some();
-        let severity = if is_ending { Severity::Critical } else { Severity::Warning };
-        let said: Vec<String> = [dead, warns, errors].into_iter().flatten().collect();
-        if !said.is_empty() {
-            self.sick_disks.push((severity, format!("{}: {}", disk.mount, said.join(", "))));
-        }
+        self.disks = readings
+            .disks
+            .iter()
+            .map(|disk| DiskFacts::of(disk, root, place.smartctl.as_deref()))
+            .collect();
     }
 }
 
@@ -298,10 +266,14 @@ fn open_files(root: &Root) -> Option<u64> {
     if soft == "unlimited" { Some(u64::MAX) } else { soft.parse().ok() }
 }
 
-fn controllers(root: &Root) -> Vec<String> {
-    let unified = root.text("sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+fn controllers(root: &Root) -> Option<Vec<String>> {
+    let (unified, old) =
+        (root.text("sys/fs/cgroup/cgroup.controllers").ok(), root.text("proc/cgroups").ok());
+    let (unified, old) = match (unified, old) {
+        (None, None) => return None,
+        (unified, old) => (unified.unwrap_or_default(), old.unwrap_or_default()),
+    };
     let mut names: Vec<String> = unified.split_whitespace().map(str::to_owned).collect();
-    let old = root.text("proc/cgroups").unwrap_or_default();
     for line in old.lines().filter(|line| !line.starts_with('#')) {
         let fields: Vec<&str> = line.split_whitespace().collect();
         // Name, hierarchy (0 is none), groups, enabled.
@@ -313,12 +285,12 @@ fn controllers(root: &Root) -> Vec<String> {
     }
     names.sort_unstable();
     names.dedup();
-    names
+    Some(names)
 }
 
-fn has_line(root: &Root, file: &str, word: &str) -> bool {
-    let text = root.text(file).unwrap_or_default();
-    text.lines().any(|line| line.split_whitespace().any(|found| found == word))
+fn has_word(root: &Root, file: &str, word: &str) -> Option<bool> {
+    let text = root.text(file).ok()?;
+    Some(text.split_whitespace().any(|found| found == word))
 }
 
 /// The median of some small writes that are made durable, as a commit of the store is.

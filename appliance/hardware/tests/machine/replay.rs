@@ -2,7 +2,7 @@
 
 use crate::tree::Machine;
 use base::{
-    reading::{Quality, Readings, Thermal, ThermalKind},
+    reading::{DiskWarning, Quality, Readings, Thermal, ThermalKind},
     units::{Bytes, Celsius, Share},
 };
 use std::{
@@ -114,7 +114,7 @@ fn a_drive_below_a_mapping_is_asked_for_its_health_and_never_waited_for() {
     let wear = disk.wear.as_ref().unwrap();
     assert_eq!(wear.used.value, Some(Share(97.0)));
     assert_eq!((wear.spare, wear.media_errors), (Some(Share(62.0)), Some(7)));
-    assert!(wear.warning, "its reliability is degraded");
+    assert_eq!(wear.warnings, [DiskWarning::Degraded]);
     assert_eq!(disk.controller.as_deref(), Some("live"));
     machine.write("sys/devices/pci0000:00/0000:01:00.0/nvme/nvme0/state", "dead");
     assert_eq!(machine.round().disks[0].controller.as_deref(), Some("dead"));

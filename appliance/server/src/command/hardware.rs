@@ -2,6 +2,8 @@
 
 use super::{Code, field};
 use crate::{cli::Remote, client::Client, output};
+use base::reading::DiskWarning;
+use serde::Deserialize;
 use serde_json::Value;
 use std::{io::IsTerminal, time::Duration};
 
@@ -110,10 +112,11 @@ fn health(disk: &Value) -> Option<Vec<String>> {
     let wear = &disk["wear"];
     let spare = wear["spare"].as_f64().map(|spare| format!("{spare:.0} % of its reserve left"));
     let errors = wear["media_errors"].as_u64().map(|count| format!("{count} errors of the medium"));
-    let warns = (wear["warning"] == true).then(|| "GIVES WARNING".to_owned());
+    let warnings = list(&wear["warnings"]).filter_map(|one| DiskWarning::deserialize(one).ok());
+    let warns = warnings.map(|warning| format!("WARNING: {}", warning.words()));
     let state = disk["controller"].as_str().filter(|state| *state != "live");
     let state = state.map(|state| format!("CONTROLLER {state}"));
-    let said: Vec<String> = [spare, errors, warns, state].into_iter().flatten().collect();
+    let said: Vec<String> = [spare, errors, state].into_iter().flatten().chain(warns).collect();
     let row = ["health".to_owned(), said.join(", "), "good".to_owned(), field(disk, "mount")];
     (!said.is_empty()).then(|| row.to_vec())
 }

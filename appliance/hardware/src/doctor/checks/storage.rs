@@ -1,6 +1,6 @@
-//! The disk below the data directory: room, speed, age.
+//! The file system of the data directory: room and speed.
 
-use super::{Facts, Finding, Severity, bad, unknown, unknown_until, well};
+use super::{Facts, Finding, Severity, bad, unknown, well};
 use base::units::Bytes;
 use std::time::Duration;
 
@@ -68,43 +68,5 @@ pub(super) fn fsync(facts: &Facts) -> Finding {
         what,
         "each request waits for at least one",
         "move the data directory to a disk with a power-safe cache, or off a worn SD card",
-    )
-}
-
-pub(super) fn health(facts: &Facts) -> Finding {
-    let Some(severity) = facts.sick_disks.iter().map(|(severity, _)| *severity).max() else {
-        return match facts.disks_heard {
-            0 => unknown_until(
-                "disk-health",
-                "what the disk says of itself",
-                "install smartmontools if the disk is NVMe or SATA; run the doctor as root",
-            ),
-            _ => well("disk-health", "the disk says that it is well".into()),
-        };
-    };
-    let said: Vec<&str> = facts.sick_disks.iter().map(|(_, said)| said.as_str()).collect();
-    bad(
-        severity,
-        "disk-health",
-        said.join("; "),
-        "a disk that loses sectors loses more of them, and may end at any time",
-        "take a backup (`appliance backup`) and replace the disk; `smartctl -x` on it tells more",
-    )
-}
-
-pub(super) fn wear(facts: &Facts) -> Finding {
-    let Some(used) = facts.wear else { return unknown("flash-wear", "the flash's age") };
-    let what = format!("{used:.0} % of the flash's life are used");
-    let severity = match used {
-        used if used >= 100.0 => Severity::Critical,
-        used if used >= 80.0 => Severity::Warning,
-        _ => return well("flash-wear", what),
-    };
-    bad(
-        severity,
-        "flash-wear",
-        what,
-        "it will become read-only without more warning",
-        "copy the data directory while the service is stopped, and replace the disk",
     )
 }

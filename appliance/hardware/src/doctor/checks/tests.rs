@@ -1,9 +1,12 @@
 //! A healthy host, and each of its faults.
 
+mod disk;
+
 use super::{
-    super::facts::{HeatBefore, Way},
+    super::facts::{DiskFacts, HeatBefore, Untold, Way},
     *,
 };
+use crate::smart::Health;
 use base::units::Bytes;
 use std::time::Duration;
 
@@ -17,8 +20,8 @@ fn healthy() -> Facts {
         ],
         mtus: vec![("lo".into(), 65_536), ("eth0".into(), 1500)],
         open_files: Some(65_536),
-        controllers: ["cpu", "memory", "pids"].map(str::to_owned).to_vec(),
-        has_overlay: true,
+        controllers: Some(["cpu", "memory", "pids"].map(str::to_owned).to_vec()),
+        has_overlay: Some(true),
         has_pressure: true,
         clock_is_kept: Some(true),
         clock: CLOCK_MIN + 1,
@@ -32,8 +35,12 @@ fn healthy() -> Facts {
         heat_before: Some(HeatBefore { hottest: 79.0, minutes: 10_080, held: 1.0 }),
         ways: vec![way(1500)],
         hottest: Some((50.0, "die".into())),
-        wear: Some(10.0),
-        disks_heard: 1,
+        disks: vec![DiskFacts {
+            mount: "/".into(),
+            device: Some("/dev/mmcblk0".into()),
+            controller: None,
+            health: Ok(Health { used: Some(10.0), ..Health::default() }),
+        }],
         ..Facts::default()
     }
 }
@@ -71,8 +78,11 @@ fn each_fault_is_found_with_its_severity_and_remedy() {
     check_one(|f| f.heat_before = before(91.0, 1.0), "temperature-history", Warning);
     check_one(|f| f.heat_before = before(79.0, 40.0), "temperature-history", Advice);
     check_one(|f| f.open_files = Some(1024), "open-files", Warning);
-    check_one(|f| f.controllers.truncate(1), "cgroups", Critical);
-    check_one(|f| f.has_overlay = false, "overlayfs", Critical);
+    check_one(|f| f.controllers = Some(vec!["cpu".into()]), "cgroups", Critical);
+    check_one(|f| f.controllers = None, "cgroups", Advice);
+    check_one(|f| f.has_overlay = Some(false), "overlayfs", Critical);
+    check_one(|f| f.has_overlay = None, "overlayfs", Advice);
+    check_one(|f| f.sysctls[2].1 = None, "user-namespaces", Critical);
     check_one(|f| f.has_pressure = false, "psi", Advice);
     check_one(|f| f.clock = 0, "clock", Critical);
     check_one(|f| f.clock_is_kept = Some(false), "clock", Warning);
@@ -80,11 +90,7 @@ fn each_fault_is_found_with_its_severity_and_remedy() {
     check_one(|f| f.is_read_only = true, "disk-space", Critical);
     check_one(|f| f.inodes = Some((1000, 3)), "inodes", Warning);
     check_one(|f| f.fsync = Some(Duration::from_millis(40)), "fsync", Warning);
-    check_one(|f| f.wear = Some(90.0), "flash-wear", Warning);
-    let sick = |severity| vec![(severity, "/: 3 errors of its medium".into())];
-    check_one(|f| f.sick_disks = sick(Warning), "disk-health", Warning);
-    check_one(|f| f.sick_disks = sick(Critical), "disk-health", Critical);
-    check_one(|f| f.disks_heard = 0, "disk-health", Advice);
+    check_one(|f| f.disks[0].health = Err(Untold::NotAsked), "disk-health", Advice);
     check_one(|f| f.memory = Some((Bytes::gib(8), Bytes::mib(100))), "memory", Warning);
     check_one(|f| f.certificate_days = Some(-1), "certificate", Critical);
     check_one(|f| f.certificate_days = Some(5), "certificate", Warning);

@@ -127,7 +127,7 @@ pub(super) fn disks(page: &mut Page, readings: &Readings) {
         Some(d.wear.as_ref()?.spare?.0 / 100.0)
     });
     tell("appliance_disk_warning", "1 for a disk that gives warning of itself.", &|d| {
-        Some(flag(d.wear.as_ref()?.warning))
+        Some(flag(!d.wear.as_ref()?.warnings.is_empty()))
     });
     let errors = |d: &Disk| Some(number(d.wear.as_ref()?.media_errors?));
     let help = "Errors of the medium that were not mended.";

@@ -168,15 +168,15 @@ fn health(disk: &Disk) -> Row {
     let errors = wear.and_then(|wear| wear.media_errors);
     let errors = errors.map(|errors| format!("{errors} errors of the medium"));
     let words: Vec<String> = spare.into_iter().chain(errors).collect();
-    let warns = wear.is_some_and(|wear| wear.warning);
+    let warnings = wear.map_or(&[][..], |wear| &wear.warnings);
     let state = disk.controller.as_deref().filter(|state| *state != "live");
-    (!words.is_empty() || warns || state.is_some()).then(|| {
+    (!words.is_empty() || !warnings.is_empty() || state.is_some()).then(|| {
         html! {
             tr {
                 td { (disk.mount) ", health" }
                 td.nowrap {
                     (words.join(", "))
-                    @if warns { " " span.pill.bad { "gives warning" } }
+                    @for warning in warnings { " " span.pill.bad { (warning.words()) } }
                     @if let Some(state) = state { " " span.pill.bad { "controller " (state) } }
                 }
                 td.faint { (disk.device) }
