@@ -149,7 +149,7 @@ pub(crate) enum HooksCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Run the hooks of an event with an example, and show what they said.
+    /// Run the hooks of an event with an example, and show what they said. Fans and relays really move.
     Test {
         /// Such as `thermal-warning`; `appliance hooks list` shows all.
         event: String,

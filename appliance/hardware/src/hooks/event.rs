@@ -121,6 +121,8 @@ pub struct Happening {
     pub unit: &'static str,
     /// For people.
     pub words: String,
+    /// It did not happen: somebody tries the hooks.
+    pub is_test: bool,
 }
 
 impl Happening {
@@ -135,13 +137,15 @@ impl Happening {
             bound: None,
             unit: "",
             words: words.to_owned(),
+            is_test: false,
         }
     }
 
     /// An example of `event`, for trying a hook.
     #[must_use]
     pub fn example(event: Event, at: Timestamp) -> Self {
-        let mut example = Self::plain(event, at, "test", "a test by `appliance hooks test`");
+        let words = "a test by `appliance hooks test`";
+        let mut example = Self { is_test: true, ..Self::plain(event, at, "test", words) };
         let measured = match event {
             Event::ThermalWarning => Some((81.2, 80.0, "°C")),
             Event::ThermalCritical => Some((86.0, 85.0, "°C")),
@@ -169,6 +173,7 @@ impl Happening {
             unit: self.unit,
             words: &self.words,
             seconds_allowed: allowed.as_secs(),
+            test: self.is_test,
         };
         serde_json::to_string(&form).expect("plain fields are always JSON") + "\n"
     }
@@ -182,6 +187,7 @@ impl Happening {
             ("APPLIANCE_PLACE", self.place.replace('\0', "")),
             ("APPLIANCE_VALUE", number(self.value)),
             ("APPLIANCE_BOUND", number(self.bound)),
+            ("APPLIANCE_TEST", if self.is_test { "1".to_owned() } else { String::new() }),
         ]
     }
 }
@@ -198,6 +204,7 @@ struct Form<'a> {
     unit: &'a str,
     words: &'a str,
     seconds_allowed: u64,
+    test: bool,
 }
 
 #[cfg(test)]
@@ -220,7 +227,7 @@ mod tests {
         assert_eq!(value["version"], 1);
         assert_eq!(value["event"], "thermal-warning");
         assert_eq!((value["value"].as_f64(), value["bound"].as_f64()), (Some(81.2), Some(80.0)));
-        assert_eq!(value["seconds_allowed"], 10);
+        assert_eq!((&value["seconds_allowed"], &value["test"]), (&10.into(), &true.into()));
         assert!(told.environment().contains(&("APPLIANCE_VALUE", "81.2".to_owned())));
     }
 }

@@ -131,6 +131,10 @@ fn a_hook_of_a_superuser_runs_as_nobody_without_privileges() {
 
 /// Runs a shipped hook against a made-up machine; its exit code.
 fn shipped(hook: &str, event: &str, root: &Path) -> i32 {
+    shipped_with(hook, event, root, &[])
+}
+
+fn shipped_with(hook: &str, event: &str, root: &Path, variables: &[(&str, &str)]) -> i32 {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../firmware-hooks").join(hook);
     let tools = root.join("bin").display().to_string();
     let status = Command::new(path)
@@ -139,6 +143,7 @@ fn shipped(hook: &str, event: &str, root: &Path) -> i32 {
         .env("PATH", format!("{tools}:/usr/bin:/bin"))
         .env("HOOK_ROOT", root)
         .env("LOG", root.join("log"))
+        .envs(variables.iter().copied())
         .status()
         .unwrap();
     status.code().unwrap()
@@ -208,12 +213,17 @@ fn boards_loaders_watchdogs_and_ups_are_told() {
     plant(root, "dev/watchdog1", "");
     assert_eq!(shipped("ipmi-fan", "thermal-critical", root), 0);
     assert_eq!(shipped("mark-good", "boot-complete", root), 0);
-    assert_eq!(shipped("mark-good", "update-failed", root), 0);
+    assert_eq!(shipped("mark-good", "update-failed", root), 10, "the running one is not bad");
+    let failed = [("APPLIANCE_PLACE", "rootfs.1")];
+    assert_eq!(shipped_with("mark-good", "update-failed", root, &failed), 0);
+    let test = [("APPLIANCE_TEST", "1")];
+    assert_eq!(shipped_with("mark-good", "boot-complete", root, &test), 0);
+    assert_eq!(shipped_with("nut-shutdown", "power-low", root, &test), 0);
     assert_eq!(shipped("nut-shutdown", "power-low", root), 0);
     assert_eq!(shipped("nut-shutdown", "power-battery", root), 10);
     assert_eq!(
         read(root, "log"),
-        "ipmitool raw 0x30 0x45 0x01 0x01\nrauc status mark-good\nrauc status mark-bad\nupsmon -c fsd"
+        "ipmitool raw 0x30 0x45 0x01 0x01\nrauc status mark-good booted\nrauc status mark-bad rootfs.1\nupsmon -c fsd"
     );
     assert_eq!(shipped("watchdog-pet", "job-start", root), 0);
     assert_eq!(read(root, "dev/watchdog1"), ".");
