@@ -1,7 +1,8 @@
 //! Mutated input never panics and never hangs.
 //!
-//! `APPLIANCE_FUZZ_SECONDS` is the processor time of each entry point (default 0.2); `APPLIANCE_FUZZ_SEED`
-//! picks another sequence. Inputs that once failed stand in `REGRESSIONS`.
+//! `APPLIANCE_FUZZ_SECONDS` is the processor time of each entry point (default 0.2),
+//! `APPLIANCE_FUZZ_ONLY` names the one that is run, `APPLIANCE_FUZZ_SEED` picks another sequence.
+//! Inputs that once failed stand in `REGRESSIONS`.
 
 use pipeline::{
     Orbs, PlanValues, Request, Values, cache_key::Template, compile, continue_parameters,
@@ -135,6 +136,9 @@ fn processor_time() -> Duration {
 
 /// Feeds mutations of the seeds to `entry`.
 fn fuzz(name: &str, seeds: &[String], mut entry: impl FnMut(&str)) {
+    if std::env::var("APPLIANCE_FUZZ_ONLY").is_ok_and(|only| only != name) {
+        return;
+    }
     let seed = std::env::var("APPLIANCE_FUZZ_SEED")
         .ok()
         .and_then(|text| text.parse().ok())
