@@ -38,8 +38,8 @@ pub mod wire;
 
 use doorbell::Doorbell;
 
-/// A supervisor that was given no job and has no runner ends after this.
-const UNUSED_MAX: Duration = Duration::from_secs(30);
+/// A supervisor without a runner looks so often whether it is still of use.
+const ALONE_LOOK: Duration = Duration::from_secs(10);
 
 /// Pipes of ended runs that their descendants still hold; older ones are closed.
 const LEFTOVERS_MAX: usize = 64;
@@ -103,7 +103,8 @@ struct Supervisor {
     held_back: Vec<wire::Exec>,
     /// The class's own limit.
     cpu_millis: Option<u32>,
-    begun: Instant,
+    /// When it last looked whether it is of use.
+    looked: Instant,
     /// It serves a job, and is no spare.
     has_job: bool,
     finished: bool,
@@ -150,7 +151,7 @@ impl Supervisor {
             frozen_since: None,
             held_back: Vec::new(),
             cpu_millis: None,
-            begun: Instant::now(),
+            looked: Instant::now(),
             has_job: false,
             finished: false,
             buffer: vec![0; READ_SIZE],
@@ -232,16 +233,16 @@ impl Supervisor {
     /// The next moment at which something is due without anything happening.
     fn next_time(&self, now: Instant) -> Option<Instant> {
         let rests = self.spools().filter_map(Spool::rests_until).filter(|until| *until > now);
-        let unused = self.is_unused().then(|| self.begun + UNUSED_MAX);
+        let alone = self.link.is_none().then(|| self.looked + ALONE_LOOK);
         let disk = self.disk.as_ref().filter(|_| !self.runs.is_empty()).map(disk::Watch::next);
         let clocks = self.runs.iter().filter_map(Run::next_time).chain(self.deadline).chain(disk);
         let clocks = clocks.filter(|_| self.frozen_since.is_none());
-        rests.chain(unused).chain(clocks).min()
+        rests.chain(alone).chain(clocks).min()
     }
 
-    /// Nobody will ever give it a job.
-    const fn is_unused(&self) -> bool {
-        !self.has_job && self.link.is_none()
+    /// Nobody will ever give it a job, or take up the one it has.
+    fn is_forsaken(&self) -> bool {
+        self.link.is_none() && (!self.has_job || !self.folder.path().exists())
     }
 
     fn meet_runners(&mut self) {

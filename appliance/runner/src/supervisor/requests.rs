@@ -1,7 +1,7 @@
 //! Carries out what the runner asks, and what the clocks ask.
 
 use super::{
-    BeginError, LEFTOVERS_MAX, READS_AT_END, Supervisor, UNUSED_MAX, chain, disk,
+    ALONE_LOOK, BeginError, LEFTOVERS_MAX, READS_AT_END, Supervisor, chain, disk,
     run::{Clock, Due, Run},
     spool::{Read, Spool},
     trust,
@@ -228,8 +228,9 @@ impl Supervisor {
 
     /// Does what the clocks ask for.
     pub(super) fn keep_time(&mut self, now: Instant) {
-        if self.is_unused() && now >= self.begun + UNUSED_MAX {
-            self.finished = true;
+        if self.link.is_none() && now >= self.looked + ALONE_LOOK {
+            self.looked = now;
+            self.finished |= self.is_forsaken();
         }
         if self.frozen_since.is_some() {
             return;

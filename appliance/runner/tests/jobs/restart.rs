@@ -57,26 +57,46 @@ async fn a_lost_supervisor_is_an_infrastructure_failure() {
     assert_eq!(after.outcome(), Some(TaskOutcome::Success));
 }
 
+/// Somebody removed the data directory: nobody will ever take up what still runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_supervisor_without_runner_and_folder_ends_its_job() {
+    let Some(mut bench) = Bench::start() else { return };
+    let task = bench.control.assign(assignment(&[run("echo up; sleep 1000")]));
+    bench.control.until(task, Duration::from_secs(20), |task| task.text(2).contains("up")).await;
+    let job = bench.jobs().into_iter().find(|job| job.join("assignment.json").exists()).unwrap();
+    bench.kill_runner();
+    assert!(!supervisors(&job).is_empty());
+    std::fs::rename(bench.folder.path().join("data"), bench.folder.path().join("lost")).unwrap();
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while !supervisors(&job).is_empty() {
+        assert!(std::time::Instant::now() < deadline, "it goes on for nobody");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// Kills the process that serves the folder `job`.
 fn kill_supervisor(job: &Path) {
     signal_supervisor(job, rustix::process::Signal::KILL);
 }
 
 fn signal_supervisor(job: &Path, signal: rustix::process::Signal) {
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
-            continue;
-        };
-        let args = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+    for pid in supervisors(job) {
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+}
+
+/// The processes that serve the folder `job`: one, or none any more.
+fn supervisors(job: &Path) -> Vec<rustix::process::Pid> {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let serves = |pid: &i32| {
+        let args = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let args = String::from_utf8_lossy(&args).into_owned();
-        if args.starts_with(RUNNER)
+        args.starts_with(RUNNER)
             && args.contains("supervise")
             && args.contains(job.to_str().unwrap())
-        {
-            let pid = rustix::process::Pid::from_raw(pid).unwrap();
-            rustix::process::kill_process(pid, signal).unwrap();
-        }
-    }
+    };
+    pids.filter(serves).filter_map(rustix::process::Pid::from_raw).collect()
 }
 
 /// Else one job could keep a runner from every other, at each of its starts.
