@@ -140,7 +140,7 @@ async fn run(
 mod tests {
     use super::*;
 
-    fn check(body: Value, expected: Result<(Option<&str>, Option<&str>), &str>) {
+    fn check(body: &Value, expected: Result<(Option<&str>, Option<&str>), &str>) {
         let run: Run = serde_json::from_value(body.clone()).unwrap();
         match (run.request(), expected) {
             (Ok(request), Ok((branch, tag))) => {
@@ -154,11 +154,11 @@ mod tests {
     #[test]
     fn a_run_is_a_trigger_at_one_commit() {
         let main = json!({ "branch": "main" });
-        check(json!({}), Ok((None, None)));
-        check(json!({ "config": main, "checkout": main }), Ok((Some("main"), None)));
-        check(json!({ "checkout": { "tag": "v1" } }), Ok((None, Some("v1"))));
-        check(json!({ "config": main, "checkout": { "branch": "x" } }), Err("same commit"));
+        check(&json!({}), Ok((None, None)));
+        check(&json!({ "config": main, "checkout": main }), Ok((Some("main"), None)));
+        check(&json!({ "checkout": { "tag": "v1" } }), Ok((None, Some("v1"))));
+        check(&json!({ "config": main, "checkout": { "branch": "x" } }), Err("same commit"));
         let own = json!({ "branch": "main", "content": "version: 2.1" });
-        check(json!({ "config": own, "checkout": main }), Err("appliance run"));
+        check(&json!({ "config": own, "checkout": main }), Err("appliance run"));
     }
 }

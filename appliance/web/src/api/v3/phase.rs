@@ -83,19 +83,19 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn check(phase: Phase, expected: Value) {
-        assert_eq!(phase.with(json!({})), expected);
+    fn check(phase: Phase, expected: &Value) {
+        assert_eq!(phase.with(json!({})), *expected);
     }
 
     #[test]
     fn states_have_a_phase_and_in_the_end_an_outcome() {
-        check(of_workflow(WorkflowState::Running), json!({ "phase": "started" }));
+        check(of_workflow(WorkflowState::Running), &json!({ "phase": "started" }));
         let failing = json!({ "phase": "started", "current_outcome": "failed" });
-        check(of_workflow(WorkflowState::Failing), failing);
+        check(of_workflow(WorkflowState::Failing), &failing);
         let done =
             json!({ "phase": "ended", "outcome": "succeeded", "current_outcome": "succeeded" });
-        check(of_job(JobState::Success), done);
-        check(of_job(JobState::OnHold), json!({ "phase": "on_hold" }));
+        check(of_job(JobState::Success), &done);
+        check(of_job(JobState::OnHold), &json!({ "phase": "on_hold" }));
         for state in JobState::ALL {
             assert_eq!(of_job(*state).outcome.is_some(), state.is_terminal(), "{state}");
         }
