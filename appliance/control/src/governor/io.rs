@@ -16,8 +16,8 @@ const SHORT_SECONDS: f64 = 10.0;
 const LONG_SECONDS: f64 = 600.0;
 /// How much slower than its habit a disk may be before it counts.
 const TOLERANCE: f64 = 2.0;
-/// Faster is never slow, whatever the habit is.
-const FAST_MILLIS: f64 = 20.0;
+/// Faster is never slow, whatever the habit is: nobody who waits for a commit feels it.
+const FAST_MILLIS: f64 = 100.0;
 /// A habit slower than this is not one to get used to.
 const HABIT_MAX_MILLIS: f64 = 250.0;
 const GRADIENT_MIN: f64 = 0.5;
