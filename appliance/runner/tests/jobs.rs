@@ -10,6 +10,8 @@ mod abuse;
 mod assign;
 #[path = "jobs/control.rs"]
 mod control;
+#[path = "jobs/kernel.rs"]
+mod kernel;
 #[path = "jobs/measure.rs"]
 mod measure;
 #[path = "jobs/pace.rs"]
