@@ -74,6 +74,16 @@ async fn a_supervisor_without_runner_and_folder_ends_its_job() {
     }
 }
 
+/// Waits for the registration with that number; before it, what a killed runner still asks may be
+/// answered with the next task.
+async fn until_registered(bench: &Bench, number: u32) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while bench.control.state.lock().unwrap().registrations < number {
+        assert!(std::time::Instant::now() < deadline, "the runner does not register");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 /// Kills the process that serves the folder `job`.
 fn kill_supervisor(job: &Path) {
     signal_supervisor(job, rustix::process::Signal::KILL);
@@ -108,8 +118,9 @@ async fn a_supervisor_that_does_not_answer_holds_up_nothing() {
     let job = bench.jobs().into_iter().find(|job| job.join("assignment.json").exists()).unwrap();
     bench.kill_runner();
     signal_supervisor(&job, rustix::process::Signal::STOP);
-    let other = bench.control.assign(assignment(&[run("echo fine")]));
     bench.restart_runner();
+    until_registered(&bench, 2).await;
+    let other = bench.control.assign(assignment(&[run("echo fine")]));
     assert_eq!(bench.control.finished(other).await.outcome(), Some(TaskOutcome::Success));
     let lost = bench.control.finished(stuck).await;
     assert_eq!(lost.outcome(), Some(TaskOutcome::InfrastructureFail));
@@ -127,6 +138,7 @@ async fn a_second_runner_waits_for_the_first() {
     assert_eq!(bench.control.state.lock().unwrap().registrations, 1, "the second does not work");
     bench.kill_runner();
     std::mem::swap(&mut bench.runner, &mut second);
+    until_registered(&bench, 2).await;
     let after = bench.finish(&[run("echo fine")]).await;
     assert_eq!(after.outcome(), Some(TaskOutcome::Success), "it goes on in the first's place");
 }
