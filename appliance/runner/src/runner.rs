@@ -14,6 +14,7 @@ use crate::{
     job::{Job, Order, Seat},
     outbox::Delivered,
     spin_up::Shape,
+    supervisor::wire::Request,
 };
 use base::{
     ids::{RunnerId, TaskId},
@@ -116,6 +117,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     }
     // What is left is dismissed by the next runner.
     let _ = timeout(STOP_MAX, dismissals.join_all()).await;
+    let host = runner.host.clone();
+    let _ = timeout(STOP_MAX, tokio::task::spawn_blocking(move || host.sweep_rules())).await;
     Ok(())
 }
 
@@ -229,6 +232,8 @@ impl Runner {
         if job.run(&memory).await == Delivered::Lost {
             tracing::info!(%task, "the task was lost; its job is killed");
         }
+        // Before anything that a stop could cut short: only we know that this job is over.
+        job.supervised.ask_now(&Request::Finish);
         self.release(task);
         drop(slot);
         job.clear_away().await;
