@@ -240,9 +240,9 @@ impl Supervisor {
         rests.chain(alone).chain(clocks).min()
     }
 
-    /// Nobody will ever give it a job, or take up the one it has.
-    fn is_forsaken(&self) -> bool {
-        self.link.is_none() && (!self.has_job || !self.folder.path().exists())
+    /// It has a job that a runner may find.
+    fn may_be_taken_up(&self) -> bool {
+        self.has_job && self.folder.path().exists()
     }
 
     fn meet_runners(&mut self) {

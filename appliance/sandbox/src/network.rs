@@ -6,8 +6,9 @@
 //! on the host, in a table of rules that belongs to the job.
 //! Why rules outlive their link until [`sweep_links`]: the kernel frees rules only after every
 //! processor has passed a quiet moment, and holds up whoever changes rules meanwhile. With one removal
-//! for each job, jobs that follow each other closely waited for little else. Rules without a link
-//! match nothing.
+//! for each job, jobs that follow each other closely waited for little else. Rules without a link let
+//! nothing through: each names the link, drops what every job's rules drop, or only rewrites the
+//! source of what another table has let pass.
 //! Invariants: a job reaches the named ports of the gateway and the allowed networks; never other
 //! jobs, the host's other addresses or ports, link-local or metadata addresses, and nothing
 //! reaches the job but answers. What is closed fails at once. IPv6 is not carried. No two jobs of

@@ -230,7 +230,7 @@ impl Supervisor {
     pub(super) fn keep_time(&mut self, now: Instant) {
         if self.link.is_none() && now >= self.looked + ALONE_LOOK {
             self.looked = now;
-            self.finished |= self.is_forsaken();
+            self.finished |= !self.may_be_taken_up();
         }
         if self.frozen_since.is_some() {
             return;
