@@ -206,9 +206,8 @@ impl Supervisor {
                 .flat_map(sandbox::Sandbox::events_fds)
                 .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
         );
-        let awake =
-            self.spools().filter(|spool| spool.rests_until().is_none_or(|until| until <= now));
-        fds.extend(awake.map(|spool| PollFd::from_borrowed_fd(spool.fd(), PollFlags::IN)));
+        let due = self.spools().filter(|spool| spool.is_due(now));
+        fds.extend(due.map(|spool| PollFd::from_borrowed_fd(spool.fd(), PollFlags::IN)));
         let timeout = self.next_time(now).map(|at| at.saturating_duration_since(now));
         let timeout = timeout.map(|span| Timespec {
             tv_sec: i64::try_from(span.as_secs()).unwrap_or(i64::MAX),
@@ -267,7 +266,7 @@ impl Supervisor {
         let mut grown = Vec::new();
         for run in &mut self.runs {
             let Some(spool) = &mut run.spool else { continue };
-            if spool.rests_until().is_some_and(|until| until > now) {
+            if !spool.is_due(now) {
                 continue;
             }
             if let spool::Read::Grown(length) = spool.read(&mut self.buffer, now) {

@@ -52,6 +52,8 @@ pub(super) struct Spool {
     full: bool,
     last_read: Option<Instant>,
     rest_until: Option<Instant>,
+    /// All writers are gone. A poll would tell it again and again, for as long as the run lives.
+    closed: bool,
 }
 
 impl Spool {
@@ -72,6 +74,7 @@ impl Spool {
             full: length >= STEP_OUTPUT_MAX,
             last_read: None,
             rest_until: None,
+            closed: false,
         };
         Ok((spool, writer))
     }
@@ -85,6 +88,11 @@ impl Spool {
         self.rest_until
     }
 
+    /// Whether the pipe may have something to read and is not left alone.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        !self.closed && self.rest_until.is_none_or(|until| until <= now)
+    }
+
     /// When something was last read.
     pub(super) const fn last_read(&self) -> Option<Instant> {
         self.last_read
@@ -93,7 +101,7 @@ impl Spool {
     /// Reads once, into `buffer`.
     pub(super) fn read(&mut self, buffer: &mut [u8], now: Instant) -> Read {
         match rustix::io::read(&self.pipe, &mut *buffer) {
-            Ok(0) => Read::Closed,
+            Ok(0) => self.close(),
             Ok(count) => {
                 let busy = self.last_read.is_some_and(|last| now.duration_since(last) < BUSY);
                 // What fills the buffer comes faster than it is read: the writer waits already.
@@ -106,8 +114,14 @@ impl Spool {
                 Read::Empty
             }
             Err(Errno::INTR) => Read::Quiet,
-            Err(_) => Read::Closed,
+            Err(_) => self.close(),
         }
+    }
+
+    const fn close(&mut self) -> Read {
+        self.closed = true;
+        self.rest_until = None;
+        Read::Closed
     }
 
     fn pass(&mut self, bytes: &[u8]) -> Read {

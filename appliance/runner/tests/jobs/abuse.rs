@@ -5,6 +5,7 @@ use crate::{
     Bench,
     assign::{assignment, command_of, run},
     named,
+    restart::supervisors,
 };
 use base::{
     plan::{Action, Step, When},
@@ -91,4 +92,33 @@ async fn artifacts_are_bounded_as_the_disk_is() {
     assert_eq!(done.outcome(), Some(TaskOutcome::Failed), "{:#?}", done.progress);
     let told = done.text_of("artifacts");
     assert!(told.contains("may store 64 MiB"), "{told}");
+}
+
+/// CPU time of the supervisors of all jobs, as far as they live.
+fn supervising(bench: &Bench) -> Duration {
+    let pids = bench.jobs().into_iter().flat_map(|job| supervisors(&job));
+    let used = |pid: rustix::process::Pid| -> Option<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/schedstat", pid.as_raw_nonzero()));
+        text.ok()?.split_whitespace().next()?.parse().ok()
+    };
+    Duration::from_nanos(pids.filter_map(used).sum())
+}
+
+/// A pipe whose writers are gone is readable for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_has_closed_its_output_keeps_no_processor_busy() {
+    let Some(bench) = Bench::start() else { return };
+    let task = bench.control.assign(assignment(&[run("echo up; exec >&- 2>&-; sleep 2")]));
+    bench.control.until(task, Duration::from_secs(20), |task| task.text(2).contains("up")).await;
+    let before = supervising(&bench);
+    let mut most = before;
+    let mut done = std::pin::pin!(bench.control.finished(task));
+    let done = loop {
+        match tokio::time::timeout(Duration::from_millis(50), &mut done).await {
+            Ok(done) => break done,
+            Err(_) => most = most.max(supervising(&bench)),
+        }
+    };
+    assert_eq!(done.outcome(), Some(TaskOutcome::Success));
+    assert!(most - before < Duration::from_millis(300), "{:?} for nothing", most - before);
 }

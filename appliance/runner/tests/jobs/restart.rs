@@ -96,7 +96,7 @@ fn signal_supervisor(job: &Path, signal: rustix::process::Signal) {
 }
 
 /// The processes that serve the folder `job`: one, or none any more.
-fn supervisors(job: &Path) -> Vec<rustix::process::Pid> {
+pub(crate) fn supervisors(job: &Path) -> Vec<rustix::process::Pid> {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let serves = |pid: &i32| {
