@@ -69,6 +69,11 @@ pub(crate) fn built_in(job: &Assignment) -> Environment {
     env
 }
 
+/// What names a locale of characters. Where nothing does, text is UTF-8, by the last of these alone:
+/// `LANG` would have every program load a dozen categories that are those of the C locale anyway,
+/// which doubles the start of a shell.
+const LOCALES: [&str; 3] = ["LANG", "LC_ALL", "LC_CTYPE"];
+
 /// What every step of the job starts from.
 #[must_use]
 pub(crate) fn of_job(
@@ -82,12 +87,14 @@ pub(crate) fn of_job(
     env.extend(image.clone());
     env.insert("HOME".into(), person.home.clone());
     env.insert("USER".into(), person.user.clone());
-    env.entry("LANG".into()).or_insert_with(|| "C.UTF-8".into());
     env.extend(
         job.secrets.iter().map(|secret| (secret.name.clone(), secret.value.expose().to_owned())),
     );
     env.extend(built_in(job));
     env.extend(job.spec.environment.clone());
+    if !LOCALES.iter().any(|name| env.contains_key(*name)) {
+        env.insert("LC_CTYPE".into(), "C.UTF-8".into());
+    }
     env
 }
 
@@ -176,6 +183,24 @@ mod tests {
         let names = ["A", "CI", "B", "PATH", "HOME", "APPLIANCE_URL"];
         let values = names.map(|name| env[name].as_str());
         assert_eq!(values, ["context", "true", "job", "/opt/bin", "/root", "u"]);
+    }
+
+    #[test]
+    fn text_is_utf_8_unless_something_names_a_locale() {
+        let person = Person { user: "root".into(), home: "/root".into() };
+        for (name, value, expected) in [
+            ("OTHER", "x", Some("C.UTF-8")),
+            ("LANG", "ja_JP.eucJP", None),
+            ("LC_ALL", "C", None),
+            ("LC_CTYPE", "de_DE.UTF-8", Some("de_DE.UTF-8")),
+        ] {
+            let named = IndexMap::from([(name.to_owned(), value.to_owned())]);
+            let mut job = examples::assignment();
+            std::sync::Arc::make_mut(&mut job.spec).environment = named;
+            let env = of_job(&job, &Environment::new(), &Environment::new(), &person);
+            assert_eq!(env.get("LC_CTYPE").map(String::as_str), expected, "{name}");
+            assert_eq!(env.contains_key("LANG"), name == "LANG");
+        }
     }
 
     #[test]
