@@ -35,5 +35,5 @@ pub use first_push::{FirstPush, Message, first_push};
 pub use limits::Limits;
 pub use prune::Pruned;
 pub use receive::{Push, PushPolicy, PushWatcher, RefUpdate, Watching};
-pub use repository::{NamedRevision, Repository, Rev};
+pub use repository::{FileRead, NamedRevision, Repository, Rev};
 pub use shelf::Repos;

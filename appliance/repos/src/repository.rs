@@ -41,6 +41,9 @@ pub struct NamedRevision {
     pub revision: String,
 }
 
+/// The bytes of a file; `None` when there is no such file.
+pub type FileRead = Result<Option<Vec<u8>>, Error>;
+
 /// A bare repository on disk. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Repository {
@@ -185,28 +188,24 @@ impl Repository {
         Commit::read(&objects, &id)
     }
 
-    /// The bytes of the file `path` (with `/`) at `revision`; `None` when there is no such file.
-    /// A file larger than `max` is an error that says so.
-    pub fn read_file(
+    /// The commit that `rev` means, and its file `path` as [`Repository::read_file`] tells it.
+    pub fn resolve_with_file(
         &self,
-        revision: &str,
+        rev: Rev<'_>,
         path: &str,
         max: usize,
-    ) -> Result<Option<Vec<u8>>, Error> {
+    ) -> Result<(Commit, FileRead), Error> {
+        let objects = self.objects()?;
+        let id = self.id_of(&objects, rev)?;
+        Ok((Commit::read(&objects, &id)?, file_at(&objects, &id, path, max)))
+    }
+
+    /// The bytes of the file `path` (with `/`) at `revision`; `None` when there is no such file.
+    /// A file larger than `max` is an error that says so.
+    pub fn read_file(&self, revision: &str, path: &str, max: usize) -> FileRead {
         let objects = self.objects()?;
         let commit = self.id_of(&objects, Rev::Revision(revision))?;
-        let mut buffer = Vec::new();
-        let mut current = objects.links(&commit, &mut buffer)?.tree;
-        for part in path.split('/') {
-            if objects.kind(&current)? != Some(Kind::Tree) {
-                return Ok(None);
-            }
-            let mut entries = objects.tree(&current, &mut buffer)?.filter_map(Result::ok);
-            let entry = entries.find(|entry| entry.filename == part.as_bytes());
-            let Some(next) = entry.map(|entry| entry.oid.to_owned()) else { return Ok(None) };
-            current = next;
-        }
-        read_blob(&objects, current, path, max)
+        file_at(&objects, &commit, path, max)
     }
 
     /// `revision` can be reached from the branch or tag `ref_name` (full name) as it stands now.
@@ -230,12 +229,22 @@ fn brief(text: &str) -> String {
     text.chars().take(64).collect()
 }
 
-fn read_blob(
-    objects: &Objects,
-    id: ObjectId,
-    path: &str,
-    max: usize,
-) -> Result<Option<Vec<u8>>, Error> {
+fn file_at(objects: &Objects, commit: &ObjectId, path: &str, max: usize) -> FileRead {
+    let mut buffer = Vec::new();
+    let mut current = objects.links(commit, &mut buffer)?.tree;
+    for part in path.split('/') {
+        if objects.kind(&current)? != Some(Kind::Tree) {
+            return Ok(None);
+        }
+        let mut entries = objects.tree(&current, &mut buffer)?.filter_map(Result::ok);
+        let entry = entries.find(|entry| entry.filename == part.as_bytes());
+        let Some(next) = entry.map(|entry| entry.oid.to_owned()) else { return Ok(None) };
+        current = next;
+    }
+    read_blob(objects, current, path, max)
+}
+
+fn read_blob(objects: &Objects, id: ObjectId, path: &str, max: usize) -> FileRead {
     if objects.kind(&id)? != Some(Kind::Blob) {
         return Ok(None);
     }

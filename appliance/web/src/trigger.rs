@@ -75,8 +75,9 @@ fn resolve_blocking(
         (Some(name), _) => Rev::Branch(name),
         (None, name) => Rev::Tag(name.as_deref().unwrap_or_default()),
     };
-    let commit = repository.resolve(rev).map_err(unknown)?;
-    let config = config_text(&repository, &commit.revision)?;
+    let found = repository.resolve_with_file(rev, CONFIG_PATH, limits::CONFIG_MAX);
+    let (commit, file) = found.map_err(unknown)?;
+    let config = config_of(file, &commit.revision);
     let (push, base_revision) = wish.push.map_or((None, None), |(id, base)| (Some(id), base));
     let repository_url = format!("{base_url}/git/{}.git", wish.repo);
     Ok(Trigger {
@@ -115,16 +116,17 @@ pub(crate) fn vcs(
 }
 
 /// The configuration at a revision, or why there is none.
-pub(crate) fn config_text(repository: &Repository, revision: &str) -> Result<ConfigText, Failure> {
+pub(crate) fn config_text(repository: &Repository, revision: &str) -> ConfigText {
+    config_of(repository.read_file(revision, CONFIG_PATH, limits::CONFIG_MAX), revision)
+}
+
+fn config_of(file: repos::FileRead, revision: &str) -> ConfigText {
     let missing = || format!("there is no {CONFIG_PATH} at {}", &revision[..revision.len().min(7)]);
-    let bytes = match repository.read_file(revision, CONFIG_PATH, limits::CONFIG_MAX) {
-        Ok(Some(bytes)) => bytes,
-        Ok(None) => return Ok(ConfigText::Missing(missing())),
-        Err(error) => return Ok(ConfigText::Missing(error.to_string())),
-    };
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(ConfigText::Found(text)),
-        Err(_) => Ok(ConfigText::Missing(format!("{CONFIG_PATH} is not UTF-8 text"))),
+    match file.map(|bytes| bytes.map(String::from_utf8)) {
+        Ok(Some(Ok(text))) => ConfigText::Found(text),
+        Ok(Some(Err(_))) => ConfigText::Missing(format!("{CONFIG_PATH} is not UTF-8 text")),
+        Ok(None) => ConfigText::Missing(missing()),
+        Err(error) => ConfigText::Missing(error.to_string()),
     }
 }
 

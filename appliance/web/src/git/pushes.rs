@@ -4,7 +4,7 @@ use crate::{State, error::Failure, trigger};
 use base::{
     ids::{PipelineNumber, RepoName},
     state::PipelineState,
-    trigger::{ConfigText, Trigger, TriggerKind},
+    trigger::{Trigger, TriggerKind},
 };
 use repos::{Repository, Rev};
 use std::time::Duration;
@@ -107,8 +107,7 @@ fn make_trigger(
     if commit.skips_ci() {
         return Ok(Made::Skipped);
     }
-    let config = trigger::config_text(repository, &commit.revision)
-        .unwrap_or_else(|failure| ConfigText::Missing(failure.to_string()));
+    let config = trigger::config_text(repository, &commit.revision);
     let default_branch = repository.default_branch()?;
     let url = format!("{base_url}/git/{}.git", project.repo);
     let vcs = trigger::vcs(commit, url, branch, tag, default_branch, moved.old.clone());
