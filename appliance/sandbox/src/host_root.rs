@@ -4,16 +4,17 @@
 //! could be lifted. Rejected: a tmpfs over each hidden folder, some 40 µs each.
 //! Form: a directory of hidden folders (opaque: empty), hidden paths (whiteouts: absent) and
 //! plain folders that only lend their owner, the job's root. It is built for each job on the
-//! sandbox's own tmpfs: the kernel refuses a layer that lies below another (`/` is one), and some
-//! twenty entries in memory take a tenth of a millisecond.
+//! sandbox's own tmpfs, because the kernel refuses a layer that lies below another (`/` is one).
 //! Source: overlayfs, "whiteouts and opaque directories".
 
-use crate::spec::Places;
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, XattrFlags, makedev};
+use crate::{
+    layer::{Layer, Node},
+    spec::Places,
+};
 use std::{
     collections::BTreeMap,
-    fs, io,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    fs,
+    os::unix::fs::MetadataExt,
     path::{Component, Path, PathBuf},
 };
 
@@ -60,70 +61,39 @@ enum Entry {
     Absent,
 }
 
-/// Adds to the folder `layer`; what it makes belongs to `owner`.
-pub(crate) fn layer(layer: &Path, masks: &[PathBuf], owner: u32) -> io::Result<()> {
+/// Adds what hides and what lends its owner.
+pub(crate) fn add(layer: &mut Layer, masks: &[PathBuf]) {
     for (path, entry) in entries(&masks_resolved(masks)) {
-        let place = layer.join(path.strip_prefix("/").unwrap_or(&path));
-        let in_layer = place.parent().is_some_and(Path::is_dir);
-        match entry {
-            Entry::Through if in_layer => through(&path, &place, owner)?,
-            Entry::Empty(mode) if in_layer => {
-                folder(&place, mode, owner)?;
-                rustix::fs::setxattr(&place, "trusted.overlay.opaque", b"y", XattrFlags::empty())?;
+        // What has no folder in the layer is in one that the host lacks: nothing needs hiding there.
+        let _is_there = match entry {
+            Entry::Through if shows_through(&path) => {
+                layer.put(&path, Node::Folder { mode: 0o755, opaque: false })
             }
-            Entry::Absent if in_layer => {
-                rustix::fs::mknodat(
-                    CWD,
-                    &place,
-                    FileType::CharacterDevice,
-                    Mode::empty(),
-                    makedev(0, 0),
-                )?;
-            }
-            // A folder that the host lacks: nothing in it needs hiding.
-            _ => {}
-        }
+            Entry::Through => false,
+            Entry::Empty(mode) => layer.put(&path, Node::Folder { mode, opaque: true }),
+            Entry::Absent => layer.put(&path, Node::Absent),
+        };
     }
-    Ok(())
 }
 
 /// Adds folders and empty files below those that every job finds empty.
-pub(crate) fn places(layer: &Path, places: &Places, owner: u32) -> io::Result<()> {
-    for folder_wanted in places.folders.iter().filter(|path| is_in_empty(path)) {
-        let mut place = layer.to_owned();
-        for part in folder_wanted.components().filter(|part| *part != Component::RootDir) {
-            place.push(part);
-            if !place.is_dir() {
-                folder(&place, 0o755, owner)?;
-            }
+pub(crate) fn places(layer: &mut Layer, places: &Places) {
+    for wanted in places.folders.iter().filter(|path| is_in_empty(path)) {
+        let mut ancestors: Vec<&Path> = wanted.ancestors().collect();
+        ancestors.reverse();
+        for folder in ancestors.into_iter().skip(1) {
+            layer.put_new(folder, Node::Folder { mode: 0o755, opaque: false });
         }
     }
     for file in places.files.iter().filter(|path| is_in_empty(path)) {
-        let place = layer.join(file.strip_prefix("/").unwrap_or(file));
-        if place.parent().is_some_and(Path::is_dir) && !place.exists() {
-            fs::write(&place, b"")?;
-            let (uid, gid) = (Uid::from_raw(owner), Gid::from_raw(owner));
-            rustix::fs::chownat(CWD, &place, Some(uid), Some(gid), AtFlags::empty())?;
-        }
+        layer.put_new(file, Node::File(String::new()));
     }
-    Ok(())
 }
 
 /// Below a folder that is empty otherwise, and by no way out of it.
 fn is_in_empty(path: &Path) -> bool {
     let plain = path.components().skip(1).all(|part| matches!(part, Component::Normal(_)));
     plain && EMPTY.iter().any(|(top, _)| path != Path::new(top) && path.starts_with(top))
-}
-
-/// Makes a folder, or takes over one that is there.
-pub(crate) fn folder(place: &Path, mode: u32, owner: u32) -> io::Result<()> {
-    match fs::create_dir(place) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    let (uid, gid) = (Uid::from_raw(owner), Gid::from_raw(owner));
-    rustix::fs::chownat(CWD, place, Some(uid), Some(gid), AtFlags::empty())?;
-    fs::set_permissions(place, fs::Permissions::from_mode(mode))
 }
 
 /// A masked path that leads through a link is masked at both ends.
@@ -160,14 +130,10 @@ fn entries(masks: &[PathBuf]) -> BTreeMap<PathBuf, Entry> {
     entries
 }
 
-/// Links of the host stay links: a folder in their place would hide where they lead.
-fn through(path: &Path, place: &Path, owner: u32) -> io::Result<()> {
-    let Ok(host) = fs::symlink_metadata(path) else { return Ok(()) };
-    // A folder that is closed to others must not be opened by its new owner.
-    if !host.is_dir() || host.mode() & 0o005 != 0o005 {
-        return Ok(());
-    }
-    folder(place, 0o755, owner)
+/// Whether a folder of the host's can get another owner. Links stay links: a folder in their place
+/// would hide where they lead. A folder that is closed to others must not be opened by its new owner.
+fn shows_through(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|host| host.is_dir() && host.mode() & 0o005 == 0o005)
 }
 
 /// Other file systems of the host that hold programs: an overlay of `/` does not show them.

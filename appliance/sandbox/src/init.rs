@@ -95,15 +95,16 @@ fn begin<'a>(socket: &'a UnixStream, joins: &[OwnedFd], born: Born) -> Result<In
     let filter = crate::filter::program()
         .map_err(|error| at("compile the filter")(io::Error::other(error)))?;
     privilege::bound_init(build.allow_privilege_gain).map_err(at("drop capabilities"))?;
+    // Once, for all that it starts. Init has all of its capabilities and may do so with or without
+    // `no_new_privs`; from here on it needs nothing that a program in a job does not.
+    sys::seccomp_install(filter).map_err(at("install the filter"))?;
     wire::send(socket, &Reply::Built, &[]).map_err(at("tell that the inside stands"))?;
-    let start = start::Starter { filter, allow_privilege_gain: build.allow_privilege_gain };
-    Ok(Init { socket, children, start, started: BTreeSet::new() })
+    Ok(Init { socket, children, started: BTreeSet::new() })
 }
 
 struct Init<'a> {
     socket: &'a UnixStream,
     children: OwnedFd,
-    start: start::Starter,
     started: BTreeSet<u32>,
 }
 
@@ -162,7 +163,7 @@ impl Init<'_> {
         let stdio: [OwnedFd; 3] = descriptors
             .try_into()
             .map_err(|_| at("three descriptors")(io::Error::from_raw_os_error(libc::EBADF)))?;
-        let (pid, pidfd) = self.start.start(start, &stdio)?;
+        let (pid, pidfd) = start::start(start, &stdio)?;
         self.started.insert(pid);
         Ok((Reply::Started { pid }, pidfd))
     }

@@ -91,7 +91,7 @@ fn bury(children: &OwnedFd) {
 /// A failure is told by the closing of the descriptors.
 fn give_birth(birth: &Birth, descriptors: &[OwnedFd], life: impl Fn(&[String]) -> u8) {
     let [stdin, stderr] = descriptors else { return };
-    let Ok(sys::Fork::Child) = sys::clone_process(0, None) else { return };
+    let Ok(sys::Fork::Child) = sys::fork() else { return };
     let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         match begin(birth, stdin.as_fd(), stderr.as_fd()) {
             Ok(()) => life(&birth.arguments),

@@ -22,6 +22,7 @@ mod host_root;
 pub mod image;
 mod init;
 pub mod launcher;
+mod layer;
 pub mod memory;
 mod network;
 mod remove;

@@ -11,6 +11,7 @@ mod device;
 
 use crate::{
     Error, host_root,
+    layer::{Layer, Node},
     spec::{LAYERS_MAX, Root, Spec, Storage},
     sys::{self, MountChange},
 };
@@ -28,6 +29,9 @@ use std::{
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
 };
+
+/// A folder that shows what is below it.
+const PLAIN: Node = Node::Folder { mode: 0o755, opaque: false };
 
 /// Names within the scratch directory.
 const STAGE: &str = "stage";
@@ -87,8 +91,7 @@ pub(crate) fn assemble(
         .map_err(Error::path("mount a tmpfs on", &stage))?;
     let assembled = assemble_on(spec, files, &stage, user_namespace).and_then(|root| {
         let dev = stage.join(DEV);
-        let made =
-            device::folder(&dev, spec.ids.host_start).and_then(|()| tree_open(&dev, 0, None));
+        let made = layer_make(&device::layer(), &dev, spec).and_then(|()| tree_open(&dev, 0, None));
         Ok(Trees { root, dev: made.map_err(Error::path("make the job's devices in", &stage))? })
     });
     let detached = unmount(&stage, UnmountFlags::DETACH).map_err(Error::path("unmount", &stage));
@@ -102,8 +105,8 @@ fn assemble_on(
     stage: &Path,
     user_namespace: BorrowedFd<'_>,
 ) -> Result<OwnedFd, Error> {
-    let own = stage.join(OWN);
-    own_layer(spec, files, &own).map_err(Error::path("make the job's own layer in", stage))?;
+    let own = layer_make(&own_layer(spec, files), &stage.join(OWN), spec);
+    own.map_err(Error::path("make the job's own layer in", stage))?;
     let lowers = lowers(spec, stage, user_namespace)?;
     let writable = writable(spec, stage)?;
     let data = format!(
@@ -145,14 +148,7 @@ fn lowers(spec: &Spec, stage: &Path, user_namespace: BorrowedFd<'_>) -> Result<S
         mapped(layer, &stage.join(number.to_string()), user_namespace)
     };
     match &spec.root {
-        Root::Host(host) => {
-            host_root::layer(&stage.join(OWN), &host.masks, spec.ids.host_start)
-                .map_err(Error::path("build the layer over the host's root in", stage))?;
-            host_root::places(&stage.join(OWN), &spec.places, spec.ids.host_start)
-                .and_then(|()| bind_places(spec, &stage.join(OWN)))
-                .map_err(Error::path("make the places of binds in", stage))?;
-            Ok("/".to_owned())
-        }
+        Root::Host(_) => Ok("/".to_owned()),
         Root::Directory { path } => map(0, path).map(|()| "0".to_owned()),
         Root::Layers { lowers } if lowers.is_empty() || lowers.len() > LAYERS_MAX => {
             Err(Error::Invalid {
@@ -170,36 +166,35 @@ fn lowers(spec: &Spec, stage: &Path, user_namespace: BorrowedFd<'_>) -> Result<S
     }
 }
 
-/// Folders and files that every job has of its own, whatever its root brings.
-fn own_layer(spec: &Spec, files: &[OwnFile], layer: &Path) -> io::Result<()> {
-    host_root::folder(layer, 0o755, spec.ids.host_start)?;
-    for name in ["dev", "etc", "proc", "sys"] {
-        host_root::folder(&layer.join(name), 0o755, spec.ids.host_start)?;
-    }
-    for (name, content) in files {
-        let path = layer.join(name);
-        fs::write(&path, content)?;
-        let owner = (Uid::from_raw(spec.ids.host_start), Gid::from_raw(spec.ids.host_start));
-        rustix::fs::chownat(CWD, &path, Some(owner.0), Some(owner.1), AtFlags::empty())?;
-    }
-    Ok(())
+fn layer_make(layer: &Layer, top: &Path, spec: &Spec) -> io::Result<()> {
+    let here = top.parent().expect("a layer is made in the stage");
+    in_folder(here, || Ok(layer.make(top, spec.ids.host_start)?))
 }
 
-/// Puts an empty file or folder where each bind goes, if its folder is in the layer already: made
-/// later, through the overlay, the folder would first be copied to disk.
-fn bind_places(spec: &Spec, layer: &Path) -> io::Result<()> {
-    for bind in &spec.binds {
-        let place = layer.join(bind.target.strip_prefix("/").unwrap_or(&bind.target));
-        let in_layer = place.parent().is_some_and(Path::is_dir) && !place.exists();
-        match in_layer {
-            true if bind.source.is_dir() => {
-                host_root::folder(&place, 0o755, spec.ids.host_start)?;
-            }
-            true => fs::write(&place, b"")?,
-            false => {}
-        }
+/// Folders and files that a job has of its own, above what its root brings.
+fn own_layer(spec: &Spec, files: &[OwnFile]) -> Layer {
+    let mut layer = Layer::default();
+    for name in ["dev", "etc", "proc", "sys"] {
+        layer.put(Path::new(name), PLAIN);
     }
-    Ok(())
+    for (path, content) in files {
+        layer.put(Path::new(path), Node::File(content.clone()));
+    }
+    if let Root::Host(host) = &spec.root {
+        host_root::add(&mut layer, &host.masks);
+        host_root::places(&mut layer, &spec.places);
+        bind_places(&mut layer, spec);
+    }
+    layer
+}
+
+/// Plans an empty file or folder where each bind goes, if its folder is in the layer already: made
+/// later, through the overlay, the folder would first be copied to disk.
+fn bind_places(layer: &mut Layer, spec: &Spec) {
+    for bind in &spec.binds {
+        let place = if bind.source.is_dir() { PLAIN } else { Node::File(String::new()) };
+        layer.put_new(&bind.target, place);
+    }
 }
 
 fn mapped(layer: &Path, place: &Path, user_namespace: BorrowedFd<'_>) -> Result<(), Error> {

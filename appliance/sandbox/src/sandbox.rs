@@ -1,7 +1,7 @@
 //! One living sandbox, as its supervisor holds it.
 //!
 //! Life: `create` → any number of `spawn`, signals, `freeze`/`thaw` → `destroy`. Dropping it does
-//! what `destroy` does, without telling what it used.
+//! what `destroy` does, without telling what could not be removed.
 //! Invariants: answers of init and news from it come over one connection; news that arrive while
 //! an answer is awaited are kept in order for [`Sandbox::next_event`].
 
@@ -284,10 +284,9 @@ impl Sandbox {
     ///
     /// # Errors
     /// When something could not be removed; [`sweep`] will try again.
-    pub fn destroy(mut self) -> Result<Usage, Error> {
+    pub fn destroy(mut self) -> Result<(), Error> {
         self.end();
-        let usage = self.usage();
-        self.remains.remove().map(|()| usage)
+        self.remains.remove()
     }
 
     fn group(&self) -> &Group {

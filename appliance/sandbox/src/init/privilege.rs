@@ -32,8 +32,7 @@ pub(super) fn die_with_parent() -> io::Result<()> {
 
 /// Bounds what anything started by init can ever gain, and hides init from the job.
 ///
-/// Init keeps its own capabilities: it starts programs under other ids and, where privileges may
-/// be gained, installs filters without `no_new_privs`.
+/// Init keeps its own capabilities: it starts programs under other ids.
 pub(super) fn bound_init(allow_privilege_gain: bool) -> io::Result<()> {
     for number in 0..=HIGHEST {
         let one = CapabilitySet::from_bits_retain(1 << number);

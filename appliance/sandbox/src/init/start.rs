@@ -1,7 +1,7 @@
 //! Starts a program inside: from a fork of init to the exec.
 //!
-//! Invariants: the program gets exactly its three descriptors, its environment, its ids, no
-//! capability that its ids do not carry, and the filter; it leads a session of its own.
+//! Invariants: the program gets exactly its three descriptors, its environment, its ids and no
+//! capability that its ids do not carry; it leads a session of its own. The filter is init's own.
 //! On failure: the child tells its step and the kernel's answer over a pipe that an exec closes.
 
 use super::{Failure, at, privilege};
@@ -17,87 +17,68 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// What every program gets.
-pub(super) struct Starter {
-    pub(super) filter: &'static [seccompiler::sock_filter],
-    pub(super) allow_privilege_gain: bool,
-}
-
 /// Steps of a start, in order; numbered for the pipe.
 const STAGES: [&str; 7] =
     ["session", "terminal", "ids", "working directory", "privileges", "descriptors", "exec"];
 
 type Step = (u8, io::Error);
 
-impl Starter {
-    /// Forks and waits until the exec has happened or failed.
-    pub(super) fn start(
-        &self,
-        start: &Start,
-        stdio: &[OwnedFd; 3],
-    ) -> Result<(u32, OwnedFd), Failure> {
-        let (mut told, tell) = io::pipe().map_err(at("pipe"))?;
-        let forked = sys::clone_process(0, None).map_err(at("fork (the limit of processes?)"))?;
-        let sys::Fork::Parent { pid, pidfd } = forked else {
-            drop(told);
-            let (stage, error) = self.become_program(start, stdio, tell.as_raw_fd());
-            let errno = error.raw_os_error().unwrap_or(libc::EIO).to_le_bytes();
-            let mut tell = tell;
-            let _nobody_else_to_tell = tell.write_all(&[&[stage], errno.as_slice()].concat());
-            sys::exit_now(127)
-        };
-        drop(tell);
-        let mut failure = Vec::new();
-        told.read_to_end(&mut failure).map_err(at("pipe"))?;
-        match failure.as_slice() {
-            [] => Ok((pid.cast_unsigned(), pidfd)),
-            [stage, errno @ ..] => {
-                let errno = errno.try_into().map_or(libc::EIO, i32::from_le_bytes);
-                let stage = STAGES.get(usize::from(*stage)).copied().unwrap_or("start");
-                Err(at(stage)(io::Error::from_raw_os_error(errno)))
-            }
+/// Forks and waits until the exec has happened or failed.
+pub(super) fn start(start: &Start, stdio: &[OwnedFd; 3]) -> Result<(u32, OwnedFd), Failure> {
+    let (mut told, tell) = io::pipe().map_err(at("pipe"))?;
+    let forked = sys::fork().map_err(at("fork (the limit of processes?)"))?;
+    let sys::Fork::Parent { pid, pidfd } = forked else {
+        drop(told);
+        let (stage, error) = become_program(start, stdio, tell.as_raw_fd());
+        let errno = error.raw_os_error().unwrap_or(libc::EIO).to_le_bytes();
+        let mut tell = tell;
+        let _nobody_else_to_tell = tell.write_all(&[&[stage], errno.as_slice()].concat());
+        sys::exit_now(127)
+    };
+    drop(tell);
+    let mut failure = Vec::new();
+    told.read_to_end(&mut failure).map_err(at("pipe"))?;
+    match failure.as_slice() {
+        [] => Ok((pid.cast_unsigned(), pidfd)),
+        [stage, errno @ ..] => {
+            let errno = errno.try_into().map_or(libc::EIO, i32::from_le_bytes);
+            let stage = STAGES.get(usize::from(*stage)).copied().unwrap_or("start");
+            Err(at(stage)(io::Error::from_raw_os_error(errno)))
         }
     }
+}
 
-    /// In the child: everything up to the exec. Returns only what failed.
-    fn become_program(&self, start: &Start, stdio: &[OwnedFd; 3], tell: i32) -> Step {
-        match self.prepare(start, stdio, tell) {
-            Ok(()) => (6, exec(start)),
-            Err(step) => step,
-        }
+/// In the child: everything up to the exec. Returns only what failed.
+fn become_program(start: &Start, stdio: &[OwnedFd; 3], tell: i32) -> Step {
+    match prepare(start, stdio, tell) {
+        Ok(()) => (6, exec(start)),
+        Err(step) => step,
     }
+}
 
-    fn prepare(&self, start: &Start, stdio: &[OwnedFd; 3], tell: i32) -> Result<(), Step> {
-        sys::signals_reset().map_err(|error| (0, error))?;
-        rustix::process::setsid().map_err(|error| (0, error.into()))?;
-        if start.terminal {
-            sys::terminal_adopt(stdio[0].as_fd()).map_err(|error| (1, error))?;
-        }
-        cores_off().map_err(|error| (0, error))?;
-        rustix::process::umask(Mode::from_raw_mode(0o022));
-        if start.create_cwd {
-            directory_make(Path::new(&start.cwd), start).map_err(|error| (3, error))?;
-        }
-        if self.allow_privilege_gain {
-            // Without no_new_privs only a privileged process may install a filter.
-            sys::seccomp_install(self.filter).map_err(|error| (4, error))?;
-        }
-        ids_take(start).map_err(|error| (2, error))?;
-        rustix::process::chdir(start.cwd.as_str()).map_err(|error| (3, error.into()))?;
-        if let Some(file) = &start.create_file {
-            // Without it the program still runs; the job may have put anything in its way.
-            let _may_be_missing = file_make(Path::new(file));
-        }
-        if start.uid == 0 {
-            privilege::bound_root().map_err(|error| (4, error))?;
-        }
-        if !self.allow_privilege_gain {
-            sys::seccomp_install(self.filter).map_err(|error| (4, error))?;
-        }
-        stdio_place(stdio).map_err(|error| (5, error))?;
-        let kept = u32::try_from(tell).expect("descriptors are not negative");
-        sys::close_from(3, Some(kept), false).map_err(|error| (5, error))
+fn prepare(start: &Start, stdio: &[OwnedFd; 3], tell: i32) -> Result<(), Step> {
+    sys::signals_reset().map_err(|error| (0, error))?;
+    rustix::process::setsid().map_err(|error| (0, error.into()))?;
+    if start.terminal {
+        sys::terminal_adopt(stdio[0].as_fd()).map_err(|error| (1, error))?;
     }
+    cores_off().map_err(|error| (0, error))?;
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    if start.create_cwd {
+        directory_make(Path::new(&start.cwd), start).map_err(|error| (3, error))?;
+    }
+    ids_take(start).map_err(|error| (2, error))?;
+    rustix::process::chdir(start.cwd.as_str()).map_err(|error| (3, error.into()))?;
+    if let Some(file) = &start.create_file {
+        // Without it the program still runs; the job may have put anything in its way.
+        let _may_be_missing = file_make(Path::new(file));
+    }
+    if start.uid == 0 {
+        privilege::bound_root().map_err(|error| (4, error))?;
+    }
+    stdio_place(stdio).map_err(|error| (5, error))?;
+    let kept = u32::try_from(tell).expect("descriptors are not negative");
+    sys::close_from(3, Some(kept), false).map_err(|error| (5, error))
 }
 
 /// No core files unless the job asks for them: they fill disks, and may be handed to a program of

@@ -113,7 +113,8 @@ pub(super) fn nothing_is_left_on_the_host(place: &mut Place) {
         )
         .held()
     );
-    let usage = sandbox.destroy().expect("removed");
+    let usage = sandbox.usage();
+    sandbox.destroy().expect("removed");
     assert!(usage.memory_peak.is_some() && usage.cpu.is_some(), "{usage:?}");
     assert!(!spec.scratch.exists() && groups_of(&spec).is_empty());
     assert!(!Path::new("/etc/deep").exists());

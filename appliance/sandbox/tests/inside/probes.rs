@@ -67,7 +67,8 @@ fn probe(spec: &sandbox::Spec, bait: &Bait, neighbour: &Path) {
     assert!(ran.held() && failed.is_empty(), "{:?} {:?}: {failed:#?}", spec.network, ran.status);
     assert!(passed >= PROBES_MIN, "only {passed} probes ran");
     println!("{passed} probes held with network {:?}", spec.network);
-    let usage = sandbox.destroy().expect("removed");
+    let usage = sandbox.usage();
+    sandbox.destroy().expect("removed");
     assert!(
         usage.oom_kills > 0 && usage.pids_refused > 0,
         "the bounds were those of the kernel: {usage:?}"
