@@ -1,8 +1,10 @@
 // Keeps a page fresh. Everything here is comfort: without it every page is complete.
-// One module, no dependency; the server's markup is the only source of what is shown.
+// No dependency; the server's markup is the only source of what is shown.
 
-const $ = (selector, root = document) => root.querySelector(selector);
-const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+import { $, $$, follow, notice } from './base.js';
+import { logs } from './lines.js';
+import { chosen, openLogs } from './log.js';
+
 const main = $('#main');
 
 // ---- Times ----
@@ -47,7 +49,8 @@ function like(old, fresh) {
     if (!fresh.hasAttribute(name) && !(name === 'open')) old.removeAttribute(name);
   }
   for (const { name, value } of [...fresh.attributes]) {
-    if (old.getAttribute(name) !== value && name !== 'value') old.setAttribute(name, value);
+    if (name === 'value' || (name === 'open' && chosen.has(old))) continue;
+    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   }
   children(old, fresh);
 }
@@ -119,27 +122,6 @@ document.addEventListener('visibilitychange', () => {
   if (!document.hidden && again) { again = false; refresh(); }
 });
 
-function notice(text) {
-  const box = $('#notice');
-  if (box) { box.textContent = text; box.classList.toggle('shown', Boolean(text)); }
-}
-
-// A stream that says when it is cut, and comes back by itself where it was.
-function follow(address, on) {
-  const stream = new EventSource(address);
-  let lost = 0;
-  stream.onopen = () => { clearTimeout(lost); notice(''); };
-  stream.onerror = () => {
-    clearTimeout(lost);
-    lost = setTimeout(() => notice('Connection lost. Trying again…'), 3000);
-    if (stream.readyState === EventSource.CLOSED) {
-      setTimeout(() => { if (!document.hidden) location.reload(); }, 15000);
-    }
-  };
-  for (const [name, handle] of Object.entries(on)) stream.addEventListener(name, handle);
-  return stream;
-}
-
 if (main?.dataset.live) {
   const stream = follow(main.dataset.live, { message: later });
   addEventListener('pagehide', () => stream.close());
@@ -150,247 +132,6 @@ for (const part of $$('[data-follow]')) {
   const stream = follow(part.dataset.follow, { message: later });
   addEventListener('pagehide', () => stream.close());
 }
-
-// ---- Logs ----
-
-// Lines kept in the page; older ones are a click away.
-const LINES_MAX = 5000;
-const STEP = 500;
-const logs = new Map();
-
-class Log {
-  constructor(panel) {
-    this.panel = panel;
-    this.address = panel.dataset.log;
-    this.step = panel.closest('details').dataset.step;
-    this.list = $('ol.log', panel);
-    this.following = true;
-  }
-
-  async open() {
-    if (!this.list) {
-      this.list = document.createElement('ol');
-      this.list.className = 'log';
-      this.list.tabIndex = 0;
-      await this.load('', STEP);
-      $('.log-closed', this.panel)?.replaceWith(this.list);
-    }
-    this.tools();
-    this.stream();
-  }
-
-  async load(first, count, before = false) {
-    const from = first === '' ? '' : `first=${first}&`;
-    const answer = await fetch(`${this.address}/lines?${from}count=${count}`);
-    if (!answer.ok) return 0;
-    const box = document.createElement('template');
-    box.innerHTML = await answer.text();
-    const items = [...box.content.children];
-    if (before) this.list.prepend(...items);
-    else this.list.append(...items);
-    return items.length;
-  }
-
-  first() { return Number(this.list.firstElementChild?.value ?? 1) - 1; }
-
-  tools() {
-    let earlier = $('.earlier', this.panel);
-    if (!earlier && this.first() > 0) {
-      earlier = document.createElement('a');
-      earlier.className = 'earlier';
-      earlier.href = '#';
-      $('.log-tools', this.panel).prepend(earlier);
-    }
-    if (earlier && !earlier.dataset.ready) {
-      earlier.dataset.ready = '1';
-      earlier.addEventListener('click', async (event) => {
-        event.preventDefault();
-        const to = this.first();
-        const from = Math.max(0, to - STEP);
-        const top = this.list.firstElementChild;
-        const place = top?.getBoundingClientRect().top ?? 0;
-        await this.load(from, to - from, true);
-        if (top) scrollBy(0, top.getBoundingClientRect().top - place);
-        this.tools();
-      });
-    }
-    if (earlier) {
-      earlier.hidden = this.first() === 0;
-      earlier.textContent = `Earlier lines (${this.first()})`;
-    }
-    if (!this.wrap) {
-      this.wrap = button('Wrap', 'Wrap long lines', () => {
-        this.wrap.setAttribute('aria-pressed', this.list.classList.toggle('nowrap') ? 'false' : 'true');
-      });
-      this.wrap.setAttribute('aria-pressed', 'true');
-      $('.log-tools .grow', this.panel).after(this.wrap);
-    }
-  }
-
-  stream() {
-    if (this.source || !('liveLog' in this.panel.dataset)) return;
-    const last = this.list.lastElementChild;
-    // The page cannot tell whether its last line had ended: it is asked for again.
-    let line = last ? last.value - 1 : 0;
-    last?.classList.add('rest');
-    this.toggle = button('Follow', 'Keep the newest line in view', () => this.setFollow(!this.following));
-    this.toggle.setAttribute('aria-pressed', 'true');
-    $('.log-tools .grow', this.panel).after(this.toggle);
-    this.source = follow(`${this.address}/stream?line=${line}`, {
-      message: (event) => this.add(JSON.parse(event.data)),
-      end: () => this.end(),
-    });
-  }
-
-  end() {
-    if (this.behind) this.catchUp();
-    this.source?.close();
-    this.source = null;
-    delete this.panel.dataset.liveLog;
-    this.toggle?.remove();
-  }
-
-  // Complete lines in the page go up to here.
-  shown() {
-    const last = this.list.lastElementChild;
-    if (!last) return 0;
-    return last.classList.contains('rest') ? last.value - 1 : last.value;
-  }
-
-  add({ first, lines, rest }) {
-    // Somebody reads further up: what comes is counted, and fetched when it is wanted.
-    if (this.behind || (!this.following && this.list.childElementCount > LINES_MAX)) {
-      this.behind = true;
-      this.toggle.textContent = `Follow · ${first + lines.length - this.shown()} new lines`;
-      return;
-    }
-    const part = document.createDocumentFragment();
-    // The server leaves out what nobody could read at such a speed; it is above, a click away.
-    if (this.list.childElementCount > 0 && first > this.shown()) this.list.replaceChildren();
-    $('.rest', this.list)?.remove();
-    const from = this.shown();
-    lines.forEach((html, index) => {
-      if (first + index >= from) part.append(this.item(first + index + 1, html));
-    });
-    if (rest !== null) {
-      const open = this.item(first + lines.length + 1, rest);
-      open.classList.add('rest');
-      part.append(open);
-    }
-    this.list.append(part);
-    const over = this.list.childElementCount - LINES_MAX;
-    if (over > 500 && this.following) {
-      Log.dropped = Date.now();
-      for (let n = 0; n < over; n++) this.list.firstElementChild.remove();
-    }
-    this.tools();
-    if (this.following) this.bottom();
-  }
-
-  // `html` was escaped by the server; its only tags are spans of colour and links.
-  item(number, html) {
-    const item = document.createElement('li');
-    item.id = `S${this.step}L${number}`;
-    item.value = number;
-    const link = document.createElement('a');
-    link.href = `#${item.id}`;
-    link.textContent = number;
-    link.setAttribute('aria-label', `Line ${number}`);
-    const code = document.createElement('code');
-    code.innerHTML = html;
-    item.append(link, code);
-    return item;
-  }
-
-  setFollow(on) {
-    this.following = on;
-    this.toggle?.setAttribute('aria-pressed', String(on));
-    if (on && this.behind) this.catchUp();
-    else if (on) this.bottom();
-  }
-
-  // From further up to the newest lines, without all those between.
-  async catchUp() {
-    const old = [...this.list.children];
-    if (await this.load('', STEP)) old.forEach((item) => item.remove());
-    // The last line may not have had its end.
-    this.list.lastElementChild?.classList.add('rest');
-    this.behind = false;
-    if (this.toggle) this.toggle.textContent = 'Follow';
-    this.tools();
-    this.bottom();
-  }
-
-  bottom() {
-    const last = this.list.lastElementChild;
-    if (last) last.scrollIntoView({ block: 'nearest' });
-  }
-}
-Log.dropped = 0;
-
-function button(text, title, on) {
-  const made = document.createElement('button');
-  made.type = 'button';
-  made.className = 'tool';
-  made.textContent = text;
-  made.title = title;
-  made.addEventListener('click', on);
-  return made;
-}
-
-function openLogs() {
-  for (const details of $$('details[data-step]')) {
-    const panel = $('.log-panel', details);
-    let log = logs.get(panel);
-    if (!log) {
-      log = new Log(panel);
-      logs.set(panel, log);
-      details.addEventListener('toggle', () => details.open && log.open());
-    }
-    if (details.open) log.open();
-    // A step that begins while its job is watched opens by itself.
-    else if ('liveLog' in panel.dataset && !details.dataset.seen) details.open = true;
-    details.dataset.seen = '1';
-  }
-}
-openLogs();
-
-// Scrolling up stops following; reaching the end begins again. Following itself only scrolls
-// down, but for the moment when old lines are dropped.
-let scrolled = scrollY;
-addEventListener('scroll', () => {
-  const dropped = Date.now() - Log.dropped < 150;
-  const atEnd = innerHeight + scrollY >= document.body.scrollHeight - 40;
-  for (const log of logs.values()) {
-    if (!log.source) continue;
-    if (!dropped && scrollY < scrolled - 4) log.setFollow(false);
-    else if (atEnd && scrollY > scrolled && !log.following) log.setFollow(true);
-  }
-  scrolled = scrollY;
-}, { passive: true });
-
-// A permalink to a line that is not shown loads the lines around it.
-async function jump() {
-  const found = /^#S(\d+)(?:L(\d+))?$/.exec(location.hash);
-  if (!found) return;
-  const details = $(`#S${found[1]}`);
-  if (!details) return;
-  details.open = true;
-  const log = logs.get($('.log-panel', details));
-  if (found[2] && log) {
-    await log.open();
-    log.setFollow(false);
-    const line = Number(found[2]);
-    if (!document.getElementById(location.hash.slice(1)) && log.first() >= line) {
-      const from = Math.max(0, line - 20);
-      await log.load(from, Math.min(log.first() - from, 2000), true);
-      log.tools();
-    }
-  }
-  document.getElementById(location.hash.slice(1))?.scrollIntoView({ block: 'center' });
-}
-addEventListener('hashchange', jump);
-if (location.hash) jump();
 
 // ---- Forms ----
 

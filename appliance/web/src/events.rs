@@ -44,8 +44,8 @@ const LOG_PAUSE: Duration = Duration::from_millis(16);
 /// reads at such a speed, and it could not draw them either.
 const BEHIND_MAX: u64 = 256 << 10;
 
-/// Lines shown after such a jump.
-const AFTER_JUMP: u64 = 1000;
+/// Lines shown after such a jump, and in one message at most: the last ones.
+const MESSAGE_LINES: usize = 1000;
 
 /// Events read at once.
 const PAGE: u32 = 200;
@@ -254,7 +254,7 @@ impl LogTail {
         let logs = &self.state.logs;
         let read = async |first| logs.read_lines(self.task, self.step, first, 0).await.ok();
         let total = read(0).await?.total;
-        let start = read(total.saturating_sub(AFTER_JUMP)).await?;
+        let start = read(total.saturating_sub(MESSAGE_LINES as u64)).await?;
         if start.chunk.offset <= offset {
             return Some(false);
         }
@@ -264,11 +264,12 @@ impl LogTail {
         Some(true)
     }
 
-    /// The lines that these bytes complete, and the line that goes on.
+    /// The last of the lines that these bytes complete, and the line that goes on.
     async fn lines(&mut self, bytes: &[u8]) -> Option<Event> {
-        let lines = self.terminal.feed(bytes);
-        let first = self.line;
+        let mut lines = self.terminal.feed(bytes);
         self.line += lines.len() as u64;
+        lines.drain(..lines.len().saturating_sub(MESSAGE_LINES));
+        let first = self.line - lines.len() as u64;
         let data =
             serde_json::json!({ "first": first, "lines": lines, "rest": self.terminal.rest() });
         let event = Event::default().id(self.line.to_string()).json_data(data).ok();

@@ -28,11 +28,14 @@ struct Asset {
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-static ASSETS: LazyLock<[Asset; 4]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 7]> = LazyLock::new(|| {
     [
         Asset { name: "style.css", kind: CSS, text: include_str!("../../assets/style.css") },
         Asset { name: "ansi.css", kind: CSS, text: palette::css() },
         Asset { name: "live.js", kind: SCRIPT, text: include_str!("../../assets/live.js") },
+        Asset { name: "log.js", kind: SCRIPT, text: include_str!("../../assets/log.js") },
+        Asset { name: "lines.js", kind: SCRIPT, text: include_str!("../../assets/lines.js") },
+        Asset { name: "base.js", kind: SCRIPT, text: include_str!("../../assets/base.js") },
         Asset {
             name: "icons.svg",
             kind: "image/svg+xml",

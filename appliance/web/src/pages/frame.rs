@@ -214,6 +214,7 @@ fn document(title: &str, look: Option<Look>, theme: Theme, body: &Markup) -> Mar
                 link rel="icon" href=(favicon(look));
                 link rel="stylesheet" href=(assets::address("style.css"));
                 @if look.is_some() { link rel="stylesheet" href=(assets::address("ansi.css")); }
+                @for module in ["base.js", "lines.js", "log.js"] { link rel="modulepreload" href=(assets::address(module)); }
                 script type="module" src=(assets::address("live.js")) {}
             }
             (body)

@@ -16,6 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base::{ids::TaskId, state::StepState, units::Bytes};
+use engine::logs::READ_MAX;
 use futures_util::stream;
 use http::header;
 use maud::{Markup, PreEscaped, html};
@@ -49,25 +50,50 @@ pub(crate) struct Window {
     pub(crate) total: u64,
 }
 
-/// The window around a line (from 1), or the last lines.
+/// The window around a line (from 1) if there is such a line, or the last lines.
 pub(super) async fn window(
     state: &State,
     step: &Step,
     line: Option<u64>,
 ) -> Result<Window, Failure> {
-    let first = match line {
-        Some(line) => line.saturating_sub(BEFORE),
-        None => total(state, step.task, step.step).await?.saturating_sub(WINDOW),
-    };
-    read(state, step.task, step.step, first, WINDOW + BEFORE).await
+    if let Some(line) = line {
+        let first = line.saturating_sub(BEFORE);
+        let around = read(state, step.task, step.step, first, WINDOW + BEFORE).await?;
+        if !around.lines.is_empty() {
+            return Ok(around);
+        }
+    }
+    newest(state, step.task, step.step, WINDOW).await
 }
 
-/// How many line breaks there are so far; asking for no line tells.
-async fn total(state: &State, task: TaskId, step: u32) -> Result<u64, Failure> {
-    Ok(state.logs.read_lines(task, step, 0, 0).await?.total)
+/// The last `count` lines that have their end, and the one that has none yet; of very long ones only
+/// the last [`READ_MAX`] bytes.
+async fn newest(state: &State, task: TaskId, step: u32, count: u64) -> Result<Window, Failure> {
+    // Asking for no line tells how many there are.
+    let total = state.logs.read_lines(task, step, 0, 0).await?.total;
+    let found = state.logs.read_lines(task, step, total.saturating_sub(count), 0).await?;
+    let (start, size) = (found.chunk.offset, found.chunk.size);
+    let from = start.max(size.saturating_sub(READ_MAX));
+    let bytes = state.logs.read(task, step, from..size).await?.bytes;
+    let whole = if from > start { after_break(&bytes) } else { 0 };
+    let lines = bytes.get(whole..).unwrap_or_default();
+    let breaks = memchr::memchr_iter(b'\n', lines).count() as u64;
+    Ok(Window { first: found.total.saturating_sub(breaks), lines: html(lines), total: found.total })
 }
 
-/// Lines `first` and following.
+/// Where the first whole line begins; 0 where there is none.
+fn after_break(bytes: &[u8]) -> usize {
+    memchr::memchr(b'\n', bytes).map_or(0, |place| place + 1)
+}
+
+fn html(bytes: &[u8]) -> Vec<String> {
+    let mut terminal = Terminal::default();
+    let mut lines = terminal.feed(bytes);
+    lines.extend(terminal.rest());
+    lines
+}
+
+/// Lines `first` and following, as many of `count` as are in [`READ_MAX`] bytes.
 pub(crate) async fn read(
     state: &State,
     task: TaskId,
@@ -76,11 +102,13 @@ pub(crate) async fn read(
     count: u64,
 ) -> Result<Window, Failure> {
     let found = state.logs.read_lines(task, step, first, count).await?;
-    let mut terminal = Terminal::default();
-    let mut lines = terminal.feed(&found.chunk.bytes);
-    let rest = terminal.rest();
-    lines.extend(rest);
-    Ok(Window { first: found.first, lines, total: found.total })
+    let mut bytes = found.chunk.bytes.as_slice();
+    if found.chunk.offset + (bytes.len() as u64) < found.chunk.size {
+        // A line that was cut is left to the next answer, unless it is the only one.
+        let whole = memchr::memrchr(b'\n', bytes).map_or(bytes.len(), |place| place + 1);
+        bytes = bytes.get(..whole).unwrap_or_default();
+    }
+    Ok(Window { first: found.first, lines: html(bytes), total: found.total })
 }
 
 /// May `user` see this task?
@@ -108,11 +136,7 @@ async fn lines(
     let count = range.count.min(LINES_MAX);
     let window = match range.first {
         Some(first) => read(&state, task, step, first, count).await?,
-        None => {
-            // One more than asked for: the line that has no end yet.
-            let first = total(&state, task, step).await?.saturating_sub(count);
-            read(&state, task, step, first, count + 1).await?
-        }
+        None => newest(&state, task, step, count).await?,
     };
     Ok(items(step, &window))
 }

@@ -168,6 +168,63 @@ async fn a_step_is_followed_from_where_the_page_ended() {
     assert!(message.contains(r#""first":2,"lines":["three"]"#), "{message}");
 }
 
+/// More than one answer holds: 400 lines of five thousand characters.
+async fn long_lines(visitor: &Visitor) -> (base::ids::TaskId, u64) {
+    let (task, _) = work::populate(&visitor.site).await;
+    let logs = &visitor.site.logs;
+    let before = logs.read_lines(task, 2, 0, 0).await.unwrap();
+    let mut size = before.chunk.size;
+    for number in 0..400 {
+        let line = format!("{number} {}\n", "x".repeat(5000));
+        size = logs.append(task, 2, size, line.as_bytes()).await.unwrap();
+    }
+    (task, logs.read_lines(task, 2, 0, 0).await.unwrap().total)
+}
+
+fn numbers(items: &str) -> Vec<u64> {
+    let values = items.split("value=\"").skip(1);
+    values.map(|rest| rest.split('"').next().unwrap().parse().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn the_newest_lines_are_shown_however_long_they_are() {
+    let visitor = Visitor::new().await;
+    let (task, total) = long_lines(&visitor).await;
+    let newest = numbers(&visitor.page(&format!("/tasks/{task}/steps/2/lines?count=300")).await);
+    assert_eq!(newest.last(), Some(&total));
+    assert!(newest.len() > 150 && newest.len() < 300, "{}", newest.len());
+    assert!(newest.windows(2).all(|two| two[0] + 1 == two[1]));
+}
+
+#[tokio::test]
+async fn an_answer_ends_with_a_whole_line() {
+    let visitor = Visitor::new().await;
+    let (task, total) = long_lines(&visitor).await;
+    let first = total - 400;
+    let path = format!("/tasks/{task}/steps/2/lines?first={first}&count=400");
+    let page = visitor.page(&path).await;
+    assert!(numbers(&page).len() < 400);
+    let last = page.rsplit("<code>").next().unwrap();
+    assert_eq!(last.matches('x').count(), 5000);
+}
+
+#[tokio::test]
+async fn a_message_holds_no_more_lines_than_a_page_draws() {
+    let visitor = Visitor::new().await;
+    let (task, _) = work::populate(&visitor.site).await;
+    let logs = &visitor.site.logs;
+    let before = logs.read_lines(task, 2, 0, 0).await.unwrap();
+    logs.append(task, 2, before.chunk.size, "\n".repeat(100_000).as_bytes()).await.unwrap();
+    let path = format!("/tasks/{task}/steps/2/stream?line={}", before.total);
+    let mut body = visitor.ask("GET", &path, &[]).await.into_body().into_data_stream();
+    let message = Visitor::next(&mut body).await;
+    let data = message.split("data: ").nth(1).unwrap();
+    let told: serde_json::Value = serde_json::from_str(data.lines().next().unwrap()).unwrap();
+    let (first, lines) = (told["first"].as_u64().unwrap(), told["lines"].as_array().unwrap().len());
+    assert_eq!(lines, 1000);
+    assert_eq!(first + 1000, before.total + 100_000);
+}
+
 #[tokio::test]
 async fn a_follower_whose_account_was_locked_is_cut() {
     let visitor = Visitor::new().await;
