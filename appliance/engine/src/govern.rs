@@ -2,14 +2,16 @@
 //!
 //! Why here: the engine admits, and admits by slots; the local runner slows down and holds still;
 //! pages and metrics say why. All of them follow one value, [`Governed`].
-//! Invariants: one step a second, of the newest snapshot; a snapshot that does not change any more
-//! is treated as lost sensors by its age; without a reader of sensors nothing is governed.
+//! Invariants: one step a second, of the newest snapshot, or one for each snapshot while everything is
+//! still (`still.rs`); a snapshot that does not change any more is treated as lost sensors by its age; without a reader of sensors nothing is governed.
 //! Bounds: [`RECENT_MAX`] moments in memory.
 
 pub mod history;
+mod still;
 
 use crate::{Handle, clock::wall};
 use base::{
+    ids::Cursor,
     limits::CLAIM_WAIT,
     protocol::{Pace, PaceAsk},
     reading::Readings,
@@ -22,6 +24,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+use still::Stillness;
 use tokio::sync::watch;
 
 pub use control::governor::{Bound, Decision, Law, Limiter};
@@ -148,25 +151,27 @@ impl Handle {
     }
 
     /// Governs by what `readings` tells, until the sender of readings is gone. `flush` tells how
-    /// many milliseconds a commit took lately, and is told whether jobs run.
+    /// many milliseconds a commit took lately, and is told whether jobs run; `rest` is told after each
+    /// step whether readings may come less often.
     pub async fn govern(
         self,
         mut readings: watch::Receiver<Arc<Readings>>,
         law: Law,
         mut flush: impl FnMut(bool) -> Option<f64> + Send,
+        rest: impl Fn(bool) + Send,
     ) {
         let (mut governor, begun) = (Governor::default(), Instant::now());
         let (mut fresh, mut last_moment) = (Instant::now(), None::<Instant>);
-        let mut ticks = tokio::time::interval(STEP);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            match readings.has_changed() {
-                Ok(true) => fresh = Instant::now(),
-                Ok(false) => {}
-                Err(_) => return,
-            }
+        let mut before = Arc::clone(&readings.borrow());
+        let mut pulse = Pulse::new(self.events());
+        let mut stillness = Stillness::default();
+        while pulse.next(&mut readings).await {
+            // What happens after this look wakes the next wait.
+            pulse.events.mark_unchanged();
             let snapshot = Arc::clone(&readings.borrow_and_update());
+            if !Arc::ptr_eq(&snapshot, &std::mem::replace(&mut before, Arc::clone(&snapshot))) {
+                fresh = Instant::now();
+            }
             let Ok(status) = self.status().await else { return };
             let mut sight = match fresh.elapsed() < SNAPSHOT_MAX {
                 true => Sight::of(&snapshot),
@@ -186,6 +191,9 @@ impl Handle {
                 last_moment = Some(Instant::now());
                 self.note(moment(&governed, wall()));
             }
+            let lookers = self.shared().now.receiver_count();
+            pulse.still = stillness.take(&governed, lookers, Instant::now());
+            rest(pulse.still);
             self.publish(governed).await;
         }
     }
@@ -204,6 +212,37 @@ impl Handle {
         let before = self.shared().now.send_replace(Arc::new(governed));
         tell(&before.decision, &decision);
         self.decided(decision).await;
+    }
+}
+
+/// When the next step is due.
+struct Pulse {
+    ticks: tokio::time::Interval,
+    events: watch::Receiver<Cursor>,
+    still: bool,
+}
+
+impl Pulse {
+    fn new(events: watch::Receiver<Cursor>) -> Self {
+        let mut ticks = tokio::time::interval(STEP);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        Self { ticks, events, still: false }
+    }
+
+    /// Waits for it: a second, or while everything is still for the next snapshot, for anything that
+    /// happens, or until the last snapshot is too old. `false` when the sender of readings is gone.
+    async fn next(&mut self, readings: &mut watch::Receiver<Arc<Readings>>) -> bool {
+        if self.still {
+            tokio::select! {
+                _ = readings.changed() => {}
+                _ = self.events.changed() => {}
+                () = tokio::time::sleep(SNAPSHOT_MAX) => {}
+            }
+            self.ticks.reset();
+        } else {
+            self.ticks.tick().await;
+        }
+        readings.has_changed().is_ok()
     }
 }
 

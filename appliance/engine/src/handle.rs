@@ -264,6 +264,11 @@ impl Handle {
         }
     }
 
+    /// Follows what happens.
+    pub(crate) fn events(&self) -> watch::Receiver<Cursor> {
+        self.store.events()
+    }
+
     pub(crate) fn shared(&self) -> &govern::Shared {
         &self.governing
     }

@@ -1,6 +1,8 @@
 //! The network in one round: links, paths, what is wrong with them.
 //!
-//! Invariants: connections are asked of the kernel only on the living machine; a captured tree has
+//! Invariants: connections are asked of the kernel only on the living machine, and only when a segment
+//! went in or out since or something waits, because the kernel walks its whole table for it; a captured
+//! tree has
 //! counters alone, and then the machine's own counters tell the loss, loopback included.
 
 use crate::{
@@ -28,9 +30,10 @@ const SEGMENTS_MIN: u64 = 100;
 /// Rounds in which connections are not listed any more after the kernel refused.
 const REFUSALS_MAX: u32 = 3;
 
-/// The machine's own counters: segments out, sent again, time-outs.
+/// The machine's own counters: segments in, out, sent again, time-outs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Counters {
+    into: u64,
     out: u64,
     again: u64,
     timeouts: u64,
@@ -46,6 +49,10 @@ pub(crate) struct Network {
     probe: Probe,
     judge: Judge,
     counters: VecDeque<(Duration, Counters)>,
+    now: Counters,
+    /// The counters with which connections were listed last.
+    listed: Option<Counters>,
+    is_asked: bool,
     loss: Track<Share>,
     rtt: Track<Span>,
 }
@@ -73,6 +80,9 @@ impl Network {
             probe: Probe::start()?,
             judge: Judge::new(bounds),
             counters: VecDeque::new(),
+            now: Counters::default(),
+            listed: None,
+            is_asked: false,
             loss: Track::new(source("loss")),
             rtt: Track::new(source("rtt")),
         })
@@ -80,7 +90,9 @@ impl Network {
 
     pub(crate) fn ask(&mut self) {
         self.links.ask();
-        if let Some(sockets) = &mut self.sockets {
+        self.now = self.count();
+        self.is_asked = self.listed != Some(self.now) || self.paths.is_waited_for();
+        if let Some(sockets) = self.sockets.as_mut().filter(|_| self.is_asked) {
             sockets.ask();
         }
     }
@@ -101,9 +113,13 @@ impl Network {
 
     fn take_sockets(&mut self, now: Duration, deadline: Instant) {
         let Some(slow) = &mut self.sockets else { return };
+        if !self.is_asked {
+            return self.paths.take_unchanged(now);
+        }
         match slow.take(deadline) {
             Some(Ok(list)) => {
                 self.refusals = 0;
+                self.listed = Some(self.now);
                 self.paths.take(list, now);
             }
             Some(Err(error)) => {
@@ -141,15 +157,20 @@ impl Network {
         }
     }
 
-    /// What the machine's counters gained in the last ten seconds.
-    fn counted(&mut self, now: Duration) -> Counters {
+    fn count(&self) -> Counters {
         let snmp = self.root.text("proc/net/snmp").unwrap_or_default();
         let stat = self.root.text("proc/net/netstat").unwrap_or_default();
-        let after = Counters {
+        Counters {
+            into: counter(&snmp, "Tcp:", "InSegs").unwrap_or(0),
             out: counter(&snmp, "Tcp:", "OutSegs").unwrap_or(0),
             again: counter(&snmp, "Tcp:", "RetransSegs").unwrap_or(0),
             timeouts: counter(&stat, "TcpExt:", "TCPTimeouts").unwrap_or(0),
-        };
+        }
+    }
+
+    /// What the machine's counters gained in the last ten seconds.
+    fn counted(&mut self, now: Duration) -> Counters {
+        let after = self.now;
         self.counters.push_back((now, after));
         // The oldest that is kept lies just beyond the window: the difference spans all of it.
         while self.counters.get(1).is_some_and(|(at, _)| now.saturating_sub(*at) >= WINDOW) {
@@ -157,6 +178,7 @@ impl Network {
         }
         let before = self.counters.front().map_or(after, |(_, before)| *before);
         Counters {
+            into: after.into.saturating_sub(before.into),
             out: after.out.saturating_sub(before.out),
             again: after.again.saturating_sub(before.again),
             timeouts: after.timeouts.saturating_sub(before.timeouts),

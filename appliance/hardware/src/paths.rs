@@ -108,6 +108,17 @@ impl Paths {
         self.sockets = sockets.into_iter().map(|socket| (socket.cookie, socket)).collect();
     }
 
+    /// No segment went in or out since the last round, so that a list would be the same.
+    pub(crate) fn take_unchanged(&mut self, now: Duration) {
+        let same = std::mem::take(&mut self.sockets).into_values().collect();
+        self.take(same, now);
+    }
+
+    /// Whether any connection had something to send or to be answered.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.sockets.values().any(|socket| socket.waiting > 0 || socket.info.unacked > 0)
+    }
+
     /// Every peer of the last ten seconds.
     pub(crate) fn paths(&self, now: Duration) -> Vec<Path> {
         self.peers.iter().map(|(address, peer)| peer.path(*address, now)).collect()
@@ -189,6 +200,23 @@ mod tests {
         assert_eq!((path.taken_per_s, path.waited.as_secs()), (16_000, 29));
         paths.take(Vec::new(), now + WINDOW);
         assert!(paths.paths(now + WINDOW).is_empty());
+    }
+
+    #[test]
+    fn a_list_that_would_be_the_same_is_not_asked_for_and_tells_the_same() {
+        let mut paths = Paths::default();
+        paths.take(vec![socket(10, 0, 100, 0)], Duration::from_secs(1));
+        paths.take(vec![socket(30, 5, 300, 700)], Duration::from_secs(2));
+        assert!(paths.is_waited_for());
+        paths.take(vec![socket(30, 5, 1000, 0)], Duration::from_secs(3));
+        assert!(!paths.is_waited_for());
+        for second in 4..12 {
+            paths.take_unchanged(Duration::from_secs(second));
+        }
+        let told = |now| paths.paths(Duration::from_secs(now))[0].clone();
+        assert_eq!((told(11).sent, told(11).retransmitted, told(11).taken_per_s), (20, 5, 0));
+        paths.take_unchanged(Duration::from_secs(12));
+        assert_eq!(paths.paths(Duration::from_secs(12))[0].sent, 0);
     }
 
     #[test]

@@ -17,6 +17,9 @@ use std::{
 /// `diskstats`, `net/netstat`) stay below this on machines with hundreds of devices.
 const FILE_MAX: u64 = 256 << 10;
 
+/// What most are below, so that one read takes them: the kernel may write a whole table anew for each.
+const FILE_USUAL: usize = 4 << 10;
+
 /// Where the machine is read.
 #[derive(Debug, Clone)]
 pub struct Root(PathBuf);
@@ -56,9 +59,10 @@ impl Root {
     /// # Errors
     /// Whatever the kernel answers; `InvalidData` when it is not UTF-8.
     pub fn text(&self, relative: impl AsRef<Path>) -> io::Result<String> {
-        let mut text = String::new();
+        let mut text = String::with_capacity(FILE_USUAL);
         File::open(self.join(relative))?.take(FILE_MAX).read_to_string(&mut text)?;
         text.truncate(text.trim_end().len());
+        text.shrink_to_fit();
         Ok(text)
     }
 

@@ -1,4 +1,5 @@
-//! The round: everything is read once a second and published as one snapshot.
+//! The round: everything is read once a second and published as one snapshot; while nobody works and
+//! nothing is near a bound, which whoever decides says ([`Calm`]), every [`CALM_EVERY`].
 //!
 //! Why a thread and not a task: reading files blocks, if only for microseconds, and the runtime's
 //! two threads serve people.
@@ -14,7 +15,8 @@ use rustix::time::{ClockId, clock_gettime};
 use std::{
     io,
     sync::{
-        Arc,
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
@@ -27,13 +29,38 @@ use tokio::sync::watch;
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 /// A cable with a bad plug sends news by the hundred; rounds are no closer together than this.
 const NEWS_PAUSE: Duration = Duration::from_millis(200);
+/// The longest time that one step of the law stands for, and half of that for which a snapshot is
+/// believed.
+const CALM_EVERY: Duration = Duration::from_secs(5);
 
 /// A running sampler.
 #[derive(Debug)]
 pub struct Handle {
     readings: watch::Receiver<Arc<Readings>>,
+    is_calm: Arc<AtomicBool>,
     /// The thread ends when this end is gone.
-    _running: Arc<SyncSender<()>>,
+    running: Arc<SyncSender<()>>,
+}
+
+/// Says whether everything is calm.
+#[derive(Debug, Clone)]
+pub struct Calm {
+    is_calm: Arc<AtomicBool>,
+    bell: Weak<SyncSender<()>>,
+}
+
+impl Calm {
+    /// The end of calm brings the next round forward.
+    pub fn set(&self, is_calm: bool) {
+        let was_calm = self.is_calm.swap(is_calm, Ordering::Relaxed);
+        if was_calm
+            && !is_calm
+            && let Some(bell) = self.bell.upgrade()
+        {
+            // A bell that already rings need not be rung again.
+            let _ = bell.try_send(());
+        }
+    }
 }
 
 impl Handle {
@@ -41,6 +68,12 @@ impl Handle {
     #[must_use]
     pub fn readings(&self) -> watch::Receiver<Arc<Readings>> {
         self.readings.clone()
+    }
+
+    /// For whoever knows whether anybody works.
+    #[must_use]
+    pub fn calm(&self) -> Calm {
+        Calm { is_calm: Arc::clone(&self.is_calm), bell: Arc::downgrade(&self.running) }
     }
 }
 
@@ -62,15 +95,18 @@ pub fn start(config: &Config) -> io::Result<Handle> {
     }
     let running = Arc::new(running);
     let handle = Arc::downgrade(&running);
+    let is_calm = Arc::new(AtomicBool::new(false));
+    let calm = Arc::clone(&is_calm);
     thread::Builder::new().name("hardware".into()).spawn(move || {
         let mut next = Instant::now();
         while handle.strong_count() > 0 {
             let (wall, uptime) = clocks();
             sender.send_replace(Arc::new(sampler.round(wall, uptime)));
-            next = rest(&bell, next, every);
+            let calm = calm.load(Ordering::Relaxed);
+            next = rest(&bell, next, if calm { every.max(CALM_EVERY) } else { every });
         }
     })?;
-    Ok(Handle { readings, _running: running })
+    Ok(Handle { readings, is_calm, running })
 }
 
 /// Waits for the next round, which news of a card brings forward; the time at which it begins.
@@ -157,5 +193,41 @@ impl Sampler {
         readings.troubles = network.troubles;
         readings.clock = self.clock.tell(at, uptime);
         readings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Root;
+
+    /// Whether a snapshot comes within `span`.
+    fn comes(readings: &mut watch::Receiver<Arc<Readings>>, span: Duration) -> bool {
+        let end = Instant::now() + span;
+        while Instant::now() < end {
+            if readings.has_changed().unwrap() {
+                readings.mark_unchanged();
+                return true;
+            }
+            thread::park_timeout(Duration::from_millis(5));
+        }
+        false
+    }
+
+    #[test]
+    fn rounds_are_rare_while_it_is_calm_and_come_at_once_at_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let every = Duration::from_millis(20);
+        let root = Root::new(folder.path());
+        let handle = start(&Config { root, every, ..Config::default() }).unwrap();
+        let mut readings = handle.readings();
+        assert!(comes(&mut readings, CALM_EVERY * 4), "the first");
+        handle.calm().set(true);
+        // One may have been under way.
+        comes(&mut readings, Duration::from_secs(1));
+        readings.mark_unchanged();
+        assert!(!comes(&mut readings, Duration::from_secs(1)), "calm");
+        handle.calm().set(false);
+        assert!(comes(&mut readings, CALM_EVERY / 2), "at once");
     }
 }

@@ -18,7 +18,7 @@ pub(crate) struct Governing {
     _tasks: JoinSet<()>,
 }
 
-/// Starts deciding over what is read.
+/// Starts deciding over what is read; `rest` hears whether it may be read less often.
 pub(crate) fn start(
     law: Law,
     readings: watch::Receiver<Arc<Readings>>,
@@ -26,11 +26,12 @@ pub(crate) fn start(
     engine: &Handle,
     live: Arc<dyn Live>,
     data_dir: &Path,
+    rest: impl Fn(bool) + Send + 'static,
 ) -> Governing {
     let mut tasks = JoinSet::new();
     let mut patience = Patience::new(store.clone(), data_dir);
     let flush = move |jobs_run| patience.millis(jobs_run);
-    tasks.spawn(engine.clone().govern(readings, law, flush));
+    tasks.spawn(engine.clone().govern(readings, law, flush, rest));
     tasks.spawn(history::keep(engine.clone(), store.clone(), live));
     Governing { _tasks: tasks }
 }

@@ -110,7 +110,9 @@ impl Machine {
         engine: &Handle,
         live: Arc<dyn Live>,
     ) -> Governing {
-        governor::start(law, self.readings.clone(), store, engine, live, &self.data_dir)
+        let calm = self.sampler.calm();
+        let rest = move |still| calm.set(still);
+        governor::start(law, self.readings.clone(), store, engine, live, &self.data_dir, rest)
     }
 
     /// Rings hooks and tells the watchdogs until [`Attendance::stop`].
@@ -127,12 +129,13 @@ impl Machine {
         let manager = sd_notify::watchdog_enabled().map(|allowed| allowed / 3);
         let every = manager.map_or(BEAT_EVERY, |every| every.min(BEAT_EVERY));
         let mut ticks = tokio::time::interval(every.max(Duration::from_millis(10)));
+        let is_watched = manager.is_some() || self.watchdog.is_some();
         let mut status = Instant::now();
         loop {
             tokio::select! {
                 // The guard that this gives must not live across the other arms' waits.
                 () = async { let _ = stop.wait_for(|stop| *stop).await; } => break,
-                _ = ticks.tick() => beat(&self.heart, manager.is_some()),
+                _ = ticks.tick(), if is_watched => beat(&self.heart, manager.is_some()),
                 Ok(()) = self.readings.changed() => {
                     let readings = Arc::clone(&self.readings.borrow_and_update());
                     watch.take(&readings).into_iter().for_each(|told| self.bell.ring(told));

@@ -1,9 +1,9 @@
 //! Time as a trigger: schedules of the API, and workflows whose configuration says when they run.
 //!
 //! Why here: a schedule becomes a trigger as a push does, by way of the repository.
-//! The way: each minute is looked at once. The last one is kept in the store, so that a short stop
-//! loses none; minutes older than [`CATCH_UP`] are passed over, since nobody wants last night's
-//! build at noon. A cut between a pipeline and the mark makes no second pipeline: the store knows
+//! The way: each minute is looked at once, as it begins. The last one is kept in the store, so that a
+//! short stop loses none; minutes older than [`CATCH_UP`] are passed over, since nobody wants last
+//! night's build at noon. Where there is no schedule nothing is kept, and so nothing written. A cut between a pipeline and the mark makes no second pipeline: the store knows
 //! which schedule a pipeline came from, and of which minute.
 //! Units: minutes since 1970-01-01T00:00Z.
 //! On failure: what cannot be triggered is logged and passed over; a full queue or a failed store
@@ -26,8 +26,8 @@ use pipeline::{
 use std::{ops::RangeInclusive, time::Duration};
 use store::projects::{Schedule, Timer};
 
-/// How often is looked; a schedule is late by no more.
-const ROUND: Duration = Duration::from_secs(10);
+/// After a look that failed, the next.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// Missed minutes that are made up for, for example after a restart.
 const CATCH_UP: i64 = 15;
@@ -36,14 +36,22 @@ const MICROS: i64 = 60_000_000;
 
 /// Looks at the time for ever; end it by dropping.
 pub async fn keep(state: State) {
-    let mut ticks = tokio::time::interval(ROUND);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
-        if let Err(error) = look(&state, state.now()).await {
-            tracing::error!("schedules could not be looked at: {error:#}");
-        }
+        let wait = match look(&state, state.now()).await {
+            Ok(_) => to_next_minute(state.now()),
+            Err(error) => {
+                tracing::error!("schedules could not be looked at: {error:#}");
+                AGAIN
+            }
+        };
+        tokio::time::sleep(wait).await;
     }
+}
+
+/// A timer may fire a little early; what is left is then waited for.
+fn to_next_minute(now: Timestamp) -> Duration {
+    let micros = MICROS - now.0.rem_euclid(MICROS);
+    Duration::from_micros(micros.unsigned_abs())
 }
 
 /// Triggers what became due since the last look; how many pipelines that made.
@@ -57,6 +65,13 @@ pub async fn look(state: &State, now: Timestamp) -> Result<usize, Failure> {
         Ok::<_, store::Error>((mark, reader.schedule_list(None)?, reader.timer_list()?))
     };
     let (mark, schedules, timers) = state.store.read(read).await?;
+    if schedules.is_empty() && timers.is_empty() {
+        if mark.is_some() {
+            // The first schedule that is made must not find minutes from before it.
+            state.store.write(|txn| txn.clock_forget()).await?;
+        }
+        return Ok(0);
+    }
     let mark = believed(mark, minute);
     if mark.is_some_and(|mark| mark >= minute) {
         return Ok(0);

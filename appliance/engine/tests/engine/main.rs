@@ -9,3 +9,4 @@ mod house;
 mod kill;
 mod leftovers;
 mod pace;
+mod still;

@@ -159,4 +159,10 @@ impl Txn<'_> {
             .execute([minute])?;
         Ok(())
     }
+
+    /// Forgets that note: there is nothing to look at.
+    pub fn clock_forget(&self) -> Result<(), Error> {
+        self.statement("DELETE FROM clock")?.execute([])?;
+        Ok(())
+    }
 }

@@ -315,6 +315,20 @@ async fn a_configuration_with_errors_is_told_to_the_one_who_pushed() {
 }
 
 #[tokio::test]
+async fn without_a_schedule_no_minute_is_written() {
+    let site = Site::open().await;
+    let mark = async || site.state.store.read(|reader| reader.clock_minute()).await.unwrap();
+    site.state.store.write(|txn| txn.clock_set(100)).await.unwrap();
+    let flushes = site.state.store.flushes();
+    for minute in 101..110 {
+        let looked = web::schedule::look(&site.state, Timestamp(minute * 60_000_000)).await;
+        assert_eq!(looked.unwrap(), 0);
+    }
+    assert_eq!(mark().await, None, "the first schedule finds no minute from before it");
+    assert_eq!(site.state.store.flushes().0, flushes.0 + 1);
+}
+
+#[tokio::test]
 async fn a_schedule_and_a_timer_trigger_their_minute_once() {
     const NIGHTLY: &str = "version: 2.1
 jobs: { build: { machine: true, steps: [ run: 'true' ] } }
