@@ -9,7 +9,7 @@ use std::{
     io,
     mem::size_of,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
-    ptr,
+    ptr, slice,
 };
 
 /// What a fork gives to its two sides.
@@ -304,6 +304,39 @@ pub(crate) fn arenas_set(count: i32) {
 pub(crate) fn memory_trim() {
     // SAFETY: takes an integer; the allocator locks what it works on.
     let _nothing_was_free = unsafe { libc::malloc_trim(0) };
+}
+
+/// Takes the whole pages of this program's read-only segments out of the map; they come back from the
+/// kernel's cache when they are touched.
+pub(crate) fn program_unmap() {
+    // SAFETY: `unmap_read_only` keeps to what dl_iterate_phdr(3) promises of its arguments.
+    unsafe { libc::dl_iterate_phdr(Some(unmap_read_only), ptr::null_mut()) };
+}
+
+/// Called for the program itself, which is the first; ends the walk.
+unsafe extern "C" fn unmap_read_only(
+    object: *mut libc::dl_phdr_info,
+    _size: libc::size_t,
+    _data: *mut libc::c_void,
+) -> libc::c_int {
+    /// The largest of any machine.
+    const PAGE: u64 = 64 << 10;
+    // SAFETY: valid during the call.
+    let object = unsafe { &*object };
+    let (base, count) = (object.dlpi_addr, usize::from(object.dlpi_phnum));
+    // SAFETY: as many headers as it counts, valid during the call.
+    let headers = unsafe { slice::from_raw_parts(object.dlpi_phdr, count) };
+    let kept = |header: &&libc::Elf64_Phdr| header.p_type == libc::PT_LOAD;
+    for header in headers.iter().filter(kept).filter(|header| header.p_flags & libc::PF_W == 0) {
+        let start = (base + header.p_vaddr).next_multiple_of(PAGE);
+        let end = (base + header.p_vaddr + header.p_memsz) / PAGE * PAGE;
+        let length = usize::try_from(end.saturating_sub(start)).unwrap_or(0);
+        let start = ptr::with_exposed_provenance_mut(usize::try_from(start).unwrap_or(0));
+        // SAFETY: whole pages of a segment that is mapped from the file and never written: the next
+        // touch finds the same bytes. A refusal changes nothing.
+        let _refused = unsafe { libc::madvise(start, length, libc::MADV_DONTNEED) };
+    }
+    1
 }
 
 /// Puts a copy of `descriptor` at a fixed number, open across exec.
