@@ -10,6 +10,8 @@
 
 pub mod authority;
 pub mod certificate;
+mod connections;
+mod lanes;
 mod leftover;
 pub mod limits;
 pub mod listener;
@@ -19,6 +21,7 @@ mod timer;
 
 pub use authority::{Authority, Names};
 pub use certificate::Certificates;
+pub use lanes::Lanes;
 pub use leftover::Leftover;
 pub use listener::{Drain, Listener, Peer};
 pub use patience::Patience;

@@ -1,25 +1,19 @@
-//! Accepts TCP and Unix connections, speaks TLS and HTTP, and drains.
+//! Accepts TCP and Unix connections, and drains.
 //!
 //! Why: one loop for every face of the appliance, so that time-outs, limits and the drain hold
 //! everywhere.
-//! Invariants: at most [`limits::CONNECTIONS_MAX`] connections; a peer that does not finish its
-//! handshake or header in time, or takes no answer, is cut; after [`Drain::start`] no connection is accepted and
-//! standing ones end with their current request.
-//! On failure: `bind` names the address and, when it is taken, says how to find by whom. Errors
-//! of one connection are logged at debug level: strangers cause them.
+//! Invariants: after [`Drain::start`] no connection is accepted and standing ones end with their
+//! current request.
+//! On failure: `bind` names the address and, when it is taken, says how to find by whom.
 
 use crate::{
-    leftover::{self, Leftover},
-    limits,
-    patience::{Patience, Patient},
-    timer::OneAlarm,
+    connections::{Connections, Stream},
+    lanes::{Intake, Lanes},
+    leftover::Leftover,
+    patience::Patience,
 };
 use http::{Request, Response};
-use hyper::{body::Body, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
-};
+use hyper::body::Body;
 use rustls::ServerConfig;
 use std::{
     convert::Infallible,
@@ -30,12 +24,11 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    net::{TcpListener, TcpSocket, UnixListener},
+    sync::watch,
 };
 use tokio_rustls::TlsAcceptor;
-use tower::{Service, ServiceExt};
+use tower::Service;
 
 /// Why a listener could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +76,7 @@ const BACKLOG: u32 = 1024;
 pub struct Listener {
     socket: Socket,
     patience: Patience,
+    lanes: Option<Intake>,
 }
 
 /// Stops accepting and lets connections end; see [`Drain::start`].
@@ -101,7 +95,7 @@ impl Drain {
         self.0.send_replace(true);
     }
 
-    async fn started(&self) {
+    pub(crate) async fn started(&self) {
         // The sender lives in `self`, so the wait cannot fail.
         let _ = self.0.subscribe().wait_for(|started| *started).await;
     }
@@ -123,13 +117,19 @@ impl Listener {
     }
 
     fn of(socket: Socket) -> Self {
-        Self { socket, patience: Patience::default() }
+        Self { socket, patience: Patience::default(), lanes: None }
     }
 
     /// The same with other bounds on slow peers.
     #[must_use]
     pub fn with_patience(self, patience: Patience) -> Self {
         Self { patience, ..self }
+    }
+
+    /// The same with its connections on lanes; without them they are on the runtime that serves it.
+    #[must_use]
+    pub fn with_lanes(self, lanes: &Lanes) -> Self {
+        Self { lanes: Some(lanes.intake()), ..self }
     }
 
     /// Binds a TCP address that this machine may not have yet: those of links that come and go.
@@ -192,7 +192,7 @@ impl Listener {
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let connections = Connections::new(drain.clone(), self.patience);
+        let connections = Connections::new(drain.clone(), self.patience, self.lanes.clone());
         loop {
             let permit = connections.permit().await;
             tokio::select! {
@@ -223,18 +223,13 @@ impl Listener {
                 let (stream, address) = listener.accept().await?;
                 // Small frames of a live log must not wait for an acknowledgement.
                 stream.set_nodelay(true)?;
-                Ok((Stream::Tcp(stream), Peer::Tcp(address)))
+                Ok((Stream::Tcp(stream.into_std()?), Peer::Tcp(address)))
             }
             Socket::Unix { listener, .. } => {
                 listener.accept().await.map(|(stream, _)| (Stream::Unix(stream), Peer::Unix))
             }
         }
     }
-}
-
-enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
 }
 
 fn refused(address: String, source: io::Error) -> Error {
@@ -248,114 +243,4 @@ fn refused(address: String, source: io::Error) -> Error {
 async fn wait_out(error: &io::Error) {
     tracing::warn!(%error, "a connection could not be accepted");
     tokio::time::sleep(Duration::from_millis(50)).await;
-}
-
-/// The connections of one listener.
-struct Connections {
-    slots: Arc<Semaphore>,
-    drain: Drain,
-    patience: Patience,
-}
-
-impl Connections {
-    fn new(drain: Drain, patience: Patience) -> Self {
-        Self { slots: Arc::new(Semaphore::new(limits::CONNECTIONS_MAX)), drain, patience }
-    }
-
-    async fn permit(&self) -> OwnedSemaphorePermit {
-        Arc::clone(&self.slots).acquire_owned().await.expect("the semaphore is never closed")
-    }
-
-    fn spawn<S, B>(
-        &self,
-        stream: Stream,
-        tls: Option<TlsAcceptor>,
-        service: S,
-        permit: OwnedSemaphorePermit,
-    ) where
-        S: Service<Request<Leftover>, Response = Response<B>, Error = Infallible>
-            + Clone
-            + Send
-            + 'static,
-        S::Future: Send + 'static,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let (drain, patience) = (self.drain.clone(), self.patience);
-        tokio::spawn(async move {
-            let _permit = permit;
-            match (stream, tls) {
-                (Stream::Tcp(tcp), Some(acceptor)) => {
-                    match tokio::time::timeout(limits::HANDSHAKE, acceptor.accept(tcp)).await {
-                        Ok(Ok(encrypted)) => {
-                            speak_http(Patient::new(encrypted, patience), service, drain).await;
-                        }
-                        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-                        Err(_) => tracing::debug!("TLS handshake took too long"),
-                    }
-                }
-                (Stream::Tcp(tcp), None) => {
-                    speak_http(Patient::new(tcp, patience), service, drain).await;
-                }
-                // Processes of this machine: the local runner waits for work as long as it likes.
-                (Stream::Unix(unix), _) => speak_http(unix, service, drain).await,
-            }
-        });
-    }
-
-    /// Waits until every connection gave its slot back; the number still open at the deadline.
-    async fn close(self, deadline: Duration) -> usize {
-        let all = u32::try_from(limits::CONNECTIONS_MAX).expect("the limit is small");
-        match tokio::time::timeout(deadline, self.slots.acquire_many(all)).await {
-            Ok(_) => 0,
-            Err(_) => limits::CONNECTIONS_MAX - self.slots.available_permits(),
-        }
-    }
-}
-
-async fn speak_http<I, S, B>(io: I, service: S, drain: Drain)
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<Leftover>, Response = Response<B>, Error = Infallible>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send + 'static,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let builder = http_builder();
-    let service =
-        service_fn(move |request| ServiceExt::oneshot(service.clone(), leftover::of(request)));
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(io), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = drain.started() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(error, "connection ended early");
-    }
-}
-
-fn http_builder() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(OneAlarm::new())
-        .header_read_timeout(limits::HEADER_READ)
-        .max_buf_size(limits::HEADER_BYTES.max(8192))
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits::STREAMS_MAX)
-        .max_header_list_size(u32::try_from(limits::HEADER_BYTES).expect("the limit is small"))
-        .max_pending_accept_reset_streams(limits::RESETS_MAX)
-        .keep_alive_interval(limits::KEEP_ALIVE)
-        .keep_alive_timeout(limits::KEEP_ALIVE);
-    builder
 }

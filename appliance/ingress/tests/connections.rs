@@ -6,7 +6,7 @@ use base::time::Timestamp;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use ingress::{Authority, Certificates, Drain, Listener, Names};
+use ingress::{Authority, Certificates, Drain, Lanes, Listener, Names};
 use rustls::{ClientConfig, RootCertStore, crypto::ring, version};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use std::{convert::Infallible, net::SocketAddr, path::Path, sync::Arc, time::Duration};
@@ -28,6 +28,7 @@ struct Server {
     drain: Drain,
     certificates: Arc<Certificates>,
     task: JoinHandle<usize>,
+    _lanes: Lanes,
 }
 
 async fn start(folder: &Path) -> Server {
@@ -36,10 +37,12 @@ async fn start(folder: &Path) -> Server {
     let certificates = Certificates::load(&chain, &key).unwrap();
     let tls = certificates.server_config().unwrap();
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(tls)).await.unwrap();
-    let (address, drain) = (listener.address().unwrap(), Drain::new());
+    let (address, drain, lanes) =
+        (listener.address().unwrap(), Drain::new(), Lanes::start(2).unwrap());
+    let listener = listener.with_lanes(&lanes);
     let task =
         tokio::spawn(listener.serve(drain.clone(), DEADLINE, |_peer| tower::service_fn(hello)));
-    Server { address, drain, certificates, task }
+    Server { address, drain, certificates, task, _lanes: lanes }
 }
 
 async fn hello(_request: Request<ingress::Leftover>) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -136,6 +139,59 @@ async fn a_drain_refuses_new_connections_and_ends_idle_ones() {
     let cut = tokio::time::timeout(DEADLINE, server.task).await.unwrap().unwrap();
     assert_eq!(cut, 0);
     assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+/// Tells the thread that answers, but to `/never`, which is not answered.
+async fn thread(request: Request<ingress::Leftover>) -> Result<Response<Full<Bytes>>, Infallible> {
+    if request.uri().path() == "/never" {
+        std::future::pending::<()>().await;
+    }
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    Ok(Response::new(Full::new(name.into())))
+}
+
+async fn asked(stream: &mut TcpStream, path: &str) {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+}
+
+/// Reads what came of an answer.
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut answer = [0; 4096];
+    let length = stream.read(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer[..length]).into_owned()
+}
+
+#[tokio::test]
+async fn a_connection_stays_on_its_lane_and_one_that_is_not_done_is_cut_at_the_deadline() {
+    let lanes = Lanes::start(2).unwrap();
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
+    let listener = listener.with_lanes(&lanes);
+    let (address, drain) = (listener.address().unwrap(), Drain::new());
+    let deadline = Duration::from_millis(200);
+    let serving = listener.serve(drain.clone(), deadline, |_peer| tower::service_fn(thread));
+    let task = tokio::spawn(serving);
+    let mut streams = vec![];
+    for lane in ["lane-0", "lane-1"] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        for _ in 0..3 {
+            asked(&mut stream, "/").await;
+            let answer = answer(&mut stream).await;
+            assert!(answer.ends_with(lane), "{answer}");
+        }
+        streams.push(stream);
+    }
+    asked(&mut streams[0], "/never").await;
+    // The request has come before the drain: a lane takes what its connections sent in turn.
+    let mut other = TcpStream::connect(address).await.unwrap();
+    asked(&mut other, "/").await;
+    assert!(answer(&mut other).await.ends_with("lane-0"));
+    drain.start();
+    let cut = tokio::time::timeout(DEADLINE, task).await.unwrap().unwrap();
+    assert_eq!(cut, 1);
+    drop(lanes);
+    let rest = streams[0].read(&mut [0; 64]).await.unwrap();
+    assert_eq!(rest, 0, "it was closed with its lane");
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use crate::{
 };
 use anyhow::Context;
 use bytes::Bytes;
+use ingress::Lanes;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -42,11 +43,17 @@ pub(crate) fn run(args: DemoArgs) -> anyhow::Result<Code> {
     logging::start(&config.log)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(demonstrate(config, &folder.0, args.once))
+    let lanes = serve::lanes()?;
+    runtime.block_on(demonstrate(config, &lanes, &folder.0, args.once))
 }
 
-async fn demonstrate(config: Config, folder: &Path, once: bool) -> anyhow::Result<Code> {
-    let house = House::open(config).await?;
+async fn demonstrate(
+    config: Config,
+    lanes: &Lanes,
+    folder: &Path,
+    once: bool,
+) -> anyhow::Result<Code> {
+    let house = House::open(config, lanes).await?;
     let (base_url, password) = (house.base_url().to_owned(), house.first_password().cloned());
     output::line(&format!("The appliance serves at {base_url}"));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

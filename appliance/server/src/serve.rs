@@ -24,11 +24,12 @@ use crate::{
 use anyhow::Context;
 use base::time::Timestamp;
 use engine::{Engine, Handle, logs::Logs};
-use ingress::{Certificates, Drain, Listener};
+use ingress::{Certificates, Drain, Lanes, Listener};
 use objects::Objects;
 use repos::Repos;
 use std::{
     fs,
+    num::NonZero,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -38,21 +39,32 @@ use tokio::{signal::unix::SignalKind, sync::watch};
 /// Threads of the control plane: one serves, one more keeps it answering while the other computes.
 const THREADS: usize = 2;
 
+/// The fewest and the most lanes: few connections need more, and each waits with memory of its own.
+const LANES: (usize, usize) = (2, 4);
+
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<Code> {
     let begun = Instant::now();
     let config = Config::build(settings)?;
     logging::start(&config.log)?;
     runner::undumpable();
     runner::memory::arenas_bound();
+    let lanes = lanes()?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
     runtime.block_on(async {
-        let house = House::open(config).await?;
+        let house = House::open(config, &lanes).await?;
         house.announce(begun);
         let stop = stop_signal()?;
         Box::pin(house.serve(stop)).await
     })?;
     Ok(0)
+}
+
+/// Threads that carry network connections: one for each core, and never one alone, so that what
+/// holds one up does not hold up all.
+pub(crate) fn lanes() -> anyhow::Result<Lanes> {
+    let cores = std::thread::available_parallelism().map_or(LANES.0, NonZero::get);
+    Lanes::start(cores.clamp(LANES.0, LANES.1)).context("no thread is to be had for connections")
 }
 
 /// Everything that serves, bound and ready.
@@ -90,10 +102,10 @@ pub(crate) fn now() -> Timestamp {
 }
 
 impl House {
-    pub(crate) async fn open(config: Config) -> anyhow::Result<Self> {
+    pub(crate) async fn open(config: Config, lanes: &Lanes) -> anyhow::Result<Self> {
         let data = DataDir::open(&config.data_dir)?;
         let store = open_store(&data)?;
-        let opened = Self::furnish(config, data, store.clone()).await;
+        let opened = Self::furnish(config, data, store.clone(), lanes).await;
         if opened.is_err() {
             // A start that was refused is no unclean stop.
             tokio::task::spawn_blocking(move || store.close()).await??;
@@ -102,12 +114,18 @@ impl House {
     }
 
     /// Opens every room over the store.
-    async fn furnish(config: Config, data: DataDir, store: Store) -> anyhow::Result<Self> {
+    async fn furnish(
+        config: Config,
+        data: DataDir,
+        store: Store,
+        lanes: &Lanes,
+    ) -> anyhow::Result<Self> {
         object_place::settle(&config, &data)?;
         let objects = Objects::open(object_place::config(&config, &data)?, store.clone()).await?;
         let repos = Repos::open(data.join("repos"), config.git.clone())?;
         let identity = Identity::open(&config, &data)?;
-        let sockets = Sockets::bind(&config, &data, identity.certificates()).await?;
+        let sockets =
+            Sockets::bind(&config, &data, identity.certificates()).await?.with_lanes(lanes);
         let machine = Machine::start(&config)?;
         let base_url = base_url(&config, sockets.tls.address());
         let mut schedule = engine::Config::for_cores(1, base_url.clone());
@@ -280,6 +298,20 @@ impl Sockets {
             control: Listener::bind_unix(&data.join("control.sock"))?,
             runner: Listener::bind_unix(&data.join("runner.sock"))?,
         })
+    }
+
+    /// Network connections on lanes; those of the socket files stay beside the engine, which they
+    /// ask for all that they want.
+    fn with_lanes(self, lanes: &Lanes) -> Self {
+        let on = |listener: Listener| listener.with_lanes(lanes);
+        Self {
+            tls: on(self.tls),
+            s3: self.s3.map(on),
+            tls_for_jobs: self.tls_for_jobs.map(on),
+            s3_for_jobs: self.s3_for_jobs.map(on),
+            plain: self.plain.map(on),
+            ..self
+        }
     }
 
     fn job_network(&self, config: &Config, data: &DataDir) -> runner::SiteNetwork {
