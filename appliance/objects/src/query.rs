@@ -42,8 +42,12 @@ impl Query {
         if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
             return self.added(text);
         }
-        let spaced = text.replace('+', " ");
-        self.added(&percent_decode_str(&spaced).decode_utf8_lossy())
+        let mut bytes = Vec::with_capacity(text.len());
+        for (at, word) in text.split('+').enumerate() {
+            bytes.extend_from_slice(if at > 0 { b" " } else { b"" });
+            bytes.extend(percent_decode_str(word));
+        }
+        self.added(&String::from_utf8_lossy(&bytes))
     }
 
     fn added(&mut self, text: &str) -> Range<usize> {
@@ -70,11 +74,12 @@ mod tests {
 
     #[test]
     fn queries_are_decoded() {
-        let query = Query::parse("a=%2Fb&c&&d=1+2&a=%C3%BC");
+        let query = Query::parse("a=%2Fb&c&&d=1+2&a=%C3%BC&e=%C3++%2B");
         let found: Vec<_> = query.iter().collect();
-        assert_eq!(found, [("a", "/b"), ("c", ""), ("d", "1 2"), ("a", "ü")]);
+        let expected = [("a", "/b"), ("c", ""), ("d", "1 2"), ("a", "ü"), ("e", "\u{fffd}  +")];
+        assert_eq!(found, expected);
         assert_eq!(query.get("a"), Some("/b"));
-        assert_eq!(query.get("e"), None);
+        assert_eq!(query.get("f"), None);
         assert_eq!(Query::parse(""), Query::default());
     }
 

@@ -5,27 +5,31 @@
 //! thread that may block. Buffers are used again: fresh memory is slower than the reading itself.
 //! Invariants: the stream gives exactly the range, or ends with an error. A file that is removed
 //! meanwhile is read to its end all the same.
-//! Memory: [`STEP`] bytes per stream at a time, and [`SPARE_MAX`] buffers that wait.
+//! Memory: [`STEP`] bytes per stream at a time, and [`SPARE_MAX`] buffers that wait on each
+//! thread.
 
 use crate::{error::Error, vault::ByteStream};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use rustix::io::{ReadWriteFlags, preadv2};
+use rustix::{
+    fs::{CWD, Mode, OFlags, ResolveFlags, openat2},
+    io::{ReadWriteFlags, preadv2},
+};
 use std::{
-    fs::File,
-    io::IoSliceMut,
-    ops::Range,
-    os::unix::fs::FileExt,
-    sync::{Arc, Mutex, PoisonError},
+    cell::RefCell, fs::File, io::IoSliceMut, ops::Range, os::unix::fs::FileExt, path::Path,
+    sync::Arc,
 };
 
 /// Read at once: few calls, and still at hand in the processor's cache when it is sent.
-const STEP: usize = 128 << 10;
+const STEP: usize = 256 << 10;
 
-/// Buffers that wait for the next reader.
-const SPARE_MAX: usize = 8;
+/// Buffers of a thread that wait for its next reader.
+const SPARE_MAX: usize = 4;
 
-static SPARE: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+thread_local! {
+    /// Of each thread its own: what it wrote last is in its core's cache.
+    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A buffer that goes back when its last reader is done with it.
 struct Lent {
@@ -35,7 +39,7 @@ struct Lent {
 
 impl Lent {
     fn new(length: usize) -> Self {
-        let spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let spare = SPARE.with_borrow_mut(Vec::pop);
         Self { buffer: spare.unwrap_or_else(|| vec![0; STEP]), length: length.min(STEP) }
     }
 
@@ -52,11 +56,22 @@ impl AsRef<[u8]> for Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < SPARE_MAX {
-            spare.push(std::mem::take(&mut self.buffer));
-        }
+        let buffer = std::mem::take(&mut self.buffer);
+        // A thread that ends keeps nothing.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARE_MAX {
+                spare.push(buffer);
+            }
+        });
     }
+}
+
+/// Opens a file whose name the kernel has in memory: without the disk, and without another thread.
+/// Kernels that cannot tell refuse, as they do when it is not there.
+pub(crate) fn open(path: &Path) -> Option<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED).ok().map(File::from)
 }
 
 /// The bytes of `range`; `path` names the file in errors.

@@ -26,7 +26,7 @@ pub(crate) fn encode_path(path: &[u8]) -> String {
 
 /// Encodes a name or value of a query.
 pub(crate) fn encode_value(text: &str) -> String {
-    utf8_percent_encode(text, VALUE).to_string()
+    encoded(text).into_owned()
 }
 
 /// Where and when a key is valid: `20261123/us-east-1/s3/aws4_request`.
@@ -50,7 +50,6 @@ pub(crate) struct Canonical<'a> {
 impl Canonical<'_> {
     /// The text whose hash is signed.
     pub(crate) fn text(&self) -> String {
-        let encoded = |text| Cow::from(utf8_percent_encode(text, VALUE));
         let mut query: Vec<(Cow<'_, str>, Cow<'_, str>)> = self
             .query
             .iter()
@@ -78,6 +77,17 @@ impl Canonical<'_> {
         join(&mut text, &["\n", self.payload]);
         text
     }
+}
+
+/// A name or value as it is signed; most are so already.
+fn encoded(text: &str) -> Cow<'_, str> {
+    let mut parts = utf8_percent_encode(text, VALUE);
+    let first = parts.next().unwrap_or_default();
+    let Some(second) = parts.next() else { return first.into() };
+    let mut written = String::with_capacity(3 * text.len());
+    written.extend([first, second]);
+    written.extend(parts);
+    written.into()
 }
 
 /// More bytes than most requests have in their canonical form.
@@ -141,9 +151,20 @@ pub(crate) fn date_text(at: Timestamp) -> String {
         .unwrap_or_default()
 }
 
-/// Reads `20261123T191426Z`.
+/// Reads `20261123T191426Z`, by hand: every request brings one.
 pub(crate) fn parse_date(text: &str) -> Option<Timestamp> {
-    let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
+    let text: &[u8; 16] = text.as_bytes().try_into().ok()?;
+    if text[8] != b'T' || text[15] != b'Z' {
+        return None;
+    }
+    let two = |at: usize| {
+        let digits = text[at].is_ascii_digit() && text[at + 1].is_ascii_digit();
+        let digit = |byte: u8| i8::try_from(byte.wrapping_sub(b'0')).ok();
+        if digits { Some(10 * digit(text[at])? + digit(text[at + 1])?) } else { None }
+    };
+    let year = 100 * i16::from(two(0)?) + i16::from(two(2)?);
+    let (month, day, hour, minute, second) = (two(4)?, two(6)?, two(9)?, two(11)?, two(13)?);
+    let time = jiff::civil::DateTime::new(year, month, day, hour, minute, second, 0).ok()?;
     let at = jiff::tz::Offset::UTC.to_timestamp(time).ok()?;
     Some(Timestamp(at.as_microsecond()))
 }
@@ -248,6 +269,17 @@ mod tests {
     fn dates_are_read_and_written() {
         let at = parse_date("20261123T191426Z").unwrap();
         assert_eq!(date_text(at), "20261123T191426Z");
-        assert_eq!(parse_date("yesterday"), None);
+        for bad in [
+            "yesterday",
+            "20261123T191426",
+            "20261123 191426Z",
+            "20261323T191426Z",
+            "20260230T191426Z",
+            "20261123T251426Z",
+            "2026112+T191426Z",
+            "2026112\u{e9}191426Z",
+        ] {
+            assert_eq!(parse_date(bad), None, "{bad}");
+        }
     }
 }

@@ -18,6 +18,9 @@ use std::sync::{Arc, Mutex};
 /// Keys have at most so many bytes, as on S3.
 const KEY_MAX: usize = 1024;
 
+/// So few headers are looked through one by one.
+const HEADERS_FEW: usize = 8;
+
 /// Who asks.
 #[derive(Debug, Clone)]
 pub(crate) enum Who {
@@ -74,9 +77,15 @@ impl Call {
         self.param(name).is_some()
     }
 
-    /// The value of a header, when it is text.
+    /// The value of a header, when it is text. `name` is in small letters.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(text_of)
+        // Most are asked for in vain: looking at a few costs less than hashing the name.
+        let found = if self.headers.len() <= HEADERS_FEW {
+            self.headers.iter().find(|(known, _)| known.as_str() == name).map(|(_, value)| value)
+        } else {
+            self.headers.get(name)
+        };
+        found.and_then(text_of)
     }
 
     /// The version that is asked for.

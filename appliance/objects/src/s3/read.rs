@@ -114,8 +114,8 @@ pub(super) async fn get(call: &Call, body: bool) -> Result<Response, S3Error> {
         part_checksum(&mut response, &located.details, details);
     }
     let range = part.clone().unwrap_or(0..size);
-    response.headers_mut().insert(header::CONTENT_LENGTH, (range.end - range.start).into());
     if let Some(part) = part {
+        response.headers_mut().insert(header::CONTENT_LENGTH, (part.end - part.start).into());
         set(
             &mut response,
             "content-range",
@@ -158,6 +158,7 @@ fn described(located: &Located) -> HeaderMap {
     ];
     let fixed = fixed.map(|(name, value)| (name, HeaderValue::from_static(value)));
     response.headers_mut().extend(fixed);
+    response.headers_mut().insert(header::CONTENT_LENGTH, row.size.into());
     set(response, "etag", &format!("\"{}\"", row.etag));
     set(response, "last-modified", &dates::http(row.modified));
     for (name, value) in &details.headers {
