@@ -5,6 +5,7 @@ Source of bytes written and CPU time: proc(5), see `tests/bench/gauge.py`.
 
 import concurrent.futures
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -107,6 +108,27 @@ class Sender:
         with open(self.path, "wb") as file:
             file.write(random.Random(1).randbytes(BLOCK))
 
+    def pour(self, link, left):
+        with open(self.path, "rb") as file:
+            while left > 0:
+                left -= link.sendfile(file, 0, min(left, BLOCK))
+
+    def blocks(self, receives):
+        """One body in blocks: the same one again and again, or all that a thread sends over loopback."""
+        block = bytearray(random.Random(2).randbytes(256 * KIB))
+        if not receives:
+            yield from itertools.repeat(block, self.size // len(block))
+            return
+        with socket.create_server(("127.0.0.1", 0)) as door:
+            sending = socket.create_connection(door.getsockname())
+            link, _ = door.accept()
+        thread = threading.Thread(target=lambda: (self.pour(sending, self.size), sending.close()))
+        thread.start()
+        with link:
+            while length := link.recv_into(block):
+                yield memoryview(block)[:length]
+        thread.join()
+
     def send(self, server, key, unique, stop_before=0):
         """One PUT; with `stop_before` the last bytes are kept back and the connection is given to the caller."""
         head = unique.to_bytes(8, "big")
@@ -114,10 +136,7 @@ class Sender:
         path = server.address("PUT", key)
         link.sendall(f"PUT {path} HTTP/1.1\r\nHost: {server.host_of(False)}\r\nContent-Length: {self.size}\r\n"
                      "Connection: close\r\n\r\n".encode() + head)
-        with open(self.path, "rb") as file:
-            left = self.size - len(head) - stop_before
-            while left > 0:
-                left -= link.sendfile(file, 0, min(left, BLOCK))
+        self.pour(link, self.size - len(head) - stop_before)
         if stop_before:
             return link
         answer = link.makefile("rb").readline()
@@ -146,15 +165,15 @@ def put_large(server, sender, connections, count):
             "wear": (gauge.written(pids) - wear) / total}
 
 
-def floor_large(folder, sender, connections, count, hashes, disk):
-    """The same work without a server: MD5 over the bytes and a synced file, on as many threads."""
-    block = random.Random(2).randbytes(256 * KIB)
+def floor_large(folder, sender, connections, count, hashes=False, disk=False, receives=False):
+    """The same work without a server: MD5 over the bytes and a synced file, on as many threads; with `receives`
+    the bytes come over loopback."""
 
     def work(number):
         md5 = hashlib.md5(usedforsecurity=False)
         path = os.path.join(folder, f"floor-{number}")
         file = os.open(path, os.O_CREAT | os.O_WRONLY) if disk else None
-        for _ in range(sender.size // len(block)):
+        for block in sender.blocks(receives):
             if hashes:
                 md5.update(block)
             if disk:
