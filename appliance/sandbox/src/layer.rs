@@ -152,8 +152,8 @@ mod tests {
         assert_eq!(layer.nodes.into_iter().collect::<Vec<_>>(), expected);
     }
 
-    /// In a process of its own as far as the kernel is concerned: ids of files and the mask are a
-    /// thread's and a process's.
+    /// Changes the mask and the working directory of the whole process for a moment: other tests of
+    /// this room use absolute paths and set the modes that they look at.
     #[test]
     fn all_of_it_is_its_owner_s_whatever_the_mask() {
         if !rustix::process::geteuid().is_root() {
