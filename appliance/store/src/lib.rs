@@ -29,6 +29,7 @@ pub mod seal;
 mod store;
 mod swept;
 mod txn;
+mod wal;
 mod writer;
 
 pub use error::{Error, OpenError};

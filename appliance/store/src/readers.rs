@@ -1,6 +1,7 @@
 //! A few threads with read-only connections, each read in one transaction.
 //!
-//! Reads wait for no write and no other way round; they see the last commit before they began.
+//! Reads wait for no write and no other way round; they see the last commit before they began. Looks are
+//! reads of a few rows found by their keys: handing one to a thread and back costs more than the look.
 
 use crate::{Reader, SiteKey, error::Error};
 use rusqlite::{Connection, OpenFlags};
@@ -58,6 +59,43 @@ pub(crate) fn connect(path: &Path) -> Result<Connection, Error> {
     sql.pragma_update(None, "temp_store", "MEMORY")?;
     sql.set_prepared_statement_cache_capacity(crate::store::STATEMENTS_MAX);
     Ok(sql)
+}
+
+/// A connection for looks: its user reads at once, in its own thread.
+#[derive(Debug)]
+pub(crate) struct Looks(Mutex<Option<Connection>>);
+
+impl Looks {
+    pub(crate) fn over(sql: Connection) -> Self {
+        Self(Mutex::new(Some(sql)))
+    }
+
+    pub(crate) fn look<T, E: From<Error>>(
+        &self,
+        key: &SiteKey,
+        work: impl FnOnce(&Reader<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let sql = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sql = sql.as_ref().ok_or(Error::Closed)?;
+        sql.prepare_cached("BEGIN").and_then(|mut begin| begin.execute([])).map_err(Error::from)?;
+        let _ends = Ends(sql);
+        work(&Reader::new(sql, key))
+    }
+
+    /// Nobody looks from here on.
+    pub(crate) fn close(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// Ends a read transaction whatever happens, so that checkpoints are not held up.
+struct Ends<'a>(&'a Connection);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        // One that the failing disk has ended needs no end.
+        drop(self.0.prepare_cached("ROLLBACK").and_then(|mut end| end.execute([])));
+    }
 }
 
 /// Serves until the queue is closed.

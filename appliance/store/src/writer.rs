@@ -7,14 +7,15 @@
 //! On failure: a closure's error undoes its savepoint alone; a failed commit is everyone's answer.
 //! After a device failure nothing is written any more, since the state on disk is unknown.
 
-use crate::{SiteKey, Txn, error::Error, flushes::Flushes};
+use crate::{SiteKey, Txn, error::Error, flushes::Flushes, wal};
 use base::ids::Cursor;
 use rusqlite::Connection;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     sync::{
         Arc,
-        atomic::{AtomicI32, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -25,9 +26,9 @@ pub(crate) const QUEUE_MAX: usize = 1024;
 /// Writes that share one commit; bounds how long the first of them waits for the last.
 const GROUP_MAX: usize = 256;
 
-/// Pages in the write-ahead log before they are copied home: 4 MiB at 1 KiB per page. Seldom
-/// enough that a page changed often is copied once, small enough for a fast start after a cut.
-const WAL_PAGES_MAX: i32 = 4096;
+/// What pages in the write-ahead log may take before they are copied home, in bytes. Seldom enough
+/// that a page changed often is copied once, small enough for a fast start after a cut.
+const WAL_BYTES_MAX: u32 = 4 << 20;
 
 /// What the writer is asked.
 pub(crate) enum Ask {
@@ -89,7 +90,9 @@ pub(crate) struct Writer {
     key: SiteKey,
     last_event: Cursor,
     tell: watch::Sender<Cursor>,
-    wal_pages: Arc<AtomicI32>,
+    wal_pages: Arc<AtomicU32>,
+    wal_pages_max: u32,
+    page_size: u32,
     flushes: Arc<Flushes>,
     broken: bool,
 }
@@ -101,15 +104,27 @@ impl Writer {
         key: SiteKey,
         tell: watch::Sender<Cursor>,
     ) -> Result<Self, Error> {
-        let wal_pages = Arc::new(AtomicI32::new(0));
+        let wal_pages = Arc::new(AtomicU32::new(0));
         let seen = Arc::clone(&wal_pages);
         sql.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages| {
-            seen.store(pages, Ordering::Relaxed);
+            seen.store(u32::try_from(pages).unwrap_or_default(), Ordering::Relaxed);
             Ok(())
         }))?;
+        let page_size: u32 = sql.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        let wal_pages_max = WAL_BYTES_MAX / page_size;
         let last_event = *tell.borrow();
         let flushes = Arc::default();
-        Ok(Self { sql, key, last_event, tell, wal_pages, flushes, broken: false })
+        Ok(Self {
+            sql,
+            key,
+            last_event,
+            tell,
+            wal_pages,
+            wal_pages_max,
+            page_size,
+            flushes,
+            broken: false,
+        })
     }
 
     /// How long commits take.
@@ -119,14 +134,23 @@ impl Writer {
 
     /// Serves until it is told to close or every sender is gone, then leaves the log checkpointed.
     pub(crate) fn serve(mut self, mut queue: mpsc::Receiver<Ask>) {
+        self.reserve_log();
         while let Some(first) = queue.blocking_recv() {
             let group = gather(first, &mut queue);
             self.group(group);
-            if self.wal_pages.load(Ordering::Relaxed) >= WAL_PAGES_MAX {
+            if self.wal_pages.load(Ordering::Relaxed) >= self.wal_pages_max {
                 self.checkpoint("PASSIVE");
             }
         }
         self.checkpoint("TRUNCATE");
+    }
+
+    /// Before anybody waits for a commit.
+    fn reserve_log(&self) {
+        let Some(path) = self.sql.path().filter(|path| !path.is_empty()) else { return };
+        if let Err(error) = wal::reserve(Path::new(path), self.wal_pages_max, self.page_size) {
+            tracing::warn!(%error, "no room could be taken for the database's log; commits wait longer");
+        }
     }
 
     fn group(&mut self, mut group: Vec<Box<dyn Work>>) {
@@ -215,7 +239,6 @@ fn gather(first: Ask, queue: &mut mpsc::Receiver<Ask>) -> Vec<Box<dyn Work>> {
 mod tests {
     use super::*;
     use base::{event::Event, ids::PipelineId, state::PipelineState, time::Timestamp};
-    use std::path::Path;
 
     fn writer() -> Writer {
         let mut sql = Connection::open_in_memory().unwrap();
