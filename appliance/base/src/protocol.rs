@@ -195,6 +195,20 @@ pub struct Report {
     pub first: u64,
     /// In order.
     pub progress: Vec<Progress>,
+    /// If this ends the task, the runner takes another in its place: one commit tells of the end and
+    /// leases the next.
+    #[serde(default)]
+    pub wants_next: bool,
+}
+
+/// The answer to [`Report`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Reported {
+    /// What to do with the task.
+    pub verdict: Verdict,
+    /// Another task, if one was wanted and waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Box<Assignment>>,
 }
 
 /// One thing that happened to a task.

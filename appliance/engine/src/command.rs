@@ -4,7 +4,7 @@ use crate::logs::Tail;
 use base::{
     event::Event,
     ids::{Fence, JobId, PipelineId, PipelineNumber, RunnerId, TaskId, WorkflowId},
-    protocol::{Assignment, Register, Report, Verdict},
+    protocol::{Assignment, Register, Report, Reported},
     state::PipelineState,
     time::Timestamp,
     trigger::Trigger,
@@ -68,6 +68,15 @@ pub enum Command {
     Sweep,
 }
 
+impl Command {
+    /// Whoever asks for work in passing gets none: the service ends.
+    pub(crate) fn want_nothing(&mut self) {
+        if let Self::Report(report) | Self::ReportWith(report, _) = self {
+            report.wants_next = false;
+        }
+    }
+}
+
 /// What a trigger led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Triggered {
@@ -90,8 +99,8 @@ pub enum Answer {
     Triggered(Triggered),
     /// To `Register`.
     Registered(RunnerId),
-    /// To `Report`.
-    Verdict(Verdict),
+    /// To `Report` and `ReportWith`.
+    Reported(Reported),
     /// To `Rerun`: the new workflow.
     Rerun(WorkflowId),
     /// To all others.

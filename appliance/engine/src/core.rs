@@ -127,9 +127,9 @@ impl Turn<'_, '_, '_> {
             Command::Trigger(intake) => self.trigger(intake).map(Answer::Triggered),
             Command::Continue(intake) => self.continue_pipeline(intake).map(|()| Answer::Done),
             Command::Register(register) => self.register(register).map(Answer::Registered),
-            Command::Report(report) => self.report(report).map(Answer::Verdict),
+            Command::Report(report) => self.report(report).map(Answer::Reported),
             Command::ReportWith(report, tails) => {
-                self.report_with(report, tails).map(Answer::Verdict)
+                self.report_with(report, tails).map(Answer::Reported)
             }
             Command::Lost(task, fence) => self.lost(*task, *fence).map(|()| Answer::Done),
             Command::Undelivered(task, fence) => {

@@ -16,7 +16,7 @@ use crate::{
 use base::{
     ids::{JobId, RunnerId},
     limits::LEASE,
-    protocol::{Heartbeat, Held as HeldTask, Refusal, Verdicts},
+    protocol::{Heartbeat, Held as HeldTask, Refusal, Reported, Verdicts},
     time::Timestamp,
 };
 use batch::Batch;
@@ -295,7 +295,11 @@ impl Loop {
         if batch.commands.is_empty() && !asking.iter().any(|asks| core.has_work_for(*asks)) {
             return;
         }
-        let commands = Arc::new(std::mem::take(&mut batch.commands));
+        let mut commands = std::mem::take(&mut batch.commands);
+        if batch.drained.is_some() {
+            commands.iter_mut().for_each(Command::want_nothing);
+        }
+        let commands = Arc::new(commands);
         match self.apply(&commands, 0..commands.len(), asking, batch.now).await {
             Ok(outcome) => self.answer(batch, &commands, outcome),
             Err(error) if commands.len() <= 1 => batch.refuse_all(&Error::Store(error)),
@@ -357,12 +361,26 @@ impl Loop {
             }
             match (reply, answer) {
                 // Who asked may have gone; what was committed stays.
-                (Some(reply), answer) => drop(reply.send(answer)),
+                (Some(reply), answer) => {
+                    if let Err(Ok(Answer::Reported(unheard))) = reply.send(answer) {
+                        self.take_back(unheard);
+                    }
+                }
                 (None, Err(error)) => {
                     tracing::warn!(error = %error, "{command:?} was not carried out")
                 }
                 (None, Ok(_)) => {}
             }
+        }
+    }
+
+    /// The runner that reported is gone, and with it the task that it was given.
+    fn take_back(&self, unheard: Reported) {
+        let back = self.back.upgrade();
+        if let (Some(next), Some(back)) = (unheard.next, back) {
+            let command = Command::Undelivered(next.task, next.fence);
+            // When the loop is full, the lease runs out instead.
+            drop(back.try_send(Input::Change(command, None)));
         }
     }
 

@@ -16,7 +16,7 @@ use crate::{
 use base::{
     ids::{Cursor, JobId, PipelineId, PipelineNumber, ProjectId, RepoName, RunnerId, WorkflowId},
     limits::CLAIM_WAIT,
-    protocol::{Claim, Claimed, Heartbeat, Register, Registered, Report, Verdict, Verdicts},
+    protocol::{Claim, Claimed, Heartbeat, Register, Registered, Report, Reported, Verdicts},
     time::Timestamp,
     trigger::Trigger,
 };
@@ -78,7 +78,7 @@ impl Handle {
     /// # Errors
     /// [`Error::Missing`] for an unknown project, [`Error::Busy`] when too much waits, else as usual.
     pub async fn trigger(&self, trigger: Trigger) -> Result<Triggered, Error> {
-        let (repo, last) = self.project(trigger.project).await?;
+        let (repo, last) = self.project(trigger.project)?;
         let number = self.next_number(trigger.project, last);
         let id = PipelineId(self.ids.next(wall()));
         let config = Arc::clone(&self.config);
@@ -94,12 +94,11 @@ impl Handle {
         }
     }
 
-    async fn project(&self, id: ProjectId) -> Result<(RepoName, PipelineNumber), Error> {
-        let read = move |reader: &store::Reader<'_>| {
+    fn project(&self, id: ProjectId) -> Result<(RepoName, PipelineNumber), Error> {
+        self.store.look(|reader| {
             let project = reader.project_get(id)?.ok_or(Error::Missing("Project"))?;
-            Ok::<_, Error>((project.repo, reader.pipeline_last_number(id)?))
-        };
-        self.store.read(read).await
+            Ok((project.repo, reader.pipeline_last_number(id)?))
+        })
     }
 
     fn next_number(&self, project: ProjectId, last: PipelineNumber) -> PipelineNumber {
@@ -152,13 +151,14 @@ impl Handle {
         answer.await.map_err(|_| Error::Stopping)?
     }
 
-    /// Takes a report; the same numbers again are ignored. Says what to do with the task.
+    /// Takes a report; the same numbers again are ignored. Says what to do with the task, and may
+    /// bring another in its place.
     ///
     /// # Errors
     /// [`Error::Refused`] when the lease is lost or reports are missing in between.
-    pub async fn report(&self, report: Report) -> Result<Verdict, Error> {
+    pub async fn report(&self, report: Report) -> Result<Reported, Error> {
         match self.change(Command::Report(report)).await? {
-            Answer::Verdict(verdict) => Ok(verdict),
+            Answer::Reported(reported) => Ok(reported),
             other => Err(unexpected(&other)),
         }
     }
@@ -167,9 +167,9 @@ impl Handle {
     ///
     /// # Errors
     /// As [`Handle::report`].
-    pub async fn report_with(&self, report: Report, tails: Vec<Tail>) -> Result<Verdict, Error> {
+    pub async fn report_with(&self, report: Report, tails: Vec<Tail>) -> Result<Reported, Error> {
         match self.change(Command::ReportWith(report, tails)).await? {
-            Answer::Verdict(verdict) => Ok(verdict),
+            Answer::Reported(reported) => Ok(reported),
             other => Err(unexpected(&other)),
         }
     }

@@ -163,8 +163,7 @@ impl Objects {
         if let Some(found) = shelf.get(state, name) {
             return Ok(found);
         }
-        let asked = name.to_owned();
-        let read = Arc::new(self.read(move |reader| work(reader, &asked)).await?);
+        let read = Arc::new(self.inner.store.look(|reader| work(reader, name))?);
         shelf.put(state, name.to_owned(), &read);
         Ok(read)
     }

@@ -12,7 +12,7 @@ use base::{
     limits::CLAIM_WAIT,
     protocol::{
         CacheHit, Claim, Claimed, Heartbeat, Held, ImageSource, Pace, PaceAsk, Presigned, Refusal,
-        Register, Registered, Report, StoreConfirm, StoreRequest, StoreTarget, Verdict, Verdicts,
+        Register, Registered, Report, Reported, StoreConfirm, StoreRequest, StoreTarget, Verdicts,
         WorkspaceLayer,
     },
 };
@@ -240,7 +240,7 @@ fn path_of<'a>(attempt: &str, presigned: &'a Presigned) -> Result<&'a str, Troub
 }
 
 impl ControlPlane for Client {
-    async fn report(&self, report: &Report) -> Result<Verdict, Trouble> {
+    async fn report(&self, report: &Report) -> Result<Reported, Trouble> {
         let path = format!("/runner/v1/report?fence={}", report.fence);
         self.ask("report progress", &path, report, ANSWER_WAIT).await
     }

@@ -8,8 +8,8 @@
 use base::{
     ids::{Fence, TaskId},
     protocol::{
-        CacheHit, Held, ImageSource, Presigned, Refusal, Report, StoreConfirm, StoreRequest,
-        StoreTarget, Verdict, WorkspaceLayer,
+        CacheHit, Held, ImageSource, Presigned, Refusal, Report, Reported, StoreConfirm,
+        StoreRequest, StoreTarget, WorkspaceLayer,
     },
 };
 use bytes::Bytes;
@@ -67,8 +67,8 @@ pub const fn held(task: TaskId, fence: Fence) -> Held {
 
 /// What a running job asks for.
 pub trait ControlPlane: Send + Sync + 'static {
-    /// Tells progress; the answer says whether the job is to go on.
-    fn report(&self, report: &Report) -> impl Future<Output = Result<Verdict, Trouble>> + Send;
+    /// Tells progress; the answer says whether the job is to go on, and may bring the next.
+    fn report(&self, report: &Report) -> impl Future<Output = Result<Reported, Trouble>> + Send;
 
     /// Appends step output at `offset`.
     fn output(

@@ -145,8 +145,9 @@ impl<C: ControlPlane> Job<C> {
         ))
     }
 
-    /// Runs the job to its end, or goes on with it where `memory` says.
-    pub(crate) async fn run(&self, memory: &Memory) -> Delivered {
+    /// Runs the job to its end, or goes on with it where `memory` says. If `wants_next`, the answer to
+    /// its end may bring another.
+    pub(crate) async fn run(&self, memory: &Memory, wants_next: bool) -> Delivered {
         let told = memory.reports.iter().any(|report| matches!(report, Progress::Ended { .. }));
         let work = async {
             if !told {
@@ -156,7 +157,7 @@ impl<C: ControlPlane> Job<C> {
         };
         let mut orders = self.orders.clone();
         let delivered = tokio::select! {
-            delivered = self.outbox.deliver(&*self.control) => delivered,
+            delivered = self.outbox.deliver(&*self.control, wants_next) => delivered,
             never = work => never,
             never = self.relay() => never,
             never = self.paced() => never,

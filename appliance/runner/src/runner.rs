@@ -192,6 +192,11 @@ impl Runner {
             tracing::error!(task = %assignment.task, "a task was assigned without a free slot");
             return;
         };
+        self.take_on(assignment, slot);
+    }
+
+    /// Starts a job in a slot that is its own from here on.
+    fn take_on(self: Arc<Self>, assignment: Assignment, slot: OwnedSemaphorePermit) {
         let orders = self.hold(&assignment);
         let runner = self.clone();
         runner.spawn(async move {
@@ -206,15 +211,16 @@ impl Runner {
             }
             let spares = self.spares_wanted();
             self.spawn(self.clone().prepare_ahead(shape, spares));
-            self.drive(assignment, seat, orders, Some(slot)).await;
+            self.clone().drive(assignment, seat, orders, Some(slot)).await;
             // Nothing else is in the way now.
             self.ended.notify_waiters();
         });
     }
 
-    /// Drives a job to its end; its slot is free before what is left of it is cleared away.
+    /// Drives a job to its end; its slot is free, or the next job's, before what is left of it is
+    /// cleared away.
     async fn drive(
-        &self,
+        self: Arc<Self>,
         assignment: Assignment,
         seat: Seat,
         orders: watch::Receiver<Order>,
@@ -229,13 +235,19 @@ impl Runner {
                 return self.release(task);
             }
         };
-        if job.run(&memory).await == Delivered::Lost {
-            tracing::info!(%task, "the task was lost; its job is killed");
-        }
+        let next = match job.run(&memory, slot.is_some()).await {
+            Delivered::All(next) => next,
+            Delivered::Lost => {
+                tracing::info!(%task, "the task was lost; its job is killed");
+                None
+            }
+        };
         // Before anything that a stop could cut short: only we know that this job is over.
         job.supervised.ask_now(&Request::Finish);
         self.release(task);
-        drop(slot);
+        if let (Some(next), Some(slot)) = (next, slot) {
+            self.clone().take_on(*next, slot);
+        }
         job.clear_away().await;
     }
 

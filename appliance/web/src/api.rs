@@ -91,7 +91,7 @@ async fn project(state: &State, user: &User, (vcs, org, name): Slug) -> Result<P
     }
     let repo: RepoName =
         format!("{org}/{name}").parse().map_err(|_| Failure::missing("Project"))?;
-    let found = state.store.read(move |reader| reader.project_by_repo(&repo)).await?;
+    let found = state.store.look(|reader| reader.project_by_repo(&repo))?;
     let found = found.ok_or_else(|| Failure::missing("Project"))?;
     user.reach(found.id)?;
     Ok(found)
@@ -99,7 +99,7 @@ async fn project(state: &State, user: &User, (vcs, org, name): Slug) -> Result<P
 
 /// The same by its identifier.
 async fn project_by_id(state: &State, user: &User, id: ProjectId) -> Result<Project, Failure> {
-    let found = state.store.read(move |reader| reader.project_get(id)).await?;
+    let found = state.store.look(|reader| reader.project_get(id))?;
     let found = found.ok_or_else(|| Failure::missing("Project"))?;
     user.reach(found.id)?;
     Ok(found)

@@ -30,7 +30,7 @@ use base::{
     ids::{Fence, TaskId},
     limits::OUTPUT_FRAME_MAX,
     protocol::{
-        Claim, Claimed, Heartbeat, Pace, PaceAsk, Progress, Register, Registered, Report, Verdict,
+        Claim, Claimed, Heartbeat, Pace, PaceAsk, Progress, Register, Registered, Report, Reported,
         Verdicts,
     },
     units::Bytes as Size,
@@ -86,7 +86,7 @@ async fn pace(_: Runner, state: State, asked: Asked<PaceAsk>) -> Answer<Pace> {
     Ok(Json(state.engine.pace(&ask).await))
 }
 
-async fn report(_: Runner, state: State, asked: Asked<Report>) -> Answer<Verdict> {
+async fn report(_: Runner, state: State, asked: Asked<Report>) -> Answer<Reported> {
     let Json(report) = asked?;
     if !report.progress.iter().all(|progress| keep::names_own_objects(report.task, progress)) {
         let foreign = "an artifact's key is not one that was given to this task";
@@ -96,7 +96,9 @@ async fn report(_: Runner, state: State, asked: Asked<Report>) -> Answer<Verdict
     if paths.into_iter().any(|path| path.len() > keep::PATH_MAX) {
         return Err(Failure::Invalid("an artifact's path is too long".to_owned()).into());
     }
-    Ok(Json(state.logs.report(&state.engine, report).await?))
+    let mut reported = state.logs.report(&state.engine, report).await?;
+    reported.next.iter_mut().for_each(|job| job_key::give(&state, job));
+    Ok(Json(reported))
 }
 
 fn artifact_path(progress: &Progress) -> Option<&str> {
@@ -127,7 +129,7 @@ async fn output(
     Query(frame): Query<Frame>,
     bytes: Bytes,
 ) -> Answer<Taken> {
-    held(&state, frame.task, frame.fence).await?;
+    held(&state, frame.task, frame.fence)?;
     let next = state.logs.append(frame.task, frame.step, frame.offset, &bytes).await?;
     Ok(Json(Taken { next }))
 }

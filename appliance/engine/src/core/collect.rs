@@ -4,12 +4,12 @@ use super::{
     Turn,
     flow::{node_outcome, task_id, waiting},
 };
-use crate::{Error, logs::Tail};
+use crate::{Error, command::Asking, logs::Tail};
 use base::{
     event::Event,
     ids::{Fence, TaskId},
     limits::LEASE,
-    protocol::{Progress, Refusal, Report, Verdict},
+    protocol::{Progress, Refusal, Report, Reported, Verdict},
     state::{JobState, StepState, TaskOutcome},
     time::Timestamp,
     units::Bytes,
@@ -41,15 +41,30 @@ impl Turn<'_, '_, '_> {
         &mut self,
         report: &Report,
         tails: &[Tail],
-    ) -> Result<Verdict, Error> {
-        let verdict = self.report(report)?;
+    ) -> Result<Reported, Error> {
+        let reported = self.report(report)?;
         for tail in tails {
             tail.save(self.txn)?;
         }
-        Ok(verdict)
+        Ok(reported)
     }
 
-    pub(super) fn report(&mut self, report: &Report) -> Result<Verdict, Error> {
+    /// A report. Whoever ends a task may take the next at once: one commit, and one answer.
+    pub(super) fn report(&mut self, report: &Report) -> Result<Reported, Error> {
+        let holder = |turn: &Self| {
+            turn.core.board.holder(report.task, report.fence).map(|lease| lease.runner)
+        };
+        let runner = holder(self);
+        let verdict = self.take(report)?;
+        let is_over = holder(self).is_none();
+        let next = match runner.filter(|_| is_over && report.wants_next) {
+            Some(runner) => self.assign(Asking { runner, free: 1 })?.pop(),
+            None => None,
+        };
+        Ok(Reported { verdict, next: next.map(Box::new) })
+    }
+
+    fn take(&mut self, report: &Report) -> Result<Verdict, Error> {
         let Some(mut task) = self.txn.task_get(report.task)? else {
             return Err(Refusal::Fenced.into());
         };

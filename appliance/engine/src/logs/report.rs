@@ -7,7 +7,7 @@ use super::{Logs, ReportError, Shared};
 use crate::Handle;
 use base::{
     ids::TaskId,
-    protocol::{Progress, Report, Verdict},
+    protocol::{Progress, Report, Reported},
 };
 use std::{
     collections::BTreeSet,
@@ -24,7 +24,7 @@ impl Logs {
     /// # Errors
     /// [`base::protocol::Refusal::OutputMissing`] when output of such a step has to come first,
     /// else as [`Handle::report`].
-    pub async fn report(&self, engine: &Handle, report: Report) -> Result<Verdict, ReportError> {
+    pub async fn report(&self, engine: &Handle, report: Report) -> Result<Reported, ReportError> {
         let task = report.task;
         let mut tails = Vec::new();
         let mut ended = Vec::new();
@@ -38,14 +38,14 @@ impl Logs {
         if task_ended {
             tails.extend(self.finish_task(task).await?);
         }
-        let verdict = engine.report_with(report, tails).await?;
+        let reported = engine.report_with(report, tails).await?;
         for step in ended {
             self.settle(task, step).await;
         }
         if task_ended {
             self.settle_task(task).await;
         }
-        Ok(verdict)
+        Ok(reported)
     }
 
     /// Seals the output of tasks that are over without having said so.

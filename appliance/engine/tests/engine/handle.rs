@@ -90,6 +90,42 @@ async fn a_trigger_reaches_a_waiting_runner_and_its_result_ends_the_workflow() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_task_brings_the_next_in_the_same_commit() {
+    let house = House::new().await;
+    let runner = house.runner().await;
+    for _ in 0..4 {
+        house.engine.trigger(house.trigger(ONE_JOB)).await.unwrap();
+    }
+    let [first, second] = house.claim(runner).await.try_into().expect("two slots, two tasks");
+    let kept = house.end_for_next(&first, false).await;
+    assert!(kept.next.is_none(), "who does not ask gets nothing");
+    let before = house.store.commits();
+    let next = house.end_for_next(&second, true).await.next.expect("two tasks wait");
+    assert_eq!(house.store.commits(), before + 1);
+    assert_eq!((next.job_number.0, next.fence.0), (3, 1));
+    let again = house.end_for_next(&second, true).await;
+    assert!(again.next.is_none(), "what was told before is told again, and brings nothing");
+    house.end(&next, TaskOutcome::Success).await.expect("it is leased to the one who reported");
+}
+
+#[tokio::test]
+async fn a_next_task_that_nobody_hears_of_goes_back() {
+    let house = House::new().await;
+    let runner = house.runner().await;
+    for _ in 0..2 {
+        house.engine.trigger(house.trigger(ONE_JOB)).await.unwrap();
+    }
+    let claim = Claim { runner, free_slots: 1, wait: Duration::from_secs(5) };
+    let first = house.engine.claim(claim).await.unwrap().assignments.remove(0);
+    let report = house.report_of(&first, true);
+    // Sent, and the connection is gone before the answer comes.
+    let asked = tokio::time::timeout(Duration::ZERO, house.engine.report(report));
+    assert!(asked.await.is_err(), "the answer takes a commit");
+    let again = house.claim(runner).await;
+    assert_eq!((again.len(), again[0].job_number.0, again[0].fence.0), (1, 2, 2));
+}
+
+#[tokio::test]
 async fn an_unusable_configuration_is_a_pipeline_that_says_where() {
     let house = House::new().await;
     let made =

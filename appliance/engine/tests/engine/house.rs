@@ -2,7 +2,7 @@
 
 use base::{
     ids::{PipelineId, ProjectId, RunnerId},
-    protocol::{Assignment, Claim, Progress, Register, Report, Verdict},
+    protocol::{Assignment, Claim, Progress, Register, Report, Reported, Verdict},
     state::TaskOutcome,
     time::Timestamp,
     trigger::{ConfigText, Trigger, TriggerKind, Vcs},
@@ -116,8 +116,19 @@ impl House {
         task: &Assignment,
         progress: Vec<Progress>,
     ) -> Result<Verdict, Error> {
-        let report = Report { task: task.task, fence: task.fence, first: 0, progress };
-        self.engine.report(report).await
+        let report =
+            Report { task: task.task, fence: task.fence, first: 0, progress, wants_next: false };
+        self.engine.report(report).await.map(|reported| reported.verdict)
+    }
+
+    /// The end of a task whose runner may want another.
+    pub(crate) fn report_of(&self, task: &Assignment, wants_next: bool) -> Report {
+        let progress = vec![ended(TaskOutcome::Success)];
+        Report { task: task.task, fence: task.fence, first: 0, progress, wants_next }
+    }
+
+    pub(crate) async fn end_for_next(&self, task: &Assignment, wants_next: bool) -> Reported {
+        self.engine.report(self.report_of(task, wants_next)).await.unwrap()
     }
 
     pub(crate) async fn end(

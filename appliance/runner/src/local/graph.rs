@@ -203,7 +203,7 @@ async fn one(
     };
     match Job::take_up(host, place.clone(), assignment, Seat::bare(supervised), orders) {
         Ok((job, memory)) => {
-            job.run(&memory).await;
+            job.run(&memory, false).await;
             job.clear_away().await;
         }
         Err(error) => tracing::error!(error = chain(&error), "a job could not be begun"),

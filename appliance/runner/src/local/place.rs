@@ -10,8 +10,8 @@ use crate::control_plane::{ControlPlane, Trouble};
 use base::{
     ids::{JobNumber, TaskId},
     protocol::{
-        CacheHit, Held, ImageSource, Presigned, Progress, Report, StoreConfirm, StoreRequest,
-        StoreTarget, Verdict, WorkspaceLayer,
+        CacheHit, Held, ImageSource, Presigned, Progress, Report, Reported, StoreConfirm,
+        StoreRequest, StoreTarget, Verdict, WorkspaceLayer,
     },
     secret::Secret,
     state::{StepState, TaskOutcome},
@@ -239,9 +239,9 @@ fn copy(from: &Path, offset: u64, size: u64, into: &Path) -> io::Result<()> {
 }
 
 impl ControlPlane for Place {
-    async fn report(&self, report: &Report) -> Result<Verdict, Trouble> {
+    async fn report(&self, report: &Report) -> Result<Reported, Trouble> {
         report.progress.iter().for_each(|progress| self.tell(report.task, progress));
-        Ok(Verdict::Keep)
+        Ok(Reported { verdict: Verdict::Keep, next: None })
     }
 
     async fn output(&self, task: Held, step: u32, _: u64, bytes: Bytes) -> Result<(), Trouble> {

@@ -7,7 +7,7 @@ use crate::{
 };
 use base::{
     limits::OUTPUT_FRAME_MAX,
-    protocol::{Progress, Refusal, Report, Verdict},
+    protocol::{Assignment, Progress, Refusal, Report, Reported, Verdict},
 };
 use bytes::Bytes;
 use std::{fs::File, io, os::unix::fs::FileExt, time::Duration};
@@ -41,27 +41,27 @@ const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
 
 /// How a delivery ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Delivered {
-    /// The control side knows the end of the task.
-    All,
+    /// The control side knows the end of the task, and may have given another in its place.
+    All(Option<Box<Assignment>>),
     /// The task is not this runner's any more.
     Lost,
 }
 
 impl Outbox {
     /// Delivers until the end of the task was taken or the task was lost.
-    pub(crate) async fn deliver(&self, control: &impl ControlPlane) -> Delivered {
+    pub(crate) async fn deliver(&self, control: &impl ControlPlane, wants_next: bool) -> Delivered {
         if self.is_over {
-            return Delivered::All;
+            return Delivered::All(None);
         }
         tokio::select! {
-            end = self.deliver_reports(control) => end,
+            end = self.deliver_reports(control, wants_next) => end,
             end = self.deliver_output(control) => end,
         }
     }
 
-    async fn deliver_reports(&self, control: &impl ControlPlane) -> Delivered {
+    async fn deliver_reports(&self, control: &impl ControlPlane, wants_next: bool) -> Delivered {
         let mut changes = self.changed.subscribe();
         let mut patience = Patience::default();
         loop {
@@ -70,17 +70,19 @@ impl Outbox {
                 continue;
             }
             self.gather(&mut changes).await;
-            let Some(report) = self.reports_due() else { continue };
+            let Some(mut report) = self.reports_due() else { continue };
             let next = report.first + report.progress.len() as u64;
             let ended = matches!(report.progress.last(), Some(Progress::Ended { .. }));
+            report.wants_next = ended && wants_next;
             match control.report(&report).await {
-                Ok(Verdict::Lost) => return Delivered::Lost,
-                Ok(verdict) => {
+                Ok(Reported { verdict: Verdict::Lost, .. }) => return Delivered::Lost,
+                Ok(reported) => {
                     patience = Patience::default();
                     self.reports_taken(next);
                     if ended {
-                        return Delivered::All;
+                        return Delivered::All(reported.next);
                     }
+                    let verdict = reported.verdict;
                     self.heard
                         .send_if_modified(|heard| std::mem::replace(heard, verdict) != verdict);
                 }
@@ -89,7 +91,7 @@ impl Outbox {
                     let all = ended && expected >= next;
                     self.reports_taken(expected);
                     if all {
-                        return Delivered::All;
+                        return Delivered::All(None);
                     }
                 }
                 // Its end is sent again once the output was.
@@ -183,7 +185,7 @@ impl Outbox {
         let first = state.first;
         drop(state);
         let (task, fence) = (self.held.task, self.held.fence);
-        (!progress.is_empty()).then_some(Report { task, fence, first, progress })
+        (!progress.is_empty()).then_some(Report { task, fence, first, progress, wants_next: false })
     }
 
     /// Empties the first test results that wait, so that the rest can be told; false when there are

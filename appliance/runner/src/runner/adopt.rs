@@ -96,7 +96,7 @@ impl Runner {
             end_open_steps(&outbox, &memory);
             outbox.report(lost("the supervisor of the job was lost"));
         }
-        outbox.deliver(&*self.client).await;
+        outbox.deliver(&*self.client, false).await;
         self.host.clear(folder).await;
     }
 
@@ -115,6 +115,7 @@ impl Runner {
             fence: assignment.fence,
             first: 0,
             progress: vec![lost(why)],
+            wants_next: false,
         };
         // If it does not arrive, the lease runs out.
         if let Err(trouble) = self.client.report(&report).await {

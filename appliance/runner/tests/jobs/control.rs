@@ -5,7 +5,7 @@ use base::{
     ids::{Fence, RunnerId, TaskId},
     protocol::{
         Assignment, CacheHit, Claimed, Heartbeat, Presigned, Progress, Refusal, Registered, Report,
-        StoreConfirm, StoreRequest, StoreTarget, Verdict, Verdicts, WorkspaceLayer,
+        Reported, StoreConfirm, StoreRequest, StoreTarget, Verdict, Verdicts, WorkspaceLayer,
     },
     secret::Secret,
 };
@@ -44,6 +44,8 @@ pub(crate) struct State {
     pub(crate) down: bool,
     /// Test results are rejected.
     pub(crate) rejects_tests: bool,
+    /// Tasks that were given in the answer to another's end.
+    pub(crate) handed_over: u32,
 }
 
 /// The control side and where it listens.
@@ -310,7 +312,11 @@ fn report(state: &mut State, body: &[u8]) -> Answer {
         assert!(task.outcome().is_none(), "nothing follows the end");
         task.progress.push(progress);
     }
-    Ok(json(&task.verdict.unwrap_or(Verdict::Keep)))
+    let verdict = task.verdict.unwrap_or(Verdict::Keep);
+    let wants = report.wants_next && task.outcome().is_some();
+    let next = wants.then(|| state.queue.pop_front()).flatten().map(Box::new);
+    state.handed_over += u32::from(next.is_some());
+    Ok(json(&Reported { verdict, next }))
 }
 
 fn output(task: &mut Task, query: &HashMap<String, String>, body: &[u8]) -> Answer {

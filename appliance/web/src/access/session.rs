@@ -26,9 +26,7 @@ pub(super) async fn lookup(
     match shown {
         Credential::None => Ok(Caller::Nobody),
         Credential::Unreadable => Err(Failure::Unproven),
-        Credential::Session(secret) => {
-            by_session(token::hash(secret.expose()), address, state).await
-        }
+        Credential::Session(secret) => by_session(token::hash(secret.expose()), address, state),
         Credential::Token(secret) => by_token(token::hash(secret.expose()), address, state).await,
         Credential::Password { login, password } => {
             let account = by_password(&login, password, &address, state).await?;
@@ -40,12 +38,12 @@ pub(super) async fn lookup(
 /// Would who began a long answer a while ago still be let in? A password counts for its request.
 pub(crate) async fn stands(user: &User, state: &State) -> Result<bool, Failure> {
     let (via, now) = (user.via, state.now());
-    let stands = state.store.read(move |reader| match via {
+    let stands = state.store.look(|reader| match via {
         Via::Session(id) => reader.session_stands(id, now),
         Via::Token(id) => reader.token_stands(id, now),
         Via::Password | Via::Socket => Ok(true),
     });
-    Ok(stands.await?)
+    Ok(stands?)
 }
 
 fn user(account: store::access::User, via: Via, address: String) -> User {
@@ -60,9 +58,9 @@ fn user(account: store::access::User, via: Via, address: String) -> User {
     }
 }
 
-async fn by_session(hash: TokenHash, address: String, state: &State) -> Result<Caller, Failure> {
+fn by_session(hash: TokenHash, address: String, state: &State) -> Result<Caller, Failure> {
     let now = state.now();
-    let found = state.store.read(move |reader| reader.session_find(&hash, now)).await?;
+    let found = state.store.look(|reader| reader.session_find(&hash, now))?;
     Ok(found.map_or(Caller::Nobody, |(session, account)| {
         Caller::User(user(account, Via::Session(session.id), address))
     }))
@@ -70,7 +68,7 @@ async fn by_session(hash: TokenHash, address: String, state: &State) -> Result<C
 
 async fn by_token(hash: TokenHash, address: String, state: &State) -> Result<Caller, Failure> {
     let now = state.now();
-    let found = state.store.read(move |reader| reader.token_find(&hash, now)).await?;
+    let found = state.store.look(|reader| reader.token_find(&hash, now))?;
     let (token, account) = found.ok_or(Failure::Unproven)?;
     if token.touch_due(now) {
         let id = token.id;

@@ -77,7 +77,7 @@ pub(super) async fn find(
     text: &str,
 ) -> Result<(Pipeline, Project), Failure> {
     let id: PipelineId = id(text, "Pipeline")?;
-    let found = state.store.read(move |reader| with_project(reader, id)).await?;
+    let found = state.store.look(|reader| with_project(reader, id))?;
     let found = found.ok_or_else(|| Failure::missing("Pipeline"))?;
     user.reach(found.1.id)?;
     Ok(found)

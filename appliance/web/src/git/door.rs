@@ -52,7 +52,7 @@ pub(super) async fn enter(
     let user = admit(state, caller, purpose)?;
     let name = parse_name(org, repo)?;
     let wanted = name.clone();
-    let found = state.store.read(move |reader| reader.project_by_repo(&wanted)).await?;
+    let found = state.store.look(|reader| reader.project_by_repo(&wanted))?;
     let project = match (found, purpose) {
         (Some(project), _) => project,
         (None, Purpose::Push) => make_project(state, &user, name).await?,

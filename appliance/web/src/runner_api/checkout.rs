@@ -28,7 +28,7 @@ async fn checkout(
     Path(task): Path<String>,
     Query(Fenced { fence }): Query<Fenced>,
 ) -> Result<Response, Denied> {
-    let (_, job) = held(&state, task_id(&task)?, fence).await?;
+    let (_, job) = held(&state, task_id(&task)?, fence)?;
     let (repo, checkout) = commit_of(&state, job).await?;
     let repository = state.repos.get(&repo).map_err(|error| Failure::Missing(error.to_string()))?;
     Ok(repos::http::checkout(repository, checkout).await.map(Body::new))

@@ -16,15 +16,12 @@ pub(super) struct Fenced {
 }
 
 /// The task and its job, while this lease of it holds.
-pub(super) async fn held(state: &State, task: TaskId, fence: Fence) -> Result<(Task, Job), Denied> {
-    let found = state
-        .store
-        .read(move |reader| {
-            let Some(task) = reader.task_get(task)? else { return Ok(None) };
-            let job = reader.job_get(task.job())?;
-            Ok::<_, store::Error>(job.map(|job| (task, job)))
-        })
-        .await?;
+pub(super) fn held(state: &State, task: TaskId, fence: Fence) -> Result<(Task, Job), Denied> {
+    let found = state.store.look(|reader| {
+        let Some(task) = reader.task_get(task)? else { return Ok(None) };
+        let job = reader.job_get(task.job())?;
+        Ok::<_, store::Error>(job.map(|job| (task, job)))
+    })?;
     match found {
         Some((task, job)) if task.fence == fence && task.stopped_at.is_none() => Ok((task, job)),
         _ => Err(Refusal::Fenced.into()),

@@ -36,7 +36,7 @@ async fn image(
     asked: Asked<Named>,
 ) -> Answer<ImageSource> {
     let Json(Named { reference }) = asked?;
-    held(&state, task_id(&task)?, fence).await?;
+    held(&state, task_id(&task)?, fence)?;
     let found = state.objects.image_source(&reference, TRANSFER).await;
     Ok(Json(found.map_err(Failure::from)?))
 }

@@ -99,7 +99,7 @@ async fn place(
 ) -> Answer<StoreTarget> {
     let Json(request) = asked?;
     check(&request)?;
-    let (task, job) = held(&state, task_id(&task)?, fence).await?;
+    let (task, job) = held(&state, task_id(&task)?, fence)?;
     if let StoreRequest::Cache { key } = &request {
         let (key, project, now) = (key.clone(), job.project, state.now());
         if state.store.read(move |reader| reader.cache_get(project, &key, now)).await?.is_some() {
@@ -120,7 +120,7 @@ async fn confirm(
 ) -> Answer<()> {
     let Json(confirm) = asked?;
     check(&confirm.request)?;
-    let (task, job) = held(&state, task_id(&task)?, fence).await?;
+    let (task, job) = held(&state, task_id(&task)?, fence)?;
     if !confirm.key.starts_with(&format!("{}/", task.id)) {
         return Err(Failure::Invalid("that key was not given to this task".to_owned()).into());
     }

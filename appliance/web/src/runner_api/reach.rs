@@ -51,7 +51,7 @@ async fn cache(
     if keys.len() > KEYS_MAX {
         return Err(Failure::Invalid(format!("at most {KEYS_MAX} cache keys")).into());
     }
-    let (_, job) = held(&state, task_id(&task)?, fence).await?;
+    let (_, job) = held(&state, task_id(&task)?, fence)?;
     let (project, now) = (job.project, state.now());
     let found = state
         .store
@@ -84,7 +84,7 @@ async fn workspace(
     Path(task): Path<String>,
     Query(Fenced { fence }): Query<Fenced>,
 ) -> Result<Json<Vec<WorkspaceLayer>>, Denied> {
-    let (task, _) = held(&state, task_id(&task)?, fence).await?;
+    let (task, _) = held(&state, task_id(&task)?, fence)?;
     let layers = state.store.read(move |reader| reader.layer_list_upstream(task.id)).await?;
     let layers = layers.into_iter().map(|upstream| WorkspaceLayer {
         job_name: upstream.job_name,
@@ -103,7 +103,7 @@ async fn timings(
     Path(task): Path<String>,
     Query(Fenced { fence }): Query<Fenced>,
 ) -> Result<Json<Vec<TestTime>>, Denied> {
-    let (_, job) = held(&state, task_id(&task)?, fence).await?;
+    let (_, job) = held(&state, task_id(&task)?, fence)?;
     let tests = state.store.read(move |reader| reader.test_list_before(&job)).await?;
     let time = |test: TestResult| TestTime {
         name: test.name,

@@ -139,8 +139,9 @@ impl Site {
     }
 
     async fn report(&self, held: &Assignment, first: u64, progress: Vec<Progress>) {
-        let report = Report { task: held.task, fence: held.fence, first, progress };
-        let _: base::protocol::Verdict = self.ask("/runner/v1/report", &report).await;
+        let report =
+            Report { task: held.task, fence: held.fence, first, progress, wants_next: false };
+        let _: base::protocol::Reported = self.ask("/runner/v1/report", &report).await;
     }
 
     async fn keep(&self, held: &Assignment, request: StoreRequest, bucket: &str) -> StoreConfirm {
@@ -201,8 +202,13 @@ async fn a_job_runs_from_claim_to_end_with_its_output() {
     site.report(&held, 0, vec![Progress::Started { at: Timestamp(1) }, step_started(0)]).await;
     let gap = site.refused(Method::PUT, &output(&held, 0, 9), b"x".to_vec()).await;
     assert_eq!(gap, Refusal::Gap { expected: 0 });
-    let early =
-        Report { task: held.task, fence: held.fence, first: 2, progress: vec![step_ended(0, 6)] };
+    let early = Report {
+        task: held.task,
+        fence: held.fence,
+        first: 2,
+        progress: vec![step_ended(0, 6)],
+        wants_next: false,
+    };
     let early = serde_json::to_vec(&early).unwrap();
     let missing = site.refused(Method::POST, "/runner/v1/report", early).await;
     assert_eq!(missing, Refusal::OutputMissing { step: 0, expected: 0 });
@@ -305,7 +311,13 @@ async fn what_makes_no_sense_is_refused_for_good() {
     site.trigger().await;
     let held = site.claim().await;
     let foreign = Progress::Artifact { path: "a".into(), key: "elsewhere/x".into(), size: 1 };
-    let report = Report { task: held.task, fence: held.fence, first: 0, progress: vec![foreign] };
+    let report = Report {
+        task: held.task,
+        fence: held.fence,
+        first: 0,
+        progress: vec![foreign],
+        wants_next: false,
+    };
     let confirm = StoreConfirm {
         request: StoreRequest::Workspace,
         key: format!("{}/never-stored", held.task),

@@ -140,8 +140,9 @@ impl Site {
     }
 
     async fn report(&self, held: &Assignment, first: u64, progress: Vec<Progress>) {
-        let report = Report { task: held.task, fence: held.fence, first, progress };
-        let _: base::protocol::Verdict = ask(&self.router, "/runner/v1/report", &report).await;
+        let report =
+            Report { task: held.task, fence: held.fence, first, progress, wants_next: false };
+        let _: base::protocol::Reported = ask(&self.router, "/runner/v1/report", &report).await;
     }
 }
 

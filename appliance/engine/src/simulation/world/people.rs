@@ -122,7 +122,7 @@ impl World {
             }
             while let Some(index) = self.held.iter().position(|held| !held.is_dead) {
                 let outcome = Self::outcome(&mut random, self.held[index].stop);
-                self.tell(index, outcome.or(Some(TaskOutcome::Success)), false);
+                self.tell(index, outcome.or(Some(TaskOutcome::Success)), false, false);
             }
             self.check(false);
         }

@@ -8,7 +8,7 @@ use crate::{
 use base::{
     ids::{Fence, RunnerId, TaskId},
     limits::LEASE,
-    protocol::{Assignment, Progress, Refusal, Register, Report, Verdict},
+    protocol::{Assignment, Progress, Refusal, Register, Report, Reported, Verdict},
     state::{StepState, TaskOutcome},
 };
 
@@ -46,17 +46,23 @@ impl World {
         let outcome = self.apply(vec![], vec![Asking { runner, free }]);
         let undelivered = random.chance(5);
         for assignment in outcome.assignments.into_iter().flatten() {
-            self.seen.count("leases");
-            self.oracle.leased(&assignment);
             if undelivered {
+                self.seen.count("leases");
+                self.oracle.leased(&assignment);
                 self.seen.count("undelivered");
                 self.one(Command::Undelivered(assignment.task, assignment.fence)).unwrap();
             } else {
-                self.seen.add_to("retries", u64::from(assignment.attempt.0 > 1));
-                self.oracle.delivered(&assignment);
-                self.held.push(Held { assignment, runner, next: 0, stop: false, is_dead: false });
+                self.take_on(assignment, runner);
             }
         }
+    }
+
+    fn take_on(&mut self, assignment: Assignment, runner: RunnerId) {
+        self.seen.count("leases");
+        self.oracle.leased(&assignment);
+        self.seen.add_to("retries", u64::from(assignment.attempt.0 > 1));
+        self.oracle.delivered(&assignment);
+        self.held.push(Held { assignment, runner, next: 0, stop: false, is_dead: false });
     }
 
     fn report(&self, held: &Held, outcome: Option<TaskOutcome>) -> Report {
@@ -83,6 +89,7 @@ impl World {
             fence: held.assignment.fence,
             first: held.next,
             progress,
+            wants_next: false,
         }
     }
 
@@ -102,22 +109,35 @@ impl World {
             (0..self.held.len()).filter(|index| !self.held[*index].is_dead).collect();
         let Some(index) = random.pick(&alive).copied() else { return };
         let outcome = Self::outcome(random, self.held[index].stop);
-        self.tell(index, outcome, random.chance(5));
+        self.tell(index, outcome, random.chance(5), random.chance(50));
     }
 
-    /// A runner reports; `ahead` forgets one report before.
-    pub(super) fn tell(&mut self, index: usize, outcome: Option<TaskOutcome>, ahead: bool) {
+    /// A runner reports; `ahead` forgets one report before. One that dies at the end of a task takes
+    /// no other.
+    pub(super) fn tell(
+        &mut self,
+        index: usize,
+        outcome: Option<TaskOutcome>,
+        ahead: bool,
+        wants_next: bool,
+    ) {
         let held = self.held[index].clone();
         let mut report = self.report(&held, outcome);
         report.first += u64::from(ahead);
+        report.wants_next = wants_next;
         let added = report.progress.len() as u64;
         match self.one(Command::Report(report)) {
-            Ok(Answer::Verdict(verdict)) => {
+            Ok(Answer::Reported(Reported { verdict, next })) => {
                 assert!(!ahead, "a report with a gap before it was taken");
                 self.held[index].next += added;
                 self.held[index].stop |= verdict == Verdict::Cancel;
                 if outcome.is_some() {
                     self.held.remove(index);
+                }
+                if let Some(next) = next {
+                    assert!(outcome.is_some() && wants_next, "nobody asked for another task");
+                    self.seen.count("next");
+                    self.take_on(*next, held.runner);
                 }
             }
             Err(crate::Error::Refused(Refusal::Gap { expected })) => {

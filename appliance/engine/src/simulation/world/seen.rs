@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// What a simulation worth its name has to meet.
-const EVERYTHING: [&str; 14] = [
+const EVERYTHING: [&str; 15] = [
     "workflows",
     "leases",
     "retries",
@@ -14,6 +14,7 @@ const EVERYTHING: [&str; 14] = [
     "torn",
     "cuts",
     "undelivered",
+    "next",
     "canceled",
     "approved",
     "reruns",
