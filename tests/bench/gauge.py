@@ -60,17 +60,22 @@ def written(pids):
     return sum(count.get("write_bytes", 0) - count.get("cancelled_write_bytes", 0) for count in counts)
 
 
-def processor_seconds(pids):
-    """CPU time of these processes, exact, without ended children."""
-    total = 0
+def thread_seconds(pids):
+    """CPU time of each living thread of these processes, exact."""
+    found = {}
     for pid in pids:
         try:
             for thread in os.listdir(f"/proc/{pid}/task"):
                 with open(f"/proc/{pid}/task/{thread}/schedstat") as file:
-                    total += int(file.read().split()[0])
+                    found[thread] = int(file.read().split()[0]) / 1e9
         except OSError:
             pass
-    return total / 1e9
+    return found
+
+
+def processor_seconds(pids):
+    """CPU time of these processes' living threads together."""
+    return sum(thread_seconds(pids).values())
 
 
 def processor_seconds_with_children(pids):
@@ -143,12 +148,14 @@ def rest(program, quiet=0.5, seconds=20):
 def idle(program, seconds):
     """What a program's processes use while nothing happens."""
     pids = processes(program)
-    cpu, bytes_before = processor_seconds(pids), written(pids)
+    before, bytes_before = thread_seconds(pids), written(pids)
     time.sleep(seconds)
+    # A thread that ends while nothing happens takes with it what it had done before.
+    spent = sum(now - before.get(thread, 0) for thread, now in thread_seconds(pids).items())
     rss, pss = memory(pids)
     return {
         "idle_rss": rss,
         "idle_pss": pss,
-        "idle_cpu_ms_per_s": (processor_seconds(pids) - cpu) * 1000 / seconds,
+        "idle_cpu_ms_per_s": spent * 1000 / seconds,
         "idle_written": written(pids) - bytes_before,
     }

@@ -13,6 +13,9 @@ ROWS = [
     ("trigger to first line, p95", "start", 95, "ms"),
     ("trigger to finished, p50", "finish", 50, "ms"),
     ("trigger to finished, p95", "finish", 95, "ms"),
+    ("one right after the other: first line, p50", "start_close", 50, "ms"),
+    ("  first line, p95", "start_close", 95, "ms"),
+    ("  finished, p50", "finish_close", 50, "ms"),
     ("of which the client's own start", "client", 50, "ms"),
     ("jobs a second, queue drained by two", "jobs_per_s", 50, "/s"),
     ("queued a second", "enqueue_per_s", 50, "/s"),
@@ -65,11 +68,11 @@ class Figures:
         return gauge.percentile(values, share) if values else None
 
     def show(self):
-        print(f"\n{'':38}" + "".join(f"{peer:>14}" for peer in PEERS))
+        print(f"\n{'':44}" + "".join(f"{peer:>14}" for peer in PEERS))
         for row, key, share, unit in ROWS:
             found = [self.get(peer, key, share) for peer in PEERS]
             if any(value is not None for value in found):
-                print(f"{row:38}" + "".join(f"{shown(value, unit):>14}" for value in found))
+                print(f"{row:44}" + "".join(f"{shown(value, unit):>14}" for value in found))
         print()
         for what, (peer, key, share), base, bound, smaller in BOUNDS:
             value = self.get(peer, key, share)
@@ -78,7 +81,7 @@ class Figures:
                 continue
             ratio = value / divisor
             held = ratio <= bound if smaller else ratio >= bound
-            print(f"{'held  ' if held else 'MISSED'} {what:38} {ratio:10.2f}  bound {bound}")
+            print(f"{'held  ' if held else 'MISSED'} {what:44} {ratio:10.2f}  bound {bound}")
 
     def save(self, path):
         with open(path, "w") as file:

@@ -17,6 +17,11 @@ import time
 
 import gauge
 
+try:
+    import blake3
+except ImportError:
+    blake3 = None
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
@@ -165,17 +170,20 @@ def put_large(server, sender, connections, count):
             "wear": (gauge.written(pids) - wear) / total}
 
 
-def floor_large(folder, sender, connections, count, hashes=False, disk=False, receives=False):
-    """The same work without a server: MD5 over the bytes and a synced file, on as many threads; with `receives`
-    the bytes come over loopback."""
+def floor_large(folder, sender, connections, count, **parts):
+    """The same work without a server, on as many threads: the hash that clients expect (`md5`), the one that
+    every stored byte carries (`blake3`), a synced file (`disk`); with `receives` the bytes come over loopback."""
+    disk, receives = parts.get("disk"), parts.get("receives")
 
     def work(number):
-        md5 = hashlib.md5(usedforsecurity=False)
+        hashes = [hashlib.md5(usedforsecurity=False)] if parts.get("md5") else []
+        if parts.get("blake3"):
+            hashes.append(blake3.blake3())
         path = os.path.join(folder, f"floor-{number}")
         file = os.open(path, os.O_CREAT | os.O_WRONLY) if disk else None
         for block in sender.blocks(receives):
-            if hashes:
-                md5.update(block)
+            for one in hashes:
+                one.update(block)
             if disk:
                 os.write(file, block)
         if disk:
