@@ -10,10 +10,14 @@ use crate::{
     limits,
     listener::Drain,
     patience::{Patience, Patient},
+    taking::{Awaited, Taking},
     timer::OneAlarm,
 };
-use http::{Request, Response};
-use hyper::{body::Body, service::service_fn};
+use http::{Request, Response, Version};
+use hyper::{
+    body::{Body, Incoming},
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -63,7 +67,7 @@ impl Connections {
             + Send
             + 'static,
         S::Future: Send + 'static,
-        B: Body + Send + 'static,
+        B: Body + Send + Unpin + 'static,
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
@@ -104,7 +108,7 @@ where
         + Send
         + 'static,
     S::Future: Send + 'static,
-    B: Body + Send + 'static,
+    B: Body + Send + Unpin + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
@@ -112,18 +116,18 @@ where
         (Stream::Tcp(tcp), Some(acceptor)) => {
             let accepting = acceptor.accept(TcpStream::from_std(tcp)?);
             let encrypted = tokio::time::timeout(limits::HANDSHAKE, accepting).await??;
-            speak_http(Patient::new(encrypted, patience), service, drain).await;
+            speak_to(Patient::new(encrypted, patience), service, drain).await;
         }
         (Stream::Tcp(tcp), None) => {
-            speak_http(Patient::new(TcpStream::from_std(tcp)?, patience), service, drain).await;
+            speak_to(Patient::new(TcpStream::from_std(tcp)?, patience), service, drain).await;
         }
         // Processes of this machine: the local runner waits for work as long as it likes.
-        (Stream::Unix(unix), _) => speak_http(unix, service, drain).await,
+        (Stream::Unix(unix), _) => speak_http(unix, None, service, drain).await,
     }
     Ok(())
 }
 
-async fn speak_http<I, S, B>(io: I, service: S, drain: Drain)
+async fn speak_to<I, S, B>(io: Patient<I>, service: S, drain: Drain)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Leftover>, Response = Response<B>, Error = Infallible>
@@ -131,13 +135,33 @@ where
         + Send
         + 'static,
     S::Future: Send + 'static,
-    B: Body + Send + 'static,
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let taking = io.taking();
+    speak_http(io, Some(taking), service, drain).await;
+}
+
+async fn speak_http<I, S, B>(io: I, taking: Option<Arc<Taking>>, service: S, drain: Drain)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Leftover>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send + 'static,
+    B: Body + Send + Unpin + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let builder = http_builder();
-    let service =
-        service_fn(move |request| ServiceExt::oneshot(service.clone(), leftover::of(request)));
+    let service = service_fn(move |request: Request<Incoming>| {
+        // On HTTP/1 an answer waits for nothing but the socket.
+        let taking = taking.clone().filter(|_| request.version() == Version::HTTP_2);
+        let answer = ServiceExt::oneshot(service.clone(), leftover::of(request));
+        async move { Ok::<_, Infallible>(answer.await?.map(|body| Awaited::new(body, taking))) }
+    });
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(io), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {

@@ -17,6 +17,7 @@ pub mod limits;
 pub mod listener;
 mod patience;
 pub mod secure_file;
+mod taking;
 mod timer;
 
 pub use authority::{Authority, Names};

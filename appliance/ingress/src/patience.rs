@@ -2,21 +2,22 @@
 //!
 //! Why: a peer that connects and is silent holds one of few connections; one that asks for a large
 //! answer and reads none of it holds buffers and an open file, and HTTP itself sets no bound.
-//! Invariants: time counts against a peer only while bytes wait for it, so that an answer that is
-//! slow to be made, or a connection that rests, costs it nothing; whoever takes
+//! Invariants: time counts against a peer only while bytes wait for it ([`Taking`]), so that an answer
+//! that is slow to be made, or a connection that rests, costs it nothing; whoever takes
 //! [`Patience::least`] within [`Patience::window`] of such waiting is never cut.
 //! On failure: the connection ends with [`io::ErrorKind::TimedOut`], as if the peer had gone.
 
-use crate::limits;
+use crate::{limits, taking::Taking};
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep},
+    time::Sleep,
 };
 
 /// Bounds on what a peer may let wait.
@@ -43,14 +44,11 @@ const PREFACE: usize = 24;
 /// A connection whose peer may be cut.
 pub(crate) struct Patient<I> {
     io: I,
-    patience: Patience,
     /// Bytes read so far, up to [`PREFACE`].
     heard: usize,
-    /// Bytes taken since `spent` was nought.
-    taken: usize,
-    /// Waiting for the peer to take bytes, without the wait that goes on.
-    spent: Duration,
-    since: Option<Instant>,
+    taking: Arc<Taking>,
+    /// The peer lets bytes for the socket wait.
+    blocked: bool,
     alarm: Pin<Box<Sleep>>,
 }
 
@@ -61,7 +59,12 @@ fn late() -> io::Error {
 impl<I> Patient<I> {
     pub(crate) fn new(io: I, patience: Patience) -> Self {
         let alarm = Box::pin(tokio::time::sleep(patience.first));
-        Self { io, patience, heard: 0, taken: 0, spent: Duration::ZERO, since: None, alarm }
+        Self { io, heard: 0, taking: Taking::new(patience), blocked: false, alarm }
+    }
+
+    /// For the answers on this connection.
+    pub(crate) fn taking(&self) -> Arc<Taking> {
+        Arc::clone(&self.taking)
     }
 
     /// What became of an attempt to give bytes to the peer.
@@ -74,26 +77,35 @@ impl<I> Patient<I> {
         // Who is answered has asked.
         self.heard = PREFACE;
         let Poll::Ready(done) = result else { return self.wait(context) };
-        if let Some(since) = self.since.take() {
-            self.spent += since.elapsed();
+        if std::mem::take(&mut self.blocked) {
+            self.taking.end();
         }
-        self.taken += done.as_ref().map_or(0, count);
-        if self.taken >= self.patience.least {
-            (self.taken, self.spent) = (0, Duration::ZERO);
-        }
+        self.taking.took(done.as_ref().map_or(0, count));
         Poll::Ready(done)
     }
 
     fn wait<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if self.since.is_none() {
-            let now = Instant::now();
-            self.since = Some(now);
-            let left = self.patience.window.saturating_sub(self.spent);
-            self.alarm.as_mut().reset(now + left);
+        if !std::mem::replace(&mut self.blocked, true) {
+            self.taking.begin();
         }
-        match self.alarm.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(late())),
-            Poll::Pending => Poll::Pending,
+        if self.is_late(context) { Poll::Ready(Err(late())) } else { Poll::Pending }
+    }
+
+    /// The peer has let something wait for too long; else its task is woken when that is so.
+    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(deadline) = self.taking.deadline(context) else { return false };
+        if self.alarm.deadline() != deadline {
+            self.alarm.as_mut().reset(deadline);
+        }
+        self.alarm.as_mut().poll(context).is_ready()
+    }
+
+    /// A peer of whom nothing comes: it is to send its first bytes, or to take what waits for it.
+    fn is_late_silent(&mut self, context: &mut Context<'_>) -> bool {
+        if self.heard < PREFACE {
+            self.alarm.as_mut().poll(context).is_ready()
+        } else {
+            self.is_late(context)
         }
     }
 }
@@ -108,8 +120,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Patient<I> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.io).poll_read(context, buffer);
         this.heard = PREFACE.min(this.heard + buffer.filled().len() - before);
-        if read.is_pending() && this.heard < PREFACE && this.alarm.as_mut().poll(context).is_ready()
-        {
+        if read.is_pending() && this.is_late_silent(context) {
             return Poll::Ready(Err(late()));
         }
         read
@@ -145,7 +156,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Patient<I> {
         let this = &mut *self;
         let result = Pin::new(&mut this.io).poll_flush(context);
         // HTTP/2 flushes while the preface is still on its way: nothing was taken by that.
-        if result.is_ready() && this.since.is_none() {
+        if result.is_ready() && !this.blocked {
             return result;
         }
         this.given(context, result, |()| 0)

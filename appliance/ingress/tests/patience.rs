@@ -147,3 +147,94 @@ async fn a_slow_reader_gets_all() {
     let (got, _) = take(128 << 10, Duration::from_millis(10)).await;
     assert!(got >= LARGE, "{got}");
 }
+
+/// A frame of HTTP/2 (RFC 9113 section 4.1).
+fn frame(kind: u8, flags: u8, stream: u32, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), body].concat()
+}
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const WINDOW_UPDATE: u8 = 8;
+
+/// `GET http://here/` in the static table of HPACK, with nothing to follow.
+const GET: &[u8] = b"\x82\x86\x84\x41\x04here";
+
+/// Begins HTTP/2 with so large a window for each answer, and asks on some streams.
+async fn ask(stream: &mut TcpStream, window: u32, streams: &[u32]) {
+    let mut first = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    // SETTINGS_INITIAL_WINDOW_SIZE.
+    first.extend(frame(SETTINGS, 0, 0, &[&[0, 4], &window.to_be_bytes()[..]].concat()));
+    // END_STREAM and END_HEADERS.
+    streams.iter().for_each(|stream| first.extend(frame(HEADERS, 5, *stream, GET)));
+    stream.write_all(&first).await.unwrap();
+}
+
+/// The next frame's kind, stream and length; `None` at the end of the connection.
+async fn next(stream: &mut TcpStream) -> Option<(u8, u32, u32)> {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await.ok()?;
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+    let mut body = vec![0; usize::try_from(length).unwrap()];
+    stream.read_exact(&mut body).await.ok()?;
+    Some((head[3], u32::from_be_bytes([head[5], head[6], head[7], head[8]]), length))
+}
+
+/// Opens no window, or one that is soon full, and goes on with pings, which are answered.
+async fn check_no_window(window: u32) {
+    let (address, ended) = start().await;
+    let mut stream = connect(address).await;
+    ask(&mut stream, window, &[1, 3]).await;
+    let mut answered = 0;
+    let pings = async {
+        let ping = frame(PING, 0, 0, &[7; 8]);
+        while stream.write_all(&ping).await.is_ok() {
+            while let Some((kind, ..)) = next(&mut stream).await {
+                if kind == PING {
+                    break;
+                }
+            }
+            answered += 1;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, pings).await.expect("the connection is cut");
+    assert!(answered > 5, "it was alive: {answered}");
+    let gone = tokio::time::timeout(DEADLINE, ended.acquire_many(2)).await;
+    assert!(gone.is_ok(), "both answers are given up");
+}
+
+#[tokio::test]
+async fn an_http2_peer_that_opens_no_window_is_cut_though_it_answers() {
+    check_no_window(0).await;
+    check_no_window(1000).await;
+}
+
+#[tokio::test]
+async fn a_slow_http2_reader_is_served_and_one_that_asks_for_nothing_rests() {
+    let (address, _) = start().await;
+    let mut stream = connect(address).await;
+    ask(&mut stream, 64 << 10, &[]).await;
+    tokio::time::sleep(PATIENCE.window * 2).await;
+    stream.write_all(&frame(HEADERS, 5, 1, GET)).await.unwrap();
+    let mut got = 0;
+    let reading = async {
+        while got < LARGE / 4 {
+            let (kind, _, length) = next(&mut stream).await.expect("it is not cut");
+            if kind != DATA || length == 0 {
+                continue;
+            }
+            got += usize::try_from(length).unwrap();
+            // The answer waits for each update of its window.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            for id in [0, 1] {
+                let update = frame(WINDOW_UPDATE, 0, id, &length.to_be_bytes());
+                stream.write_all(&update).await.unwrap();
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, reading).await.unwrap();
+}
