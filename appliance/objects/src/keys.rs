@@ -222,15 +222,17 @@ impl Objects {
         self.recall(&self.inner.cache.keys, id, work).await
     }
 
-    /// The key is there and works now.
+    /// What the key of that id may do, as long as it works.
     ///
     /// # Errors
     /// [`Error::Index`].
-    pub async fn key_is_good(&self, id: &str) -> Result<bool, Error> {
-        let id = id.to_owned();
-        let row = self.read(move |reader| Ok(reader.access_key_get(&id)?)).await?;
-        let now = now();
-        Ok(row.is_some_and(|row| row.revoked.is_none() && row.expires.is_none_or(|at| at > now)))
+    pub async fn key_scope(&self, id: &str) -> Result<Option<Arc<Scope>>, Error> {
+        let holder = self.holder(id).await?;
+        let good = holder
+            .as_ref()
+            .as_ref()
+            .filter(|key| key.revoked.is_none() && key.expires.is_none_or(|at| at > now()));
+        Ok(good.map(|key| Arc::clone(&key.scope)))
     }
 
     /// Revokes a key at once; `false` when there is none of that id.

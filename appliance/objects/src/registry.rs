@@ -65,8 +65,8 @@ pub struct Caller {
     by_pass: bool,
     /// A pass for the names of all repositories.
     lists_all: bool,
-    /// The access key by which they proved it.
-    key: Option<String>,
+    /// What they proved it by, in the words of whoever found them.
+    proof: Option<String>,
 }
 
 impl fmt::Debug for Caller {
@@ -79,19 +79,27 @@ impl Caller {
     /// A caller who may do with a repository (`ns/app`) what `may` says.
     #[must_use]
     pub fn new(may: impl Fn(&str, Action) -> bool + Send + Sync + 'static) -> Self {
-        Self { may: Arc::new(may), by_pass: false, lists_all: false, key: None }
+        Self { may: Arc::new(may), by_pass: false, lists_all: false, proof: None }
     }
 
-    /// The same, proved by an access key: its passes end with it.
+    /// The same, with a note of what they proved themselves by: their passes give it back.
     #[must_use]
-    pub fn with_key(self, id: &str) -> Self {
-        Self { key: Some(id.to_owned()), ..self }
+    pub fn proved_by(self, proof: String) -> Self {
+        Self { proof: Some(proof), ..self }
     }
 
-    /// The access key by which the caller, or the holder of a pass, was proved.
+    /// What the caller, or whoever asked for a pass, was proved by.
     #[must_use]
-    pub fn key(&self) -> Option<&str> {
-        self.key.as_deref()
+    pub fn proof(&self) -> Option<&str> {
+        self.proof.as_deref()
+    }
+
+    /// The holder of a pass, who may do no more than its owner may now.
+    #[must_use]
+    pub fn within(self, owner: Self) -> Self {
+        let (granted, lists_all) = (self.may, self.lists_all && owner.may("*", Action::Pull));
+        let may = move |name: &str, action| granted(name, action) && owner.may(name, action);
+        Self { may: Arc::new(may), lists_all, by_pass: self.by_pass, proof: self.proof }
     }
 
     fn may(&self, repository: &str, action: Action) -> bool {

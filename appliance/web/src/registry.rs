@@ -4,8 +4,11 @@
 //! a short-lived pass from `/v2/token`, or with an access key of the S3 face as login and password.
 //! Rules: a viewer pulls, a member pushes, an administrator removes. A token that is bound to
 //! projects opens the repositories `<org>/<name>` of these projects and what lies below them. An
-//! access key opens what its rules name in the bucket `images`, repositories taken as keys.
+//! access key opens what its rules name in the bucket `images`, repositories taken as keys. A pass
+//! opens what was granted, as long as whoever got it may do the same: each request asks ([`proof`]).
 //! On failure: the specification's JSON, with the challenge that clients answer by themselves.
+
+mod proof;
 
 use crate::{
     State,
@@ -22,7 +25,8 @@ use objects::{
     Objects, Scope, Verb,
     registry::{Action, Caller as Holder},
 };
-use std::convert::Infallible;
+use proof::{Proof, Reach};
+use std::{convert::Infallible, sync::Arc};
 
 /// Starts every access key of the S3 face that the appliance makes.
 const ACCESS_KEY: &str = "AK";
@@ -92,14 +96,7 @@ async fn holder(parts: &Parts, state: &State) -> Result<Option<Holder>, Failure>
     let shown = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     if let Some((scheme, rest)) = shown.and_then(|text| text.split_once(' ')) {
         if scheme.eq_ignore_ascii_case("bearer") && rest.contains('.') {
-            let pass = state.objects.registry_pass(rest.trim(), state.now());
-            let pass = pass.ok_or(Failure::Unproven)?;
-            if let Some(key) = pass.key()
-                && !state.objects.key_is_good(key).await.map_err(Failure::inside)?
-            {
-                return Err(Failure::Unproven);
-            }
-            return Ok(Some(pass));
+            return by_pass(rest.trim(), state).await.map(Some);
         }
         if scheme.eq_ignore_ascii_case("basic")
             && let Some((id, secret)) = access_key(rest.trim())
@@ -124,50 +121,61 @@ fn access_key(encoded: &str) -> Option<(String, String)> {
 async fn by_access_key(id: &str, secret: &str, state: &State) -> Result<Holder, Failure> {
     let found = state.objects.key_login(id, secret).await.map_err(Failure::inside)?;
     let scope = found.ok_or(Failure::Unproven)?.scope;
-    Ok(Holder::new(move |repository, action| {
+    Ok(within_scope(scope.into()).proved_by(Proof::Key(id.to_owned()).text()))
+}
+
+fn within_scope(scope: Arc<Scope>) -> Holder {
+    Holder::new(move |repository, action| {
         let verb = match action {
             Action::Pull => Verb::Read,
             Action::Push => Verb::Write,
             Action::Delete => Verb::Delete,
         };
-        match &scope {
+        match &*scope {
             // An owner's key opens nothing in the house's buckets.
             Scope::Owner => false,
             other => other.covers("images", &format!("{repository}/"), verb),
         }
     })
-    .with_key(id))
 }
 
 async fn by_user(user: User, state: &State) -> Result<Holder, Failure> {
     if user.password_is_one_time {
         return Err(Failure::PasswordIsOneTime);
     }
-    let role = user.role;
-    let bounds = match user.projects {
-        None => None,
-        Some(projects) => {
-            let names = state
-                .store
-                .read(move |reader| {
-                    let found = projects.into_iter().map(|id| reader.project_get(id));
-                    found.collect::<Result<Vec<_>, _>>()
-                })
-                .await?;
-            let names = names.into_iter().flatten();
-            Some(names.map(|project| project.repo.to_string().to_lowercase()).collect::<Vec<_>>())
-        }
-    };
-    Ok(Holder::new(move |repository, action| {
+    let found = state.store.read(move |reader| {
+        let reach =
+            Reach { role: user.role, names: proof::names(user.projects.as_deref(), reader)? };
+        Ok::<_, store::Error>((reach, Proof::of(&user, reader)?))
+    });
+    let (reach, proof) = found.await?;
+    Ok(within_reach(reach).proved_by(proof.text()))
+}
+
+fn within_reach(reach: Reach) -> Holder {
+    Holder::new(move |repository, action| {
         let needed = match action {
             Action::Pull => Role::Viewer,
             Action::Push => Role::Member,
             Action::Delete => Role::Admin,
         };
-        let within =
-            bounds.as_ref().is_none_or(|names| names.iter().any(|name| is_below(repository, name)));
-        role >= needed && within
-    }))
+        let names = reach.names.as_ref();
+        let within = names.is_none_or(|names| names.iter().any(|name| is_below(repository, name)));
+        reach.role >= needed && within
+    })
+}
+
+/// The holder of a pass, bounded by what its owner may now.
+async fn by_pass(pass: &str, state: &State) -> Result<Holder, Failure> {
+    let pass = state.objects.registry_pass(pass, state.now()).ok_or(Failure::Unproven)?;
+    let proof = pass.proof().and_then(Proof::read).ok_or(Failure::Unproven)?;
+    let owner = if let Proof::Key(id) = &proof {
+        state.objects.key_scope(id).await.map_err(Failure::inside)?.map(within_scope)
+    } else {
+        let now = state.now();
+        state.store.read(move |reader| proof.reach(reader, now)).await?.map(within_reach)
+    };
+    Ok(pass.within(owner.ok_or(Failure::Unproven)?))
 }
 
 /// A repository is that of the project, or lies below it.

@@ -4,9 +4,9 @@
 //! hundred requests of a push.
 //! Form: `<claims>.<mac>` in base64url; the claims are JSON, the MAC is HMAC-SHA256 under a key
 //! that is derived from the site's and used for nothing else. Nothing is stored.
-//! Invariants: a pass never allows more than its caller might when it was given; it ends after
-//! [`PASS_LIFE`], which is how long a revoked token may still pull, and at once with the access key
-//! that it was given for.
+//! Invariants: a pass never allows more than its caller might when it was given, and ends after
+//! [`PASS_LIFE`]. It says what its caller was proved by, so that whoever takes it can ask what that is
+//! worth by now ([`Caller::within`]).
 
 use super::{
     Action, Call, Caller,
@@ -42,9 +42,8 @@ struct Claims {
     access: Vec<(String, Vec<String>)>,
     /// The names of all repositories may be listed.
     catalogue: bool,
-    /// The access key that it was given for.
-    #[serde(default)]
-    key: Option<String>,
+    /// What its caller was proved by.
+    proof: Option<String>,
 }
 
 /// A scope that was asked for: `repository:<name>:<actions>`.
@@ -70,7 +69,7 @@ pub(super) fn give(call: &Call) -> Result<Response, Fault> {
         until: now().plus(PASS_LIFE).0,
         access: Vec::new(),
         catalogue: false,
-        key: caller.key.clone(),
+        proof: caller.proof.clone(),
     };
     for text in scopes {
         // Whoever may pull some alone lists with their own credentials.
@@ -101,9 +100,8 @@ impl Objects {
         format!("{text}.{mac}")
     }
 
-    /// The caller whom a pass stands for; `None` when it is no pass, or not good any more. Whether
-    /// the access key that it was given for is still good, is to be asked
-    /// ([`Objects::key_is_good`]).
+    /// The caller whom a pass stands for; `None` when it is no pass, or not good any more. What its
+    /// [`Caller::proof`] is worth by now is to be asked.
     #[must_use]
     pub fn registry_pass(&self, pass: &str, now: Timestamp) -> Option<Caller> {
         let (text, mac) = pass.split_once('.')?;
@@ -112,14 +110,14 @@ impl Objects {
         if claims.until < now.0 {
             return None;
         }
-        let (lists_all, key) = (claims.catalogue, claims.key.clone());
+        let (lists_all, proof) = (claims.catalogue, claims.proof.clone());
         let may = move |name: &str, action: Action| {
             let fits = |(repository, actions): &(String, Vec<String>)| {
                 repository == name && actions.iter().any(|word| word == action.name())
             };
             claims.access.iter().any(fits)
         };
-        Some(Caller { by_pass: true, lists_all, key, ..Caller::new(may) })
+        Some(Caller { by_pass: true, lists_all, proof, ..Caller::new(may) })
     }
 }
 

@@ -61,13 +61,14 @@ impl Reader<'_> {
         Ok(found)
     }
 
-    /// Does a session that was shown a while ago still open doors?
-    pub fn session_stands(&self, id: SessionId, now: Timestamp) -> Result<bool, Error> {
+    /// The account of a session that was shown a while ago, unless either is over.
+    pub fn session_holder(&self, id: SessionId, now: Timestamp) -> Result<Option<User>, Error> {
         let mut find = self.statement(
-            "SELECT EXISTS (SELECT 1 FROM sessions s JOIN users u ON u.id = s.user \
-             WHERE s.id = ?1 AND s.expires_at > ?2 AND NOT u.disabled)",
+            "SELECT u.id, u.login, u.name, u.role, u.one_time, u.disabled, u.created_at \
+             FROM sessions s JOIN users u ON u.id = s.user \
+             WHERE s.id = ?1 AND s.expires_at > ?2 AND NOT u.disabled",
         )?;
-        Ok(find.query_row(params![id.0, now.0], |row| row.get(0))?)
+        Ok(find.query_row(params![id.0, now.0], |row| users::user(row, 0)).optional()?)
     }
 }
 

@@ -70,9 +70,6 @@ pub struct NewToken {
     pub expires_at: Option<Timestamp>,
 }
 
-const COLUMNS: &str = "t.id, t.user, t.label, t.scope, t.created_at, t.expires_at, \
-                       t.last_used_at, t.revoked_at";
-
 fn token(row: &Row<'_>) -> rusqlite::Result<Token> {
     let time = |column| row.get::<_, Option<_>>(column).map(|at| at.map(Timestamp));
     Ok(Token {
@@ -87,6 +84,17 @@ fn token(row: &Row<'_>) -> rusqlite::Result<Token> {
     })
 }
 
+/// Tokens that are not over, of accounts that are not locked out; reads as [`held`] expects.
+const LIVE: &str = "SELECT t.id, t.user, t.label, t.scope, t.created_at, t.expires_at, \
+    t.last_used_at, t.revoked_at, \
+    u.id, u.login, u.name, u.role, u.one_time, u.disabled, u.created_at \
+    FROM tokens t JOIN users u ON u.id = t.user \
+    WHERE t.revoked_at IS NULL AND NOT u.disabled AND (t.expires_at IS NULL OR t.expires_at > ?1)";
+
+fn held(row: &Row<'_>) -> rusqlite::Result<(Token, User)> {
+    Ok((token(row)?, users::user(row, 8)?))
+}
+
 impl Reader<'_> {
     /// The token of that hash and its account, unless either is over.
     pub fn token_find(
@@ -94,33 +102,26 @@ impl Reader<'_> {
         hash: &[u8; 32],
         now: Timestamp,
     ) -> Result<Option<(Token, User)>, Error> {
-        let sql = format!(
-            "SELECT {COLUMNS}, u.id, u.login, u.name, u.role, u.one_time, u.disabled, u.created_at \
-             FROM tokens t JOIN users u ON u.id = t.user \
-             WHERE t.hash = ?1 AND t.revoked_at IS NULL AND NOT u.disabled \
-             AND (t.expires_at IS NULL OR t.expires_at > ?2)"
-        );
-        let mut find = self.statement(&sql)?;
-        let found = find
-            .query_row(params![hash, now.0], |row| Ok((token(row)?, users::user(row, 8)?)))
-            .optional()?;
-        Ok(found)
+        let sql = format!("{LIVE} AND t.hash = ?2");
+        Ok(self.statement(&sql)?.query_row(params![now.0, hash], held).optional()?)
     }
 
-    /// Does a token that was shown a while ago still open doors?
-    pub fn token_stands(&self, id: TokenId, now: Timestamp) -> Result<bool, Error> {
-        let mut find = self.statement(
-            "SELECT EXISTS (SELECT 1 FROM tokens t JOIN users u ON u.id = t.user \
-             WHERE t.id = ?1 AND t.revoked_at IS NULL AND NOT u.disabled \
-             AND (t.expires_at IS NULL OR t.expires_at > ?2))",
-        )?;
-        Ok(find.query_row(params![id.0, now.0], |row| row.get(0))?)
+    /// The same of a token that was shown a while ago: does it still open doors, and which?
+    pub fn token_holder(
+        &self,
+        id: TokenId,
+        now: Timestamp,
+    ) -> Result<Option<(Token, User)>, Error> {
+        let sql = format!("{LIVE} AND t.id = ?2");
+        Ok(self.statement(&sql)?.query_row(params![now.0, id.0], held).optional()?)
     }
 
     /// An account's tokens, newest first, revoked ones too.
     pub fn token_list(&self, user: UserId) -> Result<Vec<Token>, Error> {
-        let sql = format!("SELECT {COLUMNS} FROM tokens t WHERE t.user = ?1 ORDER BY t.id DESC");
-        let mut list = self.statement(&sql)?;
+        let mut list = self.statement(
+            "SELECT id, user, label, scope, created_at, expires_at, last_used_at, revoked_at \
+             FROM tokens WHERE user = ?1 ORDER BY id DESC",
+        )?;
         Ok(list.query_map([user.0], token)?.collect::<Result<_, _>>()?)
     }
 }

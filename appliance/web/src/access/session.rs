@@ -39,8 +39,8 @@ pub(super) async fn lookup(
 pub(crate) async fn stands(user: &User, state: &State) -> Result<bool, Failure> {
     let (via, now) = (user.via, state.now());
     let stands = state.store.look(|reader| match via {
-        Via::Session(id) => reader.session_stands(id, now),
-        Via::Token(id) => reader.token_stands(id, now),
+        Via::Session(id) => reader.session_holder(id, now).map(|held| held.is_some()),
+        Via::Token(id) => reader.token_holder(id, now).map(|held| held.is_some()),
         Via::Password | Via::Socket => Ok(true),
     });
     Ok(stands?)

@@ -7,6 +7,7 @@ mod disk;
 mod doors;
 mod git;
 mod pages;
+mod registry;
 #[path = "site/site.rs"]
 mod site;
 mod version_3;
