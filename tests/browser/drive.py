@@ -4,7 +4,7 @@
 Arguments: tour BASE_URL ONE_TIME_PASSWORD SCREENSHOT_FOLDER PIPELINE_PATH
            flood BASE_URL ONE_TIME_PASSWORD SCREENSHOT_FOLDER PIPELINE_PATH JOB_PATH LINES
 For the tour the pipeline has a job `hold` that waits for approval, and after it a job `ship` that
-prints "shipped" and keeps an artifact; with the parameter `urgent` there is a workflow `express`. For the flood the job after `hold` prints LINES numbered
+prints "shipped" and keeps an artifact and a report; with the parameter `urgent` there is a workflow `express`. For the flood the job after `hold` prints LINES numbered
 lines, the last of which ends in `LINES of LINES`. Ends with 0 when everything was seen; each wait
 has a deadline.
 Needs Python's own library, chromium and chromedriver alone.
@@ -107,6 +107,14 @@ def log_in(browser, base, password):
     wait_for("the password to be taken", lambda: "One-time" not in browser.text())
 
 
+def look_at(browser, name, seen):
+    """Opens the page about an artifact from the list of them."""
+    address = wait_for(f"the link of {name}", lambda: browser.script(
+        f"return [...document.querySelectorAll('a.file')].find(a => a.textContent.includes('{name}'))?.href"))
+    browser.open(address)
+    wait_for(f"the page about {name}", seen)
+
+
 def tour(browser, base, shots, pipeline):
     # The pipeline waits for an approval; the page moves on by itself after it.
     browser.open(base + pipeline)
@@ -128,14 +136,24 @@ def tour(browser, base, shots, pipeline):
     wait_for("the job's output", lambda: "shipped" in browser.text())
     browser.shot(os.path.join(shots, "job.png"))
 
-    # The artifact is listed and downloads.
+    # Artifacts are listed, looked at, and download; a report has its style and no script.
     browser.open(address + "/artifacts")
     wait_for("the artifact", lambda: "cargo.txt" in browser.text())
     browser.shot(os.path.join(shots, "artifacts.png"))
+    look_at(browser, "cargo.txt", lambda: "crates" in browser.text())
     kept = browser.script(
-        "return fetch([...document.querySelectorAll('a')].find(a => a.textContent.includes('cargo.txt')).href).then(r => r.text())")
+        "return fetch([...document.querySelectorAll('a')].find(a => a.textContent.includes('Download')).href).then(r => r.text())")
     if kept.strip() != "crates":
         raise SystemExit(f"the artifact holds {kept!r}")
+    browser.open(address + "/artifacts")
+    look_at(browser, "index.html", lambda: browser.find("iframe"))
+    browser.shot(os.path.join(shots, "report.png"))
+    browser.call("POST", "/frame", {"id": {ELEMENT: browser.find("iframe")}})
+    wait_for("the report's style", lambda: browser.script(
+        "return getComputedStyle(document.querySelector('h1')).color") == "rgb(0, 128, 128)")
+    if "a script ran" in browser.text():
+        raise SystemExit("a script of the report ran")
+    browser.call("POST", "/frame", {"id": None})
 
     # Another pipeline, by hand and with a parameter of the configuration.
     browser.open(base + "/")

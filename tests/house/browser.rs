@@ -1,5 +1,5 @@
-//! The dashboard in a real browser: log in, approve, read a job's output, download an artifact,
-//! trigger another pipeline.
+//! The dashboard in a real browser: log in, approve, read a job's output, look at artifacts and
+//! download one, trigger another pipeline.
 //!
 //! The driving itself is `tests/browser/drive.py`; it needs chromium and chromedriver, and the test
 //! says so where they are missing.
@@ -22,7 +22,11 @@ jobs:
       - run: |
           printf '\033[1;32mshipped\033[0m\n'
           echo crates > cargo.txt
+          mkdir report
+          echo '<link rel=stylesheet href=look.css><h1>Report</h1><script>document.write("a script ran")</script>' > report/index.html
+          echo 'h1 { color: teal }' > report/look.css
       - store_artifacts: {path: cargo.txt}
+      - store_artifacts: {path: report}
 workflows:
   main:
     jobs:

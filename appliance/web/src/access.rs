@@ -22,7 +22,7 @@ pub mod token;
 
 pub use caller::{Caller, Peer, User, Via, identify};
 pub use cookie::Transport;
-pub use headers::SANDBOX;
+pub use headers::{POLICY, SANDBOX};
 pub(crate) use limit::{Limiter, Rate};
 pub(crate) use origin::host;
 pub use permit::{Account, Admin, Anyone, Member, Public, Runner, Viewer};

@@ -23,10 +23,13 @@ pub mod links;
 mod log;
 mod login;
 pub mod look;
+mod media;
 pub mod moment;
 mod pipeline;
 mod pipelines;
+mod preview;
 mod projects;
+mod report;
 mod results;
 mod runners;
 mod settings;
@@ -40,6 +43,7 @@ mod variables;
 pub use frame::Theme;
 
 pub(crate) use log::output;
+pub(crate) use report::Key as ReportKey;
 pub(crate) use settings::networks_check;
 
 use crate::{State, access::Routes};
@@ -57,6 +61,7 @@ pub(crate) fn routes() -> Routes {
         .merge(job::routes())
         .merge(log::routes())
         .merge(artifacts::routes())
+        .merge(report::routes())
         .merge(projects::routes())
         .merge(settings::routes())
         .merge(trigger::routes())

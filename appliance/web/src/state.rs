@@ -4,6 +4,7 @@ use crate::{
     access::{Limiter, Rate, Transport, password::Checker},
     api::large,
     error::Failure,
+    pages::ReportKey,
 };
 use base::time::Timestamp;
 use std::{
@@ -76,6 +77,7 @@ struct Shared {
     /// Streams that browsers hold open.
     streams: Arc<Semaphore>,
     large: large::Room,
+    reports: ReportKey,
     closing: watch::Sender<bool>,
 }
 
@@ -101,6 +103,7 @@ impl State {
             attempts: Mutex::new(Limiter::new(ATTEMPTS)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             large: large::Room::default(),
+            reports: ReportKey::random(),
             closing: watch::Sender::new(false),
         }))
     }
@@ -125,6 +128,11 @@ impl State {
             // A sender that is gone closes, too.
             let _ = closing.wait_for(|closing| *closing).await;
         }
+    }
+
+    /// Signs the addresses of reports.
+    pub(crate) fn report_key(&self) -> &ReportKey {
+        &self.0.reports
     }
 
     /// Room for large bodies.

@@ -8,11 +8,13 @@
 use super::cookie::Transport;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+/// For pages of our own.
+pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
 connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// For bytes that a build made: no script, no form, an origin of its own.
-pub const SANDBOX: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox";
+pub const SANDBOX: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; \
+frame-ancestors 'self'; sandbox";
 
 const ALWAYS: [(HeaderName, &str); 6] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),

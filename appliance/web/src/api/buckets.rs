@@ -42,7 +42,7 @@ impl From<objects::Error> for Failure {
         match error {
             Error::NoBucket(_) | Error::NoObject { .. } => Self::Missing(error.to_string()),
             Error::BucketName(_) | Error::Range { .. } => Self::Invalid(error.to_string()),
-            Error::House(_) => Self::Forbidden(error.to_string()),
+            Error::House(_) | Error::Sealed => Self::Forbidden(error.to_string()),
             Error::Quota => Self::Conflict(error.to_string()),
             Error::Full => Self::Unavailable(error.to_string()),
             other => Self::inside(other),

@@ -1,24 +1,29 @@
-//! The artifacts of a job: a tree to look through, and each as a download.
-//!
-//! Why sandboxed: an artifact is whatever a build made. It is sent with a policy that gives it no
-//! script, no form and no origin of ours, and as a download unless it is an image or plain text.
+//! The artifacts of a job: a tree to look through, a page about each, and each as a download.
 
-use super::{assets, links};
+use super::{
+    assets,
+    frame::{self, Frame, Here, Theme},
+    links, media, pipeline, preview, report,
+};
 use crate::{
     State,
-    access::{Routes, SANDBOX, Viewer},
+    access::{Routes, User, Viewer},
     error::Failure,
 };
 use axum::{
-    body::Body,
-    extract::Path,
-    response::{IntoResponse, Response},
+    extract::{Path, Query},
+    response::Response,
 };
-use base::{ids::TaskId, units::Bytes};
-use http::header;
+use base::{
+    ids::{JobNumber, PipelineNumber, RepoName, TaskId},
+    units::Bytes,
+};
 use maud::{Markup, html};
 use std::collections::BTreeMap;
-use store::runs::{Artifact, family};
+use store::{
+    Reader,
+    runs::{Artifact, Job, family},
+};
 
 /// The bucket of artifacts.
 const BUCKET: &str = "artifacts";
@@ -27,69 +32,103 @@ const BUCKET: &str = "artifacts";
 const DEPTH_MAX: usize = 12;
 
 pub(super) fn routes() -> Routes {
-    Routes::new().get("/artifacts/{task}/{*path}", download)
+    Routes::new().get("/artifacts/{task}/{*path}", one)
 }
 
-async fn download(
+/// An artifact and the job that made it.
+#[derive(Debug)]
+pub(super) struct Found {
+    job: Job,
+    pub(super) artifact: Artifact,
+}
+
+/// The artifact of that path, within the bounds of `user` if there is one.
+pub(super) async fn find(
+    state: &State,
+    user: Option<User>,
+    task: TaskId,
+    path: String,
+) -> Result<Found, Failure> {
+    let read = move |reader: &Reader<'_>| {
+        let missing = || Failure::missing("Artifact");
+        let job = reader.job_get(family::job_of(task))?.ok_or_else(missing)?;
+        user.map_or(Ok(()), |user| user.reach(job.project))?;
+        let all = reader.artifact_list(&job)?;
+        let found = all.into_iter().find(|one| one.task == task && one.path == path);
+        Ok::<_, Failure>(Found { job, artifact: found.ok_or_else(missing)? })
+    };
+    state.store.read(read).await
+}
+
+pub(super) async fn open(state: &State, artifact: &Artifact) -> Result<objects::Found, Failure> {
+    state.objects.get(BUCKET, &artifact.object, None).await.map_err(Failure::inside)
+}
+
+async fn one(
     Viewer(user): Viewer,
     state: State,
+    theme: Theme,
     Path((task, path)): Path<(TaskId, String)>,
+    Query(asked): Query<media::Asked>,
 ) -> Result<Response, Failure> {
-    let job = family::job_of(task);
-    let found = state
-        .store
-        .read(move |reader| {
-            let job = reader.job_get(job)?.ok_or_else(|| Failure::missing("Artifact"))?;
-            user.reach(job.project)?;
-            let all = reader.artifact_list(&job)?;
-            let found = all.into_iter().find(|one| one.task == task && one.path == path);
-            found.ok_or_else(|| Failure::missing("Artifact"))
-        })
-        .await?;
-    let object = state.objects.get(BUCKET, &found.object, None).await.map_err(Failure::inside)?;
-    Ok(shown(object, &found.path))
-}
-
-/// Stored bytes as a browser may see them: text, images and pages within the sandbox, the rest as
-/// a download.
-pub(super) fn shown(object: objects::Found, path: &str) -> Response {
-    let (kind, shown) = kind_of(path);
-    let name = path.rsplit('/').next().unwrap_or("artifact");
-    let disposition = if shown { "inline" } else { "attachment" };
-    let headers = [
-        (header::CONTENT_TYPE, kind.to_owned()),
-        (header::CONTENT_LENGTH, object.info.size.to_string()),
-        (header::CONTENT_DISPOSITION, format!("{disposition}; filename=\"{}\"", quoted(name))),
-        (header::CONTENT_SECURITY_POLICY, SANDBOX.to_owned()),
-    ];
-    (headers, Body::from_stream(object.bytes)).into_response()
-}
-
-/// For a quoted header value: nothing that could end it.
-fn quoted(name: &str) -> String {
-    let keep = |c: char| {
-        if c.is_ascii_graphic() && !matches!(c, '"' | '\\') || c == ' ' { c } else { '_' }
-    };
-    name.chars().map(keep).collect()
-}
-
-/// Media type by ending, and whether a browser shows it.
-fn kind_of(path: &str) -> (&'static str, bool) {
-    let ending = path.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
-    match ending.as_str() {
-        "txt" | "log" | "md" | "xml" | "yml" | "yaml" | "toml" | "csv" | "diff" | "patch" => {
-            ("text/plain; charset=utf-8", true)
-        }
-        "json" => ("application/json", true),
-        "png" => ("image/png", true),
-        "jpg" | "jpeg" => ("image/jpeg", true),
-        "gif" => ("image/gif", true),
-        "webp" => ("image/webp", true),
-        "html" | "htm" => ("text/html; charset=utf-8", true),
-        "svg" => ("image/svg+xml", true),
-        "pdf" => ("application/pdf", false),
-        _ => ("application/octet-stream", false),
+    let found = find(&state, Some(user.clone()), task, path).await?;
+    if asked.view.is_some() {
+        return view(&state, &user, theme, found).await;
     }
+    let object = open(&state, &found.artifact).await?;
+    Ok(media::answer(object, &found.artifact.path, &asked))
+}
+
+/// The page about an artifact.
+async fn view(state: &State, user: &User, theme: Theme, found: Found) -> Result<Response, Failure> {
+    let Found { job, artifact } = found;
+    let (name, number) = (job.name.clone(), job.number.unwrap_or(JobNumber(0)));
+    let (repo, pipeline) = state.store.read(move |reader| place(reader, &job)).await?;
+    let kind = media::kind(&artifact.path, None);
+    let size = artifact.size;
+    let text = media::text(&state.objects, BUCKET, &artifact.object, (size, kind.1)).await?;
+    let address = links::artifact(&artifact);
+    let file = preview::File {
+        trail: trail(&repo, pipeline, number, &name),
+        name: &artifact.path,
+        address: &address,
+        framed: &report::address(state, user, artifact.task, &address),
+        kind,
+        size,
+        modified: None,
+        etag: None,
+        text,
+    };
+    let frame = Frame {
+        user,
+        theme,
+        config: &state.config,
+        here: Here::Pipelines,
+        title: format!("{} · {repo}", artifact.path),
+        look: None,
+        live: None,
+    };
+    Ok(preview::answer(frame::page(&frame, &preview::body(&file))))
+}
+
+/// Project and pipeline of a job.
+fn place(reader: &Reader<'_>, job: &Job) -> Result<(RepoName, PipelineNumber), Failure> {
+    let project = reader.project_get(job.project)?.ok_or_else(|| Failure::missing("Project"))?;
+    let workflow =
+        reader.workflow_get(job.workflow())?.ok_or_else(|| Failure::missing("Workflow"))?;
+    let pipeline =
+        reader.pipeline_get(workflow.pipeline)?.ok_or_else(|| Failure::missing("Pipeline"))?;
+    Ok((project.repo, pipeline.number))
+}
+
+fn trail(repo: &RepoName, pipeline: PipelineNumber, number: JobNumber, name: &str) -> Markup {
+    let job = links::job(repo, number);
+    let here = html! {
+        a href=(job) { (name) }
+        span aria-hidden="true" { "/" }
+        a href=(format!("{job}/artifacts")) { "Artifacts" }
+    };
+    pipeline::trail(repo, pipeline, Some(&here))
 }
 
 /// One folder.
@@ -154,7 +193,7 @@ fn folder(folder_: &Folder<'_>) -> Markup {
             }
             @for (name, artifact) in &folder_.files {
                 li {
-                    a.file href=(links::artifact(artifact)) {
+                    a.file href=(format!("{}?view", links::artifact(artifact))) {
                         svg.icon aria-hidden="true" { use href=(assets::icon("file")) {} }
                         span { (name) }
                     }
@@ -201,12 +240,5 @@ mod tests {
         root.add(&deep);
         list(std::slice::from_ref(&deep));
         assert_eq!(root.count(), 1);
-    }
-
-    #[test]
-    fn only_what_is_harmless_is_shown_and_names_cannot_end_their_quotes() {
-        assert_eq!(kind_of("a/report.xml"), ("text/plain; charset=utf-8", true));
-        assert_eq!(kind_of("x.tar.gz"), ("application/octet-stream", false));
-        assert_eq!(quoted("a\"b\\c\r\nd é.txt"), "a_b_c__d _.txt");
     }
 }

@@ -1,12 +1,12 @@
 //! Buckets: what each holds, its folders, and its objects as a browser may see them.
 //!
 //! Why for administrators: a bucket may hold the backups of other tools. Objects are shown as
-//! artifacts are: under a policy that gives them no script, no form and no origin of ours.
+//! artifacts are: in the sandbox of [`media`].
 
 use super::{
-    artifacts, assets,
+    assets,
     frame::{self, Frame, Here, Theme},
-    moment,
+    media, moment, preview,
 };
 use crate::{
     State,
@@ -91,6 +91,11 @@ fn address(bucket: &str, prefix: &str) -> String {
     }
 }
 
+/// An object of a bucket.
+fn place(bucket: &str, key: &str) -> String {
+    format!("/buckets/{bucket}/{}", utf8_percent_encode(key, KEY))
+}
+
 /// Which part of a listing.
 #[derive(Debug, Deserialize)]
 struct Part {
@@ -128,7 +133,7 @@ fn listing(bucket: &str, prefix: &str, page: &Page, now: Timestamp) -> Markup {
                             span { (folder.strip_prefix(prefix).unwrap_or(folder)) }
                         },
                         Entry::Object(info) => {
-                            a.file href=(format!("/buckets/{bucket}/{}", utf8_percent_encode(&info.key, KEY))) {
+                            a.file href=(format!("{}?view", place(bucket, &info.key))) {
                                 svg.icon aria-hidden="true" { use href=(assets::icon("file")) {} }
                                 span { (info.key.strip_prefix(prefix).unwrap_or(&info.key)) }
                             }
@@ -160,10 +165,47 @@ fn way(bucket: &str, prefix: &str) -> Markup {
 }
 
 async fn object(
-    Admin(_): Admin,
+    Admin(user): Admin,
     state: State,
+    theme: Theme,
     Path((bucket, key)): Path<(String, String)>,
+    Query(asked): Query<media::Asked>,
 ) -> Result<Response, Failure> {
+    if asked.view.is_some() {
+        return view(&state, &user, theme, &bucket, &key).await;
+    }
     let found = state.objects.get(&bucket, &key, None).await?;
-    Ok(artifacts::shown(found, &key))
+    Ok(media::answer(found, &key, &asked))
+}
+
+/// The page about an object.
+async fn view(
+    state: &State,
+    user: &User,
+    theme: Theme,
+    bucket: &str,
+    key: &str,
+) -> Result<Response, Failure> {
+    let info = state.objects.head(bucket, key).await?;
+    let sealed = match state.objects.get(bucket, key, None).await {
+        Err(objects::Error::Sealed) => true,
+        opened => opened.map(|_| false)?,
+    };
+    let kind = if sealed { media::SEALED } else { media::kind(key, info.content_type.as_deref()) };
+    let text = media::text(&state.objects, bucket, key, (info.size, kind.1)).await?;
+    let address = place(bucket, key);
+    let folder = key.rfind('/').map_or("", |at| &key[..=at]);
+    let file = preview::File {
+        trail: way(bucket, folder),
+        name: &key[folder.len()..],
+        address: &address,
+        framed: &address,
+        kind,
+        size: info.size,
+        modified: Some((info.modified, state.now())),
+        etag: Some(&info.etag),
+        text,
+    };
+    let body = preview::body(&file);
+    Ok(preview::answer(framed(user, theme, state, format!("{key} · {bucket}"), &body)))
 }

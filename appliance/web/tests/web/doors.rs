@@ -31,18 +31,18 @@ pub(crate) async fn text(response: Response<Body>) -> String {
     String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
 
-const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
-const SAME: (&str, &str) = ("sec-fetch-site", "same-origin");
+pub(crate) const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+pub(crate) const SAME: (&str, &str) = ("sec-fetch-site", "same-origin");
 const CROSS: (&str, &str) = ("sec-fetch-site", "cross-site");
 const HTML: (&str, &str) = ("accept", "text/html,*/*");
 
-async fn log_in(site: &Site, login: &str, word: &str) -> Response<Body> {
+pub(crate) async fn log_in(site: &Site, login: &str, word: &str) -> Response<Body> {
     let body = format!("login={login}&password={}&next=%2Fprojects", word.replace(' ', "+"));
     ask(site, "POST", "/login", &[FORM, SAME, HTML], &body).await
 }
 
 /// `name=value` of the session cookie that an answer gives.
-fn cookie(response: &Response<Body>) -> String {
+pub(crate) fn cookie(response: &Response<Body>) -> String {
     let given = response.headers()[header::SET_COOKIE].to_str().unwrap();
     assert!(given.starts_with("__Host-session=") && given.contains("; HttpOnly"), "{given}");
     given.split(';').next().unwrap().to_owned()
@@ -66,8 +66,8 @@ fn admits(permit: &str, caller: &str) -> bool {
     match permit {
         "public" | "anyone" => true,
         "account" => rank(caller).is_some(),
-        // Its socket alone opens these.
-        "runner" => false,
+        // Its socket, or an address with a pass, alone opens these.
+        "runner" | "report" => false,
         "registry" => rank(caller).is_some(),
         role => rank(caller).is_some_and(|caller| rank(role).is_some_and(|role| caller >= role)),
     }

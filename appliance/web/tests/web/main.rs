@@ -5,6 +5,7 @@
 mod clients;
 mod disk;
 mod doors;
+mod files;
 mod git;
 mod pages;
 mod registry;

@@ -299,6 +299,7 @@ async fn what_a_build_made_is_served_without_any_power() {
     let page = visitor.page("/gh/acme/relay-firmware/221/artifacts").await;
     let link = |name: &str| {
         page.split('"')
+            .filter_map(|text| text.strip_suffix("?view"))
             .find(|text| text.starts_with("/artifacts/") && text.ends_with(name))
             .unwrap()
     };

@@ -53,3 +53,23 @@ pub(crate) const CACHE: &str = "Found a cache from job 118 at cargo-v3-7d19f8e2
 Size: 214.6 MiB
 Unpacked in 1.9 s
 ";
+
+/// A report as tools of coverage write it: a page with a style sheet and a drawing beside it.
+pub(crate) const COVERAGE: &str = r#"<!doctype html><meta charset=utf-8><title>Coverage</title>
+<link rel=stylesheet href=style.css>
+<h1>Coverage of relay-firmware</h1>
+<img src=bars.svg alt="A bar for each crate">
+<table><tr><th>File<th>Lines<tr><td><a href="core/breaker.rs.html">core/breaker.rs</a><td>94 %
+<tr><td>core/curve.rs<td>88 %</table>
+<script>document.body.innerHTML = "a script has run"</script>
+"#;
+
+/// Its style sheet.
+pub(crate) const COVERAGE_STYLE: &str = "body { font: 15px sans-serif; margin: 24px; color: #124 }
+h1 { color: #0b6b63; border-bottom: 3px solid } td, th { padding: 4px 20px 4px 0; text-align: left }
+";
+
+/// Its drawing.
+pub(crate) const COVERAGE_BARS: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" width="420" height="90">
+<rect width="394" height="26" y="8" fill="#0b6b63"/><rect width="369" height="26" y="48" fill="#3fd0bf"/></svg>
+"##;
