@@ -98,12 +98,13 @@ async fn with_site(work: impl FnOnce(&Site) + Send + 'static) {
     tokio::task::spawn_blocking(move || work(&site)).await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_program_with_boto3_finds_all_that_it_uses() {
-    with_site(|site| {
+/// Runs a script of `tests/clients` with the endpoint, the key and its secret.
+async fn run_boto3(script: &'static str) {
+    with_site(move |site| {
         if is_there("python3", &["-c", "import boto3"]) {
-            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/boto3_check.py");
-            let mut command = site.command("python3", &[script, &site.endpoint(), KEY, SECRET]);
+            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
+            let script = script.display().to_string();
+            let mut command = site.command("python3", &[&script, &site.endpoint(), KEY, SECRET]);
             // The interpreter finds its packages by the caller's home.
             command.env("HOME", std::env::var_os("HOME").unwrap_or_default());
             let output = command.output().unwrap();
@@ -111,6 +112,16 @@ async fn a_program_with_boto3_finds_all_that_it_uses() {
         }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_with_boto3_finds_all_that_it_uses() {
+    run_boto3("boto3_check.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn boto3s_own_helpers_work_as_they_do_elsewhere() {
+    run_boto3("boto3_walk.py").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
