@@ -15,12 +15,14 @@ use std::{
 /// Bytes of objects and of what is known of them.
 const OBJECTS_MAX: usize = 3 << 20;
 
-/// Bytes of buckets, and of access keys.
+/// Bytes of buckets, of access keys, and of sessions.
 const OTHERS_MAX: usize = 256 << 10;
 
 /// The shelves of the room.
 pub(crate) struct Cache {
     pub(crate) keys: Shelf<Option<crate::keys::Holder>>,
+    /// Whether that goes on which a session's key was made for.
+    pub(crate) sessions: Shelf<bool>,
     pub(crate) buckets: Shelf<crate::bucket::Bucket>,
     /// By bucket and key, with a slash between.
     pub(crate) objects: Shelf<crate::located::Located>,
@@ -30,6 +32,7 @@ impl Cache {
     pub(crate) fn new() -> Self {
         Self {
             keys: Shelf::new(OTHERS_MAX),
+            sessions: Shelf::new(OTHERS_MAX),
             buckets: Shelf::new(OTHERS_MAX),
             objects: Shelf::new(OBJECTS_MAX),
         }

@@ -29,11 +29,17 @@ pub struct Config {
     pub webhook_allow: Vec<String>,
     /// Certificates (PEM) by which other machines are trusted.
     pub outward_roots: PathBuf,
+    /// Asked with each request by a key for a while, between two commits once: does that go on which
+    /// the key was made for?
+    pub session_stands: Stands,
     /// How long access logs of buckets are gathered before they become an object.
     pub log_period: Duration,
     /// Writes are refused when the folder's file system has less than this many bytes left.
     pub keep_free: u64,
 }
+
+/// Looks up whether something goes on.
+pub type Stands = fn(&store::Reader<'_>, &str) -> Result<bool, store::Error>;
 
 /// Up to here one commit into the database is cheaper than a file: a file costs two more syncs
 /// and an inode, the database about the same bytes twice (log and home).
@@ -66,6 +72,7 @@ impl Config {
             region: "us-east-1".into(),
             webhook_allow: Vec::new(),
             outward_roots: ROOTS.into(),
+            session_stands: |_, _| Ok(true),
             log_period: LOG_PERIOD,
             keep_free: KEEP_FREE,
         }

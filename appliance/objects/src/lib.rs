@@ -54,7 +54,7 @@ mod versions;
 
 pub use account::Account;
 pub use bucket::{HOUSE, HOUSE_OWNER};
-pub use config::{Config, INLINE_MAX, KEEP_FREE, Place, ROOTS};
+pub use config::{Config, INLINE_MAX, KEEP_FREE, Place, ROOTS, Stands};
 pub use discard::Discarded;
 pub use error::Error;
 pub use expire::Expired;

@@ -3,18 +3,23 @@
 //! Why a token: a key in the store would be a write for each job, most of which never ask. As on
 //! S3, the token that comes with each request tells whose key it is and until when; the secret
 //! half and the key's name follow from it and from a key of the house.
-//! Form of a token: base64 of seconds since 1970, `:`, the owner, and an HMAC-SHA256 of these.
+//! Form of a token: base64 of seconds since 1970, `:`, what it was made for, `:`, the owner, and an
+//! HMAC-SHA256 of these.
 //! Invariants: only the house can make a token; it acts as its owner does, nothing in the house's
-//! buckets; after its time it is refused.
-//! Limits: it cannot be revoked, so its time is that of the job.
+//! buckets; after its time it is refused, and as soon as that is over which it was made for. This room
+//! does not know what that is: it asks [`crate::Config::session_stands`].
 
 use crate::{
+    cache::Weight,
     digest,
+    error::Error,
     keys::{Owner, Scope},
     objects::Objects,
     seal::Key,
 };
 use base::{secret::Secret, time::Timestamp};
+use std::sync::Arc;
+use store::Reader;
 use subtle::ConstantTimeEq;
 
 /// Bytes of the HMAC at a token's end.
@@ -40,37 +45,62 @@ pub(crate) enum Refused {
     Expired,
 }
 
+/// What a token says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Claim {
+    /// What it was made for.
+    pub(crate) subject: String,
+    pub(crate) owner: String,
+}
+
 impl Objects {
-    /// A key with which `owner` acts until `expires`, rounded down to seconds.
+    /// A key with which `owner` acts until `expires`, rounded down to seconds, or until that is over
+    /// which is called `subject`, without a colon.
     #[must_use]
-    pub fn session_key(&self, owner: &str, expires: Timestamp) -> SessionKey {
-        make(&self.inner.site_key, owner, expires)
+    pub fn session_key(&self, subject: &str, owner: &str, expires: Timestamp) -> SessionKey {
+        make(&self.inner.site_key, subject, owner, expires)
     }
 
-    /// Who acts with a token, and the secret half of its key.
-    pub(crate) fn session_holder(
+    /// What a token says, and the secret half of its key.
+    pub(crate) fn session_claim(
         &self,
         id: &str,
         token: &str,
         now: Timestamp,
-    ) -> Result<(Owner, Scope, Secret), Refused> {
-        let owner = owner(&self.inner.site_key, id, token, now)?;
-        let secret = secret(&self.inner.site_key, token);
-        Ok((
-            Owner { id: owner.clone(), display: owner, email: String::new() },
-            Scope::Owner,
-            secret,
-        ))
+    ) -> Result<(Claim, Secret), Refused> {
+        let claim = claim(&self.inner.site_key, id, token, now)?;
+        Ok((claim, secret(&self.inner.site_key, token)))
+    }
+
+    /// That goes on which keys were made for.
+    pub(crate) async fn session_stands(&self, subject: &str) -> Result<bool, Error> {
+        let stands = self.inner.config.session_stands;
+        let work = move |reader: &Reader<'_>, subject: &str| Ok(stands(reader, subject)?);
+        Ok(*self.recall(&self.inner.cache.sessions, subject, work).await?)
     }
 }
 
-fn make(key: &Key, owner: &str, expires: Timestamp) -> SessionKey {
-    let claim = format!("{}:{owner}", expires.0 / 1_000_000);
+impl Claim {
+    /// On whose behalf it acts, and what it may.
+    pub(crate) fn holder(self) -> (Owner, Scope) {
+        let owner = Owner { id: self.owner.clone(), display: self.owner, email: String::new() };
+        (owner, Scope::Owner)
+    }
+}
+
+impl Weight for bool {
+    fn weight(&self) -> usize {
+        size_of::<Arc<Self>>()
+    }
+}
+
+fn make(key: &Key, subject: &str, owner: &str, expires: Timestamp) -> SessionKey {
+    let claim = format!("{}:{subject}:{owner}", expires.0 / 1_000_000);
     let token = digest::base64(&[claim.as_bytes(), mac(key, claim.as_bytes()).expose()].concat());
     SessionKey { id: name(key, &token), secret: secret(key, &token), token: Secret::new(token) }
 }
 
-fn owner(key: &Key, id: &str, token: &str, now: Timestamp) -> Result<String, Refused> {
+fn claim(key: &Key, id: &str, token: &str, now: Timestamp) -> Result<Claim, Refused> {
     let bytes = digest::unbase64(token).ok_or(Refused::Unknown)?;
     let at = bytes.len().checked_sub(MAC).ok_or(Refused::Unknown)?;
     let (claim, given) = bytes.split_at(at);
@@ -80,9 +110,13 @@ fn owner(key: &Key, id: &str, token: &str, now: Timestamp) -> Result<String, Ref
         return Err(Refused::Unknown);
     }
     let claim = std::str::from_utf8(claim).map_err(|_| Refused::Unknown)?;
-    let (expires, owner) = claim.split_once(':').ok_or(Refused::Unknown)?;
+    let (expires, rest) = claim.split_once(':').ok_or(Refused::Unknown)?;
+    let (subject, owner) = rest.split_once(':').ok_or(Refused::Unknown)?;
     let expires: i64 = expires.parse().map_err(|_| Refused::Unknown)?;
-    if expires <= now.0 / 1_000_000 { Err(Refused::Expired) } else { Ok(owner.to_owned()) }
+    if expires <= now.0 / 1_000_000 {
+        return Err(Refused::Expired);
+    }
+    Ok(Claim { subject: subject.to_owned(), owner: owner.to_owned() })
 }
 
 fn mac(key: &Key, claim: &[u8]) -> Key {
@@ -106,25 +140,29 @@ mod tests {
     const THEN: Timestamp = Timestamp(2_000_000_000_000_000);
 
     fn check(id: &str, token: &str, now: i64, expected: Result<&str, Refused>) {
-        let found = owner(&Key::new([7; 32]), id, token, Timestamp(now * 1_000_000));
-        assert_eq!(found.as_deref().map_err(|refused| *refused), expected, "{token} at {now}");
+        let found = claim(&Key::new([7; 32]), id, token, Timestamp(now * 1_000_000));
+        let expected = expected.map(|owner| Claim { subject: "job".into(), owner: owner.into() });
+        assert_eq!(found, expected, "{token} at {now}");
     }
 
     #[test]
     fn a_token_is_good_for_its_key_and_its_time() {
-        let made = make(&Key::new([7; 32]), "acme/relay: a", THEN);
+        let made = make(&Key::new([7; 32]), "job", "acme/relay: a", THEN);
         let (id, token) = (made.id.as_str(), made.token.expose());
         check(id, token, 1_999_999_999, Ok("acme/relay: a"));
         check(id, token, 2_000_000_000, Err(Refused::Expired));
         check("AJ000000000000000000", token, 0, Err(Refused::Unknown));
-        let other = make(&Key::new([8; 32]), "acme/relay: a", THEN);
+        let other = make(&Key::new([8; 32]), "job", "acme/relay: a", THEN);
         check(&other.id, other.token.expose(), 0, Err(Refused::Unknown));
-        assert_ne!(made.secret.expose(), make(&Key::new([7; 32]), "acme", THEN).secret.expose());
+        assert_ne!(
+            made.secret.expose(),
+            make(&Key::new([7; 32]), "job", "acme", THEN).secret.expose()
+        );
     }
 
     #[test]
     fn what_the_house_did_not_say_is_refused() {
-        let made = make(&Key::new([7; 32]), "acme/relay", THEN);
+        let made = make(&Key::new([7; 32]), "job", "acme/relay", THEN);
         let mut bytes = digest::unbase64(made.token.expose()).unwrap();
         bytes[0] += 1;
         for token in ["", "AAAA", "?", &digest::base64(&bytes), &digest::base64(&[0; 32])] {

@@ -22,6 +22,7 @@ pub(crate) fn config(config: &Config, data: &DataDir) -> anyhow::Result<objects:
     Ok(objects::Config {
         own_names,
         domains,
+        session_stands: web::job_key_stands,
         keep_free: config.objects.keep_free.0,
         webhook_allow: config.objects.webhook_allow.clone(),
         outward_roots: config.objects.outward_roots.clone(),

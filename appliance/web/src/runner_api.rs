@@ -16,6 +16,8 @@ mod keep;
 mod reach;
 mod refusal;
 
+pub use job_key::job_key_stands;
+
 use crate::{
     State,
     access::{Routes, Runner},

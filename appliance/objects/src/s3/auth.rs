@@ -69,7 +69,7 @@ pub(crate) async fn authenticate(
         return Ok((Who::Anonymous, Mode::of(payload_header(&request.parts.headers), None)?));
     };
     let (who, secret) = match session_token(request) {
-        Some(token) => session(objects, claim.key, token, request.now)?,
+        Some(token) => session(objects, claim.key, token, request.now).await?,
         None => holder(objects, claim.key, request.now).await?,
     };
     let signing = objects.inner.signers.key(claim.key, &secret, claim.scope);
@@ -101,20 +101,22 @@ fn session_token<'a>(request: &'a Request<'_>) -> Option<&'a str> {
 }
 
 /// The holder of a key for a while.
-fn session(
+async fn session(
     objects: &Objects,
     id: &str,
     token: &str,
     now: Timestamp,
 ) -> Result<(Who, Arc<Secret>), S3Error> {
-    match objects.session_holder(id, token, now) {
-        Ok((owner, scope, secret)) => {
-            let who = Who::Key { owner: Arc::new(owner), scope: Arc::new(scope) };
-            Ok((who, Arc::new(secret)))
-        }
-        Err(Refused::Expired) => Err(Code::ExpiredToken.into()),
-        Err(Refused::Unknown) => Err(Code::InvalidToken.into()),
+    let (claim, secret) =
+        objects.session_claim(id, token, now).map_err(|refused| match refused {
+            Refused::Expired => Code::ExpiredToken,
+            Refused::Unknown => Code::InvalidToken,
+        })?;
+    if !objects.session_stands(&claim.subject).await? {
+        return Err(Code::ExpiredToken.into());
     }
+    let (owner, scope) = claim.holder();
+    Ok((Who::Key { owner: Arc::new(owner), scope: Arc::new(scope) }, Arc::new(secret)))
 }
 
 /// The holder of a key that works now.

@@ -5,6 +5,8 @@
 //! listed here fails the test. To accept a change, run with `APPLIANCE_UPDATE=1` and review the
 //! difference of `matrix.txt`.
 
+mod operations;
+
 use crate::{
     Config, Objects, Owner, Rule, Scope, Verb,
     objects::now,
@@ -17,6 +19,7 @@ use axum::{Router, body::Body};
 use base::{secret::Secret, time::Timestamp};
 use http::{Request, Response};
 use http_body_util::BodyExt;
+use operations::{ELSEWHERE, HEADERS, OPERATIONS, Operation};
 use std::{collections::BTreeSet, fmt::Write, time::Duration};
 use store::{SiteKey, Store};
 use tower::ServiceExt;
@@ -24,155 +27,6 @@ use tower::ServiceExt;
 const REVIEWED: &str = include_str!("matrix.txt");
 const ROUTES: &str = include_str!("route.rs");
 const HOST: &str = "s3.test";
-
-/// Handler, method, query, body; `{b}` is the bucket, `{u}` an upload, `{e}` its part's ETag.
-type Operation = (&'static str, &'static str, &'static str, &'static str, &'static str);
-
-const OPERATIONS: [Operation; 60] = [
-    ("bucket::list_all", "GET", "/", "", ""),
-    ("bucket::create", "PUT", "/new-{b}", "", ""),
-    ("bucket::head", "HEAD", "/{b}", "", ""),
-    ("bucket::delete", "DELETE", "/{b}", "", ""),
-    ("bucket::location", "GET", "/{b}", "location", ""),
-    ("bucket::get_versioning", "GET", "/{b}", "versioning", ""),
-    (
-        "bucket::put_versioning",
-        "PUT",
-        "/{b}",
-        "versioning",
-        "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>",
-    ),
-    ("bucket::get_policy", "GET", "/{b}", "policy", ""),
-    (
-        "bucket::put_policy",
-        "PUT",
-        "/{b}",
-        "policy",
-        "{\"Statement\":[{\"Effect\":\"Deny\",\"Principal\":\"*\",\"Action\":\"s3:X\",\"Resource\":\"arn:aws:s3:::{b}/x\"}]}",
-    ),
-    ("bucket::delete_policy", "DELETE", "/{b}", "policy", ""),
-    ("bucket::get_acl", "GET", "/{b}", "acl", ""),
-    (
-        "bucket::put_acl",
-        "PUT",
-        "/{b}",
-        "acl",
-        "<AccessControlPolicy><AccessControlList/></AccessControlPolicy>",
-    ),
-    ("setting::get_encryption", "GET", "/{b}", "encryption", ""),
-    (
-        "setting::put_encryption",
-        "PUT",
-        "/{b}",
-        "encryption",
-        "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>",
-    ),
-    ("setting::delete_encryption", "DELETE", "/{b}", "encryption", ""),
-    ("setting::get_ownership", "GET", "/{b}", "ownershipControls", ""),
-    (
-        "setting::put_ownership",
-        "PUT",
-        "/{b}",
-        "ownershipControls",
-        "<OwnershipControls><Rule><ObjectOwnership>ObjectWriter</ObjectOwnership></Rule></OwnershipControls>",
-    ),
-    ("setting::delete_ownership", "DELETE", "/{b}", "ownershipControls", ""),
-    ("setting::policy_status", "GET", "/{b}", "policyStatus", ""),
-    ("setting::get_block", "GET", "/{b}", "publicAccessBlock", ""),
-    ("setting::put_block", "PUT", "/{b}", "publicAccessBlock", "<PublicAccessBlockConfiguration/>"),
-    ("setting::delete_block", "DELETE", "/{b}", "publicAccessBlock", ""),
-    ("setting::get_payment", "GET", "/{b}", "requestPayment", ""),
-    ("setting::get_tags", "GET", "/{b}", "tagging", ""),
-    ("setting::put_tags", "PUT", "/{b}", "tagging", "<Tagging><TagSet/></Tagging>"),
-    ("setting::delete_tags", "DELETE", "/{b}", "tagging", ""),
-    ("cors::get", "GET", "/{b}", "cors", ""),
-    (
-        "cors::put",
-        "PUT",
-        "/{b}",
-        "cors",
-        "<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod><AllowedOrigin>*</AllowedOrigin></CORSRule></CORSConfiguration>",
-    ),
-    ("cors::delete", "DELETE", "/{b}", "cors", ""),
-    ("lifecycle::get", "GET", "/{b}", "lifecycle", ""),
-    (
-        "lifecycle::put",
-        "PUT",
-        "/{b}",
-        "lifecycle",
-        "<LifecycleConfiguration><Rule><Status>Enabled</Status><Expiration><Days>1</Days></Expiration></Rule></LifecycleConfiguration>",
-    ),
-    ("lifecycle::delete", "DELETE", "/{b}", "lifecycle", ""),
-    ("lock::get_configuration", "GET", "/{b}", "object-lock", ""),
-    (
-        "lock::put_configuration",
-        "PUT",
-        "/{b}",
-        "object-lock",
-        "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled></ObjectLockConfiguration>",
-    ),
-    ("logging::get", "GET", "/{b}", "logging", ""),
-    ("logging::put", "PUT", "/{b}", "logging", "<BucketLoggingStatus/>"),
-    ("notification::get", "GET", "/{b}", "notification", ""),
-    ("notification::put", "PUT", "/{b}", "notification", "<NotificationConfiguration/>"),
-    ("list::objects", "GET", "/{b}", "list-type=2", ""),
-    ("list::versions", "GET", "/{b}", "versions", ""),
-    ("upload_list::list", "GET", "/{b}", "uploads", ""),
-    (
-        "delete::many",
-        "POST",
-        "/{b}",
-        "delete",
-        "<Delete><Object><Key>absent</Key></Object></Delete>",
-    ),
-    ("read::get", "GET", "/{b}/k", "", ""),
-    ("meta::get_tags", "GET", "/{b}/k", "tagging", ""),
-    ("meta::put_tags", "PUT", "/{b}/k", "tagging", "<Tagging><TagSet/></Tagging>"),
-    ("meta::delete_tags", "DELETE", "/{b}/k", "tagging", ""),
-    ("meta::get_acl", "GET", "/{b}/k", "acl", ""),
-    (
-        "meta::put_acl",
-        "PUT",
-        "/{b}/k",
-        "acl",
-        "<AccessControlPolicy><AccessControlList/></AccessControlPolicy>",
-    ),
-    ("lock::get_retention", "GET", "/{b}/k", "retention", ""),
-    ("lock::put_retention", "PUT", "/{b}/k", "retention", "<Retention/>"),
-    ("lock::get_hold", "GET", "/{b}/k", "legal-hold", ""),
-    (
-        "lock::put_hold",
-        "PUT",
-        "/{b}/k",
-        "legal-hold",
-        "<LegalHold><Status>OFF</Status></LegalHold>",
-    ),
-    ("read::restore", "POST", "/{b}/k", "restore", ""),
-    ("object::put", "PUT", "/{b}/k2", "", "bytes"),
-    ("upload::create", "POST", "/{b}/k3", "uploads", ""),
-    ("upload::put_part", "PUT", "/{b}/up", "uploadId={u}&partNumber=1", "part"),
-    ("upload_list::list_parts", "GET", "/{b}/up", "uploadId={u}", ""),
-    (
-        "complete::complete",
-        "POST",
-        "/{b}/up",
-        "uploadId={u}",
-        "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{e}</ETag></Part></CompleteMultipartUpload>",
-    ),
-    ("upload::abort", "DELETE", "/{b}/up", "uploadId={u}", ""),
-    ("delete::one", "DELETE", "/{b}/k", "", ""),
-];
-
-/// Handlers that a header tells apart from one above, or that bear their own proof: their tests
-/// stand elsewhere.
-const ELSEWHERE: [&str; 6] = [
-    "attributes::get",
-    "copy::object",
-    "copy::part",
-    "payload::document",
-    "post::is_form",
-    "post::upload",
-];
 
 /// A caller: name, key, secret.
 const CALLERS: [(&str, &str, &str); 8] = [
@@ -196,7 +50,9 @@ pub(super) async fn site() -> Site {
     let folder = tempfile::tempdir().unwrap();
     let config = store::Config::new(folder.path().join("store"));
     let store = Store::open(&config, SiteKey::new([7; 32])).unwrap();
-    let config = Config { keep_free: 0, ..Config::new(folder.path().join("blobs")) };
+    let session_stands = |_: &store::Reader<'_>, subject: &str| Ok(subject != "over");
+    let config =
+        Config { keep_free: 0, session_stands, ..Config::new(folder.path().join("blobs")) };
     let objects = Objects::open(config, store).await.unwrap();
     let rule = |bucket: String| Rule {
         bucket,
@@ -227,27 +83,39 @@ fn name(number: usize, by_query: bool) -> String {
 
 /// A request, signed in the header or in the query; without a key it is not signed.
 pub(super) fn request(
+    asked: (&str, &str, &str, &str),
+    key: (&str, &str),
+    by_query: bool,
+) -> Request<Body> {
+    request_with(asked, key, by_query, None)
+}
+
+/// The same with one header more.
+fn request_with(
     (method, path, query, body): (&str, &str, &str, &str),
     (key, secret): (&str, &str),
     by_query: bool,
+    header: Option<(&str, &str)>,
 ) -> Request<Body> {
     let date = date_text(now());
     let place = sigv4::scope(&date[..8], "us-east-1");
     let mut query = Query::parse(query);
     let credential = format!("{key}/{place}");
     let mut headers = vec![("host", HOST.into())];
+    headers.extend(header.map(|(name, value)| (name, value.into())));
     if by_query && !key.is_empty() {
         let own = [
             ("X-Amz-Algorithm", ALGORITHM),
             ("X-Amz-Credential", &credential),
             ("X-Amz-Date", &date),
             ("X-Amz-Expires", "60"),
-            ("X-Amz-SignedHeaders", "host"),
+            ("X-Amz-SignedHeaders", &names(&headers)),
         ];
         own.into_iter().for_each(|(name, value)| query.push(name, value));
     } else if !key.is_empty() {
         headers.push(("x-amz-content-sha256", UNSIGNED.into()));
         headers.push(("x-amz-date", date.as_str().into()));
+        headers.sort_unstable();
     }
     let canonical = Canonical {
         method,
@@ -269,14 +137,17 @@ pub(super) fn request(
         request = request.header(*name, value.as_ref());
     }
     if !by_query && !key.is_empty() {
-        let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
         let proof = format!(
             "{ALGORITHM} Credential={credential},SignedHeaders={},Signature={signature}",
-            names.join(";")
+            names(&headers)
         );
         request = request.header("authorization", proof);
     }
     request.body(Body::from(body.to_owned())).unwrap()
+}
+
+fn names<T>(headers: &[(&str, T)]) -> String {
+    headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";")
 }
 
 pub(super) async fn ask(site: &Site, request: Request<Body>) -> Response<Body> {
@@ -319,15 +190,21 @@ async fn prepare(site: &Site, bucket: &str, operation: &Operation) -> (String, S
 }
 
 async fn row(site: &Site, number: usize, by_query: bool) -> Vec<String> {
-    let (_, method, path, query, body) = OPERATIONS[number];
+    let (operation, method, path, query, body) = OPERATIONS[number];
     let bucket = name(number, by_query);
     let (upload, etag) = prepare(site, &bucket, &OPERATIONS[number]).await;
     let fill =
         |text: &str| text.replace("{b}", &bucket).replace("{u}", &upload).replace("{e}", &etag);
     let (path, query, body) = (fill(path), fill(query), fill(body));
+    let header = HEADERS
+        .iter()
+        .find(|(of, ..)| *of == operation)
+        .map(|(_, name, value)| (*name, fill(value)));
+    let header = header.as_ref().map(|(name, value)| (*name, value.as_str()));
     let mut found = Vec::new();
     for (_, key, secret) in CALLERS {
-        let asked = request((method, &path, &query, &body), (key, secret), by_query);
+        let asked = (method, path.as_str(), query.as_str(), body.as_str());
+        let asked = request_with(asked, (key, secret), by_query, header);
         let answer = ask(site, asked).await;
         let status = answer.status().as_u16();
         let text = answer.into_body().collect().await.unwrap().to_bytes();
@@ -365,6 +242,31 @@ async fn every_operation_answers_every_caller_as_reviewed() {
     }
     assert_eq!(table.lines().count(), REVIEWED.lines().count());
     assert!(begun.elapsed() < Duration::from_secs(300), "it took {:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_key_for_a_while_ends_with_what_it_was_made_for() {
+    let site = site().await;
+    as_owner(&site, "PUT", "/given", "", "").await;
+    let later = now().plus(Duration::from_secs(60));
+    let check = async |subject: &str, by_query: bool, expected: &str| {
+        let key = site.objects.session_key(subject, "ann", later);
+        let pair = (key.id.as_str(), key.secret.expose());
+        let token = key.token.expose();
+        let (query, header) = match by_query {
+            true => (format!("X-Amz-Security-Token={}", encode_value(token)), None),
+            false => (String::new(), Some(("x-amz-security-token", token))),
+        };
+        let asked = request_with(("GET", "/given", &query, ""), pair, by_query, header);
+        let answer = ask(&site, asked).await;
+        let text = answer.into_body().collect().await.unwrap().to_bytes();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        assert!(text.contains(expected), "{subject} {by_query}: {text}");
+    };
+    for by_query in [false, true] {
+        check("runs", by_query, "ListBucketResult").await;
+        check("over", by_query, "<Code>ExpiredToken</Code>").await;
+    }
 }
 
 #[test]
