@@ -65,10 +65,10 @@ impl Proof {
         match self {
             Self::Key(_) => Ok(None),
             Self::Socket => Ok(Some(Reach { role: Role::Admin, names: None })),
-            Self::Session(id) => Ok(reader.session_holder(*id, now)?.and_then(whole)),
+            Self::Session(id) => Ok(reader.session_holder(*id, now)?.as_ref().and_then(whole)),
             Self::Password(id, mark_then) => {
                 let same = mark(*id, reader)? == *mark_then;
-                Ok(reader.user_get(*id)?.filter(|_| same).and_then(whole))
+                Ok(reader.user_get(*id)?.filter(|_| same).as_ref().and_then(whole))
             }
             Self::Token(id) => {
                 let Some((token, account)) = reader.token_holder(*id, now)? else {
@@ -76,14 +76,14 @@ impl Proof {
                 };
                 let names = names(token.scope.projects.as_deref(), reader)?;
                 let most = token.scope.role;
-                Ok(whole(account).map(|all| Reach { role: all.role.min(most), names }))
+                Ok(whole(&account).map(|all| Reach { role: all.role.min(most), names }))
             }
         }
     }
 }
 
 /// All that an account may, unless it is locked out or must change its password first.
-fn whole(account: Account) -> Option<Reach> {
+fn whole(account: &Account) -> Option<Reach> {
     let open = !account.disabled && !account.one_time;
     open.then_some(Reach { role: account.role, names: None })
 }

@@ -4,9 +4,12 @@ use crate::{
     doors::{BASE, WORD, ask, text},
     site::{Site, now},
 };
-use base::ids::UserId;
+use base::{
+    ids::{TokenId, UserId},
+    time::Timestamp,
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use objects::{Owner, Rule, Scope, Verb};
+use objects::{NewKey, Owner, Rule, Scope, Verb};
 use store::{
     Error, Txn,
     access::{NewToken, Role},
@@ -66,11 +69,8 @@ async fn site() -> (Site, UserId) {
 #[tokio::test]
 async fn a_pass_ends_with_its_token() {
     let (site, user) = site().await;
-    let (secret, hash) = token::new_token().unwrap();
-    let scope = store::access::Scope { role: Role::Member, projects: None };
-    let new = NewToken { hash, user, label: "laptop".into(), scope, expires_at: None };
-    let id = site.store.write(move |txn| txn.token_create(&new, now())).await.unwrap();
-    let pass = pass(&site, &basic("mira", secret.expose())).await;
+    let (id, secret) = token(&site, user, Role::Member, None).await;
+    let pass = pass(&site, &basic("mira", &secret)).await;
     assert_eq!(opened(&site, &pass).await, ALL);
     change(&site, move |txn| txn.token_revoke(user, id, now())).await;
     assert_eq!(opened(&site, &pass).await, NOTHING);
@@ -132,4 +132,142 @@ async fn a_pass_ends_with_its_access_key() {
     assert_eq!(opened(&site, &pass).await, [404, 401, 202]);
     assert!(site.objects.key_revoke(&key.id).await.unwrap());
     assert_eq!(opened(&site, &pass).await, NOTHING);
+}
+
+const DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+
+/// Method, path and what it needs at least; `{d}` is a digest.
+const OPERATIONS: [(&str, &str, Action); 16] = [
+    ("GET", "/v2/", Action::Know),
+    ("GET", "/v2/_catalog", Action::All),
+    ("GET", "/v2/acme/relay/app/tags/list", Action::Pull),
+    ("GET", "/v2/acme/relay/app/referrers/{d}", Action::Pull),
+    ("GET", "/v2/acme/relay/app/manifests/1", Action::Pull),
+    ("HEAD", "/v2/acme/relay/app/manifests/1", Action::Pull),
+    ("PUT", "/v2/acme/relay/app/manifests/1", Action::Push),
+    ("DELETE", "/v2/acme/relay/app/manifests/1", Action::Delete),
+    ("GET", "/v2/acme/relay/app/blobs/{d}", Action::Pull),
+    ("HEAD", "/v2/acme/relay/app/blobs/{d}", Action::Pull),
+    ("DELETE", "/v2/acme/relay/app/blobs/{d}", Action::Delete),
+    ("POST", "/v2/acme/relay/app/blobs/uploads/", Action::Push),
+    ("GET", "/v2/acme/relay/app/blobs/uploads/x", Action::Push),
+    ("PATCH", "/v2/acme/relay/app/blobs/uploads/x", Action::Push),
+    ("PUT", "/v2/acme/relay/app/blobs/uploads/x?digest={d}", Action::Push),
+    ("DELETE", "/v2/acme/relay/app/blobs/uploads/x", Action::Push),
+];
+
+/// What is done, each with what comes before it but the first two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Action {
+    /// To be somebody.
+    Know,
+    /// The names of all repositories.
+    All,
+    Pull,
+    Push,
+    Delete,
+}
+
+/// A caller: its name, its proof, and the most that it may; `None` when it is nobody.
+type Caller = (&'static str, String, Option<Action>);
+
+async fn token(
+    site: &Site,
+    user: UserId,
+    role: Role,
+    until: Option<Timestamp>,
+) -> (TokenId, String) {
+    let (secret, hash) = token::new_token().unwrap();
+    let scope = store::access::Scope { role, projects: None };
+    let new = NewToken { hash, user, label: "test".into(), scope, expires_at: until };
+    let id = site.store.write(move |txn| txn.token_create(&new, now())).await.unwrap();
+    (id, secret.expose().to_owned())
+}
+
+async fn key(site: &Site, prefix: &str, verbs: Vec<Verb>, until: Option<Timestamp>) -> NewKey {
+    let rule = Rule { bucket: "images".into(), prefix: prefix.into(), verbs };
+    let owner = Owner { id: "robot".into(), ..Owner::default() };
+    site.objects.key_create(owner, Scope::Rules(vec![rule]), until).await.unwrap()
+}
+
+async fn callers(site: &Site) -> Vec<Caller> {
+    let user = site.account("ann", Role::Admin, WORD, false).await;
+    let locked = site.account("bob", Role::Admin, WORD, false).await;
+    let fresh = site.account("eve", Role::Admin, WORD, true).await;
+    let (own, other) = (site.project("acme/relay").await, site.project("other/app").await);
+    let by = |(_, token): (TokenId, String)| basic("x", &token);
+    let past = Some(Timestamp(1));
+    let (revoked, gone) = token(site, user, Role::Admin, None).await;
+    change(site, move |txn| txn.token_revoke(user, revoked, now())).await;
+    let of_locked = by(token(site, locked, Role::Admin, None).await);
+    change(site, move |txn| txn.user_disabled_set(locked, true)).await;
+    let all = || vec![Verb::Read, Verb::Write, Verb::Delete];
+    let pair = |key: &NewKey| basic(&key.id, key.secret.expose());
+    let ended = key(site, "acme/", all(), None).await;
+    site.objects.key_revoke(&ended.id).await.unwrap();
+    let bound = async |project| basic("x", &site.bound_token(user, Role::Member, project).await);
+    let keyed = async |prefix, verbs, until| pair(&key(site, prefix, verbs, until).await);
+    vec![
+        ("nobody", String::new(), None),
+        ("unknown token", basic("x", "apl_unknown"), None),
+        ("wrong password", basic("ann", "wrong"), None),
+        ("expired token", by(token(site, user, Role::Admin, past).await), None),
+        ("revoked token", basic("x", &gone), None),
+        ("locked account", of_locked, None),
+        ("one-time password", by(token(site, fresh, Role::Admin, None).await), None),
+        ("wrong key", basic(&ended.id, "wrong"), None),
+        ("revoked key", pair(&ended), None),
+        ("expired key", keyed("acme/", all(), past).await, None),
+        ("other's token", bound(other).await, Some(Action::Know)),
+        ("other's key", keyed("other/", all(), None).await, Some(Action::Know)),
+        ("read-only key", keyed("acme/relay/", vec![Verb::Read], None).await, Some(Action::Pull)),
+        ("viewer", by(token(site, user, Role::Viewer, None).await), Some(Action::Pull)),
+        ("bound member", bound(own).await, Some(Action::Push)),
+        ("member", by(token(site, user, Role::Member, None).await), Some(Action::Push)),
+        ("key", keyed("acme/relay/", all(), None).await, Some(Action::Delete)),
+        ("admin", by(token(site, user, Role::Admin, None).await), Some(Action::Delete)),
+    ]
+}
+
+/// A proof, and the pass that is got with it for all that can be asked for.
+async fn ways(site: &Site, proof: &str) -> Vec<String> {
+    let path =
+        "/v2/token?scope=repository:acme/relay/app:pull,push,delete&scope=registry:catalog:*";
+    let answer = ask(site, "GET", path, &[("authorization", proof)], "").await;
+    let mut ways = vec![proof.to_owned()];
+    if answer.status() == 200 {
+        let told: serde_json::Value = serde_json::from_str(&text(answer).await).unwrap();
+        ways.push(format!("Bearer {}", told["token"].as_str().unwrap()));
+    }
+    ways
+}
+
+/// Every operation by every caller, with their own proof and with a pass.
+#[tokio::test]
+async fn every_operation_admits_whom_it_should_and_nobody_else() {
+    let site = Site::open(BASE).await;
+    for (name, proof, most) in callers(&site).await {
+        let ways = ways(&site, &proof).await;
+        assert_eq!(ways.len(), if most.is_some() { 2 } else { 1 }, "{name}");
+        for (number, way) in ways.iter().enumerate() {
+            for (method, path, needed) in OPERATIONS {
+                let path = path.replace("{d}", DIGEST);
+                let headers = [("authorization", way.as_str())];
+                let headers = if way.is_empty() { &headers[..0] } else { &headers };
+                let status = ask(&site, method, &path, headers, "").await.status().as_u16();
+                let place = format!("{name} by way {number}: {method} {path}: {status}");
+                // Whoever is bound sees in a list what they may pull; with a pass they list nothing.
+                let admitted = match needed {
+                    Action::All => most.is_some() && (number == 0 || !is_bound(name)),
+                    needed => most.is_some_and(|most| most >= needed),
+                };
+                // Who guesses passwords is slowed down.
+                assert_eq!(admitted, !matches!(status, 401 | 403 | 429), "{place}");
+            }
+        }
+    }
+}
+
+fn is_bound(caller: &str) -> bool {
+    caller.contains("key") || caller.contains("bound") || caller.contains("other")
 }
