@@ -97,6 +97,11 @@ fn a_person_finds_everything_from_the_terminal() {
     let folder = house.folder.path().join("got");
     let to = folder.display().to_string();
     check(&house, &["artifact", "get", PROJECT, "1", "-o", &to], 0, &["1/out/node.txt"]);
+    check(&house, &["artifact", "list", PROJECT, "1"], 0, &["2 B", "out/node.txt"]);
+    let one = ["artifact", "get", PROJECT, "1", "out/node.txt", "-o", "-"];
+    check(&house, &one, 2, &["2 artifacts", "--node"]);
+    let told = house.cli(&[&one[..], &["--node", "1"]].concat());
+    assert_eq!(text(&told.stdout), "1\n", "and nothing else");
     for node in ["0", "1"] {
         let path = folder.join(node).join("out/node.txt");
         assert_eq!(fs::read_to_string(path).unwrap(), format!("{node}\n"));

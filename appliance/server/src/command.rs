@@ -25,7 +25,9 @@ use crate::{
     client::{Client, Failure},
     output,
 };
+use anyhow::Context;
 use base::{protocol::Variable, secret::Secret, time::Timestamp, trigger::ParameterValue};
+use http_body_util::BodyExt;
 use indexmap::IndexMap;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -86,6 +88,19 @@ fn state_of(credential: &Value) -> String {
 fn ended(end: &Value) -> bool {
     let end = end.as_str().and_then(|text| text.parse::<Timestamp>().ok());
     end.is_some_and(|end| end <= crate::serve::now())
+}
+
+/// Writes a body as it comes; nothing else runs in this process that could wait for it.
+async fn pour(
+    body: &mut hyper::body::Incoming,
+    to: &mut impl std::io::Write,
+) -> anyhow::Result<()> {
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.context("the download broke off")?.into_data() {
+            to.write_all(&data)?;
+        }
+    }
+    Ok(to.flush()?)
 }
 
 /// Splits `NAME=VALUE`.

@@ -155,6 +155,9 @@ pub(crate) enum ArtifactCommand {
         project: String,
         /// Job number.
         number: u64,
+        /// Of one parallel run alone.
+        #[arg(long)]
+        node: Option<u64>,
         #[command(flatten)]
         remote: Remote,
     },
@@ -164,11 +167,14 @@ pub(crate) enum ArtifactCommand {
         project: String,
         /// Job number.
         number: u64,
-        /// Paths as listed [default: all].
+        /// Paths as listed; with a slash at the end, all below [default: all].
         paths: Vec<String>,
-        /// Folder to write to.
+        /// Folder to write to; `-` writes one artifact to standard output.
         #[arg(long, short, default_value = ".")]
         output: PathBuf,
+        /// Of one parallel run alone.
+        #[arg(long)]
+        node: Option<u64>,
         #[command(flatten)]
         remote: Remote,
     },

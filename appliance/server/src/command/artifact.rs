@@ -1,8 +1,9 @@
 //! `appliance artifact`: list and download.
 
-use super::{Code, Usage, field, items, slug};
+use super::{Code, Usage, field, items, pour, slug};
 use crate::{cli::ArtifactCommand, client::Client, output};
 use anyhow::Context;
+use base::units::Bytes;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use std::path::{Component, Path, PathBuf};
@@ -10,30 +11,22 @@ use tokio::io::AsyncWriteExt;
 
 pub(crate) async fn run(command: ArtifactCommand) -> anyhow::Result<Code> {
     match command {
-        ArtifactCommand::List { project, number, remote } => {
-            let all = list(&Client::new(&remote)?, &project, number).await?;
-            if remote.json {
-                output::json(&all.into());
-            } else {
-                let rows: Vec<_> =
-                    all.iter().map(|a| vec![field(a, "node_index"), field(a, "path")]).collect();
-                output::table(&["node", "path"], &rows);
-            }
+        ArtifactCommand::List { project, number, node, remote } => {
+            let all = list(&Client::new(&remote)?, &project, number, node).await?;
+            if remote.json { output::json(&all.into()) } else { show(&all) }
         }
-        ArtifactCommand::Get { project, number, paths, output: folder, remote } => {
+        ArtifactCommand::Get { project, number, paths, output, node, remote } => {
             let client = Client::new(&remote)?;
-            let all = list(&client, &project, number).await?;
-            for path in &paths {
-                if !all.iter().any(|artifact| artifact["path"] == **path) {
-                    return Err(Usage(format!("job {number} has no artifact `{path}`")).into());
-                }
+            let all = list(&client, &project, number, node).await?;
+            let chosen = choose(&all, &paths, number)?;
+            if output == Path::new("-") {
+                return print(&client, &chosen).await.map(|()| 0);
             }
-            let wanted = |one: &&Value| paths.is_empty() || paths.contains(&field(one, "path"));
-            for artifact in all.iter().filter(wanted) {
+            for artifact in chosen {
                 let folder = if is_shared(&all, artifact) {
-                    folder.join(field(artifact, "node_index"))
+                    output.join(field(artifact, "node_index"))
                 } else {
-                    folder.clone()
+                    output.clone()
                 };
                 download(&client, artifact, &folder).await?;
             }
@@ -42,8 +35,51 @@ pub(crate) async fn run(command: ArtifactCommand) -> anyhow::Result<Code> {
     Ok(0)
 }
 
-async fn list(client: &Client, project: &str, number: u64) -> anyhow::Result<Vec<Value>> {
-    Ok(items(client, &format!("/api/v2/project/{}/{number}/artifacts", slug(project)?)).await?)
+async fn list(
+    client: &Client,
+    project: &str,
+    number: u64,
+    node: Option<u64>,
+) -> anyhow::Result<Vec<Value>> {
+    let path = format!("/api/v2/project/{}/{number}/artifacts", slug(project)?);
+    let mut all = items(client, &path).await?;
+    all.retain(|artifact| node.is_none_or(|node| artifact["node_index"] == node));
+    Ok(all)
+}
+
+fn show(all: &[Value]) {
+    let row = |one: &Value| {
+        let size = one["size"].as_u64().map_or_else(String::new, |bytes| Bytes(bytes).to_string());
+        vec![field(one, "node_index"), size, field(one, "path")]
+    };
+    let rows: Vec<_> = all.iter().map(row).collect();
+    output::table(&["node", "size", "path"], &rows);
+}
+
+/// The artifacts that are meant: all, or those of the paths and below the folders.
+fn choose<'a>(all: &'a [Value], paths: &[String], number: u64) -> Result<Vec<&'a Value>, Usage> {
+    let is = |artifact: &Value, path: &str| {
+        let name = artifact["path"].as_str().unwrap_or_default();
+        name == path || path.ends_with('/') && name.starts_with(path)
+    };
+    if let Some(lost) = paths.iter().find(|path| !all.iter().any(|one| is(one, path))) {
+        return Err(Usage(format!("job {number} has no artifact `{lost}`")));
+    }
+    let chosen = |one: &&Value| paths.is_empty() || paths.iter().any(|path| is(one, path));
+    Ok(all.iter().filter(chosen).collect())
+}
+
+/// Writes the one artifact to standard output.
+async fn print(client: &Client, chosen: &[&Value]) -> anyhow::Result<()> {
+    let [artifact] = chosen else {
+        let told = format!(
+            "{} artifacts would run into one another: name one, with --node if several runs have it",
+            chosen.len()
+        );
+        return Err(Usage(told).into());
+    };
+    let mut body = client.stream(path_of(&field(artifact, "url"))).await?;
+    pour(&mut body, &mut std::io::stdout().lock()).await
 }
 
 /// Do several nodes of the job have an artifact of that path? Then each node gets its own folder.
@@ -112,6 +148,23 @@ mod tests {
     fn names_that_lead_out_are_refused() {
         assert_eq!(inside("/a/b.txt").unwrap(), PathBuf::from("a/b.txt"));
         assert!(inside("a/../../b").is_err());
+    }
+
+    #[test]
+    fn paths_and_folders_choose_and_what_is_not_there_is_told() {
+        let all: Vec<Value> =
+            ["a/b", "a/c/d", "ab"].iter().map(|path| serde_json::json!({ "path": path })).collect();
+        let check = |paths: &[&str], expected: &[&str]| {
+            let paths: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();
+            let chosen = choose(&all, &paths, 1).unwrap();
+            let found: Vec<&str> = chosen.iter().map(|one| one["path"].as_str().unwrap()).collect();
+            assert_eq!(found, expected, "{paths:?}");
+        };
+        check(&[], &["a/b", "a/c/d", "ab"]);
+        check(&["a/"], &["a/b", "a/c/d"]);
+        check(&["ab", "a/b"], &["a/b", "ab"]);
+        assert!(choose(&all, &["a".into()], 1).is_err());
+        assert!(choose(&all, &["b/".into()], 1).is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `appliance registry`: bring images in, list them, name them, take them out, forget them.
 
-use super::{Code, encoded, field, items, tell};
+use super::{Code, encoded, field, items, pour, tell};
 use crate::{
     cli::{RegistryCommand, Remote},
     client::Client,
@@ -8,7 +8,6 @@ use crate::{
     output,
 };
 use anyhow::Context;
-use http_body_util::BodyExt;
 use objects::oci::Tagged;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -76,19 +75,6 @@ async fn export(client: &Client, reference: &str, path: &Path) -> anyhow::Result
     }
     output::line(&path.display().to_string());
     Ok(())
-}
-
-/// Writes a body as it comes; nothing else runs in this process that could wait for it.
-async fn pour(
-    body: &mut hyper::body::Incoming,
-    to: &mut impl std::io::Write,
-) -> anyhow::Result<()> {
-    while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame.context("the download broke off")?.into_data() {
-            to.write_all(&data)?;
-        }
-    }
-    Ok(to.flush()?)
 }
 
 fn tagged(image: &Tagged) -> Value {

@@ -190,11 +190,12 @@ fn executor(spec: Option<&JobSpec>) -> Value {
     json!({ "type": kind, "resource_class": class })
 }
 
-/// One artifact; `url` downloads it.
+/// One artifact; `url` downloads it. The size is ours alone.
 pub(super) fn artifact(row: &Artifact, base_url: &str) -> Value {
     json!({
         "path": row.path,
         "node_index": row.node,
+        "size": row.size,
         "url": format!("{base_url}{}", crate::pages::links::artifact(row)),
     })
 }
