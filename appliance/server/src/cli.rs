@@ -5,12 +5,16 @@
 mod language;
 mod people;
 mod remote;
+mod stored;
 
 pub(crate) use language::{ConfigCommand, ConfigFile, GraphFormat, OrbCommand, OrbPlace};
 pub(crate) use people::{TokenCommand, UserCommand};
 pub(crate) use remote::{
-    ArtifactCommand, BucketCommand, ContextCommand, JobCommand, KeyCommand, PipelineCommand,
-    PipelinePlace, ProjectCommand, RegistryCommand, Remote, RetentionCommand, WorkflowCommand,
+    ContextCommand, JobCommand, PipelineCommand, PipelinePlace, ProjectCommand, Remote,
+    WorkflowCommand,
+};
+pub(crate) use stored::{
+    ArtifactCommand, BucketCommand, KeyCommand, RegistryCommand, RetentionCommand,
 };
 
 use clap::{Args, Parser, Subcommand};
