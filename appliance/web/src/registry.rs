@@ -173,7 +173,7 @@ async fn by_pass(pass: &str, state: &State) -> Result<Holder, Failure> {
         state.objects.key_scope(id).await.map_err(Failure::inside)?.map(within_scope)
     } else {
         let now = state.now();
-        state.store.read(move |reader| proof.reach(reader, now)).await?.map(within_reach)
+        state.store.look(|reader| proof.reach(reader, now))?.map(within_reach)
     };
     Ok(pass.within(owner.ok_or(Failure::Unproven)?))
 }
