@@ -112,7 +112,7 @@ impl Drop for Leftover {
         runtime.spawn(async move {
             let path = file.path.clone();
             if let Err(error) = file.end().await {
-                tracing::debug!(path, %error, "a spare file stays until the next sweep");
+                tracing::debug!(path, %error, "a spare file stays until the next collection");
             }
         });
     }

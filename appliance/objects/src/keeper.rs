@@ -1,7 +1,8 @@
 //! Keeps the place tidy: removes bytes that no row names and what a cut left behind.
 //!
 //! Invariants: a row goes before its file, and a file's name is never used again, so that a
-//! cut at any point loses nothing and the next run goes on. Each run reads the state afresh.
+//! cut at any point loses nothing and the next run goes on. Each run reads the state afresh; files
+//! that could not be removed are noted in memory for the next one, and swept after a restart.
 
 use crate::{
     error::Error,
@@ -9,6 +10,7 @@ use crate::{
 };
 use base::time::Timestamp;
 use std::time::Duration;
+use store::objects::BlobRow;
 
 /// Bytes stay for so long after their last row went: a reader that found them may still open them.
 pub const GRACE: Duration = Duration::from_secs(60);
@@ -91,34 +93,38 @@ impl Objects {
     }
 
     async fn gc_before(&self, before: Timestamp) -> Result<Removed, Error> {
+        let vault = &self.inner.vault;
         let mut removed = Removed::default();
+        // What an earlier run could not remove keeps nobody from what became free since.
+        let earlier = vault.remove_noted().await;
         loop {
             // Looked for without a write: an idle house commits nothing.
             if self.read(move |reader| Ok(reader.blob_unused(before, 1)?)).await?.is_empty() {
-                return Ok(removed);
+                return earlier.map(|()| removed);
             }
-            let forgotten = self
-                .write(move |txn| {
-                    let mut forgotten = Vec::new();
-                    for blob in txn.blob_unused(before, BATCH)? {
-                        if txn.blob_forget(blob.id)? {
-                            forgotten.push(blob);
-                        }
-                    }
-                    Ok::<_, Error>(forgotten)
-                })
-                .await?;
+            let forgotten = self.forget(before).await?;
             if forgotten.is_empty() {
-                return Ok(removed);
+                return earlier.map(|()| removed);
             }
-            for blob in forgotten {
-                removed.blobs += 1;
-                removed.bytes += blob.size;
-                if let Some(path) = &blob.path {
-                    self.inner.vault.remove(path).await?;
+            removed.blobs += forgotten.len() as u64;
+            removed.bytes += forgotten.iter().map(|blob| blob.size).sum::<u64>();
+            vault.note_unremoved(forgotten.into_iter().filter_map(|blob| blob.path));
+            vault.remove_noted().await?;
+        }
+    }
+
+    /// Forgets a batch of blobs; their files are nobody's from then on.
+    async fn forget(&self, before: Timestamp) -> Result<Vec<BlobRow>, Error> {
+        self.write(move |txn| {
+            let mut forgotten = Vec::new();
+            for blob in txn.blob_unused(before, BATCH)? {
+                if txn.blob_forget(blob.id)? {
+                    forgotten.push(blob);
                 }
             }
-        }
+            Ok(forgotten)
+        })
+        .await
     }
 
     /// Removes files of earlier runs that no row names.

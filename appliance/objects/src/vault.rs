@@ -22,15 +22,22 @@ use object_store::{
     path::Path as Location,
 };
 use std::{
+    collections::BTreeSet,
     fs::{DirBuilder, File},
     ops::Range,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
 };
 
 /// Damaged blobs noted between two looks of the keeper.
 const SUSPECTS_MAX: usize = 256;
+
+/// Files noted that could not be removed; those beyond are left to the sweep of the next start.
+const UNREMOVED_MAX: usize = 4096;
+
+/// So many removals may fail before the rest is left for later.
+const FAILURES_MAX: usize = 3;
 
 /// Folders that the files are spread over; a power of 16.
 const SHARDS: u32 = 256;
@@ -48,6 +55,8 @@ pub(crate) struct Vault {
     era: String,
     /// Blobs that a reader found damaged, until the keeper looks at them.
     suspects: Arc<Mutex<Vec<i64>>>,
+    /// Files that nobody names and that could not be removed, until the keeper tries again.
+    unremoved: Arc<Mutex<BTreeSet<String>>>,
     /// Bytes taken in since the start, as their senders count them.
     pub(crate) taken: Arc<AtomicU64>,
     /// Hashes files that are written at the same time.
@@ -74,6 +83,7 @@ impl Vault {
                     keep_free: 0,
                     era,
                     suspects: Arc::default(),
+                    unremoved: Arc::default(),
                     taken: Arc::default(),
                     pairs: Arc::default(),
                 })
@@ -90,6 +100,7 @@ impl Vault {
                     keep_free,
                     era,
                     suspects: Arc::default(),
+                    unremoved: Arc::default(),
                     taken: Arc::default(),
                     pairs: Arc::default(),
                 })
@@ -164,12 +175,44 @@ impl Vault {
         }
     }
 
-    /// Removes a file that no row names; one that is gone is fine.
+    /// Removes a file that no row names; one that is gone is fine. Noted until it is done.
     pub(crate) async fn remove(&self, path: &str) -> Result<(), Error> {
+        self.note_unremoved([path.to_owned()]);
         match self.bytes.delete(&Location::from(path)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {
+                self.noted().remove(path);
+                Ok(())
+            }
             Err(source) => Err(Error::bytes("remove", path, source)),
         }
+    }
+
+    /// Removes what was noted. One file that stays does not keep the others; where many stay, the
+    /// place is away and the rest waits.
+    pub(crate) async fn remove_noted(&self) -> Result<(), Error> {
+        let noted: Vec<String> = self.noted().iter().cloned().collect();
+        let mut failed = Vec::new();
+        for path in noted {
+            failed.extend(self.remove(&path).await.err());
+            if failed.len() == FAILURES_MAX {
+                break;
+            }
+        }
+        failed.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Notes files that no row names.
+    pub(crate) fn note_unremoved(&self, paths: impl IntoIterator<Item = String>) {
+        let mut noted = self.noted();
+        for path in paths {
+            if noted.len() < UNREMOVED_MAX {
+                noted.insert(path);
+            }
+        }
+    }
+
+    fn noted(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.unremoved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Paths of one shard that earlier runs wrote; their half-written files in a folder are

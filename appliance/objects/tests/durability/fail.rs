@@ -12,6 +12,7 @@ use crate::{
 };
 use objects::Place;
 use std::{
+    path::Path,
     process::Command,
     sync::Arc,
     time::{Duration, Instant},
@@ -61,12 +62,17 @@ async fn each_operation_of_the_place_may_fail() {
 const CALLS: [&str; 7] =
     ["fsync", "fdatasync", "write", "pwrite64", "rename", "unlink", "ftruncate"];
 
-#[tokio::test]
-async fn each_system_call_that_writes_may_fail() {
+/// `strace` is there and may be used.
+pub(crate) fn can_trace() -> bool {
     let traced = Command::new("strace")
         .args(["-o", "/dev/null", "-e", "inject=sync:error=EIO", "true"])
         .status();
-    if !traced.is_ok_and(|status| status.success()) {
+    traced.is_ok_and(|status| status.success())
+}
+
+#[tokio::test]
+async fn each_system_call_that_writes_may_fail() {
+    if !can_trace() {
         return eprintln!("skipped: strace is needed to make system calls fail");
     }
     // Every number is tried when this is large; a few of each call by default.
@@ -80,15 +86,22 @@ async fn each_system_call_that_writes_may_fail() {
     }
 }
 
+/// The command in front of a worker with whose calls something is done. Filters in the kernel are
+/// fast; a signal is not sent by them each time.
+pub(crate) fn traced(call: &str, harm: &str, log: &Path) -> Vec<String> {
+    let mut under = vec!["strace", "-f", "-o", log.to_str().unwrap(), "-y"];
+    under.extend((!harm.starts_with("signal")).then_some("--seccomp-bpf"));
+    let mut under: Vec<String> = under.into_iter().map(str::to_owned).collect();
+    under.extend(["-e".into(), format!("trace={call}")]);
+    under.extend(["-e".into(), format!("inject={call}:{harm}")]);
+    under
+}
+
 /// Runs the load with call `number` of each thread failing; `false` when none failed.
 async fn inject(call: &str, number: u64) -> bool {
     let (dir, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let log = scratch.path().join("strace");
-    // Only files below the folder fail, so that the worker can still speak.
-    let under = ["strace", "-f", "--seccomp-bpf", "-o", log.to_str().unwrap(), "-y"];
-    let mut under: Vec<String> = under.iter().map(|word| (*word).to_owned()).collect();
-    under.extend(["-e".into(), format!("trace={call}")]);
-    under.extend(["-e".into(), format!("inject={call}:error=EIO:when={number}")]);
+    let under = traced(call, &format!("error=EIO:when={number}"), &log);
     let ledger = Arc::new(Ledger::default());
     let start = Start {
         dir: dir.path(),

@@ -8,24 +8,33 @@ use object_store::{
 };
 use std::{
     fmt,
+    ops::Range,
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-/// Counts every operation that writes and fails one of them.
+/// Counts every operation that writes and fails some of them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fuse {
     count: Arc<AtomicU64>,
-    blows_at: u64,
+    blows: Arc<Mutex<Range<u64>>>,
 }
 
 impl Fuse {
     /// Operation number `blows_at`, from 1, fails; 0 lets all pass.
     pub(crate) fn new(blows_at: u64) -> Self {
-        Self { count: Arc::default(), blows_at }
+        let fuse = Self::default();
+        fuse.arm(blows_at..blows_at + 1);
+        fuse
+    }
+
+    /// From here on counted anew: the operations with these numbers, from 1, fail.
+    pub(crate) fn arm(&self, blows: Range<u64>) {
+        *self.blows.lock().unwrap() = blows;
+        self.count.store(0, Ordering::SeqCst);
     }
 
     /// Operations so far.
@@ -34,7 +43,8 @@ impl Fuse {
     }
 
     fn pass(&self) -> Result<()> {
-        if self.count.fetch_add(1, Ordering::SeqCst) + 1 == self.blows_at {
+        let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
+        if self.blows.lock().unwrap().contains(&number) {
             let source = std::io::Error::other("the seam fails this operation").into();
             return Err(object_store::Error::Generic { store: "seam", source });
         }

@@ -47,6 +47,14 @@ async fn blob(objects: &Objects, name: &str, chunks: &[&[u8]]) -> Result<String,
     Ok(digest)
 }
 
+/// Begins to push a layer and goes away.
+pub(crate) async fn cut(objects: &Objects, line: &str, layer: Vec<u8>) {
+    const BYTES: &str = "application/octet-stream";
+    let begin = format!("/v2/load/{line}/blobs/uploads/");
+    let at = ask(objects, "POST", &begin, BYTES, Vec::new()).await.unwrap();
+    ask(objects, "PATCH", &at, BYTES, layer).await.unwrap();
+}
+
 /// Pushes an image whose only layer is the value.
 pub(crate) async fn push(objects: &Objects, line: &str, value: Value) -> Result<(), String> {
     let name = format!("load/{line}");

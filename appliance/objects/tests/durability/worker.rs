@@ -48,9 +48,12 @@ fn worker() {
     let seed = number("OBJECTS_SEED").unwrap();
     let steps = number("OBJECTS_STEPS").unwrap_or(u64::MAX);
     let lines = number("OBJECTS_LINES").unwrap();
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.unwrap().block_on(async {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if lines == 0 {
+        // Calls of one kind come from one thread: the next one has a number that can be named.
+        runtime.max_blocking_threads(1);
+    }
+    runtime.worker_threads(2).enable_all().build().unwrap().block_on(async {
         let ready = async {
             let (objects, _store) = open(&dir, None).await?;
             let s3 = S3::new(&objects).await?;
@@ -60,6 +63,10 @@ fn worker() {
             Ok(ready) => ready,
             Err(why) => return say("fail", "open", &why),
         };
+        if lines == 0 {
+            say("begin", "-", "0.0");
+            crate::collect::collect(&objects).await.unwrap();
+        }
         let mut tasks = tokio::task::JoinSet::new();
         for line in 0..lines {
             let seed = seed * 1_000_000 + line * 100_000;
@@ -70,7 +77,7 @@ fn worker() {
                 }
             });
         }
-        if steps == u64::MAX {
+        if lines > 0 && steps == u64::MAX {
             tasks.spawn(collect(objects.clone()));
             tasks.spawn(objects.keep());
         }
@@ -101,6 +108,7 @@ pub(crate) struct Start<'a> {
     pub(crate) dir: &'a Path,
     pub(crate) scratch: &'a Path,
     pub(crate) seed: u64,
+    /// With none it collects what is garbage, once.
     pub(crate) lines: u64,
     /// All that it does; `None` goes on until it is killed.
     pub(crate) steps: Option<u64>,
