@@ -2,6 +2,8 @@
 //!
 //! The options are those of the `object_store` library, by their names (`aws_endpoint`,
 //! `google_service_account`, `azure_storage_account_name`, …); requests go by [`Outward`].
+//! A store that speaks Azure's protocol elsewhere is reached by `azure_storage_endpoint`, an address
+//! that ends with the account's name.
 
 use crate::{config::Place, error::Error, outward::Outward};
 use object_store::{

@@ -1,13 +1,18 @@
 //! The `object_store` library as a client of the S3 face, by its own tests; and this room over the
-//! S3 of another, and over a stand-in of a different make.
+//! S3 of another, and over stand-ins of a different make and for Azure (`npm install azurite`).
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
 #![expect(clippy::disallowed_methods, reason = "the test starts a server of another make")]
 
 use base::secret::Secret;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::TryStreamExt;
+use hmac::{Hmac, KeyInit, Mac};
+use http::{Request, StatusCode};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use object_store::{ObjectStore, ObjectStoreExt, integration};
 use objects::{Config, Objects, Owner, Place, Scope};
+use sha2::Sha256;
 use std::{
     path::Path,
     process::{Child, Command, Stdio},
@@ -26,7 +31,11 @@ async fn room(dir: &Path, place: Place) -> Objects {
 
 /// Another room, its face served; its address.
 async fn far(dir: &Path) -> String {
-    let objects = room(dir, Place::Folder(dir.join("blobs"))).await;
+    far_over(dir, Place::Folder(dir.join("blobs"))).await
+}
+
+async fn far_over(dir: &Path, place: Place) -> String {
+    let objects = room(dir, place).await;
     let owner = Owner { id: "hub".into(), ..Owner::default() };
     objects.key_import("AKFAR", &Secret::new("far"), owner, Scope::Owner, None).await.unwrap();
     assert!(objects.bucket_create(BUCKET, "hub").await.unwrap());
@@ -114,25 +123,35 @@ impl Drop for Ended {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_room_keeps_its_bytes_in_a_store_of_another_make() {
-    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-    let server = Command::new("moto_server")
-        .args(["-H", "127.0.0.1", "-p", &port.to_string()])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    let _server = match server {
-        Ok(server) => Ended(server),
-        Err(why) => return eprintln!("skipped: moto_server cannot be started ({why})"),
-    };
+async fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+}
+
+/// Starts a server and waits until it listens; or tells why there is none.
+async fn start(mut server: Command, port: u16) -> Result<Ended, String> {
+    let name = server.get_program().to_owned();
+    let started = server.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let started =
+        started.map(Ended).map_err(|why| format!("{name:?} cannot be started ({why})"))?;
     let begun = Instant::now();
     while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
         if begun.elapsed() > Duration::from_secs(60) {
-            return eprintln!("skipped: moto_server does not listen");
+            return Err(format!("{name:?} does not listen"));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    Ok(started)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_keeps_its_bytes_in_a_store_of_another_make() {
+    let port = free_port().await;
+    let mut server = Command::new("moto_server");
+    server.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+    let _server = match start(server, port).await {
+        Ok(server) => server,
+        Err(why) => return eprintln!("skipped: {why}"),
+    };
     let address = format!("http://127.0.0.1:{port}");
     let made = Command::new("python3")
         .args(["-c", "import boto3,sys; boto3.client('s3', endpoint_url=sys.argv[1], aws_access_key_id='a', aws_secret_access_key='b', region_name='us-east-1').create_bucket(Bucket=sys.argv[2])", &address, BUCKET])
@@ -142,6 +161,64 @@ async fn a_room_keeps_its_bytes_in_a_store_of_another_make() {
     }
     let dir = tempfile::tempdir().unwrap();
     use_place(dir.path(), place(&address, "")).await;
+}
+
+/// An account of the stand-in for Azure, and its key.
+const ACCOUNT: (&str, &[u8]) = ("site", b"not a secret");
+
+/// Makes the container; the address must name the account.
+async fn make_container(address: &str) {
+    let (account, key) = ACCOUNT;
+    let date = jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let headers = format!("x-ms-date:{date}\nx-ms-version:2021-08-06");
+    let text = format!(
+        "PUT{}{headers}\n/{account}/{account}/{BUCKET}\nrestype:container",
+        "\n".repeat(12)
+    );
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+    mac.update(text.as_bytes());
+    let signature = STANDARD.encode(mac.finalize().into_bytes());
+    let request = Request::put(format!("{address}/{BUCKET}?restype=container"))
+        .header("x-ms-date", date)
+        .header("x-ms-version", "2021-08-06")
+        .header("authorization", format!("SharedKey {account}:{signature}"))
+        .body(String::new())
+        .unwrap();
+    let client = Client::builder(TokioExecutor::new()).build_http::<String>();
+    assert_eq!(client.request(request).await.unwrap().status(), StatusCode::CREATED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_keeps_its_bytes_in_azure() {
+    let (port, folder) = (free_port().await, tempfile::tempdir().unwrap());
+    let (account, key) = (ACCOUNT.0, STANDARD.encode(ACCOUNT.1));
+    let mut server = Command::new("azurite-blob");
+    server
+        .args(["--blobPort", &port.to_string(), "--disableTelemetry", "--skipApiVersionCheck"])
+        .arg("--location")
+        .arg(folder.path())
+        .env("AZURITE_ACCOUNTS", format!("{account}:{key}"));
+    let _server = match start(server, port).await {
+        Ok(server) => server,
+        Err(why) => return eprintln!("skipped: {why}"),
+    };
+    let address = format!("http://127.0.0.1:{port}/{account}");
+    make_container(&address).await;
+    let options = [
+        ("azure_storage_account_name", account),
+        ("azure_storage_account_key", &key),
+        ("azure_storage_endpoint", &address),
+        ("allow_http", "true"),
+    ];
+    let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let azure = |prefix: &str| {
+        Place::remote(&format!("az://{BUCKET}/{prefix}"), &options, Path::new("/nowhere")).unwrap()
+    };
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    use_place(dir.path(), azure("near")).await;
+    // Through the face of such a room: uploads in parts, ranges, lists, deletes.
+    let face = far_over(other.path(), azure("far")).await;
+    use_place(&dir.path().join("over"), place(&face, "site-1")).await;
 }
 
 #[tokio::test]
