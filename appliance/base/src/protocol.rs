@@ -10,9 +10,11 @@
 
 mod image;
 mod pace;
+mod report;
 
 pub use image::{ImageSource, LayerSource};
 pub use pace::{Pace, PaceAsk};
+pub use report::{Progress, Report, Reported, TestResult};
 
 use crate::{
     ids::{
@@ -21,8 +23,7 @@ use crate::{
     },
     plan::JobSpec,
     secret::Secret,
-    state::{StepState, TaskOutcome},
-    time::{Timestamp, millis},
+    time::millis,
     trigger::Vcs,
 };
 use serde::{Deserialize, Serialize};
@@ -182,112 +183,6 @@ pub enum Verdict {
     Cancel,
     /// Somebody else holds it, or nobody: kill it and forget it.
     Lost,
-}
-
-/// Progress of one task; may be sent again, and is then ignored.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Report {
-    /// The task.
-    pub task: TaskId,
-    /// The lease's fence.
-    pub fence: Fence,
-    /// Number of the first of `progress`, from 0 for a task's first.
-    pub first: u64,
-    /// In order.
-    pub progress: Vec<Progress>,
-    /// If this ends the task, the runner takes another in its place: one commit tells of the end and
-    /// leases the next.
-    #[serde(default)]
-    pub wants_next: bool,
-}
-
-/// The answer to [`Report`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Reported {
-    /// What to do with the task.
-    pub verdict: Verdict,
-    /// Another task, if one was wanted and waits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<Box<Assignment>>,
-}
-
-/// One thing that happened to a task.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "what")]
-pub enum Progress {
-    /// The sandbox stands and steps begin.
-    Started {
-        /// When.
-        at: Timestamp,
-    },
-    /// A step began. Steps are numbered from 0 in the order they run: 0 is `Spin up environment`.
-    StepStarted {
-        /// Its number.
-        step: u32,
-        /// Its name, masked.
-        name: String,
-        /// When.
-        at: Timestamp,
-        /// Runs beside later steps.
-        background: bool,
-    },
-    /// A step ended; all its output has been sent before.
-    StepEnded {
-        /// Its number.
-        step: u32,
-        /// What became of it.
-        state: StepState,
-        /// Of the last process, if there was one.
-        exit_code: Option<i32>,
-        /// When.
-        at: Timestamp,
-        /// Length of its output.
-        output_bytes: u64,
-    },
-    /// A file was kept for people.
-    Artifact {
-        /// Path in the artifact list.
-        path: String,
-        /// Key in the artifact bucket.
-        key: String,
-        /// Its size.
-        size: u64,
-    },
-    /// Test results were read.
-    Tests {
-        /// In file order.
-        tests: Vec<TestResult>,
-    },
-    /// The task is over; nothing follows.
-    Ended {
-        /// How.
-        outcome: TaskOutcome,
-        /// For people: why it failed, for example the memory limit and the peak.
-        message: Option<String>,
-        /// Highest memory use seen.
-        peak_memory: Option<u64>,
-        /// When.
-        at: Timestamp,
-    },
-}
-
-/// One test case of API v2's `/tests`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TestResult {
-    /// `classname` of the JUnit case.
-    pub classname: String,
-    /// `name` of the JUnit case.
-    pub name: String,
-    /// `file` of the JUnit case.
-    pub file: Option<String>,
-    /// `success`, `failure`, `skipped` or `error`.
-    pub result: String,
-    /// What the failure said.
-    pub message: String,
-    /// Milliseconds.
-    pub run_time_ms: u64,
-    /// File that it was read from.
-    pub source: String,
 }
 
 /// Where to put or get the bytes of a cache, workspace layer or artifact: a presigned S3 URL.

@@ -14,6 +14,8 @@ mod control;
 mod kernel;
 #[path = "jobs/measure.rs"]
 mod measure;
+#[path = "jobs/next.rs"]
+mod next;
 #[path = "jobs/pace.rs"]
 mod pace;
 #[path = "jobs/restart.rs"]
@@ -367,20 +369,6 @@ async fn more_supervisors_wait_while_jobs_follow_each_other_closely_and_go_when_
     until_no_jobs(&bench).await;
     until(&bench, |jobs| jobs.len() == 4).await;
     until(&bench, |jobs| jobs.len() == 2).await;
-}
-
-/// Three of five tasks come with the answer to the end of another, in its slot.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_ended_job_hands_its_slot_to_the_next() {
-    let Some(bench) = Bench::start() else { return };
-    let tasks: Vec<_> =
-        (0..5).map(|_| bench.control.assign(assignment(&[run("sleep 0.2")]))).collect();
-    for task in tasks {
-        let ended = bench.control.finished(task).await;
-        assert_eq!(ended.outcome(), Some(TaskOutcome::Success));
-    }
-    assert_eq!(bench.control.state.lock().unwrap().handed_over, 3);
-    until_no_jobs(&bench).await;
 }
 
 /// Waits until the folders of ended jobs are gone; the spares' stay.
