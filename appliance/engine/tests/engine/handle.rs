@@ -126,6 +126,22 @@ async fn a_next_task_that_nobody_hears_of_goes_back() {
 }
 
 #[tokio::test]
+async fn a_service_that_drains_gives_nothing_more() {
+    let house = House::new().await;
+    let runner = house.runner().await;
+    for _ in 0..2 {
+        house.engine.trigger(house.trigger(ONE_JOB)).await.unwrap();
+    }
+    let claim = Claim { runner, free_slots: 1, wait: Duration::from_secs(5) };
+    let first = house.engine.claim(claim).await.unwrap().assignments.remove(0);
+    // One turn of the loop takes both.
+    let (told, ()) = tokio::join!(house.end_for_next(&first, true), house.engine.drain());
+    assert!(told.next.is_none());
+    let waits = house.restart().await.claim(runner).await;
+    assert_eq!((waits.len(), waits[0].job_number.0, waits[0].fence.0), (1, 2, 1));
+}
+
+#[tokio::test]
 async fn an_unusable_configuration_is_a_pipeline_that_says_where() {
     let house = House::new().await;
     let made =
