@@ -1,6 +1,6 @@
 //! Telling what was committed to everybody whom it concerns.
 
-use super::{Batch, Input, Loop};
+use super::{Batch, Loop, parked::take_back};
 use crate::command::{Answer, Command, Outcome};
 use base::{
     ids::RunnerId,
@@ -19,10 +19,12 @@ impl Loop {
                 self.registered(*runner, batch.now);
             }
             match (reply, answer) {
-                // Who asked may have gone; what was committed stays.
+                // Who asked may have gone; what was committed stays, but for a task that it got.
                 (Some(reply), answer) => {
-                    if let Err(Ok(Answer::Reported(unheard))) = reply.send(answer) {
-                        self.take_back(unheard);
+                    if let Err(Ok(Answer::Reported(Reported { next: Some(next), .. }))) =
+                        reply.send(answer)
+                    {
+                        take_back(&self.back, &next);
                     }
                 }
                 (None, Err(error)) => {
@@ -30,16 +32,6 @@ impl Loop {
                 }
                 (None, Ok(_)) => {}
             }
-        }
-    }
-
-    /// The runner that reported is gone, and with it the task that it was given.
-    fn take_back(&self, unheard: Reported) {
-        let back = self.back.upgrade();
-        if let (Some(next), Some(back)) = (unheard.next, back) {
-            let command = Command::Undelivered(next.task, next.fence);
-            // When the loop is full, the lease runs out instead.
-            drop(back.try_send(Input::Change(command, None)));
         }
     }
 

@@ -34,14 +34,17 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        let back = self.back.as_ref().and_then(mpsc::WeakSender::upgrade);
-        for assignment in self.assignments.drain(..) {
-            let command = Command::Undelivered(assignment.task, assignment.fence);
-            if let Some(back) = &back {
-                // When the loop is full, the lease runs out instead.
-                drop(back.try_send(Input::Change(command, None)));
-            }
-        }
+        let Some(back) = &self.back else { return };
+        self.assignments.drain(..).for_each(|assignment| take_back(back, &assignment));
+    }
+}
+
+/// Nobody has heard of an assignment: it returns to the queue.
+pub(super) fn take_back(back: &mpsc::WeakSender<Input>, assignment: &Assignment) {
+    let command = Command::Undelivered(assignment.task, assignment.fence);
+    if let Some(back) = back.upgrade() {
+        // When the loop is full, the lease runs out instead.
+        drop(back.try_send(Input::Change(command, None)));
     }
 }
 
