@@ -2,19 +2,31 @@
 //!
 //! Invariants: [`Filing::finish`] returns after the bytes and every directory entry on the way to
 //! them are on the disk, or says why not.
-//! Memory: one part being filled and one being written, whatever the file's size.
+//! Memory: one part being filled and one being written, whatever the file's size; the more uploads
+//! there are, the smaller are parts.
 
-use crate::{error::Error, pairs::Hashing};
+use crate::{error::Error, headway::Headway, pairs::Hashing};
 use bytes::{Bytes, BytesMut};
 use object_store::{MultipartUpload, PutPayload, UploadPart};
 use std::{future::poll_fn, task::Poll};
 
-/// Written at once to a folder, and hashed at once; two of these are all the memory that an upload
-/// holds.
+/// Written at once to a folder, and hashed at once, by each of many uploads; two of these are all
+/// the memory that an upload holds.
 const PART_LOCAL: usize = 128 << 10;
+
+/// The same for one of few: each part costs a turn of another thread.
+const PART_FEW: usize = 512 << 10;
+
+/// What the parts of all uploads may take together before they get smaller.
+const PARTS_MAX: usize = 1 << 20;
 
 /// Written at once to a remote store: S3 takes no part under 5 MiB but the last.
 const PART_REMOTE: usize = 8 << 20;
+
+/// The size of a part in a folder while there are so many uploads; whole blocks of every hash.
+fn part_of(uploads: usize) -> usize {
+    (PARTS_MAX / uploads.next_power_of_two()).clamp(PART_LOCAL, PART_FEW)
+}
 
 /// A file being written.
 pub(crate) struct Filing {
@@ -25,6 +37,7 @@ pub(crate) struct Filing {
     buffer: BytesMut,
     part: usize,
     size: u64,
+    headway: Option<Headway>,
     /// The part that is being written, or was last.
     full: Bytes,
     writing: Option<UploadPart>,
@@ -45,8 +58,9 @@ impl Filing {
         path: String,
         upload: Box<dyn MultipartUpload>,
         md5: Option<Hashing>,
+        headway: Option<Headway>,
     ) -> Self {
-        Self::new(path, upload, md5, PART_LOCAL)
+        Self { headway, ..Self::new(path, upload, md5, PART_LOCAL) }
     }
 
     /// Over a remote store.
@@ -72,6 +86,7 @@ impl Filing {
             buffer: BytesMut::with_capacity(part),
             part,
             size: 0,
+            headway: None,
             full: Bytes::new(),
             writing: None,
         }
@@ -86,8 +101,8 @@ impl Filing {
             if self.buffer.len() == self.part {
                 let full = self.flush().await?;
                 let Some(md5) = &mut self.md5 else { continue };
-                for start in (0..full.len()).step_by(PART_LOCAL) {
-                    md5.update(full.slice(start..full.len().min(start + PART_LOCAL))).await?;
+                for start in (0..full.len()).step_by(PART_FEW) {
+                    md5.update(full.slice(start..full.len().min(start + PART_FEW))).await?;
                 }
             }
         }
@@ -97,20 +112,34 @@ impl Filing {
     /// Gives the part to the store and to BLAKE3.
     async fn flush(&mut self) -> Result<Bytes, Error> {
         self.wait().await?;
+        if let Some(headway) = &mut self.headway {
+            headway.reached(self.size);
+        }
         if let Some(md5) = &mut self.md5 {
             md5.settle().await?;
         }
         // Two buffers in turn: fresh memory for each part would cost more than hashing it.
         let next = std::mem::take(&mut self.full).try_into_mut().unwrap_or_default();
         let full = std::mem::replace(&mut self.buffer, next).freeze();
-        self.buffer.clear();
-        self.buffer.reserve(self.part);
+        self.resize();
         self.full = full.clone();
         self.size += full.len() as u64;
         self.begin(full.clone()).await;
         // Hashed while the disk is at work.
         self.hasher.update(&full);
         Ok(full)
+    }
+
+    /// Empties the buffer for a part of the size that is right now.
+    fn resize(&mut self) {
+        if let Some(md5) = self.md5.as_ref().filter(|_| self.part != PART_REMOTE) {
+            self.part = part_of(md5.uploads());
+        }
+        if self.buffer.capacity() > self.part {
+            self.buffer = BytesMut::new();
+        }
+        self.buffer.clear();
+        self.buffer.reserve(self.part);
     }
 
     /// Begins to write a part.
@@ -155,5 +184,26 @@ impl Filing {
         if let Err(error) = self.upload.abort().await {
             tracing::debug!(path = self.path, %error, "a half-written file stays until the next sweep");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(uploads: usize, part: usize) {
+        assert_eq!(part_of(uploads), part, "{uploads}");
+    }
+
+    #[test]
+    fn parts_get_smaller_with_the_number_of_uploads_and_stay_whole_blocks() {
+        check(0, PART_FEW);
+        check(1, PART_FEW);
+        check(2, PART_FEW);
+        check(3, PARTS_MAX / 4);
+        check(8, PART_LOCAL);
+        check(9, PART_LOCAL);
+        check(1000, PART_LOCAL);
+        assert!((0..1000).all(|uploads| part_of(uploads).is_multiple_of(1024)));
     }
 }

@@ -22,6 +22,7 @@ mod discard;
 mod error;
 mod expire;
 mod filing;
+mod headway;
 mod ingest;
 mod keeper;
 mod keys;

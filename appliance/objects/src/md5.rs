@@ -141,16 +141,22 @@ const SINES: [u32; 64] = [
     0xeb86_d391,
 ];
 
+/// What does not depend on `x`, the word that the step before made, is summed up first. A compiler
+/// takes sums apart and puts the late word innermost, where all other additions wait for it;
+/// `apart`, a zero that it cannot know, keeps it from doing so.
 #[inline(always)]
-fn mix<const AT: usize>(x: u32, y: u32, z: u32, sum: u32) -> u32 {
+fn mix<const AT: usize>(x: u32, y: u32, z: u32, sum: u32, apart: u32) -> u32 {
     match AT / 16 {
-        0 => sum.wrapping_add(z ^ (x & (y ^ z))),
-        // The two halves have no bit in common; apart, the one without `x` need not wait for it.
-        1 => sum.wrapping_add(y & !z).wrapping_add(x & z),
-        2 => sum.wrapping_add(x ^ y ^ z),
-        _ => sum.wrapping_add(y ^ (x | !z)),
+        0 => (sum ^ apart).wrapping_add(z ^ (x & (y ^ z))),
+        // The two halves have no bit in common.
+        1 => (sum.wrapping_add(y & !z) ^ apart).wrapping_add(x & z),
+        2 => (sum ^ apart).wrapping_add(x ^ (y ^ z)),
+        _ => (sum ^ apart).wrapping_add(y ^ (x | !z)),
     }
 }
+
+/// The words of a block, little-endian, where they lie.
+type Words<'a> = &'a [[u8; 4]; 16];
 
 /// One step of every lane; the lanes do not wait for each other.
 #[inline(always)]
@@ -160,42 +166,45 @@ fn mix<const AT: usize>(x: u32, y: u32, z: u32, sum: u32) -> u32 {
 )]
 fn step<const AT: usize, const LANES: usize>(
     states: &mut [[u32; 4]; LANES],
-    words: &[[u32; 16]; LANES],
+    words: &[Words<'_>; LANES],
+    apart: u32,
 ) {
     let (first, stride) = ORDER[AT / 16];
     let (a, b, c, d) = ((64 - AT) % 4, (65 - AT) % 4, (66 - AT) % 4, (67 - AT) % 4);
     for lane in 0..LANES {
         let state = &mut states[lane];
-        let word = words[lane][(first + stride * AT) % 16];
+        let word = u32::from_le_bytes(words[lane][(first + stride * AT) % 16]);
         let sum = state[a].wrapping_add(word).wrapping_add(SINES[AT]);
-        let mixed = mix::<AT>(state[b], state[c], state[d], sum);
+        // One lane waits for its words, two have the processor busy without that.
+        let apart = if LANES == 1 { apart } else { 0 };
+        let mixed = mix::<AT>(state[b], state[c], state[d], sum, apart);
         state[a] = mixed.rotate_left(TURNS[AT / 16][AT % 4]).wrapping_add(state[b]);
     }
 }
 
 macro_rules! steps {
-    ($states:ident, $words:ident: $($at:literal)*) => {
-        $(step::<$at, LANES>(&mut $states, &$words);)*
+    ($states:ident, $words:ident, $apart:ident: $($at:literal)*) => {
+        $(step::<$at, LANES>(&mut $states, &$words, $apart);)*
     };
+}
+
+#[inline(always)]
+fn words_of(block: &[u8; BLOCK]) -> Words<'_> {
+    block.as_chunks::<4>().0.first_chunk().expect("a block has sixteen words")
 }
 
 /// Takes in as many blocks of each lane as the shortest has.
 #[allow(clippy::needless_range_loop, reason = "as in `step`")]
 fn advance<const LANES: usize>(states: &mut [[u32; 4]; LANES], lanes: [&[[u8; 64]]; LANES]) {
     let count = lanes.iter().map(|blocks| blocks.len()).min().unwrap_or(0);
+    let apart = std::hint::black_box(0);
     for at in 0..count {
-        let mut words = [[0; 16]; LANES];
-        for lane in 0..LANES {
-            let (block, _) = lanes[lane][at].as_chunks::<4>();
-            for word in 0..16 {
-                words[lane][word] = u32::from_le_bytes(block[word]);
-            }
-        }
+        let words: [Words<'_>; LANES] = std::array::from_fn(|lane| words_of(&lanes[lane][at]));
         let mut now = *states;
-        steps!(now, words: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
-        steps!(now, words: 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
-        steps!(now, words: 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47);
-        steps!(now, words: 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63);
+        steps!(now, words, apart: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+        steps!(now, words, apart: 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
+        steps!(now, words, apart: 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47);
+        steps!(now, words, apart: 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63);
         for lane in 0..LANES {
             for word in 0..4 {
                 states[lane][word] = states[lane][word].wrapping_add(now[lane][word]);

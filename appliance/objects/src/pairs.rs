@@ -62,6 +62,11 @@ impl Hashing {
         Self { pairs: Arc::clone(pairs), upload, state: State::Here(Chain::new()) }
     }
 
+    /// How many there are at this time, this one among them.
+    pub(crate) fn uploads(&self) -> usize {
+        self.pairs.uploads.load(Ordering::Relaxed)
+    }
+
     /// Takes in a part of whole blocks, now or together with another upload's.
     pub(crate) async fn update(&mut self, bytes: Bytes) -> Result<(), Error> {
         let mut chain = self.settle().await?;
@@ -73,7 +78,7 @@ impl Hashing {
             drop(other.bytes);
             // One that went away needs no answer.
             other.done.send(other.chain).ok();
-        } else if self.pairs.uploads.load(Ordering::Relaxed) > 1 {
+        } else if self.uploads() > 1 {
             let (done, hashed) = oneshot::channel();
             *desk = Some(Part { upload: self.upload, chain, bytes, done });
             drop(desk);

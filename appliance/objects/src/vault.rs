@@ -12,6 +12,7 @@ use crate::{
     digest,
     error::Error,
     filing::Filing,
+    headway::Headway,
     pairs::{Hashing, Pairs},
     reading, seal,
 };
@@ -147,10 +148,12 @@ impl Vault {
             .await
             .map_err(|source| Error::bytes("create", &path, source))?;
         let md5 = with_md5.then(|| Hashing::new(&self.pairs));
-        Ok(if self.folder.is_some() {
-            Filing::local(path, upload, md5)
-        } else {
-            Filing::remote(path, upload, md5)
+        Ok(match &self.folder {
+            Some(folder) => {
+                let headway = Headway::new(&half(&folder.join(&path)));
+                Filing::local(path, upload, md5, headway)
+            }
+            None => Filing::remote(path, upload, md5),
         })
     }
 
@@ -262,7 +265,15 @@ fn prepare(folder: &Path) -> Result<(), Error> {
     folder.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync)
 }
 
-/// Removes what interrupted uploads of earlier runs left: `<name>#<n>`.
+/// Where `object_store` writes a file of ours until it is complete: `<name>#<n>`, and with a name
+/// that is used once the first number is free.
+fn half(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("#1");
+    name.into()
+}
+
+/// Removes what interrupted uploads of earlier runs left: see [`half`].
 fn remove_halves(shard: &Path, era: &str) -> Result<(), Error> {
     let entries = std::fs::read_dir(shard).map_err(folder_error("list", shard))?;
     for entry in entries {

@@ -145,6 +145,16 @@ fn part_checksum(response: &mut Response, whole: &Details, part: &PieceDetails) 
 /// A page among the objects must not act with the rights of this origin.
 const POLICY: &str = "sandbox; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'";
 
+/// Gives the policy to all but bytes without a type, which no browser makes a page of: most objects
+/// are such, and each answer would carry it.
+fn confine(response: &mut Response) {
+    const INERT: [&[u8]; 2] = [b"binary/octet-stream", b"application/octet-stream"];
+    let headers = response.headers_mut();
+    if headers.get(header::CONTENT_TYPE).is_none_or(|kind| !INERT.contains(&kind.as_bytes())) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    }
+}
+
 /// What is told of an object to every reader.
 fn described(located: &Located) -> HeaderMap {
     let (row, details) = (&located.row, &located.details);
@@ -153,7 +163,6 @@ fn described(located: &Located) -> HeaderMap {
     let fixed = [
         (header::CONTENT_TYPE, "binary/octet-stream"),
         (header::ACCEPT_RANGES, "bytes"),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     let fixed = fixed.map(|(name, value)| (name, HeaderValue::from_static(value)));
@@ -164,6 +173,7 @@ fn described(located: &Located) -> HeaderMap {
     for (name, value) in &details.headers {
         set(response, name, value);
     }
+    confine(response);
     for (name, value) in &details.user {
         set(response, &format!("x-amz-meta-{name}"), value);
     }
@@ -200,6 +210,7 @@ fn asked_for(call: &Call, response: &mut Response, located: &Located) {
         let asked = name.strip_prefix("response-").filter(|name| KEPT.contains(name));
         if let Some(name) = asked {
             set(response, name, value);
+            confine(response);
         }
     }
 }
@@ -211,4 +222,27 @@ pub(super) async fn restore(call: &Call) -> Result<Response, S3Error> {
     located(call, &RESTORE).await?;
     Err(Code::InvalidObjectState
         .says("Restore is not allowed for the object's current storage class"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(kind: &str, confined: bool) {
+        let mut response = empty(StatusCode::OK);
+        set(&mut response, "content-type", kind);
+        confine(&mut response);
+        let found = response.headers().contains_key(header::CONTENT_SECURITY_POLICY);
+        assert_eq!(found, confined, "{kind}");
+    }
+
+    #[test]
+    fn whatever_a_browser_might_make_a_page_of_is_confined() {
+        check("binary/octet-stream", false);
+        check("application/octet-stream", false);
+        check("text/html", true);
+        check("image/svg+xml", true);
+        check("application/octet-stream; charset=utf-8", true);
+        check("nonsense", true);
+    }
 }
