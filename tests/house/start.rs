@@ -40,6 +40,15 @@ fn the_first_start_makes_what_is_needed_and_tells_the_password_once() {
     assert!(!appliance.log().contains("one-time password"));
 }
 
+#[test]
+fn what_was_set_and_means_nothing_is_told_at_the_start() {
+    let set = [("APPLIANCE_LISEN", "0.0.0.0:1"), ("APPLIANCE_MACHINE_ROOT", "/srv/none")];
+    let appliance = Appliance::start_with([0, 0], &set);
+    let told = appliance.log();
+    assert!(told.contains("APPLIANCE_LISEN is no setting"), "{told}");
+    assert!(told.contains("`machine_root` names /srv/none, which is no folder"), "{told}");
+}
+
 /// The bound of the drain is far longer than the test's own: only an end of the stream ends this.
 #[test]
 fn an_open_page_does_not_hold_up_a_stop() {

@@ -29,6 +29,7 @@ mod machine;
 mod object_place;
 mod orb_addresses;
 mod output;
+mod oversights;
 mod patience;
 mod runner_child;
 mod serve;

@@ -17,7 +17,7 @@ use crate::{
     identity::Identity,
     job_network, logging,
     machine::Machine,
-    object_place, orb_addresses, output, runner_child,
+    object_place, orb_addresses, output, oversights, runner_child,
     settings::Settings,
     site_names::{base_url, names},
 };
@@ -46,6 +46,9 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<Code> {
     let begun = Instant::now();
     let config = Config::build(settings)?;
     logging::start(&config.log)?;
+    for oversight in oversights::all(&config) {
+        tracing::warn!("{oversight}");
+    }
     runner::undumpable();
     runner::memory::arenas_bound();
     let lanes = lanes()?;

@@ -137,7 +137,7 @@ impl Settings {
     pub(crate) fn refuse(&self, key: &'static str) -> Error {
         let (value, origin) =
             self.0.get(key).expect("only keys of the table are asked for").clone();
-        let setting = SETTINGS.iter().find(|s| s.key == key);
+        let setting = named(key);
         Error::Value {
             key,
             value,
@@ -162,7 +162,7 @@ fn read_file(
         message: error.to_string(),
     })?;
     for (key, value) in table {
-        let Some(setting) = SETTINGS.iter().find(|s| s.key == key) else {
+        let Some(setting) = named(&key) else {
             return Err(Error::Unknown { file: path.to_owned(), hint: nearest(&key), key });
         };
         values.insert(setting.key, (plain(&value), Origin::File(path.to_owned())));
@@ -183,8 +183,13 @@ fn plain(value: &toml::Value) -> String {
     }
 }
 
+/// The setting of that name.
+pub(crate) fn named(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
 /// The setting that shares the longest beginning, if at least three letters agree.
-fn nearest(key: &str) -> Option<&'static str> {
+pub(crate) fn nearest(key: &str) -> Option<&'static str> {
     let shared = |other: &str| key.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
     SETTINGS
         .iter()
