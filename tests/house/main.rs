@@ -30,4 +30,5 @@ mod registry;
 mod services;
 mod start;
 mod systemd;
+mod trust;
 mod workspace;

@@ -67,6 +67,10 @@ pub type Watching<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Is told of a push at the two moments that count.
 pub trait PushWatcher: Send + Sync + 'static {
+    /// Why this push may not touch the reference of that full name, in words for the client; `None`
+    /// when it may.
+    fn closed(&self, name: &str) -> Option<String>;
+
     /// The pack is checked and no reference has moved. What is noted here durably will be found
     /// after a cut at any later moment. An error refuses the push, with these words for the client.
     /// The repository is locked meanwhile: be brief, and do not push from here.
@@ -143,7 +147,8 @@ fn take(
         let asked = push.insert(Push { updates, options });
         waiter.wait(watcher.before(asked))
     };
-    let result = apply(repository, policy, quarantine, &all, atomic, ask);
+    let rules = judge::Rules { policy, closed: &|name| watcher.closed(name) };
+    let result = apply(repository, rules, quarantine, &all, atomic, ask);
     match result {
         Ok(verdicts) => {
             let moved = verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Done);
@@ -173,7 +178,7 @@ fn receive(
 /// Judges the commands, asks, and makes what passed true.
 fn apply(
     repository: &Repository,
-    policy: PushPolicy,
+    rules: judge::Rules<'_>,
     quarantine: Quarantine,
     commands: &[Command],
     atomic: bool,
@@ -184,7 +189,7 @@ fn apply(
     let (table, head) = repository.snapshot()?;
     let objects = quarantine.objects(repository)?;
     let mut next = table.clone();
-    let mut verdicts = judge::judge(&objects, &table, &mut next, &head, policy, commands)?;
+    let mut verdicts = judge::judge(&objects, &table, &mut next, &head, rules, commands)?;
     if atomic && verdicts.iter().any(|(_, verdict)| *verdict != Verdict::Done) {
         judge::refuse_passed(
             &mut verdicts,

@@ -23,6 +23,7 @@ pub mod results;
 pub mod runners;
 pub mod tasks;
 mod texts;
+mod trust;
 pub mod workflows;
 pub mod workspaces;
 

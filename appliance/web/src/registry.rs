@@ -133,7 +133,7 @@ fn within_scope(scope: Arc<Scope>) -> Holder {
         };
         match &*scope {
             // An owner's key opens nothing in the house's buckets.
-            Scope::Owner => false,
+            Scope::Owner | Scope::Protected | Scope::Unprotected => false,
             other => other.covers("images", &format!("{repository}/"), verb),
         }
     })

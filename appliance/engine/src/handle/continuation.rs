@@ -108,7 +108,8 @@ fn intake(
         due: pipeline.due.clone(),
     };
     let planned = planned(&trigger, pipeline.id, pipeline.number, repo, orbs, true);
-    Ok(Intake { trigger, id: pipeline.id, number: pipeline.number, planned })
+    let (id, number, trust) = (pipeline.id, pipeline.number, pipeline.trust);
+    Ok(Intake { trigger, id, number, trust, planned })
 }
 
 #[cfg(test)]

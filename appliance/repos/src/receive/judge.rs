@@ -11,16 +11,24 @@ use gix_hash::ObjectId;
 use gix_object::Kind;
 use std::collections::HashSet;
 
+/// What the one who pushes may.
+#[derive(Clone, Copy)]
+pub(super) struct Rules<'a> {
+    pub(super) policy: PushPolicy,
+    /// Why a reference is closed to this push.
+    pub(super) closed: &'a dyn Fn(&str) -> Option<String>,
+}
+
 /// Judges `commands` in order; what passes is entered in `next`.
 pub(super) fn judge(
     objects: &Objects,
     table: &RefTable,
     next: &mut RefTable,
     head: &str,
-    policy: PushPolicy,
+    rules: Rules<'_>,
     commands: &[Command],
 ) -> Result<Vec<(String, Verdict)>, Error> {
-    let judge = Judge { objects, table, head, policy };
+    let judge = Judge { objects, table, head, rules };
     let mut verdicts = Vec::with_capacity(commands.len());
     let mut named = HashSet::new();
     // Removals first, so that `a` may go and `a/b` come in one push.
@@ -55,7 +63,7 @@ struct Judge<'a> {
     objects: &'a Objects,
     table: &'a RefTable,
     head: &'a str,
-    policy: PushPolicy,
+    rules: Rules<'a>,
 }
 
 impl Judge<'_> {
@@ -63,6 +71,9 @@ impl Judge<'_> {
     fn refusal(&self, command: &Command, next: &RefTable) -> Result<Option<String>, Error> {
         if let Some(problem) = name_problem(&command.name) {
             return Ok(Some(format!("funny refname: {problem}")));
+        }
+        if let Some(why) = (self.rules.closed)(&command.name) {
+            return Ok(Some(why));
         }
         let current = self.table.get(&command.name).map(|entry| entry.target);
         if current != command.old {
@@ -82,7 +93,7 @@ impl Judge<'_> {
             Some("there is nothing to remove".into())
         } else if command.name == self.head {
             Some("refusing to delete the default branch; make another one the default first".into())
-        } else if !self.policy.delete {
+        } else if !self.rules.policy.delete {
             Some("deletion is not allowed; ask an administrator of the project".into())
         } else {
             None
@@ -115,7 +126,7 @@ impl Judge<'_> {
     }
 
     fn may_force(&self, name: &str) -> bool {
-        self.policy.force && (self.policy.force_default || name != self.head)
+        self.rules.policy.force && (self.rules.policy.force_default || name != self.head)
     }
 
     /// `new` builds on `old`. What is no commit has no forward.

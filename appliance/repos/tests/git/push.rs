@@ -120,6 +120,29 @@ fn a_watcher_may_refuse_and_then_nothing_changes() {
 }
 
 #[test]
+fn a_closed_reference_is_not_made_moved_or_removed_and_others_are() {
+    let place = Place::new();
+    let copy = place.copy("a");
+    copy.git(&["push", "-q", "origin", "main"]);
+    let before = place.server.repository().resolve(Rev::Branch("main")).unwrap().revision;
+    *place.server.watcher.closed.lock().unwrap() = Some("refs/heads/main");
+    copy.git(&["commit", "-q", "--allow-empty", "-m", "more"]);
+    let said = copy.git_fails(&["push", "origin", "main", "main:open"]);
+    assert!(said.contains("refs/heads/main is closed to you"), "{said}");
+    assert_eq!(place.server.repository().resolve(Rev::Branch("main")).unwrap().revision, before);
+    let open = place.server.repository().resolve(Rev::Branch("open")).unwrap().revision;
+    assert_eq!(open, copy.head());
+    let passed = place.server.watcher.after.lock().unwrap().last().cloned().unwrap();
+    assert_eq!(passed.updates.len(), 1, "what was refused is not told");
+    *place.server.watcher.closed.lock().unwrap() = Some("refs/heads/open");
+    copy.git_fails(&["push", "origin", ":open"]);
+    *place.server.watcher.closed.lock().unwrap() = Some("refs/tags/v1");
+    copy.git(&["tag", "v1"]);
+    copy.git_fails(&["push", "origin", "v1"]);
+    assert!(place.server.repository().tags().unwrap().is_empty());
+}
+
+#[test]
 fn a_branch_cannot_be_a_folder_of_another_unless_that_one_goes() {
     let place = Place::new();
     let copy = place.copy("a");

@@ -24,9 +24,15 @@ pub(crate) struct Watcher {
     pub(crate) before: Mutex<Vec<Push>>,
     pub(crate) after: Mutex<Vec<Push>>,
     pub(crate) refusal: Mutex<Option<String>>,
+    /// A reference that is closed.
+    pub(crate) closed: Mutex<Option<&'static str>>,
 }
 
 impl PushWatcher for Watcher {
+    fn closed(&self, name: &str) -> Option<String> {
+        (*self.closed.lock().unwrap() == Some(name)).then(|| format!("{name} is closed to you"))
+    }
+
     fn before<'a>(&'a self, push: &'a Push) -> Watching<'a, Result<(), String>> {
         Box::pin(async {
             self.before.lock().unwrap().push(push.clone());

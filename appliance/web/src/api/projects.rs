@@ -7,8 +7,9 @@ use crate::{
     error::Failure,
 };
 use axum::{Json, extract::Path};
-use base::{protocol::NetworkPolicy, secret::Secret};
+use base::{protocol::NetworkPolicy, secret::Secret, trust::ProtectedRefs};
 use http::StatusCode;
+use pipeline::check_protected;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::{access::NewAudit, projects::VariableInfo};
@@ -18,6 +19,8 @@ pub(super) fn routes() -> Routes {
         .get("/api/v2/project/{vcs}/{org}/{repo}", show)
         .get("/api/appliance/v1/project/{vcs}/{org}/{repo}/network", network)
         .put("/api/appliance/v1/project/{vcs}/{org}/{repo}/network", network_set)
+        .get("/api/appliance/v1/project/{vcs}/{org}/{repo}/protected", protected)
+        .put("/api/appliance/v1/project/{vcs}/{org}/{repo}/protected", protected_set)
         .get("/api/v2/project/{vcs}/{org}/{repo}/envvar", list)
         .post("/api/v2/project/{vcs}/{org}/{repo}/envvar", set)
         .get("/api/v2/project/{vcs}/{org}/{repo}/envvar/{name}", get)
@@ -81,6 +84,39 @@ async fn network_set(
         .write(move |txn| {
             txn.audit_append(now, &deed)?;
             txn.project_settings_change(id, |settings| settings.network = network)
+        })
+        .await?;
+    Ok(Json(wanted))
+}
+
+/// The branches and tags that only administrators push to.
+async fn protected(
+    Viewer(user): Viewer,
+    state: State,
+    Path(slug): Path<Slug>,
+) -> Result<Json<ProtectedRefs>, Failure> {
+    Ok(Json(project(&state, &user, slug).await?.settings.protected))
+}
+
+async fn protected_set(
+    Admin(user): Admin,
+    state: State,
+    Path(slug): Path<Slug>,
+    Sent(wanted): Sent<ProtectedRefs>,
+) -> Result<Json<ProtectedRefs>, Failure> {
+    let project = project(&state, &user, slug).await?;
+    check_protected(&wanted).map_err(|error| Failure::Invalid(error.to_string()))?;
+    let (id, now, deed, protected) = (
+        project.id,
+        state.now(),
+        audit(&user, "project.settings", &project.repo.to_string()),
+        wanted.clone(),
+    );
+    state
+        .store
+        .write(move |txn| {
+            txn.audit_append(now, &deed)?;
+            txn.project_settings_change(id, |settings| settings.protected = protected)
         })
         .await?;
     Ok(Json(wanted))

@@ -4,8 +4,13 @@ use super::{
     door::Entered,
     pushes::{self, Told},
 };
-use crate::{State, access::User, pages::links};
+use crate::{
+    State,
+    access::{Role, User},
+    pages::links,
+};
 use base::ids::PushId;
+use pipeline::is_push_protected;
 use repos::{Push, PushWatcher, RefUpdate, Repository, Watching};
 use std::sync::OnceLock;
 use store::projects::{Project, PushedRef};
@@ -102,6 +107,15 @@ impl Watcher {
 }
 
 impl PushWatcher for Watcher {
+    fn closed(&self, name: &str) -> Option<String> {
+        let protected = &self.project.settings.protected;
+        let is_closed = !self.user.may(Role::Admin) && is_push_protected(protected, name);
+        is_closed.then(|| {
+            "protected: only an administrator may push to it; push to another branch and ask one"
+                .to_owned()
+        })
+    }
+
     fn before<'a>(&'a self, push: &'a Push) -> Watching<'a, Result<(), String>> {
         Box::pin(self.note(push))
     }
