@@ -26,6 +26,7 @@ pub const STEPS: &[&str] = &[
     include_str!("../migrations/0013_cache_objects.sql"),
     include_str!("../migrations/0014_cache_paths.sql"),
     include_str!("../migrations/0015_trust.sql"),
+    include_str!("../migrations/0016_expressions.sql"),
 ];
 
 /// The newest schema version this program knows.
