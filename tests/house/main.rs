@@ -19,6 +19,7 @@ mod governor;
 mod harness;
 mod hooks;
 mod image;
+mod job_push;
 mod limiters;
 mod local;
 mod network;

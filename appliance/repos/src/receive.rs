@@ -42,6 +42,17 @@ impl PushPolicy {
     pub const ALL: Self = Self { force: true, force_default: true, delete: true };
 }
 
+/// What one push may do with one reference; the words are for the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// What its [`PushPolicy`] says.
+    Open,
+    /// Add to it, or make it; neither rewrite nor remove it.
+    Kept(String),
+    /// Nothing.
+    Closed(String),
+}
+
 /// One reference that a push moves. Revisions are 40 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefUpdate {
@@ -67,9 +78,8 @@ pub type Watching<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Is told of a push at the two moments that count.
 pub trait PushWatcher: Send + Sync + 'static {
-    /// Why this push may not touch the reference of that full name, in words for the client; `None`
-    /// when it may.
-    fn closed(&self, name: &str) -> Option<String>;
+    /// What this push may do with the reference of that full name.
+    fn standing(&self, name: &str) -> Standing;
 
     /// The pack is checked and no reference has moved. What is noted here durably will be found
     /// after a cut at any later moment. An error refuses the push, with these words for the client.
@@ -147,7 +157,7 @@ fn take(
         let asked = push.insert(Push { updates, options });
         waiter.wait(watcher.before(asked))
     };
-    let rules = judge::Rules { policy, closed: &|name| watcher.closed(name) };
+    let rules = judge::Rules { policy, standing: &|name| watcher.standing(name) };
     let result = apply(repository, rules, quarantine, &all, atomic, ask);
     match result {
         Ok(verdicts) => {

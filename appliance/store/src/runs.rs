@@ -13,6 +13,7 @@ pub mod caches;
 mod continuations;
 pub mod family;
 pub mod holdings;
+pub mod job_keys;
 pub mod jobs;
 pub mod leftovers;
 mod live;
@@ -28,6 +29,7 @@ pub mod workflows;
 pub mod workspaces;
 
 pub use caches::Cache;
+pub use job_keys::KeyHolder;
 pub use jobs::{Job, JobType, Requires};
 pub(crate) use pipelines::due_text;
 pub use pipelines::{ConfigTexts, Pipeline, PipelineError, PipelineFilter};

@@ -1,6 +1,6 @@
 //! Whether each command of a push may pass, against the references as they stand.
 
-use super::{PushPolicy, commands::Command, entry_for, report::Verdict};
+use super::{PushPolicy, Standing, commands::Command, entry_for, report::Verdict};
 use crate::{
     error::Error,
     objects::Objects,
@@ -15,8 +15,8 @@ use std::collections::HashSet;
 #[derive(Clone, Copy)]
 pub(super) struct Rules<'a> {
     pub(super) policy: PushPolicy,
-    /// Why a reference is closed to this push.
-    pub(super) closed: &'a dyn Fn(&str) -> Option<String>,
+    /// What of that a reference takes.
+    pub(super) standing: &'a dyn Fn(&str) -> Standing,
 }
 
 /// Judges `commands` in order; what passes is entered in `next`.
@@ -72,9 +72,11 @@ impl Judge<'_> {
         if let Some(problem) = name_problem(&command.name) {
             return Ok(Some(format!("funny refname: {problem}")));
         }
-        if let Some(why) = (self.rules.closed)(&command.name) {
-            return Ok(Some(why));
-        }
+        let kept = match (self.rules.standing)(&command.name) {
+            Standing::Open => None,
+            Standing::Kept(why) => Some(why),
+            Standing::Closed(why) => return Ok(Some(why)),
+        };
         let current = self.table.get(&command.name).map(|entry| entry.target);
         if current != command.old {
             return Ok(Some(match current {
@@ -83,7 +85,8 @@ impl Judge<'_> {
             }));
         }
         match (command.old, command.new) {
-            (_, None) => Ok(self.removal_refusal(command)),
+            (_, None) => Ok(kept.or_else(|| self.removal_refusal(command))),
+            (Some(old), Some(new)) if kept.is_some() && !self.adds(old, new)? => Ok(kept),
             (old, Some(new)) => self.move_refusal(&command.name, old, new, next),
         }
     }
@@ -123,6 +126,11 @@ impl Judge<'_> {
             )),
             _ => Ok(None),
         }
+    }
+
+    /// `new` is here and builds on `old`.
+    fn adds(&self, old: ObjectId, new: ObjectId) -> Result<bool, Error> {
+        Ok(self.objects.kind(&new)?.is_some() && self.is_forward(old, new)?)
     }
 
     fn may_force(&self, name: &str) -> bool {

@@ -21,6 +21,8 @@ pub struct Settings {
     pub setup_workflows: bool,
     /// Only administrators push to these, and only what builds them is trusted with what it leaves.
     pub protected: ProtectedRefs,
+    /// Jobs may push to the project's own repository with the key that they are given.
+    pub jobs_may_push: bool,
 }
 
 impl Default for Settings {
@@ -33,6 +35,7 @@ impl Default for Settings {
             force_push: true,
             setup_workflows: true,
             protected: ProtectedRefs::default(),
+            jobs_may_push: false,
         }
     }
 }

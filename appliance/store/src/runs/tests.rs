@@ -20,6 +20,7 @@ use uuid::Uuid;
 mod before;
 mod caches;
 mod holdings;
+mod job_keys;
 
 const PROJECT: ProjectId = ProjectId(Uuid::from_u128(7));
 

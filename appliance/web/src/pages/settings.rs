@@ -14,10 +14,10 @@ use crate::{
     git,
 };
 use axum::{Form, extract::Path, response::Redirect};
-use base::{ids::RepoName, protocol::NetworkPolicy, trust::ProtectedRefs};
+use base::{ids::RepoName, protocol::NetworkPolicy};
 use given::{Given, judged};
 use maud::{Markup, html};
-use store::projects::{Project, VariableInfo};
+use store::projects::{Project, Settings, VariableInfo};
 
 pub(crate) use given::networks_check;
 
@@ -100,14 +100,15 @@ fn settings_form(project: &Project, may: bool, is_admin: bool) -> Markup {
                 }
                 label { "Networks that “full” allows, one per line, as far as the operator allows them (empty: all of those)" textarea name="allow" rows="3" spellcheck="false" placeholder="10.20.0.0/16" { (allowed) } }
             }
-            (protection(&settings.protected, is_admin))
+            (protection(settings, is_admin))
             @if may { button.primary type="submit" { "Save" } }
         }
     }
 }
 
-/// The lists of what only administrators push to.
-fn protection(protected: &ProtectedRefs, is_admin: bool) -> Markup {
+/// What only administrators push to, and whether jobs push at all.
+fn protection(settings: &Settings, is_admin: bool) -> Markup {
+    let protected = &settings.protected;
     html! {
         fieldset disabled[!is_admin] {
             legend { "Protected branches and tags" @if !is_admin { span.faint { " (administrators only)" } } }
@@ -115,6 +116,7 @@ fn protection(protected: &ProtectedRefs, is_admin: bool) -> Markup {
             @for (name, what, patterns) in [("protected_branches", "Branches", &protected.branches), ("protected_tags", "Tags", &protected.tags)] {
                 label { (what) ", one name or /pattern/ per line, as in the filters of a workflow" textarea name=(name) rows="2" spellcheck="false" placeholder=(if name == "protected_tags" { "/v[0-9].*/" } else { "main" }) { (patterns.join("\n")) } }
             }
+            label.check { input type="checkbox" name="jobs_may_push" value="1" checked[settings.jobs_may_push]; "Jobs may push to this repository; to protected branches those of protected branches alone" }
         }
     }
 }
@@ -164,6 +166,7 @@ async fn save(
                 }
                 if keeps_protected {
                     current.protected = before.protected;
+                    current.jobs_may_push = before.jobs_may_push;
                 }
             })
         })

@@ -22,6 +22,7 @@ pub(super) struct Given {
     allow: String,
     pub(super) protected_branches: Option<String>,
     protected_tags: Option<String>,
+    jobs_may_push: Option<String>,
 }
 
 /// The new settings, or what is wrong with them. What a member may not change stays.
@@ -45,9 +46,11 @@ pub(super) fn judged(given: Given, old: &Settings, is_admin: bool) -> Result<Set
         Some(reach) => network(&reach, &given.allow)?,
         None => old.network.clone(),
     };
-    let protected = match (given.protected_branches, given.protected_tags) {
-        (Some(branches), Some(tags)) if is_admin => protected(&branches, &tags)?,
-        _ => old.protected.clone(),
+    let (protected, jobs_may_push) = match (given.protected_branches, given.protected_tags) {
+        (Some(branches), Some(tags)) if is_admin => {
+            (protected(&branches, &tags)?, given.jobs_may_push.is_some())
+        }
+        _ => (old.protected.clone(), old.jobs_may_push),
     };
     Ok(Settings {
         default_branch: branch.to_owned(),
@@ -57,6 +60,7 @@ pub(super) fn judged(given: Given, old: &Settings, is_admin: bool) -> Result<Set
         force_push: given.force_push.is_some(),
         setup_workflows: given.setup_workflows.is_some(),
         protected,
+        jobs_may_push,
     })
 }
 
