@@ -14,12 +14,18 @@ jobs:
 workflows:
   main:
     jobs:
-      - deploy: {context: [paint]}
+      - deploy: {context: [paint], filters: {tags: {only: /.*/}}}
 "#;
 
 /// Triggers a project's pipeline; how its workflow ends, and what its job says.
 fn outcome(appliance: &Appliance, project: &str) -> (String, String) {
-    let made = appliance.api("POST", &format!("/api/v2/project/gh/{project}/pipeline"), Some("{}"));
+    outcome_of(appliance, project, "{}")
+}
+
+/// The same of a branch or tag.
+fn outcome_of(appliance: &Appliance, project: &str, wanted: &str) -> (String, String) {
+    let path = format!("/api/v2/project/gh/{project}/pipeline");
+    let made = appliance.api("POST", &path, Some(wanted));
     let pipeline = made["id"].as_str().unwrap();
     let state = appliance.wait_for_workflows(pipeline).remove(0).1;
     let number = appliance.jobs(pipeline)[0]["job_number"].to_string();
@@ -59,7 +65,8 @@ fn a_restricted_context_is_closed_to_other_projects() {
 
     let group = r#"{"restriction_type":"group","restriction_value":"x"}"#;
     let refused = appliance.api("POST", &restrictions, Some(group));
-    assert!(refused["message"].as_str().unwrap().contains("`group`"), "{refused}");
+    let told = refused["message"].as_str().unwrap();
+    assert!(told.contains("`group`") && told.contains("`expression`"), "{refused}");
     // What a library refuses is told in the form of the API, too.
     let garbage = appliance.api("POST", &restrictions, Some("garbage"));
     assert!(garbage["message"].as_str().unwrap().contains("JSON"), "{garbage}");
@@ -67,4 +74,54 @@ fn a_restricted_context_is_closed_to_other_projects() {
     assert!(wrong["message"].as_str().unwrap().contains("method"), "{wrong}");
     appliance.api("DELETE", &format!("{restrictions}/{}", made["id"].as_str().unwrap()), None);
     assert!(appliance.items(&restrictions).is_empty());
+}
+
+#[test]
+fn a_context_is_open_where_its_expressions_hold() {
+    if !may_run_jobs() {
+        return;
+    }
+    let appliance = Appliance::start();
+    let login = account(&appliance, "dev", "member");
+    let copy = WorkingCopy::new(&appliance, "acme/one", &login);
+    copy.commit(".circleci/config.yml", CONFIG, "[skip ci] Paint");
+    copy.git(&["tag", "v1"]);
+    copy.git(&["push", "--quiet", "origin", "main", "main:dev", "v1"]);
+    let context = r#"{"name":"paint","owner":{"slug":"gh/acme"}}"#;
+    let context = appliance.api("POST", "/api/v2/context", Some(context));
+    let path = format!("/api/v2/context/{}", context["id"].as_str().unwrap());
+    let value = Some(r#"{"value":"turquoise"}"#);
+    appliance.api("PUT", &format!("{path}/environment-variable/COLOUR"), value);
+    let restrictions = format!("{path}/restrictions");
+    let restrict = |text: &str| {
+        let body =
+            serde_json::json!({ "restriction_type": "expression", "restriction_value": text });
+        appliance.api("POST", &restrictions, Some(&body.to_string()))
+    };
+    let wrong = restrict("pipeline.git.brunch == \"main\"");
+    let told = wrong["message"].as_str().unwrap();
+    assert!(told.contains("wrong at 1:1") && told.contains("`pipeline.git.branch`"), "{wrong}");
+
+    let made = restrict(
+        "pipeline.git.branch == \"main\"\nand not job.ssh.enabled and not (pipeline.config_source starts-with \"api\")",
+    );
+    assert_eq!(made["restriction_type"], "expression", "{made}");
+    assert_eq!(appliance.items(&restrictions), std::slice::from_ref(&made));
+    let branch =
+        |name: &str| outcome_of(&appliance, "acme/one", &format!(r#"{{"branch":"{name}"}}"#));
+    assert_eq!(branch("main").0, "success");
+    let (state, told) = branch("dev");
+    assert_eq!(state, "unauthorized", "{told}");
+    for part in ["context `paint`", "pipeline.git.branch ==", "which is false"] {
+        assert!(told.contains(part), "{told}");
+    }
+    let (state, told) = outcome_of(&appliance, "acme/one", r#"{"tag":"v1"}"#);
+    assert_eq!(state, "unauthorized", "{told}");
+    assert!(told.contains("this pipeline has no `pipeline.git.branch`"), "{told}");
+
+    // Every expression must hold.
+    let second = restrict("pipeline.number > 1000");
+    assert_eq!(branch("main").0, "unauthorized");
+    appliance.api("DELETE", &format!("{restrictions}/{}", second["id"].as_str().unwrap()), None);
+    assert_eq!(branch("main").0, "success");
 }

@@ -54,6 +54,8 @@ uuid_ids! {
     ProjectId, "a project id";
     /// One received push, noted before its refs move so that its pipeline cannot be forgotten.
     PushId, "a push id";
+    /// An expression that restricts a context.
+    RestrictionId, "a restriction id";
     /// A runner process that registered with the control plane.
     RunnerId, "a runner id";
     /// A schedule of a project, made through the API.

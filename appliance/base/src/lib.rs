@@ -18,4 +18,5 @@ pub mod secret;
 pub mod state;
 pub mod time;
 pub mod trigger;
+pub mod trust;
 pub mod units;

@@ -8,6 +8,7 @@ use base::{
     state::PipelineState,
     time::Timestamp,
     trigger::Trigger,
+    trust::Trust,
 };
 use pipeline::{Planned, Rejected};
 
@@ -20,6 +21,8 @@ pub struct Intake {
     pub id: PipelineId,
     /// Chosen before compiling, too.
     pub number: PipelineNumber,
+    /// Of its branch or tag, by what the project protects now; of a continuation, as it was.
+    pub trust: Trust,
     /// What will run, or why nothing can.
     pub planned: Result<Planned, Rejected>,
 }

@@ -6,6 +6,7 @@
 //! apart from the ends of leases; a `Core` whose transaction failed is dropped.
 
 mod collect;
+mod contexts;
 mod dispatch;
 mod flow;
 mod intake;

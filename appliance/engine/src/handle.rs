@@ -14,7 +14,7 @@ use crate::{
     logs::Tail,
 };
 use base::{
-    ids::{Cursor, JobId, PipelineId, PipelineNumber, ProjectId, RepoName, RunnerId, WorkflowId},
+    ids::{Cursor, JobId, PipelineId, PipelineNumber, ProjectId, RunnerId, WorkflowId},
     limits::CLAIM_WAIT,
     protocol::{Claim, Claimed, Heartbeat, Register, Registered, Report, Reported, Verdicts},
     time::Timestamp,
@@ -25,7 +25,7 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
-use store::Store;
+use store::{Store, projects::Project};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// The engine, for everybody else.
@@ -78,13 +78,15 @@ impl Handle {
     /// # Errors
     /// [`Error::Missing`] for an unknown project, [`Error::Busy`] when too much waits, else as usual.
     pub async fn trigger(&self, trigger: Trigger) -> Result<Triggered, Error> {
-        let (repo, last) = self.project(trigger.project)?;
+        let (project, last) = self.project(trigger.project)?;
         let number = self.next_number(trigger.project, last);
         let id = PipelineId(self.ids.next(wall()));
         let config = Arc::clone(&self.config);
         let compile = move || {
-            let planned = planned(&trigger, id, number, &repo, &config.orbs, false);
-            Intake { trigger, id, number, planned }
+            let (branch, tag) = (trigger.vcs.branch.as_deref(), trigger.vcs.tag.as_deref());
+            let trust = pipeline::trust_of(&project.settings.protected, branch, tag);
+            let planned = planned(&trigger, id, number, &project.repo, &config.orbs, false);
+            Intake { trigger, id, number, trust, planned }
         };
         let intake = tokio::task::spawn_blocking(compile).await;
         let intake = intake.map_err(|_| Error::Store(store::Error::Panicked))?;
@@ -94,10 +96,10 @@ impl Handle {
         }
     }
 
-    fn project(&self, id: ProjectId) -> Result<(RepoName, PipelineNumber), Error> {
+    fn project(&self, id: ProjectId) -> Result<(Project, PipelineNumber), Error> {
         self.store.look(|reader| {
             let project = reader.project_get(id)?.ok_or(Error::Missing("Project"))?;
-            Ok((project.repo, reader.pipeline_last_number(id)?))
+            Ok((project, reader.pipeline_last_number(id)?))
         })
     }
 

@@ -217,10 +217,10 @@ async fn sweep_caches(store: &Store, objects: &Objects, now: Timestamp) -> Resul
     let due = store.read(move |reader| reader.cache_list_expired(now, CACHES)).await?;
     let mut count = 0;
     for cache in due {
-        let (project, key, object) = (cache.project, cache.key, cache.object.clone());
+        let object = cache.object.clone();
         // A job that saved the key anew meanwhile has removed the old object itself.
-        if store.write(move |txn| txn.cache_remove(project, &key, &object)).await? {
-            objects.delete("caches", &cache.object).await?;
+        if store.write(move |txn| txn.cache_remove(&cache)).await? {
+            objects.delete("caches", &object).await?;
             count += 1;
         }
     }

@@ -30,6 +30,9 @@ pub struct Owner {
     pub email: String,
 }
 
+/// What keys begin with that those of [`Scope::Unprotected`] put.
+pub const UNPROTECTED: &str = "unprotected/";
+
 /// What a key may do at most.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -38,6 +41,11 @@ pub enum Scope {
     Owner,
     /// Everything everywhere: for operators.
     Site,
+    /// As [`Scope::Owner`], but it gets nothing below [`UNPROTECTED`]: what others left there.
+    Protected,
+    /// Of what its owner may: it gets and lists all, puts and deletes below [`UNPROTECTED`] alone,
+    /// and sets no bucket.
+    Unprotected,
     /// Only what a rule names. In the house's buckets a rule is also the permission.
     Rules(Vec<Rule>),
 }
@@ -75,6 +83,12 @@ impl Scope {
     pub fn covers(&self, bucket: &str, key: &str, verb: Verb) -> bool {
         match self {
             Self::Owner | Self::Site => true,
+            Self::Protected => verb != Verb::Read || !key.starts_with(UNPROTECTED),
+            Self::Unprotected => match verb {
+                Verb::Read | Verb::List => true,
+                Verb::Write | Verb::Delete => key.starts_with(UNPROTECTED),
+                Verb::Manage => false,
+            },
             Self::Rules(rules) => rules.iter().any(|rule| {
                 rule.bucket == bucket && key.starts_with(&rule.prefix) && rule.verbs.contains(&verb)
             }),
@@ -252,5 +266,31 @@ impl Objects {
         let owner = owner.map(str::to_owned);
         let rows = self.read(move |reader| Ok(reader.access_key_list(owner.as_deref())?)).await?;
         Ok(rows.into_iter().map(|row| info(row).0).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VERBS: [Verb; 5] = [Verb::Read, Verb::Write, Verb::Delete, Verb::List, Verb::Manage];
+
+    fn check(scope: &Scope, key: &str, expected: [bool; 5]) {
+        let found = VERBS.map(|verb| scope.covers("results", key, verb));
+        assert_eq!(found, expected, "{scope:?} on {key}");
+    }
+
+    #[test]
+    fn of_two_levels_none_gets_at_what_the_other_trusts() {
+        //                                          read   write  delete list  manage
+        check(&Scope::Owner, "unprotected/a", [true, true, true, true, true]);
+        check(&Scope::Protected, "a", [true, true, true, true, true]);
+        check(&Scope::Protected, "unprotected/a", [false, true, true, true, true]);
+        check(&Scope::Protected, "unprotected", [true, true, true, true, true]);
+        check(&Scope::Unprotected, "a", [true, false, false, true, false]);
+        check(&Scope::Unprotected, "unprotected/a", [true, true, true, true, false]);
+        check(&Scope::Unprotected, "unprotected", [true, false, false, true, false]);
+        check(&Scope::Unprotected, "Unprotected/a", [true, false, false, true, false]);
+        check(&Scope::Unprotected, "", [true, false, false, true, false]);
     }
 }

@@ -3,10 +3,10 @@
 //! Why a token: a key in the store would be a write for each job, most of which never ask. As on
 //! S3, the token that comes with each request tells whose key it is and until when; the secret
 //! half and the key's name follow from it and from a key of the house.
-//! Form of a token: base64 of seconds since 1970, `:`, what it was made for, `:`, the owner, and an
-//! HMAC-SHA256 of these.
-//! Invariants: only the house can make a token; it acts as its owner does, nothing in the house's
-//! buckets; after its time it is refused, and as soon as that is over which it was made for. This room
+//! Form of a token: base64 of seconds since 1970, `:`, one letter for its scope, `:`, what it was made
+//! for, `:`, the owner, and an HMAC-SHA256 of these.
+//! Invariants: only the house can make a token; it acts as its owner does, as far as its scope goes,
+//! nothing in the house's buckets; after its time it is refused, and as soon as that is over which it was made for. This room
 //! does not know what that is: it asks [`crate::Config::session_stands`].
 
 use crate::{
@@ -51,14 +51,55 @@ pub(crate) struct Claim {
     /// What it was made for.
     pub(crate) subject: String,
     pub(crate) owner: String,
+    pub(crate) scope: SessionScope,
+}
+
+/// What of its owner's a key for a while may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionScope {
+    /// [`Scope::Owner`].
+    Owner,
+    /// [`Scope::Protected`].
+    Protected,
+    /// [`Scope::Unprotected`].
+    Unprotected,
+}
+
+impl SessionScope {
+    const ALL: [(Self, &str); 3] =
+        [(Self::Owner, "o"), (Self::Protected, "p"), (Self::Unprotected, "u")];
+
+    fn letter(self) -> &'static str {
+        Self::ALL.iter().find(|(scope, _)| *scope == self).expect("the table names every scope").1
+    }
+
+    fn read(letter: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == letter).map(|(scope, _)| *scope)
+    }
+}
+
+impl From<SessionScope> for Scope {
+    fn from(scope: SessionScope) -> Self {
+        match scope {
+            SessionScope::Owner => Self::Owner,
+            SessionScope::Protected => Self::Protected,
+            SessionScope::Unprotected => Self::Unprotected,
+        }
+    }
 }
 
 impl Objects {
     /// A key with which `owner` acts until `expires`, rounded down to seconds, or until that is over
     /// which is called `subject`, without a colon.
     #[must_use]
-    pub fn session_key(&self, subject: &str, owner: &str, expires: Timestamp) -> SessionKey {
-        make(&self.inner.site_key, subject, owner, expires)
+    pub fn session_key(
+        &self,
+        subject: &str,
+        owner: &str,
+        scope: SessionScope,
+        expires: Timestamp,
+    ) -> SessionKey {
+        make(&self.inner.site_key, subject, owner, scope, expires)
     }
 
     /// What a token says, and the secret half of its key.
@@ -84,7 +125,7 @@ impl Claim {
     /// On whose behalf it acts, and what it may.
     pub(crate) fn holder(self) -> (Owner, Scope) {
         let owner = Owner { id: self.owner.clone(), display: self.owner, email: String::new() };
-        (owner, Scope::Owner)
+        (owner, self.scope.into())
     }
 }
 
@@ -94,8 +135,14 @@ impl Weight for bool {
     }
 }
 
-fn make(key: &Key, subject: &str, owner: &str, expires: Timestamp) -> SessionKey {
-    let claim = format!("{}:{subject}:{owner}", expires.0 / 1_000_000);
+fn make(
+    key: &Key,
+    subject: &str,
+    owner: &str,
+    scope: SessionScope,
+    expires: Timestamp,
+) -> SessionKey {
+    let claim = format!("{}:{}:{subject}:{owner}", expires.0 / 1_000_000, scope.letter());
     let token = digest::base64(&[claim.as_bytes(), mac(key, claim.as_bytes()).expose()].concat());
     SessionKey { id: name(key, &token), secret: secret(key, &token), token: Secret::new(token) }
 }
@@ -111,12 +158,14 @@ fn claim(key: &Key, id: &str, token: &str, now: Timestamp) -> Result<Claim, Refu
     }
     let claim = std::str::from_utf8(claim).map_err(|_| Refused::Unknown)?;
     let (expires, rest) = claim.split_once(':').ok_or(Refused::Unknown)?;
+    let (letter, rest) = rest.split_once(':').ok_or(Refused::Unknown)?;
+    let scope = SessionScope::read(letter).ok_or(Refused::Unknown)?;
     let (subject, owner) = rest.split_once(':').ok_or(Refused::Unknown)?;
     let expires: i64 = expires.parse().map_err(|_| Refused::Unknown)?;
     if expires <= now.0 / 1_000_000 {
         return Err(Refused::Expired);
     }
-    Ok(Claim { subject: subject.to_owned(), owner: owner.to_owned() })
+    Ok(Claim { subject: subject.to_owned(), owner: owner.to_owned(), scope })
 }
 
 fn mac(key: &Key, claim: &[u8]) -> Key {
@@ -138,31 +187,36 @@ mod tests {
     use super::*;
 
     const THEN: Timestamp = Timestamp(2_000_000_000_000_000);
+    const SCOPE: SessionScope = SessionScope::Unprotected;
 
     fn check(id: &str, token: &str, now: i64, expected: Result<&str, Refused>) {
         let found = claim(&Key::new([7; 32]), id, token, Timestamp(now * 1_000_000));
-        let expected = expected.map(|owner| Claim { subject: "job".into(), owner: owner.into() });
+        let expected = expected.map(|owner| Claim {
+            subject: "job".into(),
+            owner: owner.into(),
+            scope: SCOPE,
+        });
         assert_eq!(found, expected, "{token} at {now}");
     }
 
     #[test]
     fn a_token_is_good_for_its_key_and_its_time() {
-        let made = make(&Key::new([7; 32]), "job", "acme/relay: a", THEN);
+        let made = make(&Key::new([7; 32]), "job", "acme/relay: a", SCOPE, THEN);
         let (id, token) = (made.id.as_str(), made.token.expose());
         check(id, token, 1_999_999_999, Ok("acme/relay: a"));
         check(id, token, 2_000_000_000, Err(Refused::Expired));
         check("AJ000000000000000000", token, 0, Err(Refused::Unknown));
-        let other = make(&Key::new([8; 32]), "job", "acme/relay: a", THEN);
+        let other = make(&Key::new([8; 32]), "job", "acme/relay: a", SCOPE, THEN);
         check(&other.id, other.token.expose(), 0, Err(Refused::Unknown));
         assert_ne!(
             made.secret.expose(),
-            make(&Key::new([7; 32]), "job", "acme", THEN).secret.expose()
+            make(&Key::new([7; 32]), "job", "acme", SCOPE, THEN).secret.expose()
         );
     }
 
     #[test]
     fn what_the_house_did_not_say_is_refused() {
-        let made = make(&Key::new([7; 32]), "job", "acme/relay", THEN);
+        let made = make(&Key::new([7; 32]), "job", "acme/relay", SCOPE, THEN);
         let mut bytes = digest::unbase64(made.token.expose()).unwrap();
         bytes[0] += 1;
         for token in ["", "AAAA", "?", &digest::base64(&bytes), &digest::base64(&[0; 32])] {

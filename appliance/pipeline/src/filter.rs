@@ -7,7 +7,7 @@
 use crate::{
     condition,
     diagnostic::Code,
-    expression::pattern::Pattern,
+    expression::pattern::{Pattern, PatternError, Patterns},
     report::Report,
     scope::Scope,
     syntax::{Node, Value},
@@ -44,7 +44,19 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    fn matches(&self, name: &str) -> bool {
+    /// A pattern when it stands between slashes, otherwise the name itself.
+    pub(crate) fn read(text: &str, patterns: &mut Patterns) -> Result<Self, PatternError> {
+        let inner = text
+            .strip_prefix('/')
+            .and_then(|rest| rest.strip_suffix('/'))
+            .filter(|_| text.len() > 1);
+        match inner {
+            Some(pattern) => patterns.get(pattern).map(Self::Pattern),
+            None => Ok(Self::Literal(text.to_owned())),
+        }
+    }
+
+    pub(crate) fn matches(&self, name: &str) -> bool {
         match self {
             Self::Literal(text) => text == name,
             Self::Pattern(pattern) => pattern.matches(name),
@@ -131,11 +143,8 @@ fn name(item: &Node, report: &mut Report) -> Option<Name> {
         report.error(Code::Filter, item.at, message, "give a name or a /pattern/");
         return None;
     };
-    let inner =
-        text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')).filter(|_| text.len() > 1);
-    let Some(pattern) = inner else { return Some(Name::Literal(text)) };
-    match report.patterns.get(pattern) {
-        Ok(pattern) => Some(Name::Pattern(pattern)),
+    match Name::read(&text, &mut report.patterns) {
+        Ok(name) => Some(name),
         Err(error) => {
             report.error(Code::Pattern, item.at, error.to_string(), error.hint());
             None

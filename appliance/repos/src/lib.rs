@@ -34,6 +34,6 @@ pub use error::{Cause, Error};
 pub use first_push::{FirstPush, Message, first_push};
 pub use limits::Limits;
 pub use prune::Pruned;
-pub use receive::{Push, PushPolicy, PushWatcher, RefUpdate, Watching};
+pub use receive::{Push, PushPolicy, PushWatcher, RefUpdate, Standing, Watching};
 pub use repository::{FileRead, NamedRevision, Repository, Rev};
 pub use shelf::Repos;

@@ -42,6 +42,17 @@ impl PushPolicy {
     pub const ALL: Self = Self { force: true, force_default: true, delete: true };
 }
 
+/// What one push may do with one reference; the words are for the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// What its [`PushPolicy`] says.
+    Open,
+    /// Add to it, or make it; neither rewrite nor remove it.
+    Kept(String),
+    /// Nothing.
+    Closed(String),
+}
+
 /// One reference that a push moves. Revisions are 40 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefUpdate {
@@ -67,6 +78,9 @@ pub type Watching<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Is told of a push at the two moments that count.
 pub trait PushWatcher: Send + Sync + 'static {
+    /// What this push may do with the reference of that full name.
+    fn standing(&self, name: &str) -> Standing;
+
     /// The pack is checked and no reference has moved. What is noted here durably will be found
     /// after a cut at any later moment. An error refuses the push, with these words for the client.
     /// The repository is locked meanwhile: be brief, and do not push from here.
@@ -143,7 +157,8 @@ fn take(
         let asked = push.insert(Push { updates, options });
         waiter.wait(watcher.before(asked))
     };
-    let result = apply(repository, policy, quarantine, &all, atomic, ask);
+    let rules = judge::Rules { policy, standing: &|name| watcher.standing(name) };
+    let result = apply(repository, rules, quarantine, &all, atomic, ask);
     match result {
         Ok(verdicts) => {
             let moved = verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Done);
@@ -173,7 +188,7 @@ fn receive(
 /// Judges the commands, asks, and makes what passed true.
 fn apply(
     repository: &Repository,
-    policy: PushPolicy,
+    rules: judge::Rules<'_>,
     quarantine: Quarantine,
     commands: &[Command],
     atomic: bool,
@@ -184,7 +199,7 @@ fn apply(
     let (table, head) = repository.snapshot()?;
     let objects = quarantine.objects(repository)?;
     let mut next = table.clone();
-    let mut verdicts = judge::judge(&objects, &table, &mut next, &head, policy, commands)?;
+    let mut verdicts = judge::judge(&objects, &table, &mut next, &head, rules, commands)?;
     if atomic && verdicts.iter().any(|(_, verdict)| *verdict != Verdict::Done) {
         judge::refuse_passed(
             &mut verdicts,

@@ -46,10 +46,12 @@ pub(crate) fn beside(
         .ok()
 }
 
-/// What the runner is told. `main` and `s3` are the ports of both services.
+/// What the runner is told. `main` and `s3` are the ports of both services, `base_url` is where people
+/// find the first.
 pub(crate) fn site(
     config: &Config,
     data: &DataDir,
+    base_url: &str,
     names: Vec<String>,
     main: Option<u16>,
     s3: Option<u16>,
@@ -70,10 +72,29 @@ pub(crate) fn site(
         variables: address("APPLIANCE_URL", main)
             .into_iter()
             .chain(address("APPLIANCE_S3_URL", s3))
+            .chain(
+                main.map(|port| git(base_url, &format!("https://{name}:{port}")))
+                    .into_iter()
+                    .flatten(),
+            )
             .collect(),
         names: names.into_iter().filter(|name| name != "localhost").collect(),
         allow: network.allow.clone(),
         name_servers: network.name_servers.clone(),
         authority: Some(authority),
     }
+}
+
+/// What makes Git in a job find the appliance where it is from there, and show it the job's own key,
+/// unless an address brings another proof.
+fn git(base_url: &str, within: &str) -> [(String, String); 5] {
+    const HELPER: &str = "!f() { test \"$1\" = get || exit 0; echo username=job; echo \"password=$APPLIANCE_GIT_KEY\"; }; f";
+    let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    [
+        variable("GIT_CONFIG_COUNT", "2"),
+        variable("GIT_CONFIG_KEY_0", &format!("url.{within}/git/.insteadOf")),
+        variable("GIT_CONFIG_VALUE_0", &format!("{base_url}/git/")),
+        variable("GIT_CONFIG_KEY_1", &format!("credential.{within}.helper")),
+        variable("GIT_CONFIG_VALUE_1", HELPER),
+    ]
 }

@@ -320,7 +320,8 @@ impl Sockets {
     fn job_network(&self, config: &Config, data: &DataDir) -> runner::SiteNetwork {
         let port = |listener: &Listener| listener.address().map(|address| address.port());
         let s3 = self.s3.as_ref().and_then(port);
-        job_network::site(config, data, names(config).dns, port(&self.tls), s3)
+        let people = base_url(config, self.tls.address());
+        job_network::site(config, data, &people, names(config).dns, port(&self.tls), s3)
     }
 
     fn serve(

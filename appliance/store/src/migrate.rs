@@ -25,6 +25,8 @@ pub const STEPS: &[&str] = &[
     include_str!("../migrations/0012_log_rows.sql"),
     include_str!("../migrations/0013_cache_objects.sql"),
     include_str!("../migrations/0014_cache_paths.sql"),
+    include_str!("../migrations/0015_trust.sql"),
+    include_str!("../migrations/0016_expressions.sql"),
 ];
 
 /// The newest schema version this program knows.
@@ -115,6 +117,19 @@ mod tests {
                 run(&mut sql, Path::new("test.db")).unwrap();
             }
         }
+    }
+
+    #[test]
+    fn what_was_kept_before_there_were_levels_is_unprotected() {
+        let mut sql = migrated(&STEPS[..14]);
+        let insert = "INSERT INTO caches (project, key, object, size, job, created_at, expires_at, \
+                      paths) VALUES (x'07', 'deps', 't/1', 5, 3, 10, 20, '[\"~/.m2\"]')";
+        sql.execute(insert, []).unwrap();
+        run(&mut sql, Path::new("test.db")).unwrap();
+        let kept = "SELECT key || object || size || job || created_at || expires_at || paths || \
+                    protected FROM caches";
+        let kept: String = sql.query_row(kept, [], |row| row.get(0)).unwrap();
+        assert_eq!(kept, "depst/1531020[\"~/.m2\"]0");
     }
 
     #[test]

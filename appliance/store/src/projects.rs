@@ -13,6 +13,7 @@ mod variables;
 
 pub use contexts::Context;
 pub use pushes::{Push, PushedRef};
+pub use restrictions::Expression;
 pub use schedules::{Schedule, Timer};
 pub use settings::Settings;
 pub use variables::VariableInfo;

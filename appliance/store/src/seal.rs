@@ -59,6 +59,23 @@ impl SiteKey {
         Ok(Zeroizing::new(plain))
     }
 
+    /// As [`SiteKey::seal`], as hexadecimal digits: for what people and programs carry.
+    pub(crate) fn seal_hex(&self, place: &str, plain: &[u8]) -> Result<Secret, Error> {
+        let sealed = self.seal(place, plain)?;
+        Ok(Secret::new(sealed.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+    }
+
+    /// Opens what [`SiteKey::seal_hex`] made for the same place; `None` for everything else.
+    pub(crate) fn open_hex(&self, place: &str, text: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let digits = text.as_bytes().chunks_exact(2);
+        if !digits.remainder().is_empty() {
+            return None;
+        }
+        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        let sealed: Vec<u8> = digits.map(byte).collect::<Option<_>>()?;
+        self.open(place, &sealed).ok()
+    }
+
     /// Opens a sealed text.
     pub(crate) fn open_text(&self, place: &str, stored: &[u8]) -> Result<Secret, Error> {
         let plain = self.open(place, stored)?;

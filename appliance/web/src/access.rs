@@ -20,7 +20,7 @@ mod routes;
 pub mod session;
 pub mod token;
 
-pub use caller::{Caller, Peer, User, Via, identify};
+pub use caller::{Caller, Job, Peer, User, Via, identify};
 pub use cookie::Transport;
 pub use headers::{POLICY, SANDBOX};
 pub(crate) use limit::{Limiter, Rate};
@@ -31,3 +31,4 @@ pub use store::access::Role;
 
 pub(crate) use cookie::{give_session, read as cookie_read, take_session, theme as cookie_theme};
 pub(crate) use headers::secure;
+pub(crate) use permit::JOB;

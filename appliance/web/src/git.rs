@@ -10,6 +10,7 @@
 mod door;
 mod pushes;
 mod watcher;
+mod who;
 
 use crate::{
     State,
@@ -95,7 +96,7 @@ async fn receive_pack(
     match door::enter(&state, caller, &org, &repo, Purpose::Push).await {
         Ok(entered) => {
             let (parts, body) = request.into_parts();
-            let policy = entered.policy();
+            let policy = entered.who.policy(&entered.project.settings);
             let repository = entered.repository.clone();
             let watcher = Arc::new(Watcher::new(state, entered));
             repos::http::receive_pack(repository, &parts.headers, body, policy, watcher)

@@ -16,6 +16,7 @@ pub mod git;
 mod overall;
 pub mod pages;
 mod registry;
+mod restrictions;
 mod runner_api;
 pub mod schedule;
 mod shell;

@@ -30,6 +30,7 @@ mod pipelines;
 mod preview;
 mod projects;
 mod report;
+mod restrictions;
 mod results;
 mod runners;
 mod settings;
@@ -68,6 +69,7 @@ pub(crate) fn routes() -> Routes {
         .merge(runners::routes())
         .merge(hardware::routes())
         .merge(contexts::routes())
+        .merge(restrictions::routes())
         .merge(account::routes())
         .merge(users::routes())
         .merge(audit::routes())

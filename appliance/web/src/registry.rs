@@ -12,7 +12,7 @@ mod proof;
 
 use crate::{
     State,
-    access::{Caller, Permit, Role, Routes, Transport, User, host, identify},
+    access::{self, Caller, Permit, Role, Routes, Transport, User, host, identify},
     error::Failure,
 };
 use axum::{
@@ -107,6 +107,7 @@ async fn holder(parts: &Parts, state: &State) -> Result<Option<Holder>, Failure>
     match identify(parts, state).await? {
         Caller::Nobody => Ok(None),
         Caller::Runner => Err(Failure::Forbidden("this is not for the runner".into())),
+        Caller::Job(_) => Err(Failure::Forbidden(access::JOB.into())),
         Caller::User(user) => by_user(user, state).await.map(Some),
     }
 }
@@ -133,7 +134,7 @@ fn within_scope(scope: Arc<Scope>) -> Holder {
         };
         match &*scope {
             // An owner's key opens nothing in the house's buckets.
-            Scope::Owner => false,
+            Scope::Owner | Scope::Protected | Scope::Unprotected => false,
             other => other.covers("images", &format!("{repository}/"), verb),
         }
     })

@@ -43,6 +43,14 @@ fn is_of_the_job(error: &Error) -> bool {
     matches!(error, Error::Missing(_) | Error::Sealed { .. } | Error::Form { .. })
 }
 
+/// What a job ends in that cannot have its secrets.
+fn state_of(error: &Error) -> JobState {
+    match error {
+        Error::Missing(_) => JobState::Unauthorized,
+        _ => JobState::InfrastructureFail,
+    }
+}
+
 impl Turn<'_, '_, '_> {
     pub(super) fn register(&mut self, register: &Register) -> Result<RunnerId, crate::Error> {
         let known = self.txn.runner_by_name(&register.name)?;
@@ -97,8 +105,14 @@ impl Turn<'_, '_, '_> {
         let missing = || Error::Missing(format!("job {}", next.job));
         let mut job = self.txn.job_get(next.job)?.ok_or_else(missing)?;
         let project = self.project(&job)?;
+        if let Some(why) = self.context_refusal(&job, &project)? {
+            return self.refuse(job, why, JobState::Unauthorized);
+        }
         let secrets = match self.txn.project_secrets(job.project, &job.contexts) {
-            Err(error) if is_of_the_job(&error) => return self.refuse(job, &error),
+            Err(error) if is_of_the_job(&error) => {
+                let why = format!("{error}: put it right, then rerun the workflow");
+                return self.refuse(job, why, state_of(&error));
+            }
             secrets => secrets?,
         };
         let task = self.task_leased(&job, next.task, runner)?;
@@ -143,14 +157,15 @@ impl Turn<'_, '_, '_> {
     }
 
     /// Ends a job that cannot be given out, for example because a context was removed meanwhile.
-    fn refuse(&mut self, mut job: Job, why: &Error) -> Result<Option<Assignment>, Error> {
-        tracing::warn!(job.id = %job.id, error = %why, "a job cannot be handed out");
-        job.message = Some(format!("{why}: put it right, then rerun the workflow"));
+    fn refuse(
+        &mut self,
+        mut job: Job,
+        why: String,
+        state: JobState,
+    ) -> Result<Option<Assignment>, Error> {
+        tracing::warn!(job.id = %job.id, why, "a job cannot be handed out");
+        job.message = Some(why);
         self.withdraw(&job)?;
-        let state = match why {
-            Error::Missing(_) => JobState::Unauthorized,
-            _ => JobState::InfrastructureFail,
-        };
         self.stop_leases(&job);
         if self.holds_lease(&job) {
             // Nodes that run already are stopped first; their end concludes the job.

@@ -117,15 +117,8 @@ impl Turn<'_, '_, '_> {
     /// What a build job enters when it is reached. A reason not to run it is noted in the job.
     fn gate(&mut self, workflow: &Workflow, job: &mut Job) -> Result<JobState, Error> {
         let project = self.project(job)?;
-        for context in &job.contexts {
-            let why = match self.txn.context_by_name(project.org, context)? {
-                None => format!("does not exist in {}: create it", project.repo.org()),
-                Some(found) if !self.txn.context_allows(found.id, project.id)? => {
-                    "is restricted to other projects: let this one use it".to_owned()
-                }
-                Some(_) => continue,
-            };
-            job.message = Some(format!("context `{context}` {why}, then rerun the workflow"));
+        if let Some(why) = self.context_refusal(job, &project)? {
+            job.message = Some(why);
             return Ok(JobState::Unauthorized);
         }
         if let Some(JobSpec { executor: Executor::Unsupported { message }, .. }) =

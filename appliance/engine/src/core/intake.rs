@@ -196,6 +196,7 @@ impl Turn<'_, '_, '_> {
             errors,
             workflows: (0..workflows).map(new_workflow).collect(),
             due: trigger.due.clone(),
+            trust: intake.trust,
         }
     }
 

@@ -96,19 +96,29 @@ fn intake(
         Err(pipeline::ContinuationError::Unreadable(_)) => passed.clone(),
         other => other.map_err(|error| Error::Conflict(error.to_string()))?,
     };
-    let trigger = Trigger {
+    let trigger = trigger_of(pipeline, ConfigText::Found(configuration), parameters);
+    let planned = planned(&trigger, pipeline.id, pipeline.number, repo, orbs, true);
+    let (id, number, trust) = (pipeline.id, pipeline.number, pipeline.trust);
+    Ok(Intake { trigger, id, number, trust, planned })
+}
+
+/// What a pipeline was triggered by, with another configuration and its parameters.
+pub(crate) fn trigger_of(
+    pipeline: &Pipeline,
+    config: ConfigText,
+    parameters: IndexMap<String, ParameterValue>,
+) -> Trigger {
+    Trigger {
         project: pipeline.project,
         kind: pipeline.kind,
         actor: pipeline.actor.clone(),
         received_at: pipeline.received_at,
         vcs: pipeline.vcs.clone(),
-        config: ConfigText::Found(configuration),
+        config,
         parameters,
         push: None,
         due: pipeline.due.clone(),
-    };
-    let planned = planned(&trigger, pipeline.id, pipeline.number, repo, orbs, true);
-    Ok(Intake { trigger, id: pipeline.id, number: pipeline.number, planned })
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use base::{
     state::JobState,
     time::Timestamp,
     trigger::{ConfigText, Trigger, TriggerKind, Vcs},
+    trust::Trust,
 };
 use indexmap::IndexMap;
 use pipeline::Planned;
@@ -114,5 +115,6 @@ pub(super) fn intake(
     };
     let planned =
         Planned { plan, processed: "version: 2".into(), timers: vec![], warnings: vec![] };
-    Intake { trigger, id, number, planned: Ok(planned) }
+    let trust = Trust::default();
+    Intake { trigger, id, number, trust, planned: Ok(planned) }
 }

@@ -9,6 +9,7 @@ use base::{
     protocol::Progress,
     state::TaskOutcome,
     time::Timestamp,
+    trust::Trust,
 };
 use engine::leftovers::{self, Swept};
 use objects::Objects;
@@ -103,8 +104,17 @@ async fn objects_without_a_row_go_when_their_task_is_over_and_they_are_old() {
         let layer = Layer { task, object: layer, size, paths: vec![], created_at };
         txn.layer_insert(&layer)?;
         let (key, job, expires_at) = ("v1".into(), JobNumber(1), days(15));
-        let cache =
-            Cache { project, key, object: cache, size, paths: vec![], job, created_at, expires_at };
+        let cache = Cache {
+            project,
+            key,
+            trust: Trust::Protected,
+            object: cache,
+            size,
+            paths: vec![],
+            job,
+            created_at,
+            expires_at,
+        };
         txn.cache_insert(&cache).map(drop)
     };
     house.store.write(save).await.unwrap();

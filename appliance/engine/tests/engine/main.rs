@@ -10,3 +10,4 @@ mod kill;
 mod leftovers;
 mod pace;
 mod still;
+mod trust;

@@ -8,7 +8,7 @@
 mod operations;
 
 use crate::{
-    Config, Objects, Owner, Rule, Scope, Verb,
+    Config, Objects, Owner, Rule, Scope, SessionScope, Verb,
     objects::now,
     query::Query,
     sigv4::{
@@ -250,7 +250,7 @@ async fn a_key_for_a_while_ends_with_what_it_was_made_for() {
     as_owner(&site, "PUT", "/given", "", "").await;
     let later = now().plus(Duration::from_secs(60));
     let check = async |subject: &str, by_query: bool, expected: &str| {
-        let key = site.objects.session_key(subject, "ann", later);
+        let key = site.objects.session_key(subject, "ann", SessionScope::Owner, later);
         let pair = (key.id.as_str(), key.secret.expose());
         let token = key.token.expose();
         let (query, header) = match by_query {
@@ -267,6 +267,42 @@ async fn a_key_for_a_while_ends_with_what_it_was_made_for() {
         check("runs", by_query, "ListBucketResult").await;
         check("over", by_query, "<Code>ExpiredToken</Code>").await;
     }
+}
+
+#[tokio::test]
+async fn keys_of_two_levels_write_where_only_their_own_level_reads() {
+    let site = site().await;
+    as_owner(&site, "PUT", "/results", "", "").await;
+    as_owner(&site, "PUT", "/results/release", "", "good").await;
+    let later = now().plus(Duration::from_secs(60));
+    let check = async |scope: SessionScope, asked: (&str, &str, &str, &str), expected: u16| {
+        let key = site.objects.session_key("runs", "ann", scope, later);
+        let pair = (key.id.as_str(), key.secret.expose());
+        let header = Some(("x-amz-security-token", key.token.expose()));
+        let answer = ask(&site, request_with(asked, pair, false, header)).await;
+        let status = answer.status().as_u16();
+        let text = answer.into_body().collect().await.unwrap().to_bytes();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        assert_eq!(status, expected, "{scope:?} {asked:?}: {text}");
+        assert_eq!(status == 403, text.contains("<Code>AccessDenied</Code>"), "{asked:?}: {text}");
+    };
+    let policy = r#"{"Version":"2012-10-17","Statement":[]}"#;
+    let lower = SessionScope::Unprotected;
+    check(lower, ("GET", "/results/release", "", ""), 200).await;
+    check(lower, ("PUT", "/results/release", "", "bad"), 403).await;
+    check(lower, ("DELETE", "/results/release", "", ""), 403).await;
+    check(lower, ("PUT", "/results/release", "tagging", ""), 403).await;
+    check(lower, ("POST", "/results/release", "uploads", ""), 403).await;
+    check(lower, ("PUT", "/results", "policy", policy), 403).await;
+    check(lower, ("DELETE", "/results", "", ""), 403).await;
+    check(lower, ("PUT", "/made-by-it", "", ""), 403).await;
+    check(lower, ("PUT", "/results/unprotected/try", "", "bad"), 200).await;
+    let upper = SessionScope::Protected;
+    check(upper, ("GET", "/results/unprotected/try", "", ""), 403).await;
+    check(upper, ("GET", "/results/release", "", ""), 200).await;
+    check(upper, ("PUT", "/results/release", "", "better"), 200).await;
+    check(upper, ("DELETE", "/results/unprotected/try", "", ""), 204).await;
+    check(upper, ("PUT", "/made-by-it", "", ""), 200).await;
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Whether each command of a push may pass, against the references as they stand.
 
-use super::{PushPolicy, commands::Command, entry_for, report::Verdict};
+use super::{PushPolicy, Standing, commands::Command, entry_for, report::Verdict};
 use crate::{
     error::Error,
     objects::Objects,
@@ -11,16 +11,24 @@ use gix_hash::ObjectId;
 use gix_object::Kind;
 use std::collections::HashSet;
 
+/// What the one who pushes may.
+#[derive(Clone, Copy)]
+pub(super) struct Rules<'a> {
+    pub(super) policy: PushPolicy,
+    /// What of that a reference takes.
+    pub(super) standing: &'a dyn Fn(&str) -> Standing,
+}
+
 /// Judges `commands` in order; what passes is entered in `next`.
 pub(super) fn judge(
     objects: &Objects,
     table: &RefTable,
     next: &mut RefTable,
     head: &str,
-    policy: PushPolicy,
+    rules: Rules<'_>,
     commands: &[Command],
 ) -> Result<Vec<(String, Verdict)>, Error> {
-    let judge = Judge { objects, table, head, policy };
+    let judge = Judge { objects, table, head, rules };
     let mut verdicts = Vec::with_capacity(commands.len());
     let mut named = HashSet::new();
     // Removals first, so that `a` may go and `a/b` come in one push.
@@ -55,7 +63,7 @@ struct Judge<'a> {
     objects: &'a Objects,
     table: &'a RefTable,
     head: &'a str,
-    policy: PushPolicy,
+    rules: Rules<'a>,
 }
 
 impl Judge<'_> {
@@ -64,6 +72,11 @@ impl Judge<'_> {
         if let Some(problem) = name_problem(&command.name) {
             return Ok(Some(format!("funny refname: {problem}")));
         }
+        let kept = match (self.rules.standing)(&command.name) {
+            Standing::Open => None,
+            Standing::Kept(why) => Some(why),
+            Standing::Closed(why) => return Ok(Some(why)),
+        };
         let current = self.table.get(&command.name).map(|entry| entry.target);
         if current != command.old {
             return Ok(Some(match current {
@@ -72,7 +85,8 @@ impl Judge<'_> {
             }));
         }
         match (command.old, command.new) {
-            (_, None) => Ok(self.removal_refusal(command)),
+            (_, None) => Ok(kept.or_else(|| self.removal_refusal(command))),
+            (Some(old), Some(new)) if kept.is_some() && !self.adds(old, new)? => Ok(kept),
             (old, Some(new)) => self.move_refusal(&command.name, old, new, next),
         }
     }
@@ -82,7 +96,7 @@ impl Judge<'_> {
             Some("there is nothing to remove".into())
         } else if command.name == self.head {
             Some("refusing to delete the default branch; make another one the default first".into())
-        } else if !self.policy.delete {
+        } else if !self.rules.policy.delete {
             Some("deletion is not allowed; ask an administrator of the project".into())
         } else {
             None
@@ -114,8 +128,13 @@ impl Judge<'_> {
         }
     }
 
+    /// `new` is here and builds on `old`.
+    fn adds(&self, old: ObjectId, new: ObjectId) -> Result<bool, Error> {
+        Ok(self.objects.kind(&new)?.is_some() && self.is_forward(old, new)?)
+    }
+
     fn may_force(&self, name: &str) -> bool {
-        self.policy.force && (self.policy.force_default || name != self.head)
+        self.rules.policy.force && (self.rules.policy.force_default || name != self.head)
     }
 
     /// `new` builds on `old`. What is no commit has no forward.

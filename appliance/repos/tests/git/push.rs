@@ -1,7 +1,7 @@
 //! Pushing.
 
 use super::client::{Place, noise};
-use repos::{PushPolicy, Rev};
+use repos::{PushPolicy, Rev, Standing};
 
 #[test]
 fn a_first_push_makes_the_branch_and_tells_the_watcher_and_the_person() {
@@ -117,6 +117,51 @@ fn a_watcher_may_refuse_and_then_nothing_changes() {
     assert!(place.server.watcher.after.lock().unwrap().is_empty());
     let packs = place.dir.path().join("root/acme/relay.git/objects/pack");
     assert_eq!(std::fs::read_dir(packs).unwrap().count(), 0);
+}
+
+fn closed() -> Standing {
+    Standing::Closed("it is closed to you".into())
+}
+
+#[test]
+fn a_closed_reference_is_not_made_moved_or_removed_and_others_are() {
+    let place = Place::new();
+    let copy = place.copy("a");
+    copy.git(&["push", "-q", "origin", "main"]);
+    let before = place.server.repository().resolve(Rev::Branch("main")).unwrap().revision;
+    *place.server.watcher.standing.lock().unwrap() = Some(("refs/heads/main", closed()));
+    copy.git(&["commit", "-q", "--allow-empty", "-m", "more"]);
+    let said = copy.git_fails(&["push", "origin", "main", "main:open"]);
+    assert!(said.contains("it is closed to you"), "{said}");
+    assert_eq!(place.server.repository().resolve(Rev::Branch("main")).unwrap().revision, before);
+    let open = place.server.repository().resolve(Rev::Branch("open")).unwrap().revision;
+    assert_eq!(open, copy.head());
+    let passed = place.server.watcher.after.lock().unwrap().last().cloned().unwrap();
+    assert_eq!(passed.updates.len(), 1, "what was refused is not told");
+    *place.server.watcher.standing.lock().unwrap() = Some(("refs/heads/open", closed()));
+    copy.git_fails(&["push", "origin", ":open"]);
+    *place.server.watcher.standing.lock().unwrap() = Some(("refs/tags/v1", closed()));
+    copy.git(&["tag", "v1"]);
+    copy.git_fails(&["push", "origin", "v1"]);
+    assert!(place.server.repository().tags().unwrap().is_empty());
+}
+
+#[test]
+fn a_kept_reference_is_made_and_added_to_and_never_rewritten() {
+    let place = Place::new();
+    let copy = place.copy("a");
+    copy.git(&["push", "-q", "origin", "main:other"]);
+    let kept = Standing::Kept("it is added to, never rewritten".into());
+    *place.server.watcher.standing.lock().unwrap() = Some(("refs/heads/main", kept));
+    copy.git(&["push", "-q", "origin", "main"]);
+    copy.git(&["commit", "-q", "--allow-empty", "-m", "more"]);
+    copy.git(&["push", "-q", "origin", "main"]);
+    copy.git(&["commit", "-q", "--amend", "--allow-empty", "-m", "again"]);
+    for command in [["push", "--force", "origin", "main"], ["push", "--force", "origin", ":main"]] {
+        let said = copy.git_fails(&command);
+        assert!(said.contains("it is added to, never rewritten"), "{command:?}: {said}");
+    }
+    copy.git(&["push", "-q", "--force", "origin", "main:other"]);
 }
 
 #[test]

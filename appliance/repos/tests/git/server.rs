@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use repos::{
-    Limits, Push, PushPolicy, PushWatcher, Repos, Repository, Watching,
+    Limits, Push, PushPolicy, PushWatcher, Repos, Repository, Standing, Watching,
     http::{BoxError, Service},
 };
 use std::{
@@ -24,9 +24,16 @@ pub(crate) struct Watcher {
     pub(crate) before: Mutex<Vec<Push>>,
     pub(crate) after: Mutex<Vec<Push>>,
     pub(crate) refusal: Mutex<Option<String>>,
+    /// A reference that is not open.
+    pub(crate) standing: Mutex<Option<(&'static str, Standing)>>,
 }
 
 impl PushWatcher for Watcher {
+    fn standing(&self, name: &str) -> Standing {
+        let found = self.standing.lock().unwrap().clone();
+        found.filter(|(of, _)| *of == name).map_or(Standing::Open, |(_, standing)| standing)
+    }
+
     fn before<'a>(&'a self, push: &'a Push) -> Watching<'a, Result<(), String>> {
         Box::pin(async {
             self.before.lock().unwrap().push(push.clone());

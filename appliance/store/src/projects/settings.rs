@@ -1,6 +1,6 @@
 //! What an operator may set for one project. Kept as JSON; an absent member has its default.
 
-use base::protocol::NetworkPolicy;
+use base::{protocol::NetworkPolicy, trust::ProtectedRefs};
 use serde::{Deserialize, Serialize};
 
 /// A project's settings.
@@ -19,6 +19,10 @@ pub struct Settings {
     pub force_push: bool,
     /// Setup configurations may continue into a second one.
     pub setup_workflows: bool,
+    /// Only administrators push to these, and only what builds them is trusted with what it leaves.
+    pub protected: ProtectedRefs,
+    /// Jobs may push to the project's own repository with the key that they are given.
+    pub jobs_may_push: bool,
 }
 
 impl Default for Settings {
@@ -30,6 +34,8 @@ impl Default for Settings {
             jobs_max: None,
             force_push: true,
             setup_workflows: true,
+            protected: ProtectedRefs::default(),
+            jobs_may_push: false,
         }
     }
 }

@@ -75,6 +75,26 @@ fn a_context_takes_its_variables_along() {
 }
 
 #[test]
+fn expressions_of_a_context_are_kept_in_order_and_go_with_it() {
+    check(|txn| {
+        project(txn)?;
+        let org = txn.org_by_name("acme")?.unwrap().id;
+        let [one, other] = ["deploy", "other"].map(|name| txn.context_create(org, name, NOW));
+        let (one, other) = (one?.id, other?.id);
+        let first = txn.context_expression_add(one, "true", NOW)?;
+        let second = txn.context_expression_add(one, "false", Timestamp(NOW.0 + 10_000))?;
+        assert_eq!(txn.context_expression_list(one)?, [first.clone(), second.clone()]);
+        assert!(txn.context_expression_list(other)?.is_empty());
+        assert!(!txn.context_expression_remove(other, first.id)?, "of another context");
+        assert!(txn.context_expression_remove(one, first.id)?);
+        assert_eq!(txn.context_expression_list(one)?, [second]);
+        assert!(txn.context_remove(one)?);
+        assert!(txn.context_expression_list(one)?.is_empty());
+        Ok(())
+    });
+}
+
+#[test]
 fn a_push_makes_one_pipeline_per_ref_however_often_it_is_told() {
     check(|txn| {
         let id = PushId(Uuid::from_u128(1));

@@ -1,12 +1,13 @@
 //! Caches of a project, by key.
 //!
 //! Invariants: a key that has not expired is never overwritten; the object of one that is, is told
-//! to whoever overwrites it.
+//! to whoever overwrites it. Each level of trust has its own keys, and reads those of no lower one.
 
 use crate::{Reader, Txn, error::Error, row};
 use base::{
     ids::{JobNumber, ProjectId},
     time::Timestamp,
+    trust::Trust,
 };
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -17,6 +18,8 @@ pub struct Cache {
     pub project: ProjectId,
     /// Its evaluated key.
     pub key: String,
+    /// Of the job that saved it.
+    pub trust: Trust,
     /// Key in the cache bucket.
     pub object: String,
     /// Size in bytes.
@@ -44,21 +47,23 @@ pub enum CacheInsert {
 }
 
 const COLUMNS: &str =
-    "SELECT project, key, object, size, job, created_at, expires_at, paths FROM caches ";
+    "SELECT project, key, object, size, job, created_at, expires_at, paths, protected FROM caches ";
 
 impl Txn<'_> {
     /// Stores a cache unless its key is taken.
     pub fn cache_insert(&self, new: &Cache) -> Result<CacheInsert, Error> {
         let old: Option<String> = self
-            .statement("SELECT object FROM caches WHERE project = ?1 AND key = ?2")?
-            .query_row(params![new.project.0, new.key], |row| row.get(0))
+            .statement(
+                "SELECT object FROM caches WHERE project = ?1 AND key = ?2 AND protected = ?3",
+            )?
+            .query_row(params![new.project.0, new.key, new.trust.is_protected()], |row| row.get(0))
             .optional()?;
         let paths = row::to_json("cached paths", &new.paths)?;
         let changed = self
             .statement(
-                "INSERT INTO caches (project, key, object, size, job, created_at, expires_at, paths) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
-                 ON CONFLICT (project, key) DO UPDATE SET object = ?3, size = ?4, job = ?5, \
+                "INSERT INTO caches (project, key, object, size, job, created_at, expires_at, paths, \
+                 protected) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
+                 ON CONFLICT (project, key, protected) DO UPDATE SET object = ?3, size = ?4, job = ?5, \
                  created_at = ?6, expires_at = ?7, paths = ?8 WHERE caches.expires_at <= ?6",
             )?
             .execute(params![
@@ -70,6 +75,7 @@ impl Txn<'_> {
                 new.created_at.0,
                 new.expires_at.0,
                 paths,
+                new.trust.is_protected(),
             ])?;
         if changed == 0 {
             return Ok(CacheInsert::Taken);
@@ -77,41 +83,65 @@ impl Txn<'_> {
         Ok(CacheInsert::Stored { replaced: old.filter(|old| *old != new.object) })
     }
 
-    /// Forgets a cache that still names `object`; `false` when its key names another one by now.
-    pub fn cache_remove(&self, project: ProjectId, key: &str, object: &str) -> Result<bool, Error> {
+    /// Forgets a cache, if its key still names its object; `false` when it names another by now.
+    pub fn cache_remove(&self, cache: &Cache) -> Result<bool, Error> {
         let changed = self
-            .statement("DELETE FROM caches WHERE project = ?1 AND key = ?2 AND object = ?3")?
-            .execute(params![project.0, key, object])?;
+            .statement(
+                "DELETE FROM caches WHERE project = ?1 AND key = ?2 AND object = ?3 AND protected = ?4",
+            )?
+            .execute(params![
+                cache.project.0,
+                cache.key,
+                cache.object,
+                cache.trust.is_protected()
+            ])?;
         Ok(changed > 0)
     }
 }
 
 impl Reader<'_> {
-    /// The cache of exactly this key.
+    /// The cache of exactly this key that a job of this level would overwrite.
     pub fn cache_get(
         &self,
         project: ProjectId,
+        trust: Trust,
         key: &str,
         now: Timestamp,
     ) -> Result<Option<Cache>, Error> {
-        let mut find = self
-            .statement(&format!("{COLUMNS} WHERE project = ?1 AND key = ?2 AND expires_at > ?3"))?;
-        Ok(find.query_row(params![project.0, key, now.0], read).optional()?)
+        let own = self.cache_exact(project, trust, key, now)?;
+        Ok(own.filter(|found| found.trust == trust))
     }
 
-    /// The newest cache whose key starts with `prefix`.
+    /// The cache of exactly this key for a job of this level: its own before that of a higher one.
+    pub fn cache_exact(
+        &self,
+        project: ProjectId,
+        trust: Trust,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<Option<Cache>, Error> {
+        let mut find = self.statement(&format!(
+            "{COLUMNS} WHERE project = ?1 AND key = ?2 AND protected >= ?3 AND expires_at > ?4 \
+             ORDER BY protected LIMIT 1"
+        ))?;
+        Ok(find.query_row(params![project.0, key, trust.is_protected(), now.0], read).optional()?)
+    }
+
+    /// The newest cache whose key starts with `prefix`, of this level or a higher one.
     pub fn cache_find(
         &self,
         project: ProjectId,
+        trust: Trust,
         prefix: &str,
         now: Timestamp,
     ) -> Result<Option<Cache>, Error> {
         let beyond = format!("{prefix}{}", char::MAX);
         let mut find = self.statement(&format!(
-            "{COLUMNS} WHERE project = ?1 AND key >= ?2 AND key < ?3 AND expires_at > ?4 \
-             ORDER BY created_at DESC, key DESC LIMIT 1"
+            "{COLUMNS} WHERE project = ?1 AND key >= ?2 AND key < ?3 AND protected >= ?4 \
+             AND expires_at > ?5 ORDER BY created_at DESC, key DESC, protected LIMIT 1"
         ))?;
-        Ok(find.query_row(params![project.0, prefix, beyond, now.0], read).optional()?)
+        let bounds = params![project.0, prefix, beyond, trust.is_protected(), now.0];
+        Ok(find.query_row(bounds, read).optional()?)
     }
 
     /// Some caches that have expired, at most `limit`.
@@ -132,5 +162,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Cache> {
         created_at: Timestamp(row.get(5)?),
         expires_at: Timestamp(row.get(6)?),
         paths: row::json(row, 7)?,
+        trust: Trust::of(row.get(8)?),
     })
 }

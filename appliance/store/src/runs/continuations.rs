@@ -19,19 +19,12 @@ const PLACE: &str = "continuation";
 impl Reader<'_> {
     /// A key that continues this pipeline. Each call makes another; all of them fit.
     pub fn continuation_key(&self, id: PipelineId) -> Result<Secret, Error> {
-        let sealed = self.key().seal(PLACE, id.0.as_bytes())?;
-        Ok(Secret::new(sealed.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+        self.key().seal_hex(PLACE, id.0.as_bytes())
     }
 
     /// The pipeline that a key continues; `None` when this site did not make the key.
     pub fn continuation_pipeline(&self, key: &str) -> Option<PipelineId> {
-        let digits = key.as_bytes().chunks_exact(2);
-        if !digits.remainder().is_empty() {
-            return None;
-        }
-        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-        let sealed: Vec<u8> = digits.map(byte).collect::<Option<_>>()?;
-        let plain = self.key().open(PLACE, &sealed).ok()?;
+        let plain = self.key().open_hex(PLACE, key)?;
         Uuid::from_slice(&plain).ok().map(PipelineId)
     }
 }

@@ -6,6 +6,7 @@ use base::{
     state::PipelineState,
     time::Timestamp,
     trigger::{Due, ParameterValue, TriggerKind, Vcs},
+    trust::Trust,
 };
 use indexmap::IndexMap;
 use rusqlite::{OptionalExtension, Row, params, types::Type};
@@ -46,6 +47,8 @@ pub struct Pipeline {
     pub workflows: Vec<WorkflowId>,
     /// The schedule whose time it was.
     pub due: Option<Due>,
+    /// Decided when it was triggered.
+    pub trust: Trust,
 }
 
 /// One entry of a pipeline's `errors`.
@@ -83,7 +86,7 @@ pub struct PipelineFilter<'a> {
 }
 
 const COLUMNS: &str = "SELECT p.id, p.project, p.number, p.state, p.kind, p.actor, p.received_at, \
-    p.created_at, p.updated_at, t.body, p.parameters, p.errors, p.workflows, p.due \
+    p.created_at, p.updated_at, t.body, p.parameters, p.errors, p.workflows, p.due, p.protected \
     FROM pipelines p JOIN texts t ON t.hash = p.vcs ";
 
 /// The organisation of a pipeline's project.
@@ -101,8 +104,8 @@ impl Txn<'_> {
         let errors = unless_empty("pipeline errors", &new.errors, new.errors.is_empty())?;
         self.statement(
             "INSERT INTO pipelines (id, project, number, state, kind, actor, received_at, created_at, \
-             updated_at, branch, vcs, config, compiled, workflows, parameters, errors, due) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+             updated_at, branch, vcs, config, compiled, workflows, parameters, errors, due, protected) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
         )?
         .execute(params![
             new.id.0,
@@ -122,6 +125,7 @@ impl Txn<'_> {
             parameters,
             errors,
             due_text(new.due.as_ref())?,
+            new.trust.is_protected(),
         ])?;
         Ok(())
     }
@@ -251,6 +255,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Pipeline> {
         errors: if optional(11)? { row::json(row, 11)? } else { Vec::new() },
         workflows: split(row.get_ref(12)?.as_blob()?),
         due: if optional(13)? { Some(row::json(row, 13)?) } else { None },
+        trust: Trust::of(row.get(14)?),
     })
 }
 

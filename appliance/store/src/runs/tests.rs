@@ -1,9 +1,6 @@
 //! The rows of a run, written and read back through a real store.
 
-use super::{
-    caches::{Cache, CacheInsert},
-    *,
-};
+use super::*;
 use crate::{Config, Error, Reader, SiteKey, Store, Txn};
 use base::{
     ids::{
@@ -15,12 +12,15 @@ use base::{
     state::{JobState, PipelineState, StepState, TaskOutcome, WorkflowState},
     time::Timestamp,
     trigger::{TriggerKind, Vcs},
+    trust::Trust,
 };
 use indexmap::IndexMap;
 use uuid::Uuid;
 
 mod before;
+mod caches;
 mod holdings;
+mod job_keys;
 
 const PROJECT: ProjectId = ProjectId(Uuid::from_u128(7));
 
@@ -69,6 +69,7 @@ fn pipeline(number: u64, branch: &str) -> Pipeline {
         errors: vec![],
         workflows: vec![],
         due: None,
+        trust: Trust::Unprotected,
     }
 }
 
@@ -258,49 +259,6 @@ fn results_are_those_of_the_newest_attempt_of_each_node() {
         assert_eq!(reader.task_list(id)?.len(), 3);
         let steps = reader.step_list(task(id, 0, 2).id)?;
         assert_eq!((steps.len(), steps[0].exit_code), (1, Some(0)));
-        Ok(())
-    });
-}
-
-#[test]
-fn a_cache_key_is_taken_once_and_the_newest_match_is_found() {
-    let cache = |key: &str, at: i64| Cache {
-        project: PROJECT,
-        key: key.into(),
-        object: format!("o{at}"),
-        size: 1,
-        paths: vec!["~/.cargo".into()],
-        job: JobNumber(1),
-        created_at: Timestamp(at),
-        expires_at: Timestamp(at + 100),
-    };
-    let write = move |txn: &mut Txn<'_>| {
-        let stored =
-            |replaced: Option<&str>| CacheInsert::Stored { replaced: replaced.map(str::to_owned) };
-        assert_eq!(txn.cache_insert(&cache("v1-a", 10))?, stored(None));
-        assert_eq!(txn.cache_insert(&cache("v1-b", 5))?, stored(None));
-        assert_eq!(txn.cache_insert(&cache("v2", 50))?, stored(None));
-        assert_eq!(txn.cache_insert(&cache("v1-a", 20))?, CacheInsert::Taken);
-        let expired = txn.cache_insert(&cache("v1-b", 105))?;
-        assert_eq!(expired, stored(Some("o5")), "the old one has expired, and is told");
-        assert!(!txn.cache_remove(PROJECT, "v1-b", "o5")?, "another object by now");
-        assert!(txn.cache_remove(PROJECT, "v2", "o50")?);
-        assert_eq!(txn.cache_insert(&cache("v2", 50))?, stored(None));
-        Ok(())
-    };
-    check(write, |reader| {
-        let find = |prefix: &str, now| {
-            Ok::<_, Error>(
-                reader.cache_find(PROJECT, prefix, Timestamp(now))?.map(|found| found.object),
-            )
-        };
-        assert_eq!(find("v1-", 60)?.as_deref(), Some("o105"));
-        assert_eq!(find("v1-a", 60)?.as_deref(), Some("o10"));
-        let exact = reader.cache_get(PROJECT, "v1-a", Timestamp(60))?;
-        assert_eq!(exact.map(|found| found.paths), Some(vec!["~/.cargo".to_owned()]));
-        assert_eq!(find("v1-a", 110)?, None);
-        assert_eq!(find("w", 60)?, None);
-        assert_eq!(reader.cache_list_expired(Timestamp(120), 9)?.len(), 1);
         Ok(())
     });
 }

@@ -11,7 +11,10 @@ use crate::{State, error::Failure};
 use base::ids::{ProjectId, SessionId, TokenId, UserId};
 use http::request::Parts;
 use std::net::IpAddr;
-use store::access::{NewAudit, Role};
+use store::{
+    access::{NewAudit, Role},
+    runs::KeyHolder,
+};
 
 /// The other end of the connection; the listener puts it into each request's extensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,38 @@ pub enum Caller {
     User(User),
     /// The local runner.
     Runner,
+    /// A job, with the key that it was given: at Git alone.
+    Job(Job),
+}
+
+/// A job that runs, and the address that it asks from.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Which, by which lease, how far trusted.
+    pub holder: KeyHolder,
+    /// Address of the other side.
+    pub address: String,
+}
+
+impl Job {
+    /// What stands where a login is shown; no login has a slash.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let number = self.holder.number.map(|number| number.to_string());
+        format!("job/{}", number.unwrap_or_else(|| self.holder.job.to_string()))
+    }
+
+    /// A line for the audit log; append it in the transaction of the deed.
+    #[must_use]
+    pub fn deed(&self, action: &str, subject: impl Into<String>) -> NewAudit {
+        NewAudit {
+            actor: self.name(),
+            address: Some(self.address.clone()),
+            action: action.to_owned(),
+            subject: subject.into(),
+            detail: None,
+        }
+    }
 }
 
 /// A person or machine account that proved who it is.

@@ -11,6 +11,7 @@ use super::cookie::{self, Transport};
 use base::secret::Secret;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, header};
+use store::runs::job_keys;
 
 /// What was shown.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub(crate) enum Credential {
     Session(Secret),
     /// An API or runner token.
     Token(Secret),
+    /// The key of a job.
+    Job(Secret),
     /// A person's login and password.
     Password {
         /// Login.
@@ -67,6 +70,9 @@ fn basic(encoded: &str) -> Option<Credential> {
     let (user, password) = text.split_once(':')?;
     match (user, password) {
         ("", "") => None,
+        (_, key) | (key, "") if key.starts_with(job_keys::PREFIX) => {
+            Some(Credential::Job(Secret::new(key)))
+        }
         (token, "") | ("", token) => Some(Credential::Token(Secret::new(token))),
         (_, token) if token.starts_with(super::token::PREFIX) => {
             Some(Credential::Token(Secret::new(token)))
@@ -111,6 +117,13 @@ mod tests {
     fn git_sends_login_and_password() {
         let expected = Credential::Password { login: "mira".into(), password: Secret::new("a:b") };
         check(&[("authorization", &basic_header("mira:a:b"))], &expected);
+    }
+
+    #[test]
+    fn git_in_a_job_sends_the_key_of_the_job() {
+        let expected = Credential::Job(Secret::new("apj_7"));
+        check(&[("authorization", &basic_header("job:apj_7"))], &expected);
+        check(&[("authorization", &basic_header("apj_7:"))], &expected);
     }
 
     #[test]

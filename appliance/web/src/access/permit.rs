@@ -41,8 +41,12 @@ fn account(caller: Caller) -> Result<User, Failure> {
         Caller::User(user) => Ok(user),
         Caller::Nobody => Err(Failure::Anonymous),
         Caller::Runner => Err(Failure::Forbidden("this is not for the runner".into())),
+        Caller::Job(_) => Err(Failure::Forbidden(JOB.into())),
     }
 }
+
+/// What a job is told everywhere but at its repository.
+pub(crate) const JOB: &str = "the key of a job opens the repository of its project, nothing else";
 
 fn at_least(role: Role, caller: Caller) -> Result<User, Failure> {
     let user = account(caller)?;
@@ -85,7 +89,9 @@ permits! {
     Runner, "runner", |caller| match caller {
         Caller::Runner => Ok(Self),
         Caller::Nobody => Err(Failure::Anonymous),
-        Caller::User(_) => Err(Failure::Forbidden("this is for the local runner alone".into())),
+        Caller::User(_) | Caller::Job(_) => {
+            Err(Failure::Forbidden("this is for the local runner alone".into()))
+        }
     };
 }
 

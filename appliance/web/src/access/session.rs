@@ -5,7 +5,7 @@
 //! a new password ends all sessions of its account; each deed is noted in its own transaction.
 
 use super::{
-    Caller, User, Via,
+    Caller, Job, User, Via,
     credential::Credential,
     password,
     token::{self, TokenHash},
@@ -28,6 +28,7 @@ pub(super) async fn lookup(
         Credential::Unreadable => Err(Failure::Unproven),
         Credential::Session(secret) => by_session(token::hash(secret.expose()), address, state),
         Credential::Token(secret) => by_token(token::hash(secret.expose()), address, state).await,
+        Credential::Job(key) => by_job(&key, address, state),
         Credential::Password { login, password } => {
             let account = by_password(&login, password, &address, state).await?;
             Ok(Caller::User(user(account, Via::Password, address)))
@@ -64,6 +65,12 @@ fn by_session(hash: TokenHash, address: String, state: &State) -> Result<Caller,
     Ok(found.map_or(Caller::Nobody, |(session, account)| {
         Caller::User(user(account, Via::Session(session.id), address))
     }))
+}
+
+fn by_job(key: &Secret, address: String, state: &State) -> Result<Caller, Failure> {
+    let now = state.now();
+    let found = state.store.look(|reader| reader.job_key_holder(key.expose(), now))?;
+    found.map(|holder| Caller::Job(Job { holder, address })).ok_or(Failure::Unproven)
 }
 
 async fn by_token(hash: TokenHash, address: String, state: &State) -> Result<Caller, Failure> {

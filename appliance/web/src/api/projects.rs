@@ -7,9 +7,10 @@ use crate::{
     error::Failure,
 };
 use axum::{Json, extract::Path};
-use base::{protocol::NetworkPolicy, secret::Secret};
+use base::{protocol::NetworkPolicy, secret::Secret, trust::ProtectedRefs};
 use http::StatusCode;
-use serde::Deserialize;
+use pipeline::check_protected;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::{access::NewAudit, projects::VariableInfo};
 
@@ -18,6 +19,10 @@ pub(super) fn routes() -> Routes {
         .get("/api/v2/project/{vcs}/{org}/{repo}", show)
         .get("/api/appliance/v1/project/{vcs}/{org}/{repo}/network", network)
         .put("/api/appliance/v1/project/{vcs}/{org}/{repo}/network", network_set)
+        .get("/api/appliance/v1/project/{vcs}/{org}/{repo}/protected", protected)
+        .put("/api/appliance/v1/project/{vcs}/{org}/{repo}/protected", protected_set)
+        .get("/api/appliance/v1/project/{vcs}/{org}/{repo}/jobs-may-push", jobs_may_push)
+        .put("/api/appliance/v1/project/{vcs}/{org}/{repo}/jobs-may-push", jobs_may_push_set)
         .get("/api/v2/project/{vcs}/{org}/{repo}/envvar", list)
         .post("/api/v2/project/{vcs}/{org}/{repo}/envvar", set)
         .get("/api/v2/project/{vcs}/{org}/{repo}/envvar/{name}", get)
@@ -81,6 +86,75 @@ async fn network_set(
         .write(move |txn| {
             txn.audit_append(now, &deed)?;
             txn.project_settings_change(id, |settings| settings.network = network)
+        })
+        .await?;
+    Ok(Json(wanted))
+}
+
+/// The branches and tags that only administrators push to.
+async fn protected(
+    Viewer(user): Viewer,
+    state: State,
+    Path(slug): Path<Slug>,
+) -> Result<Json<ProtectedRefs>, Failure> {
+    Ok(Json(project(&state, &user, slug).await?.settings.protected))
+}
+
+async fn protected_set(
+    Admin(user): Admin,
+    state: State,
+    Path(slug): Path<Slug>,
+    Sent(wanted): Sent<ProtectedRefs>,
+) -> Result<Json<ProtectedRefs>, Failure> {
+    let project = project(&state, &user, slug).await?;
+    check_protected(&wanted).map_err(|error| Failure::Invalid(error.to_string()))?;
+    let (id, now, deed, protected) = (
+        project.id,
+        state.now(),
+        audit(&user, "project.settings", &project.repo.to_string()),
+        wanted.clone(),
+    );
+    state
+        .store
+        .write(move |txn| {
+            txn.audit_append(now, &deed)?;
+            txn.project_settings_change(id, |settings| settings.protected = protected)
+        })
+        .await?;
+    Ok(Json(wanted))
+}
+
+/// Whether jobs push to the project's own repository.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JobsMayPush {
+    jobs_may_push: bool,
+}
+
+async fn jobs_may_push(
+    Viewer(user): Viewer,
+    state: State,
+    Path(slug): Path<Slug>,
+) -> Result<Json<JobsMayPush>, Failure> {
+    let jobs_may_push = project(&state, &user, slug).await?.settings.jobs_may_push;
+    Ok(Json(JobsMayPush { jobs_may_push }))
+}
+
+async fn jobs_may_push_set(
+    Admin(user): Admin,
+    state: State,
+    Path(slug): Path<Slug>,
+    Sent(wanted): Sent<JobsMayPush>,
+) -> Result<Json<JobsMayPush>, Failure> {
+    let project = project(&state, &user, slug).await?;
+    let (id, now, deed) =
+        (project.id, state.now(), audit(&user, "project.settings", &project.repo.to_string()));
+    state
+        .store
+        .write(move |txn| {
+            txn.audit_append(now, &deed)?;
+            let may = wanted.jobs_may_push;
+            txn.project_settings_change(id, |settings| settings.jobs_may_push = may)
         })
         .await?;
     Ok(Json(wanted))

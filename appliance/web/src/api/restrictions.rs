@@ -1,20 +1,20 @@
-//! Restrictions of contexts: which projects may use one.
+//! Restrictions of contexts, in the shapes of API v2.
 //!
-//! Limits: of the kinds that the reference names, `project` alone; the others are refused by name.
-//! A restriction's id is its project's.
+//! A restriction to a project has the project's id.
 
-use super::{body::Sent, contexts::find, message, projects::audit, shapes};
+use super::{body::Sent, contexts::find, message, shapes};
 use crate::{
     State,
-    access::{Member, Routes, Viewer},
+    access::{Admin, Routes, Viewer},
     error::Failure,
+    restrictions::{self, Restriction},
 };
 use axum::{Json, extract::Path};
-use base::ids::{ContextId, ProjectId};
+use base::ids::ContextId;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::{Reader, projects::Project};
+use store::Reader;
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -27,19 +27,29 @@ pub(super) fn routes() -> Routes {
 #[derive(Debug, Deserialize)]
 pub(super) struct New {
     restriction_type: String,
-    /// A project's id.
+    /// A project's id, or an expression.
     restriction_value: String,
 }
 
-fn shape(context: ContextId, project: &Project) -> Value {
-    json!({
-        "context_id": context,
-        "id": project.id,
-        "project_id": project.id,
-        "name": project.repo.to_string(),
-        "restriction_type": "project",
-        "restriction_value": project.id,
-    })
+fn shape(context: ContextId, restriction: &Restriction) -> Value {
+    match restriction {
+        Restriction::Project(project) => json!({
+            "context_id": context,
+            "id": project.id,
+            "project_id": project.id,
+            "name": project.repo.to_string(),
+            "restriction_type": "project",
+            "restriction_value": project.id,
+        }),
+        Restriction::Expression(expression) => json!({
+            "context_id": context,
+            "id": expression.id,
+            "project_id": null,
+            "name": null,
+            "restriction_type": "expression",
+            "restriction_value": expression.text,
+        }),
+    }
 }
 
 async fn list(
@@ -55,64 +65,28 @@ async fn list(
 
 /// The restrictions of a context.
 pub(super) fn of(reader: &Reader<'_>, context: ContextId) -> Result<Vec<Value>, store::Error> {
-    let mut items = Vec::new();
-    for project in reader.context_restriction_list(context)? {
-        items.extend(reader.project_get(project)?.map(|project| shape(context, &project)));
-    }
-    Ok(items)
+    let all = restrictions::list(reader, context)?;
+    Ok(all.iter().map(|restriction| shape(context, restriction)).collect())
 }
 
 async fn add(
-    Member(user): Member,
+    Admin(user): Admin,
     state: State,
     Path(id): Path<String>,
     Sent(new): Sent<New>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    user.unbound()?;
     let context = find(&state, &id).await?;
-    if new.restriction_type != "project" {
-        return Err(Failure::Invalid(format!(
-            "restrictions of the type `{}` are not supported here: use `project`, with a project's id as the value",
-            new.restriction_type.chars().take(64).collect::<String>()
-        )));
-    }
-    let project: ProjectId = super::id(&new.restriction_value, "Project")?;
-    let project = state.store.read(move |reader| reader.project_get(project)).await?;
-    let project = project
-        .filter(|project| project.org == context.org)
-        .ok_or_else(|| Failure::missing("Project"))?;
-    let deed = format!("{} {}", context.name, project.repo);
-    let (now, deed) = (state.now(), audit(&user, "context.restrict", &deed));
-    let (context, id) = (context.id, project.id);
-    state
-        .store
-        .write(move |txn| {
-            txn.audit_append(now, &deed)?;
-            txn.context_restrict(context, id)
-        })
-        .await?;
-    Ok((StatusCode::CREATED, Json(shape(context, &project))))
+    let (kind, value) = (&new.restriction_type, &new.restriction_value);
+    let made = restrictions::add(&state, &user, &context, kind, value).await?;
+    Ok((StatusCode::CREATED, Json(shape(context.id, &made))))
 }
 
 async fn remove(
-    Member(user): Member,
+    Admin(user): Admin,
     state: State,
     Path((id, restriction)): Path<(String, String)>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    user.unbound()?;
     let context = find(&state, &id).await?;
-    let restriction: ProjectId = super::id(&restriction, "Restriction")?;
-    let (now, deed) = (state.now(), audit(&user, "context.unrestrict", &context.name));
-    let removed = state
-        .store
-        .write(move |txn| {
-            txn.audit_append(now, &deed)?;
-            txn.context_unrestrict(context.id, restriction)
-        })
-        .await?;
-    if removed {
-        Ok(message(StatusCode::OK, "Context restriction deleted."))
-    } else {
-        Err(Failure::missing("Restriction"))
-    }
+    restrictions::remove(&state, &user, &context, &restriction).await?;
+    Ok(message(StatusCode::OK, "Context restriction deleted."))
 }

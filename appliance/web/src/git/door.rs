@@ -1,12 +1,13 @@
 //! Who may do what with which repository.
 
+use super::who::Who;
 use crate::{
     State,
-    access::{Caller, User, Via},
+    access::{self, Caller, Job, User, Via},
     error::Failure,
 };
 use base::ids::RepoName;
-use repos::{PushPolicy, Repository};
+use repos::Repository;
 use store::{
     access::Role,
     projects::{Project, Settings},
@@ -24,21 +25,9 @@ pub(super) enum Purpose {
 /// A caller that may, and what it came for.
 #[derive(Debug)]
 pub(super) struct Entered {
-    pub(super) user: User,
+    pub(super) who: Who,
     pub(super) project: Project,
     pub(super) repository: Repository,
-}
-
-impl Entered {
-    /// An administrator may rewrite and remove everything; a member what the project allows, and
-    /// never the default branch.
-    pub(super) fn policy(&self) -> PushPolicy {
-        if self.user.may(Role::Admin) {
-            return PushPolicy::ALL;
-        }
-        let force = self.project.settings.force_push;
-        PushPolicy { force, force_default: false, delete: force }
-    }
 }
 
 /// Lets a caller in, or says why not.
@@ -49,7 +38,12 @@ pub(super) async fn enter(
     repo: &str,
     purpose: Purpose,
 ) -> Result<Entered, Failure> {
-    let user = admit(state, caller, purpose)?;
+    let user = match caller {
+        Caller::Job(job) => {
+            return enter_job(state, job, &parse_name(org, repo)?, purpose).await;
+        }
+        caller => admit(state, caller, purpose)?,
+    };
     let name = parse_name(org, repo)?;
     let wanted = name.clone();
     let found = state.store.look(|reader| reader.project_by_repo(&wanted))?;
@@ -63,7 +57,28 @@ pub(super) async fn enter(
     };
     user.reach(project.id)?;
     let repository = open_repository(state, &project).await?;
-    Ok(Entered { user, project, repository })
+    Ok(Entered { who: Who::Person(user), project, repository })
+}
+
+/// A job fetches from its own project, and pushes to it where that is allowed.
+async fn enter_job(
+    state: &State,
+    job: Job,
+    name: &RepoName,
+    purpose: Purpose,
+) -> Result<Entered, Failure> {
+    let found = state.store.look(|reader| reader.project_by_repo(name))?;
+    let project = found.filter(|project| project.id == job.holder.project);
+    let project = project.ok_or_else(|| {
+        Failure::Forbidden(format!("the key of a job opens its own project, which {name} is not"))
+    })?;
+    if purpose == Purpose::Push && !project.settings.jobs_may_push {
+        return Err(Failure::Forbidden(format!(
+            "jobs of {name} may not push: an administrator allows it in the project's settings (`jobs_may_push`)"
+        )));
+    }
+    let repository = open_repository(state, &project).await?;
+    Ok(Entered { who: Who::Job(job), project, repository })
 }
 
 fn admit(state: &State, caller: Caller, purpose: Purpose) -> Result<User, Failure> {
@@ -73,6 +88,7 @@ fn admit(state: &State, caller: Caller, purpose: Purpose) -> Result<User, Failur
         Caller::User(user) => user,
         Caller::Nobody => return Err(Failure::Anonymous),
         Caller::Runner => return Err(Failure::Forbidden("this is not for the runner".into())),
+        Caller::Job(_) => return Err(Failure::Forbidden(access::JOB.into())),
     };
     if user.password_is_one_time {
         let why =

@@ -3,10 +3,11 @@
 use super::{
     door::Entered,
     pushes::{self, Told},
+    who::Who,
 };
-use crate::{State, access::User, pages::links};
-use base::ids::PushId;
-use repos::{Push, PushWatcher, RefUpdate, Repository, Watching};
+use crate::{State, pages::links};
+use base::ids::{Fence, PushId, TaskId};
+use repos::{Push, PushWatcher, RefUpdate, Repository, Standing, Watching};
 use std::sync::OnceLock;
 use store::projects::{Project, PushedRef};
 
@@ -19,7 +20,7 @@ const LINES_MAX: usize = 20;
 /// Watches one push.
 pub(super) struct Watcher {
     state: State,
-    user: User,
+    who: Who,
     project: Project,
     repository: Repository,
     /// The note, once it is in the store.
@@ -28,34 +29,55 @@ pub(super) struct Watcher {
 
 impl Watcher {
     pub(super) fn new(state: State, entered: Entered) -> Self {
-        let Entered { user, project, repository } = entered;
-        Self { state, user, project, repository, noted: OnceLock::new() }
+        let Entered { who, project, repository } = entered;
+        Self { state, who, project, repository, noted: OnceLock::new() }
     }
 
     async fn note(&self, push: &Push) -> Result<(), String> {
         let now = self.state.now();
-        let deed = self.user.deed("git.push", subject(&self.project, push));
+        let deed = self.who.deed("git.push", subject(&self.project, push));
         let note = store::projects::Push {
             id: PushId(uuid::Uuid::now_v7()),
             project: self.project.id,
             at: now,
-            actor: self.user.login.clone(),
+            actor: self.who.name(),
             refs: push.updates.iter().map(pushed).collect(),
         };
         let is_silent = push.options.iter().any(|option| option == SKIP_OPTION);
         let kept = note.clone();
+        let lease = self.lease();
         let write = move |txn: &mut store::Txn<'_>| {
+            // A pack takes its time, and a job may have ended meanwhile.
+            if let Some((task, fence)) = lease
+                && txn.lease_holder(task, fence, now)?.is_none()
+            {
+                return Ok(false);
+            }
             txn.audit_append(now, &deed)?;
-            if is_silent { Ok(()) } else { txn.push_note(&note) }
+            if !is_silent {
+                txn.push_note(&note)?;
+            }
+            Ok(true)
         };
-        self.state.store.write(write).await.map_err(|error: store::Error| {
+        let is_noted = self.state.store.write(write).await.map_err(|error: store::Error| {
             tracing::error!(%error, "a push could not be noted and was refused");
             "the push could not be noted; nothing was changed; try again".to_owned()
         })?;
+        if !is_noted {
+            return Err("the job that pushes has ended; nothing was changed".to_owned());
+        }
         if !is_silent {
             let _ = self.noted.set(kept);
         }
         Ok(())
+    }
+
+    /// The lease by which a job pushes.
+    fn lease(&self) -> Option<(TaskId, Fence)> {
+        match &self.who {
+            Who::Person(_) => None,
+            Who::Job(job) => Some((job.holder.task, job.holder.fence)),
+        }
     }
 
     async fn follow(&self) -> Vec<String> {
@@ -102,6 +124,10 @@ impl Watcher {
 }
 
 impl PushWatcher for Watcher {
+    fn standing(&self, name: &str) -> Standing {
+        self.who.standing(&self.project.settings.protected, name)
+    }
+
     fn before<'a>(&'a self, push: &'a Push) -> Watching<'a, Result<(), String>> {
         Box::pin(self.note(push))
     }

@@ -2,12 +2,14 @@
 
 use super::{
     frame::{self, Frame, Here, Theme},
+    restrictions as panel,
     variables::{self, Assignment, Named},
 };
 use crate::{
     State,
     access::{Member, Role, Routes, User, Viewer},
     error::Failure,
+    restrictions::{self, Restriction},
 };
 use axum::{Form, extract::Path, response::Redirect};
 use base::ids::{ContextId, RepoName};
@@ -15,7 +17,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use store::{
     Reader,
-    projects::{Context, Org, VariableInfo},
+    projects::{Context, Org, Project, VariableInfo},
 };
 
 pub(super) fn routes() -> Routes {
@@ -27,17 +29,32 @@ pub(super) fn routes() -> Routes {
         .post("/contexts/{id}/variables/remove", variable_remove)
 }
 
-type Listed = Vec<(Org, Vec<(Context, Vec<VariableInfo>)>)>;
+/// A context and what may be shown of it.
+struct Held {
+    context: Context,
+    variables: Vec<VariableInfo>,
+    restrictions: Vec<Restriction>,
+}
 
-fn list(reader: &Reader<'_>) -> Result<Listed, store::Error> {
+/// An organisation with its contexts and projects.
+struct Listed {
+    org: Org,
+    contexts: Vec<Held>,
+    projects: Vec<Project>,
+}
+
+fn list(reader: &Reader<'_>) -> Result<Vec<Listed>, store::Error> {
     let mut found = Vec::new();
+    let all = reader.project_list()?;
     for org in reader.org_list()? {
         let mut contexts = Vec::new();
         for context in reader.context_list(org.id)? {
             let variables = reader.context_variable_list(context.id)?;
-            contexts.push((context, variables));
+            let restrictions = restrictions::list(reader, context.id)?;
+            contexts.push(Held { context, variables, restrictions });
         }
-        found.push((org, contexts));
+        let projects = all.iter().filter(|project| project.org == org.id).cloned().collect();
+        found.push(Listed { org, contexts, projects });
     }
     Ok(found)
 }
@@ -45,7 +62,7 @@ fn list(reader: &Reader<'_>) -> Result<Listed, store::Error> {
 async fn show(Viewer(user): Viewer, state: State, theme: Theme) -> Result<Markup, Failure> {
     user.unbound()?;
     let orgs = state.store.read(list).await?;
-    let may = user.may(Role::Member);
+    let (may, is_admin) = (user.may(Role::Member), user.may(Role::Admin));
     let frame = Frame {
         user: &user,
         theme,
@@ -55,7 +72,7 @@ async fn show(Viewer(user): Viewer, state: State, theme: Theme) -> Result<Markup
         look: None,
         live: None,
     };
-    let count: usize = orgs.iter().map(|(_, contexts)| contexts.len()).sum();
+    let count: usize = orgs.iter().map(|listed| listed.contexts.len()).sum();
     let body = html! {
         div.head { h1 { "Contexts" } }
         @if count == 0 {
@@ -65,10 +82,11 @@ async fn show(Viewer(user): Viewer, state: State, theme: Theme) -> Result<Markup
                 pre.command { code { "workflows:\n  deploy:\n    jobs:\n      - release:\n          context: production" } }
             }
         }
-        @for (org, contexts) in &orgs { @for (context, variables) in contexts {
+        @for Listed { org, contexts, projects } in &orgs { @for Held { context, variables, restrictions } in contexts {
             details.panel open[count < 4] id=(format!("c-{}", context.id)) {
                 summary { h2 { span.faint { (org.name) " / " } (context.name) } span.count { (variables.len()) } }
                 (variables::list(&format!("/contexts/{}/variables", context.id), variables, may, state.now()))
+                (panel::list(context, restrictions, projects, is_admin))
                 @if may { form.corner method="post" action=(format!("/contexts/{}/remove", context.id)) {
                     label.check { input type="checkbox" required; "All jobs that ask for it will be refused" }
                     button.danger type="submit" { "Remove context" }
@@ -79,7 +97,7 @@ async fn show(Viewer(user): Viewer, state: State, theme: Theme) -> Result<Markup
             form.panel.inline method="post" action="/contexts" {
                 h2 { "New context" }
                 label { "Organisation" input name="org" list="orgs" required spellcheck="false" autocapitalize="none"; }
-                datalist #orgs { @for (org, _) in &orgs { option value=(org.name) {} } }
+                datalist #orgs { @for Listed { org, .. } in &orgs { option value=(org.name) {} } }
                 label { "Name" input name="name" required maxlength="100" spellcheck="false"; }
                 button.primary type="submit" { "Create" }
             }

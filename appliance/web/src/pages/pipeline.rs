@@ -170,6 +170,7 @@ fn top(view: &View, now: Timestamp) -> Markup {
         p.meta {
             (pipelines::reference(pipeline))
             span.actor { (pipeline.actor) } " "
+            @if pipeline.trust.is_protected() { span title="Only administrators push to it; its jobs find nothing that others left" { "protected" } " " }
             span { (triggered(pipeline.kind)) " " (moment::ago(pipeline.created_at, now)) }
             a.plain href=(format!("{}/config", links::pipeline(&row.repo, pipeline.number))) { "Configuration" }
         }

@@ -1,5 +1,7 @@
 //! The settings of one project: what its jobs reach, how it cancels, its variables.
 
+mod given;
+
 use super::{
     frame::{self, Frame, Here, Theme},
     links,
@@ -13,12 +15,11 @@ use crate::{
 };
 use axum::{Form, extract::Path, response::Redirect};
 use base::{ids::RepoName, protocol::NetworkPolicy};
+use given::{Given, judged};
 use maud::{Markup, html};
-use serde::Deserialize;
 use store::projects::{Project, Settings, VariableInfo};
 
-/// Networks that one project may be let out to.
-const NETWORKS_MAX: usize = 64;
+pub(crate) use given::networks_check;
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -99,7 +100,23 @@ fn settings_form(project: &Project, may: bool, is_admin: bool) -> Markup {
                 }
                 label { "Networks that “full” allows, one per line, as far as the operator allows them (empty: all of those)" textarea name="allow" rows="3" spellcheck="false" placeholder="10.20.0.0/16" { (allowed) } }
             }
+            (protection(settings, is_admin))
             @if may { button.primary type="submit" { "Save" } }
+        }
+    }
+}
+
+/// What only administrators push to, and whether jobs push at all.
+fn protection(settings: &Settings, is_admin: bool) -> Markup {
+    let protected = &settings.protected;
+    html! {
+        fieldset disabled[!is_admin] {
+            legend { "Protected branches and tags" @if !is_admin { span.faint { " (administrators only)" } } }
+            p.faint { "Only administrators push to these. Their jobs find no cache, and get no object below “unprotected/”, of other branches; jobs of those put objects there alone. Empty: all branches are of one level." }
+            @for (name, what, patterns) in [("protected_branches", "Branches", &protected.branches), ("protected_tags", "Tags", &protected.tags)] {
+                label { (what) ", one name or /pattern/ per line, as in the filters of a workflow" textarea name=(name) rows="2" spellcheck="false" placeholder=(if name == "protected_tags" { "/v[0-9].*/" } else { "main" }) { (patterns.join("\n")) } }
+            }
+            label.check { input type="checkbox" name="jobs_may_push" value="1" checked[settings.jobs_may_push]; "Jobs may push to this repository; to protected branches those of protected branches alone" }
         }
     }
 }
@@ -118,83 +135,6 @@ fn network_parts(policy: &NetworkPolicy) -> (&'static str, String) {
     }
 }
 
-#[derive(Debug, Deserialize)]
-struct Given {
-    default_branch: String,
-    #[serde(default)]
-    jobs_max: String,
-    autocancel: Option<String>,
-    force_push: Option<String>,
-    setup_workflows: Option<String>,
-    network: Option<String>,
-    #[serde(default)]
-    allow: String,
-}
-
-/// The new settings, or what is wrong with them. What a member may not change stays.
-fn judged(given: Given, old: &Settings, is_admin: bool) -> Result<Settings, Failure> {
-    let branch = given.default_branch.trim();
-    let plain = |c: char| !c.is_whitespace() && !c.is_control() && !"~^:?*[\\".contains(c);
-    if branch.is_empty()
-        || branch.len() > 200
-        || branch.starts_with('-')
-        || !branch.chars().all(plain)
-    {
-        return Err(Failure::Invalid("the default branch is not a branch name".into()));
-    }
-    let jobs_max = match given.jobs_max.trim() {
-        "" => None,
-        text => Some(text.parse().ok().filter(|n| (1..=10_000).contains(n)).ok_or_else(|| {
-            Failure::Invalid("jobs at once must be a number from 1 to 10000, or empty".into())
-        })?),
-    };
-    let network = match given.network.filter(|_| is_admin) {
-        Some(reach) => network(&reach, &given.allow)?,
-        None => old.network.clone(),
-    };
-    Ok(Settings {
-        default_branch: branch.to_owned(),
-        network,
-        autocancel: given.autocancel.is_some(),
-        jobs_max,
-        force_push: given.force_push.is_some(),
-        setup_workflows: given.setup_workflows.is_some(),
-    })
-}
-
-fn network(reach: &str, allow: &str) -> Result<NetworkPolicy, Failure> {
-    let networks: Vec<String> =
-        allow.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
-    match reach {
-        "off" => Ok(NetworkPolicy::Off),
-        "site" => Ok(NetworkPolicy::Site),
-        "full" => networks_check(&networks).map(|()| NetworkPolicy::Full { allow: networks }),
-        _ => Err(Failure::Invalid("the network must be off, site or full".into())),
-    }
-}
-
-/// Whether a project may be let out to these networks.
-pub(crate) fn networks_check(networks: &[String]) -> Result<(), Failure> {
-    if networks.len() > NETWORKS_MAX {
-        return Err(Failure::Invalid(format!("at most {NETWORKS_MAX} networks can be allowed")));
-    }
-    match networks.iter().find(|network| !is_network(network)) {
-        Some(bad) => Err(Failure::Invalid(format!(
-            "`{bad}` is not a network such as 10.20.0.0/16 or 10.20.0.0/16:443"
-        ))),
-        None => Ok(()),
-    }
-}
-
-/// An IPv4 address, perhaps with the length of its prefix and a port. Links carry no IPv6.
-fn is_network(text: &str) -> bool {
-    let (network, port) = text.split_once(':').unwrap_or((text, "1"));
-    let (address, prefix) = network.split_once('/').unwrap_or((network, "32"));
-    address.parse::<std::net::Ipv4Addr>().is_ok()
-        && prefix.parse::<u8>().is_ok_and(|prefix| prefix <= 32)
-        && port.parse::<u16>().is_ok_and(|port| port > 0)
-}
-
 async fn save(
     Member(user): Member,
     state: State,
@@ -204,6 +144,7 @@ async fn save(
     let view = load(&state, &user, &org, &repo).await?;
     let project = view.project;
     let keeps_network = given.network.is_none() || !user.may(Role::Admin);
+    let keeps_protected = given.protected_branches.is_none() || !user.may(Role::Admin);
     let settings = judged(given, &project.settings, user.may(Role::Admin))?;
     if settings.default_branch != project.settings.default_branch {
         git::set_default_branch(&state, &project.repo, &settings.default_branch).await?;
@@ -218,10 +159,15 @@ async fn save(
         .write(move |txn| {
             txn.audit_append(now, &deed)?;
             txn.project_settings_change(id, |current| {
-                // An administrator may have closed it since this page was read.
-                let open = keeps_network.then(|| current.network.clone());
-                *current = settings;
-                current.network = open.unwrap_or_else(|| current.network.clone());
+                // An administrator may have changed these since this page was read.
+                let before = std::mem::replace(current, settings);
+                if keeps_network {
+                    current.network = before.network;
+                }
+                if keeps_protected {
+                    current.protected = before.protected;
+                    current.jobs_may_push = before.jobs_may_push;
+                }
             })
         })
         .await?;
@@ -265,24 +211,4 @@ async fn variable_remove(
         })
         .await?;
     Ok(Redirect::to(&links::settings(&project.repo)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(reach: &str, allow: &str, accepted: bool) {
-        assert_eq!(network(reach, allow).is_ok(), accepted, "{reach} {allow}");
-    }
-
-    #[test]
-    fn networks_are_checked_before_they_are_kept() {
-        check("off", "", true);
-        check("full", "10.0.0.0/8\n\n10.1.0.0/16:443\n192.168.1.7", true);
-        check("full", "fd00::/8", false);
-        check("full", "10.0.0.0/8:0", false);
-        check("full", "10.0.0.0/33", false);
-        check("full", "example.com", false);
-        check("everything", "", false);
-    }
 }

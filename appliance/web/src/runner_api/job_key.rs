@@ -1,8 +1,10 @@
-//! The key with which a job asks the S3 service on behalf of its project.
+//! The keys with which a job asks the S3 service, and Git, on behalf of its project.
 //!
 //! Why under names of our own: a job that sets `AWS_ACCESS_KEY_ID` and its sisters means its own
 //! account; half of those and half of ours would be neither.
-//! Invariants: a job whose network is off gets none; the key ends with the task, with the lease by
+//! Why two levels: what one job puts into a bucket the next one gets. Where a project protects branches,
+//! jobs of others must not change what those of the protected ones read.
+//! Invariants: a job whose network is off gets none; a key ends with the task, with the lease by
 //! which it was given, and at the latest with the longest time that the job may take.
 
 use crate::State;
@@ -10,28 +12,52 @@ use base::{
     ids::{Fence, TaskId},
     protocol::{Assignment, NetworkPolicy, Variable},
     secret::Secret,
+    trust::Trust,
 };
-use std::time::Duration;
-use store::Reader;
+use objects::SessionScope;
+use store::{Reader, runs::job_keys::GRACE};
 
-/// For a job that was paused, or whose end is late.
-const GRACE: Duration = Duration::from_secs(15 * 60);
-
-/// Puts the key in front of the job's secrets, so that a variable of the project wins.
+/// Puts the keys in front of the job's secrets, so that a variable of the project wins. Where the
+/// store cannot say how far the job is trusted, it gets none.
 pub(super) fn give(state: &State, job: &mut Assignment) {
     if job.network == NetworkPolicy::Off {
         return;
     }
+    let (scope, git) = match state.store.look(|reader| of_store(reader, job)) {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::error!(job.id = %job.job, %error, "a job gets no keys");
+            return;
+        }
+    };
     let expires = state.now().plus(job.runtime_max + GRACE);
     let subject = subject(job.task, job.fence);
-    let key = state.objects.session_key(&subject, &job.repo.to_string(), expires);
+    let key = state.objects.session_key(&subject, &job.repo.to_string(), scope, expires);
     let variable = |name: &str, value: Secret| Variable { name: name.into(), value };
     let variables = [
+        variable("APPLIANCE_GIT_KEY", git),
         variable("APPLIANCE_S3_ACCESS_KEY_ID", Secret::new(key.id)),
         variable("APPLIANCE_S3_SECRET_ACCESS_KEY", key.secret),
         variable("APPLIANCE_S3_SESSION_TOKEN", key.token),
     ];
     job.secrets.splice(0..0, variables);
+}
+
+/// What the key of S3 may, and the key of Git.
+fn of_store(reader: &Reader<'_>, job: &Assignment) -> Result<(SessionScope, Secret), store::Error> {
+    let project = reader.project_get(job.project)?;
+    let protects = project.is_some_and(|project| !project.settings.protected.is_empty());
+    let scope = scope(protects, reader.job_trust(job.job)?);
+    Ok((scope, reader.job_key(job.task, job.fence)?))
+}
+
+/// What the key of a job may, where its project protects branches, and where it has one level.
+const fn scope(protects: bool, trust: Trust) -> SessionScope {
+    match (protects, trust) {
+        (false, _) => SessionScope::Owner,
+        (true, Trust::Protected) => SessionScope::Protected,
+        (true, Trust::Unprotected) => SessionScope::Unprotected,
+    }
 }
 
 /// What a key is made for: a task, as long as somebody holds it by this lease.
@@ -49,4 +75,21 @@ pub fn job_key_stands(reader: &Reader<'_>, key: &str) -> Result<bool, store::Err
     let held =
         |task: store::runs::Task| task.outcome.is_none() && subject(task.id, task.fence) == key;
     Ok(reader.task_get(id)?.is_some_and(held))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_that_protects_nothing_has_one_level() {
+        for (protects, trust, expected) in [
+            (false, Trust::Unprotected, SessionScope::Owner),
+            (false, Trust::Protected, SessionScope::Owner),
+            (true, Trust::Unprotected, SessionScope::Unprotected),
+            (true, Trust::Protected, SessionScope::Protected),
+        ] {
+            assert_eq!(scope(protects, trust), expected, "{protects} {trust:?}");
+        }
+    }
 }

@@ -4,7 +4,8 @@
 //! only then is a cache or layer visible. Bytes that were never confirmed have no row, and
 //! [`engine::leftovers`] finds them.
 //! Invariants: an object's key begins with the task that it was given to; a cache key that is
-//! taken is never overwritten, the later one is dropped.
+//! taken is never overwritten, the later one is dropped. A cache is saved for the level of trust that
+//! its job's pipeline has.
 
 use super::{
     Answer, Asked,
@@ -101,8 +102,11 @@ async fn place(
     check(&request)?;
     let (task, job) = held(&state, task_id(&task)?, fence)?;
     if let StoreRequest::Cache { key } = &request {
-        let (key, project, now) = (key.clone(), job.project, state.now());
-        if state.store.read(move |reader| reader.cache_get(project, &key, now)).await?.is_some() {
+        let (key, project, job, now) = (key.clone(), job.project, job.id, state.now());
+        let look = move |reader: &store::Reader<'_>| {
+            reader.cache_get(project, reader.job_trust(job)?, &key, now)
+        };
+        if state.store.read(look).await?.is_some() {
             return Ok(Json(StoreTarget::Exists));
         }
     }
@@ -170,9 +174,11 @@ async fn cache_confirm(state: &State, job: &Job, kept: Kept) -> Result<(), Denie
             let days = txn.job_spec(id)?.and_then(|spec| spec.cache_retention_days);
             let life = DAY * u32::from(days.unwrap_or(CACHE_DAYS));
             let expires_at = now.plus(life);
+            let trust = txn.job_trust(id)?;
             let new = Cache {
                 project,
                 key,
+                trust,
                 object,
                 size,
                 paths,
@@ -184,7 +190,7 @@ async fn cache_confirm(state: &State, job: &Job, kept: Kept) -> Result<(), Denie
                 return Ok(replaced);
             }
             // The same confirmation again finds its own object.
-            let there = txn.cache_get(project, &new.key, now)?;
+            let there = txn.cache_get(project, trust, &new.key, now)?;
             let is_own = there.is_some_and(|row| row.object == new.object);
             Ok::<_, store::Error>((!is_own).then_some(new.object))
         })

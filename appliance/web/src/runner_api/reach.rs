@@ -52,15 +52,16 @@ async fn cache(
         return Err(Failure::Invalid(format!("at most {KEYS_MAX} cache keys")).into());
     }
     let (_, job) = held(&state, task_id(&task)?, fence)?;
-    let (project, now) = (job.project, state.now());
+    let (project, job, now) = (job.project, job.id, state.now());
     let found = state
         .store
         .read(move |reader| {
+            let trust = reader.job_trust(job)?;
             for key in keys.iter().filter(|key| !key.is_empty()) {
-                let exact = reader.cache_get(project, key, now)?;
+                let exact = reader.cache_exact(project, trust, key, now)?;
                 let found = match exact {
                     Some(found) => Some(found),
-                    None => reader.cache_find(project, key, now)?,
+                    None => reader.cache_find(project, trust, key, now)?,
                 };
                 if found.is_some() {
                     return Ok(found);

@@ -103,6 +103,15 @@ async fn contexts_are_found_by_name_and_told_with_what_they_hold() {
     assert!(one["org_id"].is_string());
     assert_eq!(one["environment_variables"][0]["truncated_value"], "cret");
     assert_eq!(one["restrictions"][0]["restriction_value"], project.to_string());
+    let restrict = r#"{"restriction_type":"expression","restriction_value":"pipeline.number > 3"}"#;
+    let made = call("POST", &format!("{context}/restrictions"), restrict).await;
+    assert_eq!(made["restriction_value"], "pipeline.number > 3");
+    let listed = call("GET", &format!("{context}/restrictions"), "").await;
+    assert_eq!((&listed["items"][1], listed["items"].as_array().unwrap().len()), (&made, 2));
+    let gone = format!("{context}/restrictions/{}", made["id"].as_str().unwrap());
+    call("DELETE", &gone, "").await;
+    let again = ask(&site, "DELETE", &gone, &[("circle-token", token.as_str())], "").await;
+    assert_eq!(again.status(), StatusCode::NOT_FOUND);
     let orgs = call("GET", "/api/v2/me/collaborations", "").await;
     assert_eq!((&orgs[0]["vcs_type"], &orgs[0]["vcs-type"]), (&"github".into(), &"github".into()));
     let set =

@@ -28,6 +28,7 @@ impl World {
             trigger: intake.trigger.clone(),
             id: PipelineId(self.ids.next(self.now)),
             number: PipelineNumber(self.pipelines + 1000),
+            trust: intake.trust,
             planned: intake.planned.clone(),
         });
         let made = self.one(Command::Trigger(Box::new(intake))).unwrap();

@@ -105,6 +105,7 @@ fn pipeline(run: &Run<'_>, at: Timestamp, workflow: Option<WorkflowId>) -> Pipel
             .collect(),
         workflows: workflow.into_iter().collect(),
         due: None,
+        trust: base::trust::Trust::Unprotected,
     }
 }
 

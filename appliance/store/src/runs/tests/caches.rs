@@ -1,0 +1,124 @@
+//! Caches by key, prefix, time and level.
+
+use super::{
+    super::caches::{Cache, CacheInsert},
+    *,
+};
+
+#[test]
+fn a_cache_key_is_taken_once_and_the_newest_match_is_found() {
+    let cache = |key: &str, at: i64| Cache {
+        project: PROJECT,
+        key: key.into(),
+        trust: Trust::Unprotected,
+        object: format!("o{at}"),
+        size: 1,
+        paths: vec!["~/.cargo".into()],
+        job: JobNumber(1),
+        created_at: Timestamp(at),
+        expires_at: Timestamp(at + 100),
+    };
+    let write = move |txn: &mut Txn<'_>| {
+        let stored =
+            |replaced: Option<&str>| CacheInsert::Stored { replaced: replaced.map(str::to_owned) };
+        assert_eq!(txn.cache_insert(&cache("v1-a", 10))?, stored(None));
+        assert_eq!(txn.cache_insert(&cache("v1-b", 5))?, stored(None));
+        assert_eq!(txn.cache_insert(&cache("v2", 50))?, stored(None));
+        assert_eq!(txn.cache_insert(&cache("v1-a", 20))?, CacheInsert::Taken);
+        let expired = txn.cache_insert(&cache("v1-b", 105))?;
+        assert_eq!(expired, stored(Some("o5")), "the old one has expired, and is told");
+        assert!(!txn.cache_remove(&cache("v1-b", 5))?, "another object by now");
+        assert!(txn.cache_remove(&cache("v2", 50))?);
+        assert_eq!(txn.cache_insert(&cache("v2", 50))?, stored(None));
+        Ok(())
+    };
+    check(write, |reader| {
+        let find = |prefix: &str, now| {
+            let found = reader.cache_find(PROJECT, Trust::Unprotected, prefix, Timestamp(now))?;
+            Ok::<_, Error>(found.map(|found| found.object))
+        };
+        assert_eq!(find("v1-", 60)?.as_deref(), Some("o105"));
+        assert_eq!(find("v1-a", 60)?.as_deref(), Some("o10"));
+        let exact = reader.cache_exact(PROJECT, Trust::Unprotected, "v1-a", Timestamp(60))?;
+        assert_eq!(exact.map(|found| found.paths), Some(vec!["~/.cargo".to_owned()]));
+        assert_eq!(find("v1-a", 110)?, None);
+        assert_eq!(find("w", 60)?, None);
+        assert_eq!(reader.cache_list_expired(Timestamp(120), 9)?.len(), 1);
+        Ok(())
+    });
+}
+
+/// What each level finds, by a whole key and by a prefix.
+fn found(reader: &Reader<'_>, trust: Trust, key: &str) -> Result<[Option<String>; 2], Error> {
+    let object = |found: Option<Cache>| found.map(|cache| cache.object);
+    let now = Timestamp(60);
+    Ok([
+        object(reader.cache_exact(PROJECT, trust, key, now)?),
+        object(reader.cache_find(PROJECT, trust, key, now)?),
+    ])
+}
+
+#[test]
+fn a_protected_job_finds_what_protected_jobs_saved_and_others_find_both() {
+    let cache = |key: &str, trust: Trust, at: i64| Cache {
+        project: PROJECT,
+        key: key.into(),
+        trust,
+        object: format!("{trust:?}-{at}"),
+        size: 1,
+        paths: vec![],
+        job: JobNumber(1),
+        created_at: Timestamp(at),
+        expires_at: Timestamp(at + 100),
+    };
+    let write = move |txn: &mut Txn<'_>| {
+        let fresh = CacheInsert::Stored { replaced: None };
+        for (key, trust, at) in [
+            ("both", Trust::Protected, 10),
+            ("both", Trust::Unprotected, 5),
+            ("poisoned", Trust::Unprotected, 20),
+            ("upper", Trust::Protected, 30),
+        ] {
+            assert_eq!(txn.cache_insert(&cache(key, trust, at))?, fresh, "{key} {trust:?}");
+        }
+        assert!(!txn.cache_remove(&cache("upper", Trust::Unprotected, 30))?);
+        Ok(())
+    };
+    check(write, move |reader| {
+        let of = |name: &str| Some(name.to_owned());
+        let (upper, lower) = (Trust::Protected, Trust::Unprotected);
+        assert_eq!(found(reader, upper, "poisoned")?, [None, None]);
+        assert_eq!(found(reader, lower, "poisoned")?[0], of("Unprotected-20"));
+        assert_eq!(found(reader, upper, "both")?, [of("Protected-10"), of("Protected-10")]);
+        assert_eq!(
+            found(reader, lower, "both")?,
+            [of("Unprotected-5"), of("Protected-10")],
+            "its own key first, of a prefix the newest"
+        );
+        assert_eq!(found(reader, lower, "upper")?[0], of("Protected-30"));
+        let own = |trust| reader.cache_get(PROJECT, trust, "upper", Timestamp(60));
+        assert!(own(lower)?.is_none() && own(upper)?.is_some(), "each level writes its own");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_job_is_trusted_as_its_pipeline_and_one_without_is_not() {
+    let write = |txn: &mut Txn<'_>| {
+        for (number, trust) in [(1, Trust::Protected), (2, Trust::Unprotected)] {
+            let mut made = Pipeline { trust, ..pipeline(number, "main") };
+            let workflow = workflow(u128::from(number), &mut made);
+            txn.pipeline_insert(&made, &ConfigTexts::default())?;
+            txn.workflow_insert(&workflow)?;
+            assert_eq!(txn.pipeline_get(made.id)?, Some(made));
+        }
+        Ok(())
+    };
+    check(write, |reader| {
+        let of = |number: u128| reader.job_trust(family::job(family::workflow(uuid(number)), 1));
+        assert_eq!(of(1)?, Trust::Protected);
+        assert_eq!(of(2)?, Trust::Unprotected);
+        assert_eq!(of(3)?, Trust::Unprotected);
+        Ok(())
+    });
+}
