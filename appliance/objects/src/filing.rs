@@ -5,7 +5,7 @@
 //! Memory: one part being filled and one being written, whatever the file's size; the more uploads
 //! there are, the smaller are parts.
 
-use crate::{error::Error, headway::Headway, pairs::Hashing};
+use crate::{error::Error, hashing::Hashing, headway::Headway};
 use bytes::{Bytes, BytesMut};
 use object_store::{MultipartUpload, PutPayload, UploadPart};
 use std::{future::poll_fn, task::Poll};
@@ -100,16 +100,16 @@ impl Filing {
             bytes = &bytes[take..];
             if self.buffer.len() == self.part {
                 let full = self.flush().await?;
-                let Some(md5) = &mut self.md5 else { continue };
-                for start in (0..full.len()).step_by(PART_FEW) {
-                    md5.update(full.slice(start..full.len().min(start + PART_FEW))).await?;
+                if let Some(md5) = &mut self.md5 {
+                    md5.update(full.clone()).await?;
                 }
+                self.hasher.update(&full);
             }
         }
         Ok(())
     }
 
-    /// Gives the part to the store and to BLAKE3.
+    /// Gives the part to the store, and to whoever hashes it.
     async fn flush(&mut self) -> Result<Bytes, Error> {
         self.wait().await?;
         if let Some(headway) = &mut self.headway {
@@ -125,8 +125,6 @@ impl Filing {
         self.full = full.clone();
         self.size += full.len() as u64;
         self.begin(full.clone()).await;
-        // Hashed while the disk is at work.
-        self.hasher.update(&full);
         Ok(full)
     }
 
@@ -168,6 +166,7 @@ impl Filing {
     /// Makes the file durable.
     pub(crate) async fn finish(mut self) -> Result<Filed, Error> {
         let last = if self.buffer.is_empty() { Bytes::new() } else { self.flush().await? };
+        self.hasher.update(&last);
         let md5 = match self.md5.take() {
             Some(md5) => Some(md5.finish(&last).await?),
             None => None,

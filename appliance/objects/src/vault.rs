@@ -12,8 +12,8 @@ use crate::{
     digest,
     error::Error,
     filing::Filing,
+    hashing::{Hashing, Uploads},
     headway::Headway,
-    pairs::{Hashing, Pairs},
     reading, seal,
 };
 use bytes::Bytes;
@@ -60,8 +60,7 @@ pub(crate) struct Vault {
     unremoved: Arc<Mutex<BTreeSet<String>>>,
     /// Bytes taken in since the start, as their senders count them.
     pub(crate) taken: Arc<AtomicU64>,
-    /// Hashes files that are written at the same time.
-    pairs: Arc<Pairs>,
+    uploads: Uploads,
 }
 
 fn folder_error<'a>(
@@ -86,7 +85,7 @@ impl Vault {
                     suspects: Arc::default(),
                     unremoved: Arc::default(),
                     taken: Arc::default(),
-                    pairs: Arc::default(),
+                    uploads: Uploads::default(),
                 })
             }
             Place::Folder(path) => {
@@ -103,7 +102,7 @@ impl Vault {
                     suspects: Arc::default(),
                     unremoved: Arc::default(),
                     taken: Arc::default(),
-                    pairs: Arc::default(),
+                    uploads: Uploads::default(),
                 })
             }
         }
@@ -147,7 +146,7 @@ impl Vault {
             .put_multipart(&Location::from(path.as_str()))
             .await
             .map_err(|source| Error::bytes("create", &path, source))?;
-        let md5 = with_md5.then(|| Hashing::new(&self.pairs));
+        let md5 = with_md5.then(|| Hashing::new(&self.uploads));
         Ok(match &self.folder {
             Some(folder) => {
                 let headway = Headway::new(&half(&folder.join(&path)));
