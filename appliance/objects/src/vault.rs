@@ -85,7 +85,7 @@ impl Vault {
                     suspects: Arc::default(),
                     unremoved: Arc::default(),
                     taken: Arc::default(),
-                    uploads: Uploads::default(),
+                    uploads: Uploads::new(),
                 })
             }
             Place::Folder(path) => {
@@ -102,7 +102,7 @@ impl Vault {
                     suspects: Arc::default(),
                     unremoved: Arc::default(),
                     taken: Arc::default(),
-                    uploads: Uploads::default(),
+                    uploads: Uploads::new(),
                 })
             }
         }
