@@ -110,6 +110,12 @@ fn a_person_logs_in_approves_reads_and_downloads() {
         (&second["number"], &second["trigger"]["actor"]["login"]),
         (&json!(2), &json!("admin"))
     );
+    // A job that runs on when the service stops is not left behind by mistake.
+    let second = second["id"].as_str().unwrap().to_owned();
+    wait_for("the second pipeline to end", || {
+        let workflows = appliance.items(&format!("/api/v2/pipeline/{second}/workflow"));
+        (workflows[0]["status"] == "success").then_some(())
+    });
 }
 
 /// `APPLIANCE_BROWSER_LINES=1000000` is the promise's own figure.
