@@ -1,7 +1,7 @@
 //! MD5 of long streams.
 //!
 //! Why: an ETag is an MD5, each of whose steps waits for the one before; what waits for what is said
-//! here to the compiler, which makes a stream a third faster than libraries do.
+//! here to the compiler, which makes a stream a third faster than leaving it the order.
 //! Source: RFC 1321; `SINES[i]` is the integer part of 2^32 times |sin(i + 1)|.
 //! Units: bytes. Invariants: a stream is taken in by whole blocks until its end.
 

@@ -12,7 +12,10 @@ use http::StatusCode;
 use pipeline::check_protected;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use store::{access::NewAudit, projects::VariableInfo};
+use store::{
+    access::NewAudit,
+    projects::{Project, Settings, VariableInfo},
+};
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -56,6 +59,23 @@ async fn show(
     })))
 }
 
+/// Changes settings of a project, with a line in the audit log.
+async fn change(
+    state: &State,
+    user: &User,
+    project: &Project,
+    how: impl FnOnce(&mut Settings) + Send + 'static,
+) -> Result<(), Failure> {
+    let deed = audit(user, "project.settings", &project.repo.to_string());
+    let (id, now) = (project.id, state.now());
+    let write = move |txn: &mut store::Txn<'_>| {
+        txn.audit_append(now, &deed)?;
+        txn.project_settings_change(id, how)
+    };
+    state.store.write(write).await?;
+    Ok(())
+}
+
 /// What the project's jobs reach.
 async fn network(
     Viewer(user): Viewer,
@@ -75,19 +95,8 @@ async fn network_set(
     if let NetworkPolicy::Full { allow } = &wanted {
         crate::pages::networks_check(allow)?;
     }
-    let (id, now, deed, network) = (
-        project.id,
-        state.now(),
-        audit(&user, "project.settings", &project.repo.to_string()),
-        wanted.clone(),
-    );
-    state
-        .store
-        .write(move |txn| {
-            txn.audit_append(now, &deed)?;
-            txn.project_settings_change(id, |settings| settings.network = network)
-        })
-        .await?;
+    let network = wanted.clone();
+    change(&state, &user, &project, move |settings| settings.network = network).await?;
     Ok(Json(wanted))
 }
 
@@ -108,19 +117,8 @@ async fn protected_set(
 ) -> Result<Json<ProtectedRefs>, Failure> {
     let project = project(&state, &user, slug).await?;
     check_protected(&wanted).map_err(|error| Failure::Invalid(error.to_string()))?;
-    let (id, now, deed, protected) = (
-        project.id,
-        state.now(),
-        audit(&user, "project.settings", &project.repo.to_string()),
-        wanted.clone(),
-    );
-    state
-        .store
-        .write(move |txn| {
-            txn.audit_append(now, &deed)?;
-            txn.project_settings_change(id, |settings| settings.protected = protected)
-        })
-        .await?;
+    let protected = wanted.clone();
+    change(&state, &user, &project, move |settings| settings.protected = protected).await?;
     Ok(Json(wanted))
 }
 
@@ -147,16 +145,8 @@ async fn jobs_may_push_set(
     Sent(wanted): Sent<JobsMayPush>,
 ) -> Result<Json<JobsMayPush>, Failure> {
     let project = project(&state, &user, slug).await?;
-    let (id, now, deed) =
-        (project.id, state.now(), audit(&user, "project.settings", &project.repo.to_string()));
-    state
-        .store
-        .write(move |txn| {
-            txn.audit_append(now, &deed)?;
-            let may = wanted.jobs_may_push;
-            txn.project_settings_change(id, |settings| settings.jobs_may_push = may)
-        })
-        .await?;
+    let may = wanted.jobs_may_push;
+    change(&state, &user, &project, move |settings| settings.jobs_may_push = may).await?;
     Ok(Json(wanted))
 }
 
