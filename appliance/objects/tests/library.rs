@@ -1,17 +1,30 @@
 //! The `object_store` library as a client of the S3 face, by its own tests; and this room over the
-//! S3 of another, and over stand-ins of a different make and for Azure (`npm install azurite`).
+//! S3 of another, and over stand-ins of a different make, for Azure (`npm install azurite`), and for
+//! Google Cloud Storage, whose XML interface is that of S3 but for its credentials.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
 #![expect(clippy::disallowed_methods, reason = "the test starts a server of another make")]
 
+use axum::{
+    body::{Body, to_bytes},
+    extract::Request as Received,
+    middleware::{Next, from_fn},
+    response::{IntoResponse, Response},
+};
 use base::secret::Secret;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::TryStreamExt;
 use hmac::{Hmac, KeyInit, Mac};
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, header};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use object_store::{ObjectStore, ObjectStoreExt, integration};
+use object_store::{
+    ObjectStore, ObjectStoreExt,
+    aws::{AwsAuthorizer, AwsCredential},
+    client::HttpRequest,
+    integration,
+};
 use objects::{Config, Objects, Owner, Place, Scope};
+use percent_encoding::percent_decode_str;
 use sha2::Sha256;
 use std::{
     path::Path,
@@ -35,13 +48,21 @@ async fn far(dir: &Path) -> String {
 }
 
 async fn far_over(dir: &Path, place: Place) -> String {
+    serve(objects::s3::router(far_room(dir, place).await)).await
+}
+
+async fn far_room(dir: &Path, place: Place) -> Objects {
     let objects = room(dir, place).await;
     let owner = Owner { id: "hub".into(), ..Owner::default() };
     objects.key_import("AKFAR", &Secret::new("far"), owner, Scope::Owner, None).await.unwrap();
     assert!(objects.bucket_create(BUCKET, "hub").await.unwrap());
+    objects
+}
+
+async fn serve(face: axum::Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, objects::s3::router(objects)).await });
+    tokio::spawn(async move { axum::serve(listener, face).await });
     address
 }
 
@@ -218,6 +239,55 @@ async fn a_room_keeps_its_bytes_in_azure() {
     use_place(dir.path(), azure("near")).await;
     // Through the face of such a room: uploads in parts, ranges, lists, deletes.
     let face = far_over(other.path(), azure("far")).await;
+    use_place(&dir.path().join("over"), place(&face, "site-1")).await;
+}
+
+/// What Google's clients show instead of a signature.
+const TOKEN: &str = "site-1-token";
+
+/// The face behind Google's credentials: a token comes in, a signature goes on.
+async fn as_google(received: Received, next: Next) -> Response {
+    let shown = received.headers().get(header::AUTHORIZATION);
+    if shown.is_none_or(|shown| shown != &format!("Bearer {TOKEN}")) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let (mut parts, body) = received.into_parts();
+    let body = to_bytes(body, 64 << 20).await.unwrap();
+    let host = parts.headers[header::HOST].clone();
+    let mut signed = HttpRequest::new(body.clone().into());
+    *signed.method_mut() = parts.method.clone();
+    // Signed is the path without escapes that need not be; here none need be.
+    let path = percent_decode_str(parts.uri.path()).decode_utf8().unwrap();
+    let asked = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let uri = format!("http://{}{path}{asked}", host.to_str().unwrap());
+    *signed.uri_mut() = uri.parse().unwrap();
+    let credential =
+        AwsCredential { key_id: "AKFAR".to_owned(), secret_key: "far".to_owned(), token: None };
+    AwsAuthorizer::new(&credential, "s3", "us-east-1").try_authorize(&mut signed, None).unwrap();
+    parts.headers.remove(header::AUTHORIZATION);
+    parts.headers.extend(signed.headers().clone());
+    next.run(Received::from_parts(parts, Body::from(body))).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_keeps_its_bytes_in_google_cloud_storage() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let google = far_room(other.path(), Place::Folder(other.path().join("blobs"))).await;
+    let address = serve(objects::s3::router(google).layer(from_fn(as_google))).await;
+    let options = |token: &str| {
+        [("google_base_url", &*address), ("google_bearer_token", token), ("allow_http", "true")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    };
+    let gs = |token: &str, prefix: &str| {
+        let address = format!("gs://{BUCKET}/{prefix}");
+        Place::remote(&address, &options(token), Path::new("/nowhere")).unwrap()
+    };
+    use_place(dir.path(), gs(TOKEN, "near")).await;
+    let Place::Remote(stranger) = gs("guessed", "near") else { panic!("a remote place") };
+    let refused = stranger.put(&"00/of-a-stranger".into(), vec![1].into()).await.unwrap_err();
+    assert!(matches!(refused, object_store::Error::Unauthenticated { .. }), "{refused}");
+    // Through the face of such a room: uploads in parts, ranges, lists, deletes.
+    let face = far_over(&other.path().join("over"), gs(TOKEN, "far")).await;
     use_place(&dir.path().join("over"), place(&face, "site-1")).await;
 }
 
