@@ -3,7 +3,8 @@
 //! Why here: the engine admits, and admits by slots; the local runner slows down and holds still;
 //! pages and metrics say why. All of them follow one value, [`Governed`].
 //! Invariants: one step a second, of the newest snapshot, or one for each snapshot while everything is
-//! still (`still.rs`); a snapshot that does not change any more is treated as lost sensors by its age; without a reader of sensors nothing is governed.
+//! still (`still.rs`); a snapshot that does not change any more is treated as lost sensors by its age;
+//! without a reader of sensors nothing is governed.
 //! Bounds: [`RECENT_MAX`] moments in memory.
 
 pub mod history;
@@ -32,10 +33,11 @@ pub use control::governor::{Bound, Decision, Law, Limiter};
 /// One step of the law.
 const STEP: Duration = Duration::from_secs(1);
 
-/// A snapshot that is older has no reader any more: what it says is no reading.
+/// A snapshot that is older has no reader any more: what it says is no reading. Where snapshots come
+/// less often, it may be as old as two of them.
 const SNAPSHOT_MAX: Duration = Duration::from_secs(10);
 
-/// Between two moments of the recent past.
+/// Between two moments of the recent past, while they are looked for that often.
 pub const MOMENT: Duration = Duration::from_secs(10);
 
 /// Six hours of moments.
@@ -152,13 +154,13 @@ impl Handle {
 
     /// Governs by what `readings` tells, until the sender of readings is gone. `flush` tells how
     /// many milliseconds a commit took lately, and is told whether jobs run; `rest` is told after each
-    /// step whether readings may come less often.
+    /// step in what time the next readings are wanted.
     pub async fn govern(
         self,
         mut readings: watch::Receiver<Arc<Readings>>,
         law: Law,
         mut flush: impl FnMut(bool) -> Option<f64> + Send,
-        rest: impl Fn(bool) + Send,
+        rest: impl Fn(Duration) + Send,
     ) {
         let (mut governor, begun) = (Governor::default(), Instant::now());
         let (mut fresh, mut last_moment) = (Instant::now(), None::<Instant>);
@@ -173,7 +175,7 @@ impl Handle {
                 fresh = Instant::now();
             }
             let Ok(status) = self.status().await else { return };
-            let mut sight = match fresh.elapsed() < SNAPSHOT_MAX {
+            let mut sight = match fresh.elapsed() < SNAPSHOT_MAX.max(2 * pulse.every) {
                 true => Sight::of(&snapshot),
                 false => Sight::default(),
             };
@@ -192,8 +194,8 @@ impl Handle {
                 self.note(moment(&governed, wall()));
             }
             let lookers = self.shared().now.receiver_count();
-            pulse.still = stillness.take(&governed, lookers, Instant::now());
-            rest(pulse.still);
+            pulse.every = stillness.take(&governed, lookers, Instant::now());
+            rest(pulse.every);
             self.publish(governed).await;
         }
     }
@@ -219,24 +221,25 @@ impl Handle {
 struct Pulse {
     ticks: tokio::time::Interval,
     events: watch::Receiver<Cursor>,
-    still: bool,
+    /// More than [`STEP`] while everything is still.
+    every: Duration,
 }
 
 impl Pulse {
     fn new(events: watch::Receiver<Cursor>) -> Self {
         let mut ticks = tokio::time::interval(STEP);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        Self { ticks, events, still: false }
+        Self { ticks, events, every: STEP }
     }
 
     /// Waits for it: a second, or while everything is still for the next snapshot, for anything that
     /// happens, or until the last snapshot is too old. `false` when the sender of readings is gone.
     async fn next(&mut self, readings: &mut watch::Receiver<Arc<Readings>>) -> bool {
-        if self.still {
+        if self.every > STEP {
             tokio::select! {
                 _ = readings.changed() => {}
                 _ = self.events.changed() => {}
-                () = tokio::time::sleep(SNAPSHOT_MAX) => {}
+                () = tokio::time::sleep(SNAPSHOT_MAX.max(2 * self.every)) => {}
             }
             self.ticks.reset();
         } else {

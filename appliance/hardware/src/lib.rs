@@ -42,6 +42,6 @@ pub use clock::{AskClock, KernelClock};
 pub use config::Config;
 pub use inventory::{Card, DiskPart, Inventory};
 pub use root::Root;
-pub use sampler::{Calm, Handle, Sampler, start};
+pub use sampler::{Handle, Sampler, Spacing, start};
 pub use smart::{Health, smartctl};
 pub use trouble::Bounds;

@@ -1,5 +1,5 @@
-//! The round: everything is read once a second and published as one snapshot; while nobody works and
-//! nothing is near a bound, which whoever decides says ([`Calm`]), every [`CALM_EVERY`].
+//! The round: everything is read once a second and published as one snapshot, or as seldom as whoever
+//! decides over it says ([`Spacing`]).
 //!
 //! Why a thread and not a task: reading files blocks, if only for microseconds, and the runtime's
 //! two threads serve people.
@@ -16,7 +16,7 @@ use std::{
     io,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
@@ -29,32 +29,29 @@ use tokio::sync::watch;
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 /// A cable with a bad plug sends news by the hundred; rounds are no closer together than this.
 const NEWS_PAUSE: Duration = Duration::from_millis(200);
-/// The longest time that one step of the law stands for, and half of that for which a snapshot is
-/// believed.
-const CALM_EVERY: Duration = Duration::from_secs(5);
 
 /// A running sampler.
 #[derive(Debug)]
 pub struct Handle {
     readings: watch::Receiver<Arc<Readings>>,
-    is_calm: Arc<AtomicBool>,
+    millis: Arc<AtomicU64>,
     /// The thread ends when this end is gone.
     running: Arc<SyncSender<()>>,
 }
 
-/// Says whether everything is calm.
+/// Says how often the machine is read.
 #[derive(Debug, Clone)]
-pub struct Calm {
-    is_calm: Arc<AtomicBool>,
+pub struct Spacing {
+    millis: Arc<AtomicU64>,
     bell: Weak<SyncSender<()>>,
 }
 
-impl Calm {
-    /// The end of calm brings the next round forward.
-    pub fn set(&self, is_calm: bool) {
-        let was_calm = self.is_calm.swap(is_calm, Ordering::Relaxed);
-        if was_calm
-            && !is_calm
+impl Spacing {
+    /// Rounds begin so long after each other, but no closer than configured. Less than before brings
+    /// the next forward.
+    pub fn set(&self, every: Duration) {
+        let millis = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
+        if millis < self.millis.swap(millis, Ordering::Relaxed)
             && let Some(bell) = self.bell.upgrade()
         {
             // A bell that already rings need not be rung again.
@@ -72,8 +69,8 @@ impl Handle {
 
     /// For whoever knows whether anybody works.
     #[must_use]
-    pub fn calm(&self) -> Calm {
-        Calm { is_calm: Arc::clone(&self.is_calm), bell: Arc::downgrade(&self.running) }
+    pub fn spacing(&self) -> Spacing {
+        Spacing { millis: Arc::clone(&self.millis), bell: Arc::downgrade(&self.running) }
     }
 }
 
@@ -95,18 +92,18 @@ pub fn start(config: &Config) -> io::Result<Handle> {
     }
     let running = Arc::new(running);
     let handle = Arc::downgrade(&running);
-    let is_calm = Arc::new(AtomicBool::new(false));
-    let calm = Arc::clone(&is_calm);
+    let millis = Arc::new(AtomicU64::new(0));
+    let spacing = Arc::clone(&millis);
     thread::Builder::new().name("hardware".into()).spawn(move || {
         let mut next = Instant::now();
         while handle.strong_count() > 0 {
             let (wall, uptime) = clocks();
             sender.send_replace(Arc::new(sampler.round(wall, uptime)));
-            let calm = calm.load(Ordering::Relaxed);
-            next = rest(&bell, next, if calm { every.max(CALM_EVERY) } else { every });
+            let spacing = Duration::from_millis(spacing.load(Ordering::Relaxed));
+            next = rest(&bell, next, every.max(spacing));
         }
     })?;
-    Ok(Handle { readings, is_calm, running })
+    Ok(Handle { readings, millis, running })
 }
 
 /// Waits for the next round, which news of a card brings forward; the time at which it begins.
@@ -215,19 +212,20 @@ mod tests {
     }
 
     #[test]
-    fn rounds_are_rare_while_it_is_calm_and_come_at_once_at_its_end() {
+    fn rounds_are_as_rare_as_is_said_and_come_at_once_when_less_is_said() {
         let folder = tempfile::tempdir().unwrap();
         let every = Duration::from_millis(20);
+        let rare = Duration::from_secs(60);
         let root = Root::new(folder.path());
         let handle = start(&Config { root, every, ..Config::default() }).unwrap();
         let mut readings = handle.readings();
-        assert!(comes(&mut readings, CALM_EVERY * 4), "the first");
-        handle.calm().set(true);
+        assert!(comes(&mut readings, rare), "the first");
+        handle.spacing().set(rare);
         // One may have been under way.
         comes(&mut readings, Duration::from_secs(1));
         readings.mark_unchanged();
-        assert!(!comes(&mut readings, Duration::from_secs(1)), "calm");
-        handle.calm().set(false);
-        assert!(comes(&mut readings, CALM_EVERY / 2), "at once");
+        assert!(!comes(&mut readings, Duration::from_secs(1)), "rare");
+        handle.spacing().set(every);
+        assert!(comes(&mut readings, rare / 4), "at once");
     }
 }

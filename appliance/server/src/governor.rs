@@ -9,7 +9,7 @@ use engine::{
     Handle,
     govern::{Law, history},
 };
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 use store::{Store, live::Live};
 use tokio::{sync::watch, task::JoinSet};
 
@@ -18,7 +18,7 @@ pub(crate) struct Governing {
     _tasks: JoinSet<()>,
 }
 
-/// Starts deciding over what is read; `rest` hears whether it may be read less often.
+/// Starts deciding over what is read; `rest` hears in what time it is wanted next.
 pub(crate) fn start(
     law: Law,
     readings: watch::Receiver<Arc<Readings>>,
@@ -26,7 +26,7 @@ pub(crate) fn start(
     engine: &Handle,
     live: Arc<dyn Live>,
     data_dir: &Path,
-    rest: impl Fn(bool) + Send + 'static,
+    rest: impl Fn(Duration) + Send + 'static,
 ) -> Governing {
     let mut tasks = JoinSet::new();
     let mut patience = Patience::new(store.clone(), data_dir);

@@ -3,7 +3,7 @@
 //! Invariants: nothing here can stop the control plane: a sensor, a hook or a watchdog that fails
 //! is logged and the rest goes on. The heart beats in this task, on the runtime that serves people:
 //! when the runtime hangs, both watchdogs hear nothing more.
-//! Units: one snapshot a second; the service manager is told at a third of the time it allows.
+//! Units: one snapshot a second, fewer at rest; the service manager is told at a third of the time it allows.
 
 use crate::{
     config::Config,
@@ -110,8 +110,8 @@ impl Machine {
         engine: &Handle,
         live: Arc<dyn Live>,
     ) -> Governing {
-        let calm = self.sampler.calm();
-        let rest = move |still| calm.set(still);
+        let spacing = self.sampler.spacing();
+        let rest = move |every| spacing.set(every);
         governor::start(law, self.readings.clone(), store, engine, live, &self.data_dir, rest)
     }
 

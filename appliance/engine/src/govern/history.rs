@@ -5,7 +5,7 @@
 //! Invariants: live state may be lost, and then the hours begin anew; a row of the store is the
 //! worst of its span: the hottest, the fewest slots, held if jobs were held at any moment.
 
-use super::{MOMENT, Moment, RECENT_MAX};
+use super::{Moment, RECENT_MAX};
 use crate::Handle;
 use base::time::Timestamp;
 use std::{sync::Arc, time::Duration};
@@ -16,9 +16,6 @@ use store::{
 
 /// One row of the store.
 const SPAN: Duration = Duration::from_secs(300);
-
-/// Moments of one span.
-const SPAN_MOMENTS: usize = 30;
 
 /// Moments that one value of live state holds.
 const PART: usize = 60;
@@ -41,8 +38,7 @@ pub async fn keep(engine: Handle, store: Store, live: Arc<dyn Live>) {
     loop {
         ticks.tick().await;
         let recent = engine.recent();
-        let last = recent.len().saturating_sub(SPAN_MOMENTS);
-        if let Some(worst) = worst(&recent[last..]) {
+        if let Some(worst) = worst(last_span(&recent)) {
             save(&store, &worst).await;
         }
         let to = Arc::clone(&live);
@@ -84,6 +80,12 @@ fn read(live: &dyn Live) -> Result<Vec<Moment>, LiveError> {
         .collect())
 }
 
+/// The moments of the span that ends with the last of them.
+fn last_span(moments: &[Moment]) -> &[Moment] {
+    let Some(last) = moments.last() else { return moments };
+    &moments[moments.partition_point(|one| last.at.since(one.at) >= SPAN)..]
+}
+
 /// The worst of a span, with its sums as averages.
 fn worst(moments: &[Moment]) -> Option<Moment> {
     let last = moments.last()?;
@@ -104,9 +106,6 @@ fn worst(moments: &[Moment]) -> Option<Moment> {
         paused: moments.iter().any(|one| one.paused),
     })
 }
-
-// A span is as many moments as fit into it.
-const _: () = assert!(SPAN.as_secs() == MOMENT.as_secs() * SPAN_MOMENTS as u64);
 
 #[cfg(test)]
 mod tests {
@@ -140,6 +139,15 @@ mod tests {
             (Timestamp(3), Some(81.0), 1, 20, true)
         );
         assert_eq!(super::worst(&[]), None);
+    }
+
+    #[test]
+    fn a_span_is_a_time_and_not_a_number_of_moments() {
+        let at = |seconds: i64| moment(seconds * 1_000_000, None, 4, 0);
+        let seldom = [at(0), at(100), at(130), at(399), at(400)];
+        assert_eq!(last_span(&seldom).len(), 3);
+        assert_eq!(last_span(&seldom[..1]).len(), 1);
+        assert_eq!(last_span(&[]), []);
     }
 
     #[test]

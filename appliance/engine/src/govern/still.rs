@@ -1,20 +1,32 @@
-//! Whether the machine may be looked at less often.
+//! How often the machine must be looked at.
 //!
 //! Why: reading every sensor and deciding costs a small box more than all else that it does while
-//! nobody asks for anything. Nothing can become too hot, too full or too slow by itself in the few
-//! seconds of [`control::governor::STEP_MAX_SECONDS`] when no job runs and everything is far from its
-//! bound.
-//! Invariants: with a job that runs or waits, somebody who looks, traffic, trouble, a battery, a
-//! limiter that binds or heat within [`HEADROOM_MIN`] of its limit it is not still; and it is still
-//! only [`CALM`] after the last of them.
+//! nobody asks for anything. Nothing can become too hot, too full or too slow by itself in a few
+//! seconds when no job runs and everything is far from its bound, and little in half a minute when
+//! that has been so for long. What ends it is not waited for: a trigger or a reader brings the next
+//! look at once, news of a network card as well.
+//! Invariants: with a job that runs or waits, somebody who looks, traffic, trouble, a battery in use,
+//! a limiter that binds or heat within [`HEADROOM_MIN`] of its limit it is every second; it is less
+//! only [`CALM`] after the last of them, and least only [`LONG_CALM`] after it, where no mains can be
+//! seen to fail.
 //! Units: degrees Celsius, bytes a second.
 
-use super::Governed;
+use super::{Governed, STEP};
 use base::reading::{Readings, Supply};
 use std::time::{Duration, Instant};
 
-/// So long without any reason to look, and it is still.
+/// So long without any reason to look, and looks are [`SELDOM`].
 const CALM: Duration = Duration::from_secs(3);
+
+/// The longest time that one step of the law stands for
+/// ([`control::governor::STEP_MAX_SECONDS`]).
+const SELDOM: Duration = Duration::from_secs(5);
+
+/// So long without any reason to look, and looks are [`RARELY`].
+const LONG_CALM: Duration = Duration::from_secs(60);
+
+/// A case heats up by some tenths of a degree in this time.
+const RARELY: Duration = Duration::from_secs(30);
 
 /// A case that heats up without jobs takes minutes for this.
 const HEADROOM_MIN: f64 = 10.0;
@@ -29,14 +41,23 @@ pub(super) struct Stillness {
 }
 
 impl Stillness {
-    /// Takes what was decided and how many look at it; whether it is still now.
-    pub(super) fn take(&mut self, governed: &Governed, lookers: usize, now: Instant) -> bool {
+    /// Takes what was decided and how many look at it; the time until the next look.
+    pub(super) fn take(&mut self, governed: &Governed, lookers: usize, now: Instant) -> Duration {
         if lookers > 0 || !is_calm(governed) {
             self.since = None;
-            return false;
+            return STEP;
         }
-        now.duration_since(*self.since.get_or_insert(now)) >= CALM
+        match now.duration_since(*self.since.get_or_insert(now)) {
+            long if long >= LONG_CALM && !has_supply(governed) => RARELY,
+            calm if calm >= CALM => SELDOM,
+            _ => STEP,
+        }
     }
+}
+
+/// Whether something would tell when the mains fail.
+fn has_supply(governed: &Governed) -> bool {
+    governed.readings.as_deref().is_some_and(|readings| readings.power.supply.fresh().is_some())
 }
 
 fn is_calm(governed: &Governed) -> bool {
@@ -80,12 +101,24 @@ mod tests {
     fn check(reason: &str, change: impl FnOnce(&mut Governed), lookers: usize) {
         let begun = Instant::now();
         let mut stillness = Stillness::default();
-        assert!(!stillness.take(&governed(), 0, begun), "{reason}: too early");
-        assert!(stillness.take(&governed(), 0, begun + CALM), "{reason}: still");
+        assert_eq!(stillness.take(&governed(), 0, begun), STEP, "{reason}: too early");
+        assert_eq!(stillness.take(&governed(), 0, begun + CALM), SELDOM, "{reason}: still");
+        let end = begun + LONG_CALM;
+        assert_eq!(stillness.take(&governed(), 0, end), RARELY, "{reason}: still for long");
         let mut other = governed();
         change(&mut other);
-        assert!(!stillness.take(&other, lookers, begun + CALM * 2), "{reason}");
-        assert!(!stillness.take(&governed(), 0, begun + CALM * 2), "{reason}: too early after it");
+        assert_eq!(stillness.take(&other, lookers, end), STEP, "{reason}");
+        assert_eq!(stillness.take(&governed(), 0, end), STEP, "{reason}: too early after it");
+    }
+
+    #[test]
+    fn where_the_mains_can_be_seen_to_fail_looks_are_never_rare() {
+        let (begun, mut stillness, mut mains) = (Instant::now(), Stillness::default(), governed());
+        readings(|one| {
+            one.power.supply = Reading::good(Source::new("ups", "supply"), Supply::Mains);
+        })(&mut mains);
+        assert_eq!(stillness.take(&mains, 0, begun), STEP);
+        assert_eq!(stillness.take(&mains, 0, begun + LONG_CALM * 2), SELDOM);
     }
 
     fn readings(change: impl FnOnce(&mut Readings)) -> impl FnOnce(&mut Governed) {
