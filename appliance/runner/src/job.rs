@@ -256,6 +256,7 @@ impl<C: ControlPlane> Job<C> {
             exit_code: end.exit_code,
             at: now(),
             output_bytes: self.outbox.length(number),
+            rest: Vec::new(),
         });
     }
 

@@ -46,6 +46,8 @@ struct State {
     reports: VecDeque<Progress>,
     first: u64,
     outputs: BTreeMap<u32, Output>,
+    /// A part of this step's output is on its way.
+    sending: Option<u32>,
 }
 
 /// How much of a step's output there is, and how much was taken.
@@ -72,7 +74,7 @@ impl Outbox {
             .collect();
         let is_over = matches!(memory.reports.last(), Some(Progress::Ended { .. }))
             && taken >= memory.reports.len();
-        let state = State { journal, reports, first: memory.reports_taken, outputs };
+        let state = State { journal, reports, first: memory.reports_taken, outputs, sending: None };
         Self {
             folder,
             held,

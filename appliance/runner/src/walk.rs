@@ -303,7 +303,7 @@ mod tests {
                 let bad = step > 0 && fails[usize::try_from(step).unwrap() % fails.len()];
                 let state = if bad { StepState::Failed } else { StepState::Success };
                 walk.ended(step, state);
-                reports.push(Progress::StepEnded { step, state, exit_code: None, at, output_bytes: 0 });
+                reports.push(Progress::StepEnded { step, state, exit_code: None, at, output_bytes: 0, rest: Vec::new() });
                 snapshots.push((walk.clone(), Vec::new()));
             }
             let cut = cut.min(reports.len());

@@ -141,6 +141,7 @@ async fn steps_run_in_order_and_tell_what_they_print() {
     assert_eq!(names[..2], ["Spin up environment", "Preparing environment variables"]);
     assert!(!names.contains(&"echo never".to_owned()));
     assert!(done.text(1).contains("  TOKEN=**REDACTED**\n"), "{}", done.text(1));
+    assert!(!done.sent.contains(&1), "what an ended step left goes with the report of its end");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

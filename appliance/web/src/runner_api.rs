@@ -89,7 +89,7 @@ async fn pace(_: Runner, state: State, asked: Asked<PaceAsk>) -> Answer<Pace> {
 }
 
 async fn report(_: Runner, state: State, asked: Asked<Report>) -> Answer<Reported> {
-    let Json(report) = asked?;
+    let Json(mut report) = asked?;
     if !report.progress.iter().all(|progress| keep::names_own_objects(report.task, progress)) {
         let foreign = "an artifact's key is not one that was given to this task";
         return Err(Failure::Invalid(foreign.to_owned()).into());
@@ -98,9 +98,26 @@ async fn report(_: Runner, state: State, asked: Asked<Report>) -> Answer<Reporte
     if paths.into_iter().any(|path| path.len() > keep::PATH_MAX) {
         return Err(Failure::Invalid("an artifact's path is too long".to_owned()).into());
     }
+    drop_rests_unless_held(&state, &mut report);
     let mut reported = state.logs.report(&state.engine, report).await?;
     reported.next.iter_mut().for_each(|job| job_key::give(&state, job));
     Ok(Json(reported))
+}
+
+/// Output is taken from whoever holds the task alone; what a report says to a fence that is over, the
+/// engine knows.
+fn drop_rests_unless_held(state: &State, report: &mut Report) {
+    let mut rests: Vec<_> = report.progress.iter_mut().filter_map(rest).collect();
+    if !rests.is_empty() && held(state, report.task, report.fence).is_err() {
+        rests.iter_mut().for_each(|rest| rest.clear());
+    }
+}
+
+fn rest(progress: &mut Progress) -> Option<&mut Vec<u8>> {
+    match progress {
+        Progress::StepEnded { rest, .. } if !rest.is_empty() => Some(rest),
+        _ => None,
+    }
 }
 
 fn artifact_path(progress: &Progress) -> Option<&str> {

@@ -55,7 +55,7 @@ pub enum Progress {
         /// Runs beside later steps.
         background: bool,
     },
-    /// A step ended; all its output has been sent before.
+    /// A step ended; all its output has been sent before, but for the rest that is here.
     StepEnded {
         /// Its number.
         step: u32,
@@ -67,6 +67,9 @@ pub enum Progress {
         at: Timestamp,
         /// Length of its output.
         output_bytes: u64,
+        /// Its last bytes, if few were left: a short step is told in one request.
+        #[serde(default, skip_serializing_if = "Vec::is_empty", with = "packed")]
+        rest: Vec<u8>,
     },
     /// A file was kept for people.
     Artifact {
@@ -93,6 +96,20 @@ pub enum Progress {
         /// When.
         at: Timestamp,
     },
+}
+
+/// Bytes as text.
+mod packed {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&BASE64_STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        BASE64_STANDARD.decode(String::deserialize(from)?).map_err(D::Error::custom)
+    }
 }
 
 /// One test case of API v2's `/tests`.

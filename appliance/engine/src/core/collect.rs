@@ -111,7 +111,7 @@ impl Turn<'_, '_, '_> {
                 let begun = step_begun(task.id, *step, name.clone(), *at, *background);
                 changed.steps.insert(*step, begun);
             }
-            Progress::StepEnded { step, state, exit_code, at, output_bytes } => {
+            Progress::StepEnded { step, state, exit_code, at, output_bytes, .. } => {
                 let begun = match changed.steps.remove(step) {
                     Some(begun) => Some(begun),
                     None => self.txn.step_get(task.id, *step)?,

@@ -3,11 +3,11 @@
 //! A step's end and the rest of its output are one transaction. Steps of tasks that were lost end
 //! without a report; a sweep, woken by events, seals what they left.
 
-use super::{Logs, ReportError, Shared};
+use super::{LogError, Logs, ReportError, Shared};
 use crate::Handle;
 use base::{
     ids::TaskId,
-    protocol::{Progress, Report, Reported},
+    protocol::{Progress, Refusal, Report, Reported},
 };
 use std::{
     collections::BTreeSet,
@@ -19,7 +19,8 @@ use std::{
 const SWEEP_AFTER: Duration = Duration::from_secs(5);
 
 impl Logs {
-    /// Hands a report to the engine, sealing the output of the steps that it ends.
+    /// Hands a report to the engine, sealing the output of the steps that it ends. The caller has
+    /// checked that the sender of a rest of output holds the task.
     ///
     /// # Errors
     /// [`base::protocol::Refusal::OutputMissing`] when output of such a step has to come first,
@@ -29,7 +30,8 @@ impl Logs {
         let mut tails = Vec::new();
         let mut ended = Vec::new();
         for progress in &report.progress {
-            if let Progress::StepEnded { step, output_bytes, .. } = progress {
+            if let Progress::StepEnded { step, output_bytes, rest, .. } = progress {
+                self.append_rest(task, *step, *output_bytes, rest).await?;
                 tails.push(self.finish(task, *step, *output_bytes).await?);
                 ended.push(*step);
             }
@@ -48,26 +50,43 @@ impl Logs {
         Ok(reported)
     }
 
+    /// A gap before the rest is told by [`Logs::finish`], which names the step.
+    async fn append_rest(
+        &self,
+        task: TaskId,
+        step: u32,
+        end: u64,
+        rest: &[u8],
+    ) -> Result<(), LogError> {
+        if rest.is_empty() {
+            return Ok(());
+        }
+        match self.append(task, step, end.saturating_sub(rest.len() as u64), rest).await {
+            Ok(_) | Err(LogError::Refused(Refusal::Gap { .. })) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Seals the output of tasks that are over without having said so.
     pub(super) async fn sweep(&self) -> Result<(), ReportError> {
         for task in self.tasks_over().await? {
             let tails = self.finish_task(task).await?;
             let save =
                 move |txn: &mut store::Txn<'_>| tails.iter().try_for_each(|tail| tail.save(txn));
-            self.shared.store.write(save).await.map_err(super::LogError::from)?;
+            self.shared.store.write(save).await.map_err(LogError::from)?;
             self.settle_task(task).await;
         }
         Ok(())
     }
 
-    async fn tasks_over(&self) -> Result<Vec<TaskId>, super::LogError> {
+    async fn tasks_over(&self) -> Result<Vec<TaskId>, LogError> {
         let tasks: BTreeSet<TaskId> = self.shared.slots().keys().map(|key| key.task).collect();
         if tasks.is_empty() {
             return Ok(Vec::new());
         }
         let over = |reader: &store::Reader<'_>, task: TaskId| {
             let row = reader.task_get(task)?;
-            Ok::<_, super::LogError>(row.is_some_and(|row| row.stopped_at.is_some()))
+            Ok::<_, LogError>(row.is_some_and(|row| row.stopped_at.is_some()))
         };
         let read = move |reader: &store::Reader<'_>| {
             let mut found = Vec::new();

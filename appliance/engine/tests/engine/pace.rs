@@ -34,7 +34,14 @@ async fn finish(house: &House, task: &Assignment) {
     for (step, name) in (0..).zip(names) {
         progress.push(Progress::StepStarted { step, name: name.into(), at, background: false });
         let (exit_code, output_bytes) = (Some(0), 6);
-        progress.push(Progress::StepEnded { step, state, exit_code, at, output_bytes });
+        progress.push(Progress::StepEnded {
+            step,
+            state,
+            exit_code,
+            at,
+            output_bytes,
+            rest: Vec::new(),
+        });
     }
     progress.push(ended(TaskOutcome::Success));
     house.report(task, progress).await.unwrap();

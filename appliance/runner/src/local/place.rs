@@ -95,8 +95,9 @@ impl Place {
         let Some(task) = state.tasks.get_mut(&id) else { return };
         let lines = match progress {
             Progress::StepStarted { step, name, .. } => task.lines.started(*step, name),
-            Progress::StepEnded { step, state, .. } => {
-                let mut lines = task.lines.ended(*step);
+            Progress::StepEnded { step, state, rest, .. } => {
+                let mut lines = task.lines.printed(*step, rest);
+                lines.extend(task.lines.ended(*step));
                 if !matches!(state, StepState::Success | StepState::Running) {
                     lines.push(format!("── step {step}: {state}"));
                 }

@@ -32,6 +32,10 @@ const FRAME_SPACING: Duration = Duration::from_millis(2);
 const FLOOD_REST: u32 = 3;
 const FLOOD_REST_MAX: Duration = Duration::from_millis(50);
 
+/// What is left of the output of steps that ended goes with the report of their end up to here: a
+/// short step then costs one request, not two.
+const REST_MAX: u64 = 4 << 10;
+
 /// How long a report waits for the next: each is a commit on the other side, and a short job is told
 /// in one. A step is seen this much later at most; its output and the end of a job do not wait.
 const GATHER: Duration = Duration::from_millis(50);
@@ -137,6 +141,9 @@ impl Outbox {
             } else {
                 self.rest(step, rested, &mut changes).await;
             }
+            if self.goes_with_its_end(step) {
+                continue;
+            }
             let frame = match self.frame(step, output) {
                 Ok(frame) => frame,
                 Err(error) => {
@@ -147,7 +154,10 @@ impl Outbox {
             };
             last = Instant::now();
             let end = output.taken + frame.len() as u64;
-            match control.output(self.held, step, output.taken, frame).await {
+            self.sending(Some(step));
+            let sent = control.output(self.held, step, output.taken, frame).await;
+            self.sending(None);
+            match sent {
                 Ok(()) => {
                     rested = Instant::now() + rest_after(last.elapsed());
                     patience = Patience::default();
@@ -171,21 +181,39 @@ impl Outbox {
         state.reports.front().is_some_and(|progress| state.may_leave(progress))
     }
 
-    /// The reports that may leave now: up to the first whose step has output still here.
+    /// The reports that may leave now: up to the first whose step has more output still here than it
+    /// takes along.
     fn reports_due(&self) -> Option<Report> {
         let state = self.state();
-        let due = state.reports.iter().take_while(|progress| state.may_leave(progress));
+        let mut room = REST_MAX;
+        let due = state.reports.iter().take_while(|progress| {
+            let left = state.left(progress).filter(|left| *left <= room);
+            room -= left.unwrap_or(0);
+            left.is_some()
+        });
         let mut bytes = 0;
         let fits = |progress: &&Progress| {
             let first = bytes == 0;
             bytes += size(progress);
             first || bytes <= REPORT_BYTES
         };
-        let progress: Vec<Progress> = due.take(REPORTS_AT_ONCE).take_while(fits).cloned().collect();
+        let mut progress: Vec<Progress> =
+            due.take(REPORTS_AT_ONCE).take_while(fits).cloned().collect();
         let first = state.first;
         drop(state);
+        progress.iter_mut().for_each(|progress| self.rest_add(progress));
         let (task, fence) = (self.held.task, self.held.fence);
         (!progress.is_empty()).then_some(Report { task, fence, first, progress, wants_next: false })
+    }
+
+    /// Adds what is left of the output of a step that ends.
+    fn rest_add(&self, progress: &mut Progress) {
+        let Progress::StepEnded { step, output_bytes, rest, .. } = progress else { return };
+        let output = Output { length: *output_bytes, ..self.output_of(*step) };
+        if output.taken < output.length {
+            // The other side asks for what is missing.
+            *rest = self.frame(*step, output).map(Vec::from).unwrap_or_default();
+        }
     }
 
     /// Empties the first test results that wait, so that the rest can be told; false when there are
@@ -206,7 +234,12 @@ impl Outbox {
         let mut state = self.state();
         let count = usize::try_from(next.saturating_sub(state.first)).unwrap_or(usize::MAX);
         let count = count.min(state.reports.len());
-        state.reports.drain(..count);
+        let State { reports, outputs, .. } = &mut *state;
+        for progress in reports.drain(..count) {
+            if let Progress::StepEnded { step, output_bytes, .. } = progress {
+                outputs.entry(step).or_default().taken = output_bytes;
+            }
+        }
         state.first += count as u64;
         let first = state.first;
         state.note(&Entry::ReportsTaken(first));
@@ -234,8 +267,22 @@ impl Outbox {
             .outputs
             .iter()
             .rev()
-            .find(|(_, output)| output.taken < output.length)
+            .find(|(step, output)| output.taken < output.length && !state.ends(**step))
             .map(|(step, output)| (*step, *output))
+    }
+
+    /// Whether the report of the step's end takes along what is left of its output.
+    fn goes_with_its_end(&self, step: u32) -> bool {
+        self.state().ends(step)
+    }
+
+    fn sending(&self, step: Option<u32>) {
+        self.state().sending = step;
+        self.wake();
+    }
+
+    fn output_of(&self, step: u32) -> Output {
+        self.state().outputs.get(&step).copied().unwrap_or_default()
     }
 
     fn output_taken(&self, step: u32, offset: u64) {
@@ -263,12 +310,21 @@ impl Outbox {
 
 impl State {
     fn may_leave(&self, progress: &Progress) -> bool {
-        match progress {
-            Progress::StepEnded { step, output_bytes, .. } => {
-                self.outputs.get(step).map_or(0, |output| output.taken) >= *output_bytes
-            }
-            _ => true,
-        }
+        self.left(progress).is_some()
+    }
+
+    /// The bytes of output that a report takes along; `None` while they have to leave before it.
+    fn left(&self, progress: &Progress) -> Option<u64> {
+        let Progress::StepEnded { step, output_bytes, .. } = progress else { return Some(0) };
+        let taken = self.outputs.get(step).map_or(0, |output| output.taken);
+        let left = output_bytes.saturating_sub(taken);
+        (left == 0 || left <= REST_MAX && self.sending != Some(*step)).then_some(left)
+    }
+
+    /// The end of the step waits to be told, and takes along what is left.
+    fn ends(&self, step: u32) -> bool {
+        let end = |progress: &&Progress| matches!(progress, Progress::StepEnded { step: of, .. } if *of == step);
+        self.reports.iter().find(end).is_some_and(|end| self.may_leave(end))
     }
 }
 

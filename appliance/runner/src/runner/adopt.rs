@@ -145,6 +145,7 @@ fn end_open_steps(outbox: &Outbox, memory: &Memory) {
                 exit_code: None,
                 at,
                 output_bytes,
+                rest: Vec::new(),
             });
         }
     }

@@ -18,7 +18,7 @@ use std::{
     collections::{HashMap, VecDeque},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::{net::UnixListener, sync::watch};
 use uuid::Uuid;
@@ -296,7 +296,13 @@ fn report(state: &mut State, body: &[u8]) -> Answer {
     if report.first > expected {
         return Err(refuse(&Refusal::Gap { expected }));
     }
-    for (number, progress) in (report.first..).zip(report.progress) {
+    for (number, mut progress) in (report.first..).zip(report.progress) {
+        if let Progress::StepEnded { step, output_bytes, rest, .. } = &mut progress {
+            let offset = usize::try_from(*output_bytes).unwrap() - rest.len();
+            let (output, rest) = (task.output.entry(*step).or_default(), std::mem::take(rest));
+            take(output, offset, &rest)
+                .map_err(|expected| refuse(&Refusal::OutputMissing { step: *step, expected }))?;
+        }
         if number < expected {
             assert_eq!(
                 task.progress[usize::try_from(number).unwrap()],
@@ -307,7 +313,7 @@ fn report(state: &mut State, body: &[u8]) -> Answer {
         }
         if let Progress::StepEnded { step, output_bytes, .. } = &progress {
             let length = task.output.get(step).map_or(0, |output| output.len() as u64);
-            assert_eq!(length, *output_bytes, "output comes before the end of its step");
+            assert_eq!(length, *output_bytes, "no output comes after the end of its step");
         }
         assert!(task.outcome().is_none(), "nothing follows the end");
         task.progress.push(progress);
@@ -323,17 +329,20 @@ fn output(task: &mut Task, query: &HashMap<String, String>, body: &[u8]) -> Answ
     let (step, offset): (u32, usize) =
         (query["step"].parse().unwrap(), query["offset"].parse().unwrap());
     assert!(body.len() <= base::limits::OUTPUT_FRAME_MAX && !body.is_empty());
-    task.first_output.get_or_insert_with(Instant::now);
-    let output = task.output.entry(step).or_default();
-    if offset > output.len() {
-        return Err(refuse(&Refusal::Gap { expected: output.len() as u64 }));
-    }
-    let known = output.len() - offset;
+    task.sent.insert(step);
+    take(task.output.entry(step).or_default(), offset, body)
+        .map_err(|expected| refuse(&Refusal::Gap { expected }))?;
+    Ok(Vec::new())
+}
+
+/// Takes what is new of `body`; or where it would have to begin.
+fn take(output: &mut Vec<u8>, offset: usize, body: &[u8]) -> Result<(), u64> {
+    let known = output.len().checked_sub(offset).ok_or(output.len() as u64)?;
     if known < body.len() {
         assert_eq!(&output[offset..], &body[..known], "an offset holds one byte for ever");
         output.extend_from_slice(&body[known..]);
     }
-    Ok(Vec::new())
+    Ok(())
 }
 
 fn object(state: &mut State, method: &str, key: &str, body: &Bytes) -> Answer {

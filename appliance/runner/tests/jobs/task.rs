@@ -5,7 +5,7 @@ use base::{
     protocol::{Progress, Verdict},
     state::{StepState, TaskOutcome},
 };
-use std::{collections::BTreeMap, time::Instant};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is known of one task.
 #[derive(Default, Clone)]
@@ -14,7 +14,8 @@ pub(crate) struct Task {
     pub(crate) progress: Vec<Progress>,
     pub(crate) output: BTreeMap<u32, Vec<u8>>,
     pub(crate) verdict: Option<Verdict>,
-    pub(crate) first_output: Option<Instant>,
+    /// The steps whose output came in requests of its own.
+    pub(crate) sent: BTreeSet<u32>,
 }
 
 impl Task {

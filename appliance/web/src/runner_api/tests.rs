@@ -184,8 +184,12 @@ fn step_started(step: u32) -> Progress {
 }
 
 fn step_ended(step: u32, output_bytes: u64) -> Progress {
-    let state = StepState::Success;
-    Progress::StepEnded { step, state, exit_code: Some(0), at: Timestamp(2), output_bytes }
+    step_ended_with(step, output_bytes, b"")
+}
+
+fn step_ended_with(step: u32, output_bytes: u64, rest: &[u8]) -> Progress {
+    let (state, exit_code, at) = (StepState::Success, Some(0), Timestamp(2));
+    Progress::StepEnded { step, state, exit_code, at, output_bytes, rest: rest.to_vec() }
 }
 
 fn ended() -> Progress {
@@ -221,6 +225,28 @@ async fn a_job_runs_from_claim_to_end_with_its_output() {
     assert_eq!(late, Refusal::Fenced);
     let job = site.state.store.read(move |reader| reader.job_get(held.job)).await.unwrap().unwrap();
     assert_eq!(job.state, JobState::Success);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rest_of_a_step_comes_with_its_end_and_from_the_holder_alone() {
+    let site = site().await;
+    site.trigger().await;
+    let held = site.claim().await;
+    site.report(&held, 0, vec![Progress::Started { at: Timestamp(1) }, step_started(0)]).await;
+    let with_rest = |fence| {
+        let progress = vec![step_ended_with(0, 6, b"llo\n")];
+        let report = Report { task: held.task, fence, first: 2, progress, wants_next: false };
+        serde_json::to_vec(&report).unwrap()
+    };
+    let refused = |body| site.refused(Method::POST, "/runner/v1/report", body);
+    let gap = refused(with_rest(held.fence)).await;
+    assert_eq!(gap, Refusal::OutputMissing { step: 0, expected: 0 });
+    site.send(Method::PUT, &output(&held, 0, 0), b"he".to_vec()).await;
+    let stranger = refused(with_rest(Fence(held.fence.0 + 1))).await;
+    assert_eq!(stranger, Refusal::OutputMissing { step: 0, expected: 2 }, "nothing was taken");
+    site.report(&held, 2, vec![step_ended_with(0, 6, b"llo\n"), ended()]).await;
+    let log = site.state.logs.read(held.task, 0, 0..99).await.unwrap();
+    assert_eq!((log.bytes, log.ended), (b"hello\n".to_vec(), true));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -133,7 +133,14 @@ impl Site {
         send(&self.router, Method::PUT, &path, b"hello\n".to_vec()).await;
         let (state, outcome) = (StepState::Success, TaskOutcome::Success);
         let ended = vec![
-            Progress::StepEnded { step: 0, state, exit_code: Some(0), at, output_bytes: 6 },
+            Progress::StepEnded {
+                step: 0,
+                state,
+                exit_code: Some(0),
+                at,
+                output_bytes: 6,
+                rest: Vec::new(),
+            },
             Progress::Ended { outcome, message: None, peak_memory: None, at },
         ];
         self.report(held, 2, ended).await;

@@ -81,6 +81,7 @@ impl World {
                     exit_code: Some(0),
                     at,
                     output_bytes: 9,
+                    rest: Vec::new(),
                 },
             ],
         };
