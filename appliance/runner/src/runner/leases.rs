@@ -72,19 +72,28 @@ impl Runner {
                 .iter()
                 .map(|(task, hold)| Held { task: *task, fence: hold.fence })
                 .collect();
-            match self.client.heartbeat(&Heartbeat { runner: id, held }).await {
-                Ok(verdicts) => verdicts
-                    .verdicts
-                    .into_iter()
-                    .for_each(|(task, verdict)| self.obey(task, verdict)),
-                Err(Trouble::Refused(Refusal::UnknownRunner)) => return,
-                Err(trouble) => {
-                    tracing::warn!(error = trouble.told(), "leases could not be renewed")
-                }
+            // Whoever holds nothing is heard by its claims.
+            if !held.is_empty() && !self.renew(id, held).await {
+                return;
             }
             // Sooner only when somebody asks for it.
             let _ = timeout(HEARTBEAT, self.beat.notified()).await;
         }
+    }
+
+    /// `false` when the control plane does not know the runner.
+    async fn renew(&self, id: RunnerId, held: Vec<Held>) -> bool {
+        match self.client.heartbeat(&Heartbeat { runner: id, held }).await {
+            Ok(verdicts) => {
+                let told = verdicts.verdicts.into_iter();
+                told.for_each(|(task, verdict)| self.obey(task, verdict));
+            }
+            Err(Trouble::Refused(Refusal::UnknownRunner)) => return false,
+            Err(trouble) => {
+                tracing::warn!(error = trouble.told(), "leases could not be renewed");
+            }
+        }
+        true
     }
 
     fn obey(&self, task: base::ids::TaskId, verdict: Verdict) {

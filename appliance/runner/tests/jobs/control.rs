@@ -274,6 +274,7 @@ fn carry_out(
 
 fn heartbeat(state: &State, body: &[u8]) -> Vec<u8> {
     let heartbeat: Heartbeat = serde_json::from_slice(body).unwrap();
+    assert!(!heartbeat.held.is_empty(), "whoever holds nothing is heard by its claims");
     let verdict = |held: &base::protocol::Held| {
         let known = state.tasks.get(&held.task).filter(|task| task.fence == Some(held.fence));
         (held.task, known.map_or(Verdict::Lost, |task| task.verdict.unwrap_or(Verdict::Keep)))
