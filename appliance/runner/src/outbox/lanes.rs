@@ -141,9 +141,8 @@ impl Outbox {
             } else {
                 self.rest(step, rested, &mut changes).await;
             }
-            if self.goes_with_its_end(step) {
-                continue;
-            }
+            // More may have come meanwhile, or its end has taken it along.
+            let Some((step, output)) = self.output_due() else { continue };
             let frame = match self.frame(step, output) {
                 Ok(frame) => frame,
                 Err(error) => {
@@ -206,13 +205,15 @@ impl Outbox {
         (!progress.is_empty()).then_some(Report { task, fence, first, progress, wants_next: false })
     }
 
-    /// Adds what is left of the output of a step that ends.
+    /// Adds what is left of the output of a step that ends; the other side asks for what is missing.
     fn rest_add(&self, progress: &mut Progress) {
         let Progress::StepEnded { step, output_bytes, rest, .. } = progress else { return };
         let output = Output { length: *output_bytes, ..self.output_of(*step) };
-        if output.taken < output.length {
-            // The other side asks for what is missing.
-            *rest = self.frame(*step, output).map(Vec::from).unwrap_or_default();
+        if output.taken < output.length
+            && let Ok(frame) = self.frame(*step, output)
+            && frame.len() as u64 == output.length - output.taken
+        {
+            *rest = frame.into();
         }
     }
 
@@ -269,11 +270,6 @@ impl Outbox {
             .rev()
             .find(|(step, output)| output.taken < output.length && !state.ends(**step))
             .map(|(step, output)| (*step, *output))
-    }
-
-    /// Whether the report of the step's end takes along what is left of its output.
-    fn goes_with_its_end(&self, step: u32) -> bool {
-        self.state().ends(step)
     }
 
     fn sending(&self, step: Option<u32>) {
