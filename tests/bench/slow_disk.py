@@ -12,6 +12,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import signal
 import struct
 import subprocess
 import time
@@ -61,6 +62,8 @@ class SlowDisk:
         for place in (self.folder, self.point):
             subprocess.run(["umount", place], check=False)
         os.close(self.device)
+        # Another program's mount namespace may hold a copy of the mount, and no end would come.
+        os.kill(self.server, signal.SIGKILL)
         os.waitpid(self.server, 0)
         os.close(self.file)
         os.unlink(self.backing)

@@ -81,15 +81,16 @@ fn a_person_finds_everything_from_the_terminal() {
     }
     let house = Appliance::start();
     let copy = WorkingCopy::new(&house, PROJECT, &account(&house, "dev", "member"));
-    copy.commit(".circleci/config.yml", CONFIG, "Twice");
+    copy.commit(".circleci/config.yml", CONFIG, "Twice \x1b[31m");
     copy.push();
     wait_for("the approval", || {
         let (_, said) = told(&house.cli(&["pipeline", "list", PROJECT]));
+        assert!(!said.contains('\x1b'), "a subject may not command the terminal: {said:?}");
         said.contains("on_hold").then_some(())
     });
     let shown = check(&house, &["pipeline", "show", PROJECT, "1"], 0, &["twice", "hold"]);
     let workflow = shown.split_once("workflow main (").unwrap().1.split_once(')').unwrap().0;
-    check(&house, &["workflow", "approve", workflow, "nope"], 2, &["no job `nope`"]);
+    check(&house, &["workflow", "approve", workflow, "nope"], 3, &["no job `nope`"]);
     check(&house, &["workflow", "approve", workflow], 0, &[]);
     check(&house, &["pipeline", "watch", PROJECT, "1"], 0, &["main/twice: success"]);
 
@@ -100,6 +101,7 @@ fn a_person_finds_everything_from_the_terminal() {
     check(&house, &["artifact", "list", PROJECT, "1"], 0, &["2 B", "out/node.txt"]);
     let one = ["artifact", "get", PROJECT, "1", "out/node.txt", "-o", "-"];
     check(&house, &one, 2, &["2 artifacts", "--node"]);
+    check(&house, &["artifact", "get", PROJECT, "1", "nope"], 3, &["no artifact `nope`"]);
     let told = house.cli(&[&one[..], &["--node", "1"]].concat());
     assert_eq!(text(&told.stdout), "1\n", "and nothing else");
     for node in ["0", "1"] {
@@ -111,6 +113,9 @@ fn a_person_finds_everything_from_the_terminal() {
     // What cannot work is told, and is no success.
     let trigger = ["pipeline", "trigger", PROJECT, "-p", "lout=true"];
     check(&house, &trigger, 8, &["errored", "lout"]);
+    let quoted = ["pipeline", "trigger", PROJECT, "-p", "loud=\"true\""];
+    check(&house, &quoted, 8, &["errored", "type string"]);
+    check(&house, &["token", "create", "admin", "x", "--days", "0"], 2, &["days must be 1 to"]);
     check(&house, &["pipeline", "list", PROJECT, "--branch", "a b&c#d"], 0, &["NUMBER"]);
     check(&house, &["workflow", "jobs", "no such"], 3, &["not found"]);
 

@@ -97,7 +97,7 @@ workflows: {main: {jobs: [build, test: {requires: [build]}]}}
         ["config", "process", "--pipeline-parameters", "{image: go}", "--org-slug", "gh/acme"];
     check(at, &map, 0, "image: cimg/go:1", "");
     check(at, &["config", "explain", "build"], 0, ".circleci/config.yml:4:", "");
-    check(at, &["config", "explain", "bild"], 2, "", "there are build, test");
+    check(at, &["config", "explain", "bild"], 3, "", "there are build, test");
     check(at, &["config", "graph"], 0, "    test  ← build", "");
     check(at, &["config", "graph", "--format", "dot"], 0, "\"build\" -> \"test\";", "");
     check(at, &["config", "graph", "--format", "svg"], 0, "<svg", "");

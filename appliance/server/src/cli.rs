@@ -239,7 +239,8 @@ pub(crate) struct RunArgs {
     /// Run this job alone, without the jobs that it requires.
     #[arg(long, value_name = "NAME")]
     pub(crate) job: Option<String>,
-    /// Pipeline parameter.
+    /// Pipeline parameter; a number or `true` that is meant as a text stands in quotes of its own:
+    /// `-p 'version="12"'`.
     #[arg(long = "parameter", short = 'p', value_name = "NAME=VALUE")]
     pub(crate) parameters: Vec<String>,
     /// Environment variable for all jobs, masked in the output.

@@ -43,7 +43,7 @@ pub(crate) enum Failure {
         /// What would have been asked.
         path: String,
     },
-    /// Exit codes 3, 4, or 1.
+    /// Exit codes 2, 3, 4, or 1.
     #[error("{message}")]
     Answered {
         /// Of the answer.
@@ -67,6 +67,7 @@ impl Failure {
         match self {
             Self::Unreachable { .. } => 7,
             Self::Answered { status, .. } => match *status {
+                StatusCode::BAD_REQUEST => 2,
                 StatusCode::NOT_FOUND => 3,
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => 4,
                 _ => 1,

@@ -40,6 +40,11 @@ pub(crate) type Code = u8;
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
+/// What was named is not there, exit code 3.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Missing(pub(crate) String);
+
 /// All items of a paged list.
 async fn items(client: &Client, path: &str) -> Result<Vec<Value>, Failure> {
     let mut all = Vec::new();
@@ -108,12 +113,12 @@ fn pair(text: &str) -> Result<(&str, &str), Usage> {
     text.split_once('=').ok_or_else(|| Usage(format!("`{text}` is not NAME=VALUE")))
 }
 
-/// `true`, `false` and whole numbers keep their type.
+/// `true`, `false` and whole numbers keep their type, unless quotes make them a text.
 fn parameter(text: &str) -> ParameterValue {
     match (text.parse::<bool>(), text.parse::<i64>()) {
         (Ok(value), _) => ParameterValue::Boolean(value),
         (_, Ok(value)) => ParameterValue::Integer(value),
-        _ => ParameterValue::String(text.to_owned()),
+        _ => ParameterValue::String(serde_json::from_str(text).unwrap_or_else(|_| text.to_owned())),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use crate::{
     cli::RunArgs,
-    command::{Code, Usage, parameters, variables},
+    command::{Code, Missing, parameters, variables},
     local_images::LocalImages,
     output, runner_child,
 };
@@ -61,7 +61,7 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Code> {
             output::note(&errors);
             Ok(8)
         }
-        Err(error @ LocalError::Unknown { .. }) => Err(Usage(error.to_string()).into()),
+        Err(error @ LocalError::Unknown { .. }) => Err(Missing(error.to_string()).into()),
         Err(error) => Err(error.into()),
     }
 }

@@ -38,7 +38,7 @@ mod site_names;
 mod validity;
 
 use cli::{Cli, Command};
-use command::{Code, Usage};
+use command::{Code, Missing, Usage};
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     match run(Cli::parse_from(arguments).command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            output::note(&format!("error: {error:#}"));
+            output::error(&format!("error: {error:#}"));
             ExitCode::from(exit_code(&error))
         }
     }
@@ -58,7 +58,11 @@ fn exit_code(error: &anyhow::Error) -> Code {
     if let Some(failure) = error.downcast_ref::<client::Failure>() {
         return failure.exit_code();
     }
-    if error.is::<Usage>() || error.is::<settings::Error>() { 2 } else { 1 }
+    match error {
+        error if error.is::<Usage>() || error.is::<settings::Error>() => 2,
+        error if error.is::<Missing>() => 3,
+        _ => 1,
+    }
 }
 
 fn run(command: Command) -> anyhow::Result<Code> {

@@ -35,6 +35,8 @@ pub(crate) fn table(titles: &[&str], rows: &[Vec<String>]) {
 
 /// The same as text.
 pub(crate) fn aligned(titles: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| shown(cell)).collect()).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain([titles[column].len()]).max().unwrap_or(0)
@@ -45,7 +47,12 @@ pub(crate) fn aligned(titles: &[&str], rows: &[Vec<String>]) -> String {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
-    std::iter::once(&head).chain(rows).map(line).collect()
+    std::iter::once(&head).chain(&rows).map(line).collect()
+}
+
+/// What others wrote may not command the terminal: a control character is shown as `?`.
+fn shown(text: &str) -> String {
+    text.replace(|one: char| one.is_control(), "?")
 }
 
 /// A value as indented JSON.
@@ -62,6 +69,12 @@ pub(crate) fn line(text: &str) {
 pub(crate) fn note(text: &str) {
     // Nobody can be told that notes cannot be written.
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// The same for words that may be of others.
+pub(crate) fn error(text: &str) {
+    let lines: Vec<String> = text.lines().map(shown).collect();
+    note(&lines.join("\n"));
 }
 
 /// Findings of a configuration, beside the result; in colours on a terminal, unless `NO_COLOR` is

@@ -73,7 +73,7 @@ fn walk_tar(reader: &mut dyn Read, visit: Visit<'_>) -> io::Result<()> {
         if count >= FILES_MAX {
             return Err(too_many());
         }
-        let mut entry = entry?;
+        let mut entry = entry.map_err(|error| damaged(error, count))?;
         let path = clean(&entry.path()?.to_string_lossy());
         let kind = entry.header().entry_type();
         if kind.is_file() {
@@ -89,6 +89,16 @@ fn walk_tar(reader: &mut dyn Read, visit: Visit<'_>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The library's words hold what it found in the place of a header, which may be anything.
+fn damaged(error: io::Error, files: usize) -> io::Error {
+    let why = match (error.raw_os_error(), files) {
+        (Some(_), _) => return error,
+        (None, 0) => "it is no tar archive, as images are".to_owned(),
+        (None, files) => format!("it is damaged or breaks off after {files} files: copy it again"),
+    };
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 /// A path without `.`, `..` and empty parts.

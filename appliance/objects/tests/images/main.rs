@@ -120,6 +120,12 @@ async fn a_layout_is_imported_as_a_folder_and_as_an_archive() {
     assert!(unnamed.contains("--tag"), "{unnamed}");
 }
 
+/// An error with its causes.
+fn told(error: &dyn std::error::Error) -> String {
+    let cause = error.source().map(|cause| format!(": {}", told(cause)));
+    format!("{error}{}", cause.unwrap_or_default())
+}
+
 #[tokio::test]
 async fn a_missing_image_tells_how_to_import_it_and_a_broken_archive_what_it_lacks() {
     let dir = tempfile::tempdir().unwrap();
@@ -137,6 +143,17 @@ async fn a_missing_image_tells_how_to_import_it_and_a_broken_archive_what_it_lac
     );
     let broken = objects.image_import(Source::at(path), None).await.unwrap_err().to_string();
     assert!(broken.contains("no.tar"), "{broken}");
+
+    // The words of what is no archive are not repeated.
+    let path = dir.path().join("passwd");
+    std::fs::write(&path, "root:x:0:0:root:/root:/bin/sh\n".repeat(40)).unwrap();
+    let other = told(&objects.image_import(Source::at(path), None).await.unwrap_err());
+    assert!(other.contains("no tar archive") && !other.contains("root:x"), "{other}");
+    let path = dir.path().join("cut.tar");
+    tar(&path, &[("c.json", CONFIG), ("layer", &[b'x'; 4000])]);
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(2000).unwrap();
+    let cut = told(&objects.image_import(Source::at(path), None).await.unwrap_err());
+    assert!(cut.contains("breaks off"), "{cut}");
     assert!(matches!(objects.image_digest("a/b:1").await, Err(ImageError::Missing(_))));
 }
 

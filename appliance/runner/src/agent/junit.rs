@@ -76,14 +76,13 @@ struct Reading<'a> {
     /// `file` of the suites around.
     suite_files: Vec<Option<String>>,
     case: Option<TestResult>,
-    /// Collects text for the message of the current case.
-    listening: bool,
+    /// What the failure of the current case holds: mostly where it failed.
+    text: Option<String>,
 }
 
 /// Adds the results that `text` tells.
 fn read(text: &str, source: &str, results: &mut Vec<TestResult>) -> Result<(), String> {
-    let mut reading =
-        Reading { source, results, suite_files: Vec::new(), case: None, listening: false };
+    let mut reading = Reading { source, results, suite_files: Vec::new(), case: None, text: None };
     let mut reader = Reader::from_str(text);
     reader.config_mut().check_end_names = false;
     loop {
@@ -118,7 +117,7 @@ impl Reading<'_> {
                 let Some(case) = &mut self.case else { return };
                 case.result = kind.to_owned();
                 case.message = attribute(tag, "message").map(clipped).unwrap_or_default();
-                self.listening = case.message.is_empty();
+                self.text = Some(String::new());
             }
             _ => {}
         }
@@ -144,18 +143,29 @@ impl Reading<'_> {
                 self.suite_files.pop();
             }
             "testcase" => self.results.extend(self.case.take()),
-            "failure" | "error" | "skipped" => self.listening = false,
+            "failure" | "error" | "skipped" => {
+                if let (Some(case), Some(text)) = (&mut self.case, self.text.take()) {
+                    case.message = clipped(told(&case.message, text.trim()));
+                }
+            }
             _ => {}
         }
     }
 
     fn hears(&mut self, text: &str) {
-        if let Some(case) =
-            self.case.as_mut().filter(|case| self.listening && case.message.len() < MESSAGE_MAX)
-        {
-            case.message.push_str(text);
-            case.message = clipped(std::mem::take(&mut case.message));
+        if let Some(heard) = self.text.as_mut().filter(|heard| heard.len() < MESSAGE_MAX) {
+            heard.push_str(text);
+            *heard = clipped(std::mem::take(heard));
         }
+    }
+}
+
+/// The message and the text below it; many tools begin the text with the message.
+fn told(message: &str, text: &str) -> String {
+    match (message, text) {
+        (message, "") => message.to_owned(),
+        (message, text) if text.starts_with(message) => text.to_owned(),
+        (message, text) => format!("{message}\n\n{text}"),
     }
 }
 
@@ -203,13 +213,16 @@ mod tests {
             <testcase name="c" time="1,000.5"><error><![CDATA[boom & more]]></error></testcase>
             <testcase name="d"><skipped/></testcase>
             <testcase name="e"><failure>a &amp; b</failure></testcase>
+            <testcase name="f"><failure message="no: 1"> no: 1
+              at f.py:3 </failure></testcase>
             </testsuite></testsuites>"#,
             &[
                 ("a", "success", "", 250),
-                ("b", "failure", "1 < 2", 0),
+                ("b", "failure", "1 < 2\n\ntrace", 0),
                 ("c", "error", "boom & more", 1_000_500),
                 ("d", "skipped", "", 0),
                 ("e", "failure", "a & b", 0),
+                ("f", "failure", "no: 1\n              at f.py:3", 0),
             ],
         );
         check("<testcase name='alone'/>", &[("alone", "success", "", 0)]);

@@ -66,7 +66,8 @@ pub(crate) struct ConfigFile {
     /// The file, as the original command line takes it, too.
     #[arg(long = "config", short = 'c', value_name = "FILE", conflicts_with = "path")]
     pub(crate) named: Option<PathBuf>,
-    /// Pipeline parameter.
+    /// Pipeline parameter; a number or `true` that is meant as a text stands in quotes of its own:
+    /// `-p 'version="12"'`.
     #[arg(long = "parameter", short = 'p', value_name = "NAME=VALUE")]
     pub(crate) parameters: Vec<String>,
     /// Pipeline parameters as a JSON or YAML map, or a file that holds one.

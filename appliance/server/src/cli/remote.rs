@@ -32,7 +32,8 @@ pub(crate) enum PipelineCommand {
         /// Tag instead of a branch.
         #[arg(long, conflicts_with = "branch")]
         tag: Option<String>,
-        /// Pipeline parameter.
+        /// Pipeline parameter; a number or `true` that is meant as a text stands in quotes of its own:
+        /// `-p 'version="12"'`.
         #[arg(long = "parameter", short = 'p', value_name = "NAME=VALUE")]
         parameters: Vec<String>,
         /// Follow it to its end and exit with its result.

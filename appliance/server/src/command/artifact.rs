@@ -1,6 +1,6 @@
 //! `appliance artifact`: list and download.
 
-use super::{Code, Usage, field, items, pour, slug};
+use super::{Code, Missing, Usage, field, items, pour, slug};
 use crate::{cli::ArtifactCommand, client::Client, output};
 use anyhow::Context;
 use base::units::Bytes;
@@ -57,13 +57,13 @@ fn show(all: &[Value]) {
 }
 
 /// The artifacts that are meant: all, or those of the paths and below the folders.
-fn choose<'a>(all: &'a [Value], paths: &[String], number: u64) -> Result<Vec<&'a Value>, Usage> {
+fn choose<'a>(all: &'a [Value], paths: &[String], number: u64) -> Result<Vec<&'a Value>, Missing> {
     let is = |artifact: &Value, path: &str| {
         let name = artifact["path"].as_str().unwrap_or_default();
         name == path || path.ends_with('/') && name.starts_with(path)
     };
     if let Some(lost) = paths.iter().find(|path| !all.iter().any(|one| is(one, path))) {
-        return Err(Usage(format!("job {number} has no artifact `{lost}`")));
+        return Err(Missing(format!("job {number} has no artifact `{lost}`")));
     }
     let chosen = |one: &&Value| paths.is_empty() || paths.iter().any(|path| is(one, path));
     Ok(all.iter().filter(chosen).collect())

@@ -1,6 +1,6 @@
 //! `appliance bucket`: make, bound, list and delete buckets.
 
-use super::{Code, Usage, encoded, field, items, tell};
+use super::{Code, Missing, Usage, encoded, field, items, tell};
 use crate::{
     cli::{BucketCommand, Remote},
     client::Client,
@@ -20,7 +20,7 @@ pub(crate) async fn run(command: BucketCommand) -> anyhow::Result<Code> {
             let mut all = items(&Client::new(&remote)?, PATH).await?;
             all.retain(|bucket| bucket["name"] == *name);
             if all.is_empty() {
-                return Err(Usage(format!("there is no bucket `{name}`")).into());
+                return Err(Missing(format!("there is no bucket `{name}`")).into());
             }
             show(all, &remote);
         }

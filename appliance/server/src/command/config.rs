@@ -1,6 +1,6 @@
 //! `appliance config`: the configuration language on the command line, and this appliance's settings.
 
-use super::{Code, Usage, parameters};
+use super::{Code, Missing, Usage, parameters};
 use crate::{
     cli::{ConfigCommand, ConfigFile, GraphFormat, ServeArgs},
     output,
@@ -157,7 +157,7 @@ fn explain(job: &str, file: &ConfigFile) -> anyhow::Result<Code> {
     };
     let found = pipeline::explain(&config, job).ok_or_else(|| {
         let names: Vec<&str> = config.job_names().collect();
-        Usage(format!("no job is named `{job}`: there are {}", names.join(", ")))
+        Missing(format!("no job is named `{job}`: there are {}", names.join(", ")))
     })?;
     if file.json {
         output::json(&serde_json::to_value(&found)?);
@@ -181,7 +181,7 @@ fn graph(
     plan.workflows.retain(|workflow| only.is_none_or(|name| workflow.name == name));
     if plan.workflows.is_empty() {
         let what = only.map_or("no workflow".into(), |name| format!("no workflow `{name}`"));
-        return Err(Usage(format!("{what} runs for this branch or tag")).into());
+        return Err(Missing(format!("{what} runs for this branch or tag")).into());
     }
     if file.json {
         output::json(&serde_json::to_value(&plan)?);

@@ -22,8 +22,9 @@ pub(crate) async fn run(command: JobCommand) -> anyhow::Result<Code> {
                     "duration",
                     "web_url",
                 ];
-                let rows: Vec<_> =
+                let mut rows: Vec<_> =
                     keys.iter().map(|key| vec![(*key).to_owned(), field(&job, key)]).collect();
+                rows.extend(messages(&job).map(|message| vec!["message".to_owned(), message]));
                 output::table(&["field", "value"], &rows);
             }
         }
@@ -39,17 +40,26 @@ pub(crate) async fn run(command: JobCommand) -> anyhow::Result<Code> {
     Ok(0)
 }
 
-/// Prints a log; one that is followed must end with its job, not with the service.
+/// Why it ended or may not run.
+fn messages(job: &Value) -> impl Iterator<Item = String> {
+    job["messages"].as_array().into_iter().flatten().map(|told| field(told, "message"))
+}
+
+/// Prints a log, or why there is none; one that is followed must end with its job, not with the
+/// service.
 async fn log(client: &Client, job: &str, follow: bool) -> anyhow::Result<()> {
     let mut body = client.stream(&format!("{job}/log?follow={follow}")).await?;
+    let mut is_empty = true;
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame.map_err(|error| client.unreachable(&error))?.into_data() {
+            is_empty &= data.is_empty();
             output::raw(&data);
         }
     }
-    if follow {
+    if follow || is_empty {
         let now: Value = client.get(job).await?;
-        if matches!(now["status"].as_str(), Some("running" | "queued" | "on_hold")) {
+        messages(&now).filter(|_| is_empty).for_each(|message| output::note(&message));
+        if follow && matches!(now["status"].as_str(), Some("running" | "queued" | "on_hold")) {
             let why = "the log broke off while the job goes on: follow it again";
             return Err(client.wrong(why).into());
         }

@@ -1,7 +1,7 @@
 //! `appliance project` and `appliance context`: environment variables, whose values come from
 //! standard input and are never shown.
 
-use super::{Code, Usage, encoded, field, items, secret_from_stdin, slug};
+use super::{Code, Missing, encoded, field, items, secret_from_stdin, slug};
 use crate::{
     cli::{ContextCommand, ProjectCommand},
     client::Client,
@@ -48,7 +48,7 @@ pub(crate) async fn context(command: ContextCommand) -> anyhow::Result<Code> {
             let all = contexts(&client, &org).await?;
             let found = all.iter().find(|row| row["name"] == *context);
             let id = found.map(|row| field(row, "id")).ok_or_else(|| {
-                Usage(format!("{org} has no context `{context}`: make it with `appliance context create {org} {context}`"))
+                Missing(format!("{org} has no context `{context}`: make it with `appliance context create {org} {context}`"))
             })?;
             let value = secret_from_stdin()?;
             // The value goes to the server's sealed store.

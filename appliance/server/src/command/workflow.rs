@@ -1,6 +1,6 @@
 //! `appliance workflow`: jobs, approve, cancel, rerun.
 
-use super::{Code, Usage, encoded, field, items, tell};
+use super::{Code, Missing, Usage, encoded, field, items, tell};
 use crate::{cli::WorkflowCommand, client::Client, output};
 use serde_json::{Value, json};
 
@@ -49,20 +49,21 @@ pub(super) fn list(jobs: &Value) {
 }
 
 /// The approval that is meant; without a name there must be exactly one on hold.
-fn request_on_hold(jobs: &[Value], name: Option<&str>) -> Result<String, Usage> {
+fn request_on_hold(jobs: &[Value], name: Option<&str>) -> anyhow::Result<String> {
     let waiting: Vec<&Value> = jobs
         .iter()
         .filter(|job| job["status"] == "on_hold" && name.is_none_or(|name| job["name"] == name))
         .collect();
     match waiting.as_slice() {
         [job] => Ok(field(job, "approval_request_id")),
-        [] => Err(Usage(match name {
+        [] => Err(Missing(match name {
             Some(name) => format!("no job `{name}` of this workflow waits for approval"),
             None => "no job of this workflow waits for approval".into(),
-        })),
+        })
+        .into()),
         several => {
             let names: Vec<String> = several.iter().map(|job| field(job, "name")).collect();
-            Err(Usage(format!("several jobs are on hold, name one: {}", names.join(", "))))
+            Err(Usage(format!("several jobs are on hold, name one: {}", names.join(", "))).into())
         }
     }
 }

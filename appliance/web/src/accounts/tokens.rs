@@ -21,6 +21,7 @@ use store::access::{NewToken, Role, Scope, Token, User as Row};
 const TOKENS_MAX: usize = 100;
 const LABEL_MAX: usize = 100;
 const DAY: Duration = Duration::from_secs(86_400);
+const DAYS_MAX: u32 = 3650;
 
 /// A token to be made.
 #[derive(Debug)]
@@ -32,6 +33,14 @@ pub(crate) struct Asked {
     pub(crate) projects: Option<Vec<ProjectId>>,
     /// `None`: until it is revoked.
     pub(crate) days: Option<u32>,
+}
+
+/// How long a token or key of so many days is in force.
+pub(crate) fn life(days: u32) -> Result<Duration, Failure> {
+    match days {
+        1..=DAYS_MAX => Ok(DAY * days),
+        _ => Err(Failure::Invalid(format!("days must be 1 to {DAYS_MAX}"))),
+    }
 }
 
 /// Is it in force?
@@ -47,6 +56,7 @@ pub(crate) async fn create(
     asked: Asked,
 ) -> Result<(TokenId, Secret), Failure> {
     let scope = scope(by, of, &asked)?;
+    let life = asked.days.map(life).transpose()?;
     let now = state.now();
     let (secret, hash) = token::new_token().map_err(Failure::inside)?;
     let new = NewToken {
@@ -54,7 +64,7 @@ pub(crate) async fn create(
         user: of.id,
         label: asked.label.trim().chars().take(LABEL_MAX).collect(),
         scope,
-        expires_at: asked.days.map(|days| now.plus(DAY * days)),
+        expires_at: life.map(|life| now.plus(life)),
     };
     let deed = by.deed("token.create", format!("account {} token {}", of.login, new.label));
     let id = state

@@ -7,6 +7,7 @@ use super::{body::Sent, message, projects::audit, shapes};
 use crate::{
     State,
     access::{Admin, Routes},
+    accounts::tokens,
     error::Failure,
 };
 use axum::{
@@ -17,7 +18,6 @@ use http::StatusCode;
 use objects::{BucketInfo, Entry, KeyInfo, Owner, Quota, Rule, Scope, Verb};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::time::Duration;
 
 /// Objects of one page.
 const PAGE: u32 = 1000;
@@ -248,7 +248,8 @@ async fn create_key(
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let scope = asked.scope()?;
     let now = state.now();
-    let expires = asked.days.map(|days| now.plus(Duration::from_secs(u64::from(days) * 86_400)));
+    let life = asked.days.map(tokens::life).transpose()?;
+    let expires = life.map(|life| now.plus(life));
     let login = asked.owner.unwrap_or_else(|| user.login.clone());
     let owner = Owner { id: login.clone(), display: login, email: String::new() };
     let made = state.objects.key_create(owner, scope, expires).await?;
