@@ -202,6 +202,27 @@ fn a_database_from_a_newer_version_is_refused() {
 }
 
 #[test]
+fn a_start_without_the_database_or_authority_that_was_there_destroys_nothing() {
+    let mut appliance = Appliance::start();
+    appliance.stop();
+    let data = appliance.data();
+    let arguments =
+        ["--listen", "127.0.0.1:0", "--s3-listen", "off", "--data-dir", data.to_str().unwrap()];
+    let stray = data.join("objects/00/of-the-lost-database");
+    fs::create_dir_all(stray.parent().unwrap()).unwrap();
+    fs::write(&stray, b"bytes").unwrap();
+    for (lost, words) in
+        [("state/appliance.db", "latest copy of the database"), ("tls/ca.key", "put it back")]
+    {
+        let kept = data.join("kept");
+        fs::rename(data.join(lost), &kept).unwrap();
+        check_refused(&arguments, words);
+        assert!(stray.exists(), "without {lost}");
+        fs::rename(&kept, data.join(lost)).unwrap();
+    }
+}
+
+#[test]
 fn the_binary_is_one_static_file_that_runs_in_an_empty_root() {
     let ldd = Command::new("ldd").arg(BINARY).output().unwrap();
     let told = [ldd.stdout, ldd.stderr].concat();

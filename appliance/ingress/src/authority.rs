@@ -29,6 +29,8 @@ const RENEW_DAYS: u64 = 60;
 /// Certificates begin this far in the past: site clocks differ.
 const BACKDATE: Duration = Duration::from_secs(24 * 3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
+/// What the server's certificate was issued for, and by whom.
+const STAMP: &str = "server.names";
 
 /// What the server is called: DNS names and addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,12 +48,26 @@ pub enum Error {
     #[error(transparent)]
     File(#[from] secure_file::Error),
     /// A file's content is not what its name says.
-    #[error("{} is damaged: move it away and start again, a new one is made", path.display())]
+    #[error(
+        "{0} is damaged: put it back from a copy; or move all of {1} away and start again: a new authority is made, which every client must then trust anew",
+        path.display(),
+        path.parent().unwrap_or(path).display()
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What the parser said.
         source: rcgen::Error,
+    },
+    /// The authority that clients trust cannot sign any more.
+    #[error(
+        "{0} is missing, but certificates were issued with it: put it back from a copy; or move all of {1} away and start again: a new authority is made, which every client must then trust anew",
+        path.display(),
+        path.parent().unwrap_or(path).display()
+    )]
+    Lost {
+        /// Its key.
+        path: PathBuf,
     },
     /// Issuing failed, most likely because of a name.
     #[error("cannot issue a certificate for {names:?}")]
@@ -74,8 +90,18 @@ impl Authority {
     /// Loads the authority from `folder`, or makes it there.
     pub fn open(folder: &Path, site: &str, now: Timestamp) -> Result<Self, Error> {
         let (key_path, certificate_path) = (folder.join("ca.key"), folder.join("ca.pem"));
-        if !key_path.exists() {
-            create(&key_path, &certificate_path, site, now)?;
+        match (key_path.exists(), certificate_path.exists()) {
+            (true, true) => {}
+            (true, false) => {
+                // Whoever trusted the old one trusts this: it has the same name and key.
+                let key = KeyPair::from_pem(&text(&key_path)?)
+                    .map_err(|source| Error::Damaged { path: key_path.clone(), source })?;
+                certify(&key, &certificate_path, site, now)?;
+            }
+            (false, _) if folder.join(STAMP).exists() => {
+                return Err(Error::Lost { path: key_path });
+            }
+            (false, _) => create(&key_path, &certificate_path, site, now)?,
         }
         let key = KeyPair::from_pem(&text(&key_path)?)
             .map_err(|source| Error::Damaged { path: key_path, source })?;
@@ -94,7 +120,7 @@ impl Authority {
     /// Paths of a server certificate chain and key that are good for `names` at `now`.
     pub fn server(&self, names: &Names, now: Timestamp) -> Result<(PathBuf, PathBuf), Error> {
         let (chain, key) = (self.folder.join("server.pem"), self.folder.join("server.key"));
-        let stamp = self.folder.join("server.names");
+        let stamp = self.folder.join(STAMP);
         if !key.exists() || !chain.exists() || !self.still_good(&stamp, names, now) {
             self.issue(&chain, &key, &stamp, names, now)?;
         }
@@ -149,17 +175,21 @@ fn create(
     now: Timestamp,
 ) -> Result<(), Error> {
     let failed = |source| Error::Issue { names: vec![site.into()], source };
+    let key = KeyPair::generate().map_err(failed)?;
+    secure_file::write(key_path, key.serialize_pem().as_bytes())?;
+    certify(&key, certificate_path, site, now)
+}
+
+/// Writes the authority's certificate for its key.
+fn certify(key: &KeyPair, path: &Path, site: &str, now: Timestamp) -> Result<(), Error> {
+    let failed = |source| Error::Issue { names: vec![site.into()], source };
     let mut params = CertificateParams::new(Vec::new()).map_err(failed)?;
     params.distinguished_name = common_name(&format!("{site} appliance CA"));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     validity(&mut params, now, AUTHORITY_DAYS);
-    let key = KeyPair::generate().map_err(failed)?;
-    let certificate = params.self_signed(&key).map_err(failed)?;
-    // The key goes last: its presence says that the certificate is there, too.
-    secure_file::write(certificate_path, certificate.pem().as_bytes())?;
-    secure_file::write(key_path, key.serialize_pem().as_bytes())?;
-    Ok(())
+    let certificate = params.self_signed(key).map_err(failed)?;
+    Ok(secure_file::write(path, certificate.pem().as_bytes())?)
 }
 
 fn common_name(name: &str) -> DistinguishedName {
@@ -235,5 +265,27 @@ mod tests {
         let first = Authority::open(folder.path(), "site", NOW).unwrap().certificate().to_owned();
         let second = Authority::open(folder.path(), "site", NOW).unwrap().certificate().to_owned();
         assert_eq!(first, second);
+    }
+
+    #[test]
+    fn an_authority_that_clients_trust_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let open = || Authority::open(folder.path(), "site", NOW);
+        open().unwrap();
+        // As a cut at the first start leaves it: nobody trusts it yet.
+        fs::remove_file(at("ca.key")).unwrap();
+        open().unwrap().server(&names("box.example"), NOW).unwrap();
+        let key = fs::read(at("ca.key")).unwrap();
+
+        fs::remove_file(at("ca.pem")).unwrap();
+        open().unwrap();
+        assert!(fs::read(at("ca.key")).unwrap() == key && at("ca.pem").exists(), "the same key");
+
+        let trusted = fs::read(at("ca.pem")).unwrap();
+        fs::remove_file(at("ca.key")).unwrap();
+        let lost = open().err().unwrap().to_string();
+        assert!(lost.contains("ca.key is missing") && lost.contains("copy"), "{lost}");
+        assert_eq!(fs::read(at("ca.pem")).unwrap(), trusted);
     }
 }

@@ -261,8 +261,8 @@ impl Client {
         let Some(path) = ca else {
             return Err(self.wrong("give the certificate of its authority with --ca (the appliance serves it at /.well-known/appliance-ca.pem)"));
         };
-        let certificate =
-            CertificateDer::from_pem_file(path).map_err(|error| self.unreachable(&error))?;
+        let certificate = CertificateDer::from_pem_file(path)
+            .map_err(|error| self.wrong(&format!("{}: {error}", path.display())))?;
         roots.add(certificate).map_err(|error| self.unreachable(&error))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider)

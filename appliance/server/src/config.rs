@@ -76,7 +76,7 @@ impl Config {
             listen: settings.get("listen")?,
             s3_listen: address_or_off(settings, "s3_listen")?,
             plain_listen: loopback_or_off(settings, "plain_listen")?,
-            names: words(settings.text("names")),
+            names: site_names(settings)?,
             base_url: base_url(settings)?,
             own_certificate: own_certificate(settings)?,
             drain: Duration::from_secs(within(settings, "drain_seconds", 0..=600)?),
@@ -221,8 +221,25 @@ fn loopback_or_off(settings: &Settings, key: &'static str) -> Result<Option<Sock
 fn base_url(settings: &Settings) -> Result<Option<String>, Error> {
     match settings.text("base_url").trim_end_matches('/') {
         "" => Ok(None),
-        url if url.starts_with("https://") => Ok(Some(url.to_owned())),
+        url if url.strip_prefix("https://").is_some_and(is_authority) => Ok(Some(url.to_owned())),
         _ => Err(settings.refuse("base_url")),
+    }
+}
+
+/// A host, and perhaps a port; no user, path or question.
+fn is_authority(text: &str) -> bool {
+    text.parse::<http::uri::Authority>()
+        .is_ok_and(|authority| !authority.host().is_empty() && !authority.as_str().contains('@'))
+}
+
+/// What a certificate can be issued for.
+fn site_names(settings: &Settings) -> Result<Vec<String>, Error> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let is_name = |name: &str| name.strip_prefix("*.").unwrap_or(name).chars().all(plain);
+    let names = words(settings.text("names"));
+    match names.iter().all(|name| name.parse::<std::net::IpAddr>().is_ok() || is_name(name)) {
+        true => Ok(names),
+        false => Err(settings.refuse("names")),
     }
 }
 
@@ -307,6 +324,12 @@ mod tests {
         check("ups", "a b", false);
         check("watchdog", "watchdog", false);
         check("base_url", "ftp://x", false);
+        check("base_url", "https://box.site:8443/", true);
+        check("base_url", "https://[fd00::1]", true);
+        check("base_url", "https://user:word@box", false);
+        check("base_url", "https://box/path", false);
+        check("names", "box.site *.box.site fd00::1", true);
+        check("names", "http://box", false);
         check("job_network", "off", true);
         check("job_network", "10.0.0.0/24", false);
         check("job_network", "10.0.0.0", false);

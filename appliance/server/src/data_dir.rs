@@ -18,6 +18,9 @@ use std::{
 /// half-way with an error of SQLite's.
 const START_FREE: Bytes = Bytes::mib(16);
 
+/// Tells where bytes are kept, once any may have been.
+pub(crate) const PLACE_FILE: &str = "objects_place";
+
 /// Paths within the data directory.
 #[derive(Debug, Clone)]
 pub(crate) struct DataDir(PathBuf);
@@ -32,17 +35,24 @@ impl DataDir {
                 .create(path)
                 .with_context(|| format!("cannot make the data directory {}", path.display()))?;
         }
-        let meta = fs::metadata(path)
-            .with_context(|| format!("cannot inspect the data directory {}", path.display()))?;
-        if meta.mode() & 0o077 != 0 {
-            let mode = meta.mode() & 0o7777;
-            bail!(
-                "{0} can be entered by others (mode {mode:04o}): run `chmod 700 {0}`",
-                path.display()
-            );
-        }
+        check_mode(path)?;
         room_to_start(path)?;
         Self::open_with(path, &["state", "live", "objects", "repos", "runner", "tls"])
+    }
+
+    /// Refuses to begin anew where a database was: all that it knew would be swept away as leftovers
+    /// of a cut.
+    pub(crate) fn check_database(&self) -> anyhow::Result<()> {
+        let database = self.join("state").join(store::DATABASE);
+        // Written once the first database stood.
+        if database.exists() || !self.join(PLACE_FILE).exists() {
+            return Ok(());
+        }
+        bail!(
+            "{} is missing, but {} was in use: put the latest copy of the database back; or move all of the folder away and start again with nothing",
+            database.display(),
+            self.0.display()
+        )
     }
 
     /// A directory of the same kind that holds images alone.
@@ -94,6 +104,28 @@ impl DataDir {
     }
 }
 
+fn check_mode(path: &Path) -> anyhow::Result<()> {
+    let shown = path.display();
+    let meta =
+        fs::metadata(path).with_context(|| format!("cannot inspect the data directory {shown}"))?;
+    if !meta.is_dir() {
+        bail!("{shown} is not a folder: name one of the appliance's own, or one that is not there");
+    }
+    if meta.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    let is_ours = path.join("state").exists() || fs::read_dir(path)?.next().is_none();
+    if !is_ours {
+        bail!(
+            "{shown} holds files of others: name a folder of the appliance's own, such as /var/lib/appliance"
+        );
+    }
+    bail!(
+        "{shown} can be entered by others (mode {:04o}): run `chmod 700 {shown}`",
+        meta.mode() & 0o7777
+    )
+}
+
 /// A full disk is told before anything is written to it.
 fn room_to_start(path: &Path) -> anyhow::Result<()> {
     let disk = rustix::fs::statvfs(path)
@@ -130,6 +162,30 @@ mod tests {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let message = DataDir::open(folder.path()).unwrap_err().to_string();
         assert!(message.contains("chmod 700"), "{message}");
+    }
+
+    #[test]
+    fn what_is_no_folder_of_ours_is_not_to_be_closed_to_others() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let file = folder.path().join("passwd");
+        fs::write(&file, b"x").unwrap();
+        for (path, words) in [(folder.path(), "files of others"), (&file, "not a folder")] {
+            let message = DataDir::open(path).unwrap_err().to_string();
+            assert!(message.contains(words) && !message.contains("chmod"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_lost_database_is_not_begun_anew_over_what_it_knew() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::open(&folder.path().join("data")).unwrap();
+        data.check_database().unwrap();
+        fs::write(data.join(PLACE_FILE), b"here").unwrap();
+        let message = data.check_database().unwrap_err().to_string();
+        assert!(message.contains("appliance.db is missing"), "{message}");
+        fs::write(data.join("state/appliance.db"), b"x").unwrap();
+        data.check_database().unwrap();
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use crate::{
     config::Config,
-    data_dir::DataDir,
+    data_dir::{DataDir, PLACE_FILE},
     site_names::{names, s3_domains},
 };
 use anyhow::{Context, bail};
@@ -29,9 +29,6 @@ pub(crate) fn config(config: &Config, data: &DataDir) -> anyhow::Result<objects:
         ..objects::Config::over(place(config, data)?)
     })
 }
-
-/// The file that tells where the bytes are, once any may have been kept.
-const PLACE_FILE: &str = "objects_place";
 
 /// Refuses another place than the one that holds the bytes: they would all seem lost.
 pub(crate) fn settle(config: &Config, data: &DataDir) -> anyhow::Result<()> {

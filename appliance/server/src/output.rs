@@ -52,7 +52,7 @@ pub(crate) fn aligned(titles: &[&str], rows: &[Vec<String>]) -> String {
 
 /// What others wrote may not command the terminal: a control character is shown as `?`.
 fn shown(text: &str) -> String {
-    text.replace(|one: char| one.is_control(), "?")
+    text.replace('\n', " ").replace(char::is_control, "?")
 }
 
 /// A value as indented JSON.
@@ -60,9 +60,9 @@ pub(crate) fn json(value: &Value) {
     raw(format!("{value:#}\n").as_bytes());
 }
 
-/// A line of text.
+/// Lines of text.
 pub(crate) fn line(text: &str) {
-    raw(format!("{text}\n").as_bytes());
+    raw(lines_shown(text).as_bytes());
 }
 
 /// A line for people, beside the result.
@@ -73,8 +73,11 @@ pub(crate) fn note(text: &str) {
 
 /// The same for words that may be of others.
 pub(crate) fn error(text: &str) {
-    let lines: Vec<String> = text.lines().map(shown).collect();
-    note(&lines.join("\n"));
+    note(lines_shown(text).trim_end());
+}
+
+fn lines_shown(text: &str) -> String {
+    text.split('\n').map(|line| shown(line) + "\n").collect()
 }
 
 /// Findings of a configuration, beside the result; in colours on a terminal, unless `NO_COLOR` is
@@ -84,5 +87,18 @@ pub(crate) fn diagnostics(found: &[Diagnostic]) {
     let colors = !is_plain && io::stderr().is_terminal();
     for diagnostic in found {
         note(&if colors { diagnostic.render_colored() } else { diagnostic.render() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_does_not_command_the_terminal() {
+        let row = |cell: &str| vec![cell.to_owned()];
+        let table = aligned(&["name"], &[row("a\u{1b}[2Kb\nc"), row("\u{9b}x")]);
+        assert_eq!(table, "NAME\na?[2Kb c\n?x\n");
+        assert_eq!(lines_shown("one\r\ntwo\u{7}"), "one?\ntwo?\n");
     }
 }

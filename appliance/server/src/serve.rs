@@ -357,6 +357,7 @@ impl Sockets {
 }
 
 fn open_store(data: &DataDir) -> anyhow::Result<Store> {
+    data.check_database()?;
     let key = SiteKey::new(data.site_key()?);
     let store = Store::open(&store::Config::new(data.join("state")), key)?;
     if store.was_unclean() {

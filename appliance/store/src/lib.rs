@@ -34,5 +34,5 @@ mod writer;
 
 pub use error::{Error, OpenError};
 pub use seal::SiteKey;
-pub use store::{Config, Store};
+pub use store::{Config, DATABASE, Store};
 pub use txn::{Reader, Txn};

@@ -19,6 +19,9 @@ use std::{
 };
 use tokio::sync::{mpsc, watch};
 
+/// The database's file in its directory.
+pub const DATABASE: &str = "appliance.db";
+
 /// Statements kept compiled per connection; more than all topics have together would be waste.
 pub(crate) const STATEMENTS_MAX: usize = 128;
 
@@ -86,7 +89,7 @@ impl Store {
         place::make(&config.dir)?;
         let lock = Lock::take(&config.dir)?;
         let (mark, unclean) = Mark::set(&config.dir)?;
-        let path = config.dir.join("appliance.db");
+        let path = config.dir.join(DATABASE);
         let at = |source| OpenError::database(&path, source);
         let sql = prepare(&path, unclean, &key)?;
         let last = Reader::new(&sql, &key).event_last().map_err(at)?;

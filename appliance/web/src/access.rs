@@ -20,6 +20,7 @@ mod routes;
 pub mod session;
 pub mod token;
 
+pub(crate) use caller::OPERATOR;
 pub use caller::{Caller, Job, Peer, User, Via, identify};
 pub use cookie::Transport;
 pub use headers::{POLICY, SANDBOX};

@@ -8,7 +8,7 @@ pub(crate) mod tokens;
 
 use crate::{
     State,
-    access::{User, password},
+    access::{OPERATOR, User, password},
     error::Failure,
 };
 use base::{ids::UserId, secret::Secret};
@@ -147,12 +147,20 @@ pub(crate) async fn reset_password(state: &State, by: &User, of: &Row) -> Result
     Ok(secret)
 }
 
+/// In the audit log and as owners these stand for whoever holds the machine, and for the house.
+const OWN_NAMES: [&str; 2] = [OPERATOR, objects::HOUSE_OWNER];
+
 fn judge_login(login: &str) -> Result<(), Failure> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let fits = !login.is_empty()
         && login.len() <= LOGIN_MAX
         && login.chars().all(plain)
         && !login.starts_with(['.', '-']);
+    if OWN_NAMES.contains(&login) {
+        return Err(Failure::Invalid(format!(
+            "`{login}` is what the appliance calls itself or its operator"
+        )));
+    }
     if fits {
         return Ok(());
     }

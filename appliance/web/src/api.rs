@@ -50,6 +50,8 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use store::projects::Project;
 
+pub(crate) use projects::check_value;
+
 /// Items of one page, as the original sends.
 const PAGE: u32 = 20;
 

@@ -300,8 +300,7 @@ fn report(state: &mut State, body: &[u8]) -> Answer {
     for (number, mut progress) in (report.first..).zip(report.progress) {
         if let Progress::StepEnded { step, output_bytes, rest, .. } = &mut progress {
             let offset = usize::try_from(*output_bytes).unwrap() - rest.len();
-            let (output, rest) = (task.output.entry(*step).or_default(), std::mem::take(rest));
-            take(output, offset, &rest)
+            task.take(*step, offset, &std::mem::take(rest))
                 .map_err(|expected| refuse(&Refusal::OutputMissing { step: *step, expected }))?;
         }
         if number < expected {
@@ -331,19 +330,8 @@ fn output(task: &mut Task, query: &HashMap<String, String>, body: &[u8]) -> Answ
         (query["step"].parse().unwrap(), query["offset"].parse().unwrap());
     assert!(body.len() <= base::limits::OUTPUT_FRAME_MAX && !body.is_empty());
     task.sent.insert(step);
-    take(task.output.entry(step).or_default(), offset, body)
-        .map_err(|expected| refuse(&Refusal::Gap { expected }))?;
+    task.take(step, offset, body).map_err(|expected| refuse(&Refusal::Gap { expected }))?;
     Ok(Vec::new())
-}
-
-/// Takes what is new of `body`; or where it would have to begin.
-fn take(output: &mut Vec<u8>, offset: usize, body: &[u8]) -> Result<(), u64> {
-    let known = output.len().checked_sub(offset).ok_or(output.len() as u64)?;
-    if known < body.len() {
-        assert_eq!(&output[offset..], &body[..known], "an offset holds one byte for ever");
-        output.extend_from_slice(&body[known..]);
-    }
-    Ok(())
 }
 
 fn object(state: &mut State, method: &str, key: &str, body: &Bytes) -> Answer {

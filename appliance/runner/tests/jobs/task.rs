@@ -19,6 +19,17 @@ pub(crate) struct Task {
 }
 
 impl Task {
+    /// Takes what is new of a step's output; or tells where it would have to begin.
+    pub(crate) fn take(&mut self, step: u32, offset: usize, body: &[u8]) -> Result<(), u64> {
+        let output = self.output.entry(step).or_default();
+        let known = output.len().checked_sub(offset).ok_or(output.len() as u64)?;
+        if known < body.len() {
+            assert_eq!(&output[offset..], &body[..known], "an offset holds one byte for ever");
+            output.extend_from_slice(&body[known..]);
+        }
+        Ok(())
+    }
+
     pub(crate) fn outcome(&self) -> Option<TaskOutcome> {
         self.progress.iter().find_map(|progress| match progress {
             Progress::Ended { outcome, .. } => Some(*outcome),

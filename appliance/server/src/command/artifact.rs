@@ -22,14 +22,24 @@ pub(crate) async fn run(command: ArtifactCommand) -> anyhow::Result<Code> {
             if output == Path::new("-") {
                 return print(&client, &chosen).await.map(|()| 0);
             }
+            let mut code = 0;
             for artifact in chosen {
+                let name = field(artifact, "path");
+                let Some(file) = inside(&name) else {
+                    output::error(&format!(
+                        "artifact `{name}` is passed over: it would be written outside the folder"
+                    ));
+                    code = 1;
+                    continue;
+                };
                 let folder = if is_shared(&all, artifact) {
                     output.join(field(artifact, "node_index"))
                 } else {
                     output.clone()
                 };
-                download(&client, artifact, &folder).await?;
+                download(&client, artifact, &folder.join(file)).await?;
             }
+            return Ok(code);
         }
     }
     Ok(0)
@@ -89,23 +99,21 @@ fn is_shared(all: &[Value], artifact: &Value) -> bool {
 }
 
 /// Downloads under another name first, so that a file of the right name is whole.
-async fn download(client: &Client, artifact: &Value, folder: &Path) -> anyhow::Result<()> {
-    let name = field(artifact, "path");
-    let target = folder.join(inside(&name)?);
+async fn download(client: &Client, artifact: &Value, target: &Path) -> anyhow::Result<()> {
     if let Some(parent) = target.parent() {
         tokio::fs::create_dir_all(parent)
             .await
             .with_context(|| format!("cannot make {}", parent.display()))?;
     }
-    let mut part = target.clone().into_os_string();
+    let mut part = target.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
     let fetched = fetch(client, path_of(&field(artifact, "url")), &part).await;
     if let Err(error) = fetched {
         let _ = tokio::fs::remove_file(&part).await;
-        return Err(error.context(format!("cannot download {name}")));
+        return Err(error.context(format!("cannot download {}", field(artifact, "path"))));
     }
-    let named = tokio::fs::rename(&part, &target).await;
+    let named = tokio::fs::rename(&part, target).await;
     named.with_context(|| format!("cannot write {}", target.display()))?;
     output::line(&target.display().to_string());
     Ok(())
@@ -124,14 +132,10 @@ async fn fetch(client: &Client, address: &str, to: &Path) -> anyhow::Result<()> 
 }
 
 /// A job chose the name: it must not lead out of the folder.
-fn inside(name: &str) -> Result<PathBuf, Usage> {
+fn inside(name: &str) -> Option<PathBuf> {
     let path = PathBuf::from(name.trim_start_matches('/'));
     let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
-    if plain {
-        Ok(path)
-    } else {
-        Err(Usage(format!("artifact `{name}` would be written outside the folder")))
-    }
+    plain.then_some(path)
 }
 
 /// The connection is chosen by the flags, whatever address the server believes to have.
@@ -147,7 +151,7 @@ mod tests {
     #[test]
     fn names_that_lead_out_are_refused() {
         assert_eq!(inside("/a/b.txt").unwrap(), PathBuf::from("a/b.txt"));
-        assert!(inside("a/../../b").is_err());
+        assert!(inside("a/../../b").is_none());
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(crate) async fn create(
         scope,
         expires_at: life.map(|life| now.plus(life)),
     };
-    let deed = by.deed("token.create", format!("account {} token {}", of.login, new.label));
+    let deed = by.deed("token.create", told(&of.login, &new));
     let id = state
         .store
         .write(move |txn| {
@@ -79,6 +79,16 @@ pub(crate) async fn create(
         })
         .await?;
     Ok((id, secret))
+}
+
+/// What was granted, for the audit log.
+fn told(login: &str, new: &NewToken) -> String {
+    let projects = new.scope.projects.as_ref().map_or(String::new(), |projects| {
+        let ids: Vec<String> = projects.iter().map(ToString::to_string).collect();
+        format!(" for projects {}", ids.join(" "))
+    });
+    let until = new.expires_at.map_or_else(String::new, |end| format!(" until {end}"));
+    format!("account {login} token {} as {}{projects}{until}", new.label, new.scope.role.as_str())
 }
 
 fn scope(by: &User, of: &Row, asked: &Asked) -> Result<Scope, Failure> {

@@ -14,6 +14,7 @@ use axum::{
     Json,
     extract::{Path, Query},
 };
+use base::units::Bytes;
 use http::StatusCode;
 use objects::{BucketInfo, Entry, KeyInfo, Owner, Quota, Rule, Scope, Verb};
 use serde::Deserialize;
@@ -88,7 +89,8 @@ async fn create(
     if !state.objects.bucket_create(&asked.name, &owner).await? {
         return Err(Failure::Conflict(format!("bucket `{}` exists already", asked.name)));
     }
-    let (now, deed) = (state.now(), audit(&user, "bucket.create", &asked.name));
+    let subject = format!("{} of {owner}", asked.name);
+    let (now, deed) = (state.now(), audit(&user, "bucket.create", &subject));
     state.store.write(move |txn| txn.audit_append(now, &deed)).await?;
     Ok(message(StatusCode::CREATED, "Bucket made."))
 }
@@ -129,9 +131,33 @@ async fn set_quota(
     let quota = Quota { bytes: asked.max_bytes, objects: asked.max_objects };
     let is_bound = quota.bytes.is_some() || quota.objects.is_some();
     state.objects.bucket_quota(&asked.name, quota).await?;
-    let (now, deed) = (state.now(), audit(&user, "bucket.quota", &asked.name));
+    let subject = format!("{}: {}", asked.name, told_quota(quota));
+    let (now, deed) = (state.now(), audit(&user, "bucket.quota", &subject));
     state.store.write(move |txn| txn.audit_append(now, &deed)).await?;
     Ok(message(StatusCode::OK, if is_bound { "Quota set." } else { "Quota lifted." }))
+}
+
+fn told_scope(scope: &Scope) -> String {
+    match scope {
+        Scope::Site => "everything everywhere".into(),
+        Scope::Rules(rules) => {
+            let rule = |rule: &Rule| {
+                let verbs = if rule.verbs.contains(&Verb::Write) { "all" } else { "read-only" };
+                format!("{}/{} {verbs}", rule.bucket, rule.prefix)
+            };
+            rules.iter().map(rule).collect::<Vec<_>>().join(", ")
+        }
+        Scope::Owner | Scope::Protected | Scope::Unprotected => "all that its owner may".into(),
+    }
+}
+
+fn told_quota(quota: Quota) -> String {
+    let bytes = quota.bytes.map(|bytes| format!("at most {}", Bytes(bytes)));
+    let objects = quota.objects.map(|objects| format!("at most {objects} objects"));
+    match (bytes, objects) {
+        (None, None) => "no bound".into(),
+        (bytes, objects) => bytes.into_iter().chain(objects).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// Which part of a listing.
@@ -164,6 +190,8 @@ async fn notices(
     state: State,
     Path(bucket): Path<String>,
 ) -> Result<Json<Value>, Failure> {
+    // A bucket that is not there has no page.
+    state.objects.list(&bucket, "", None, None, 1).await?;
     let targets = state.objects.notice_targets(Some(&bucket)).await?;
     let items = targets.into_iter().map(|target| {
         json!({
@@ -251,9 +279,11 @@ async fn create_key(
     let life = asked.days.map(tokens::life).transpose()?;
     let expires = life.map(|life| now.plus(life));
     let login = asked.owner.unwrap_or_else(|| user.login.clone());
-    let owner = Owner { id: login.clone(), display: login, email: String::new() };
+    let granted = told_scope(&scope);
+    let owner = Owner { id: login.clone(), display: login.clone(), email: String::new() };
     let made = state.objects.key_create(owner, scope, expires).await?;
-    let deed = audit(&user, "key.create", &made.id);
+    let until = expires.map_or_else(String::new, |end| format!(" until {end}"));
+    let deed = audit(&user, "key.create", &format!("{} of {login}: {granted}{until}", made.id));
     state.store.write(move |txn| txn.audit_append(now, &deed)).await?;
     // Shown once: it cannot be read again.
     let body = json!({ "id": made.id, "secret": made.secret.expose(), "expires_at": expires });

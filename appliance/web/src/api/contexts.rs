@@ -3,7 +3,7 @@
 use super::{
     body::Sent,
     message,
-    projects::{audit, check_name},
+    projects::{audit, check_name, check_value},
     restrictions, shapes,
 };
 use crate::{
@@ -204,6 +204,7 @@ async fn set(
     user.unbound()?;
     let context = find(&state, &id).await?;
     check_name(&name)?;
+    check_value(&name, &new.value)?;
     let (now, deed) =
         (state.now(), audit(&user, "context.variable.set", &format!("{} {name}", context.name)));
     let (id, variable) = (context.id, name.clone());

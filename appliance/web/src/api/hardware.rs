@@ -135,7 +135,8 @@ async fn follow(_: Viewer, state: State) -> Result<Response, Failure> {
     Ok(events::answer(moments, &state))
 }
 
-async fn metrics(_: Viewer, state: State) -> Result<Response, Failure> {
+async fn metrics(Viewer(user): Viewer, state: State) -> Result<Response, Failure> {
+    user.unbound()?;
     let status = state.engine.status().await?;
     let last = state.store.read(|reader| reader.event_last()).await?;
     let governed = state.engine.governed().borrow().clone();

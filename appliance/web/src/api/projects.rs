@@ -186,6 +186,7 @@ async fn set(
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let project = project(&state, &user, slug).await?;
     check_name(&new.name)?;
+    check_value(&new.name, &new.value)?;
     let (id, now, deed) = (
         project.id,
         state.now(),
@@ -250,6 +251,16 @@ pub(super) fn check_name(name: &str) -> Result<(), Failure> {
     Err(Failure::Invalid(format!(
         "`{name}` is not a variable name: expected letters, digits and `_`, not starting with a digit"
     )))
+}
+
+/// A value is handed to programs as their environment, which ends at a NUL.
+pub(crate) fn check_value(name: &str, value: &Secret) -> Result<(), Failure> {
+    if value.expose().contains('\0') {
+        return Err(Failure::Invalid(format!(
+            "the value of `{name}` holds a NUL byte, which no variable can: encode it, for example with base64"
+        )));
+    }
+    Ok(())
 }
 
 /// The record of a change made through the API.

@@ -137,5 +137,9 @@ async fn open_repository(state: &State, project: &Project) -> Result<Repository,
         },
         found => found,
     };
-    tokio::task::spawn_blocking(open).await.map_err(Failure::inside)?.map_err(Failure::inside)
+    let opened = tokio::task::spawn_blocking(open).await.map_err(Failure::inside)?;
+    opened.map_err(|error| match error.is_disk_full() {
+        true => store::Error::Full.into(),
+        false => Failure::inside(error),
+    })
 }

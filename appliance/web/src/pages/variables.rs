@@ -1,7 +1,7 @@
 //! Environment variables of a project or context: set, replaced and removed, never read again.
 
 use super::moment;
-use crate::error::Failure;
+use crate::{api::check_value, error::Failure};
 use base::{secret::Secret, time::Timestamp};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -68,6 +68,7 @@ impl Assignment {
         if self.value.expose().len() > VALUE_MAX {
             return Err(Failure::Invalid("a variable's value is at most 128 KiB".into()));
         }
+        check_value(&self.name, &self.value)?;
         Ok((self.name, self.value))
     }
 }

@@ -268,6 +268,7 @@ async fn a_token_bound_to_a_project_opens_no_other_and_nothing_of_the_site() {
         "/api/v2/context?owner-slug=gh/other",
         "/contexts",
         "/api/appliance/v1/event",
+        "/metrics",
     ] {
         assert_eq!(status("GET", path).await, StatusCode::FORBIDDEN, "{path}");
     }
@@ -297,10 +298,44 @@ async fn a_token_makes_no_wider_token() {
     }
     let made = make(&wide, "robot", "viewer").await;
     assert_eq!(made.status(), StatusCode::CREATED, "an administrator, for a machine account");
+    let deeds = site.store.read(|reader| reader.audit_list(None, 1)).await.unwrap();
+    assert_eq!(deeds[0].deed.subject, "account robot token x as viewer", "what was granted");
     let made: serde_json::Value = serde_json::from_str(&text(made).await).unwrap();
     let token = made["token"].as_str().unwrap();
     let refused = ask(&site, "GET", "/users", &[("circle-token", token)], "").await;
     assert_eq!(refused.status(), StatusCode::FORBIDDEN, "a viewer's");
+}
+
+#[tokio::test]
+async fn what_no_job_could_use_and_who_nobody_may_be_is_refused_with_the_reason() {
+    let site = Site::open(BASE).await;
+    site.project("acme/relay").await;
+    let admin = site.account("mira", Role::Admin, WORD, false).await;
+    site.account("robot", Role::Member, WORD, false).await;
+    let token = site.token(admin, Role::Admin).await;
+    for (path, body, words) in [
+        (
+            "/api/v2/project/gh/acme/relay/envvar",
+            r#"{"name":"KEY","value":"a\u0000b"}"#,
+            "`KEY` holds a NUL byte",
+        ),
+        (
+            "/api/appliance/v1/user/robot/token",
+            r#"{"label":"x","days":0}"#,
+            "days must be 1 to 3650",
+        ),
+        (
+            "/api/appliance/v1/user",
+            r#"{"login":"operator","role":"member"}"#,
+            "what the appliance calls itself",
+        ),
+    ] {
+        let headers = [("circle-token", token.as_str()), ("content-type", "application/json")];
+        let refused = ask(&site, "POST", path, &headers, body).await;
+        let status = refused.status();
+        let told = text(refused).await;
+        assert!(status == StatusCode::BAD_REQUEST && told.contains(words), "{status} {told}");
+    }
 }
 
 #[tokio::test]
