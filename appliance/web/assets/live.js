@@ -141,7 +141,7 @@ for (const form of $$('form[data-auto]')) {
 }
 
 document.addEventListener('submit', (event) => {
-  if (event.target.method !== 'post') return;
+  if ((event.submitter?.formMethod || event.target.method) !== 'post') return;
   for (const pressed of $$('button[type=submit]', event.target)) setTimeout(() => { pressed.disabled = true; });
 });
 
