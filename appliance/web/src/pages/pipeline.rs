@@ -192,10 +192,11 @@ pub(super) fn trail(repo: &RepoName, number: PipelineNumber, more: Option<&Marku
     }
 }
 
+/// A form of the dashboard and a call of the API are one kind: what stands is true of both.
 const fn triggered(kind: TriggerKind) -> &'static str {
     match kind {
         TriggerKind::Webhook => "pushed",
-        TriggerKind::Api => "triggered by API",
+        TriggerKind::Api => "triggered",
         TriggerKind::Explicit => "triggered by hand",
         TriggerKind::ScheduledPipeline => "triggered by schedule",
     }
@@ -336,6 +337,23 @@ fn config_body(view: &View) -> Markup {
                     None => p.faint { "There is none." },
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trigger_tells_how_it_came() {
+        for (kind, told) in [
+            (TriggerKind::Webhook, "pushed"),
+            (TriggerKind::Api, "triggered"),
+            (TriggerKind::Explicit, "triggered by hand"),
+            (TriggerKind::ScheduledPipeline, "triggered by schedule"),
+        ] {
+            assert_eq!(triggered(kind), told);
         }
     }
 }
