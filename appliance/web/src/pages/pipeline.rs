@@ -1,7 +1,7 @@
 //! One pipeline: its commit, its configuration errors, its workflows as graph and over time.
 
 use super::{
-    config_error,
+    config_error, config_texts,
     frame::{self, Frame, Here, Live, Theme},
     graph, links,
     look::Looks,
@@ -21,7 +21,7 @@ use base::{
     time::Timestamp,
     trigger::TriggerKind,
 };
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, html};
 use store::{
     Reader,
     runs::{ConfigTexts, Job, JobType, Workflow},
@@ -321,23 +321,11 @@ fn job_note(job: &Job, jobs: &[Job]) -> Markup {
 }
 
 fn config_body(view: &View) -> Markup {
-    let empty = ConfigTexts::default();
-    let texts = view.config.as_ref().unwrap_or(&empty);
     let here = html! { span { "Configuration" } };
     html! {
         (trail(&view.row.repo, view.row.pipeline.number, Some(&here)))
         h1 { "Configuration" }
-        @for (title, text) in [("As found at the commit", &texts.source), ("As processed", &texts.compiled)] {
-            section {
-                h2 { (title) }
-                @match text {
-                    Some(text) => pre.source tabindex="0" {
-                        @for line in text.lines() { span.line { (line) (PreEscaped("\n")) } }
-                    },
-                    None => p.faint { "There is none." },
-                }
-            }
-        }
+        (config_texts::list(view.config.as_ref()))
     }
 }
 
