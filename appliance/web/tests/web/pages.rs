@@ -111,6 +111,36 @@ async fn pages_tell_what_happened_without_a_script() {
 }
 
 #[tokio::test]
+async fn a_failed_parallel_job_opens_on_the_copy_that_failed() {
+    let visitor = Visitor::new().await;
+    let (_, project) = work::populate(&visitor.site).await;
+    let add = move |txn: &mut store::Txn<'_>| {
+        let number = base::ids::JobNumber(221);
+        let job = txn.job_by_number(project, number)?.unwrap();
+        let failed = txn.task_list_newest(job.source())?.remove(0);
+        let other = store::runs::Task {
+            id: store::runs::family::task(job.id, 2),
+            node: 1,
+            ..failed.clone()
+        };
+        let step = store::runs::Step {
+            task: other.id,
+            name: "The step that failed".into(),
+            ..txn.step_list(failed.id)?.remove(3)
+        };
+        let outcome = Some(base::state::TaskOutcome::Success);
+        txn.task_save(&store::runs::Task { outcome, ..failed })?;
+        txn.task_save(&other)?;
+        txn.step_save(&step)
+    };
+    visitor.site.store.write(add).await.unwrap();
+    let page = "/gh/acme/relay-firmware/221";
+    let open = "open data-step=\"3\"><summary>";
+    visitor.check(page, &["?node=1\" aria-current", "The step that failed", open]).await;
+    visitor.check(&format!("{page}?node=0"), &["?node=0\" aria-current", "Checkout code"]).await;
+}
+
+#[tokio::test]
 async fn a_number_that_no_database_holds_is_not_found() {
     let visitor = Visitor::new().await;
     visitor.site.project("acme/relay").await;
