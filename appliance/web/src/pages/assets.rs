@@ -87,6 +87,19 @@ mod tests {
         assert!(total < TOTAL_MAX - (20 << 10), "{total} bytes");
     }
 
+    /// Each of these stands in the asset.
+    fn check(name: &str, expected: &[&str]) {
+        let asset = ASSETS.iter().find(|asset| asset.name == name).unwrap();
+        for part in expected {
+            assert!(asset.text.contains(part), "{name} lacks {part}");
+        }
+    }
+
+    #[test]
+    fn in_a_drawing_only_what_lies_within_a_sign_turns() {
+        check("style.css", &[".graph .state.run { animation: none; }", ".graph .state.run use {"]);
+    }
+
     #[test]
     fn nothing_is_loaded_from_elsewhere() {
         for asset in ASSETS.iter() {
