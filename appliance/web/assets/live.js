@@ -26,8 +26,9 @@ function span(seconds) {
 
 function tick() {
   const now = Date.now();
-  for (const time of $$('time[data-age], time[data-since]')) {
-    const seconds = Math.max(0, (now - Date.parse(time.dateTime)) / 1000);
+  for (const time of $$('[data-age], [data-since]')) {
+    const from = Date.parse(time.dateTime ?? time.dataset.since); // In a drawing there is no <time>.
+    const seconds = Math.max(0, (now - from) / 1000);
     const text = 'age' in time.dataset ? age(seconds) : span(seconds);
     if (time.textContent !== text) time.textContent = text;
   }

@@ -101,6 +101,11 @@ mod tests {
     }
 
     #[test]
+    fn times_count_on_in_drawings_as_well() {
+        check("live.js", &["$$('[data-age], [data-since]')", "time.dataset.since"]);
+    }
+
+    #[test]
     fn nothing_is_loaded_from_elsewhere() {
         for asset in ASSETS.iter() {
             let text = asset.text.replace("http://www.w3.org/2000/svg", "");

@@ -7,6 +7,7 @@
 //! Units: SVG user units, one to a CSS pixel.
 
 use super::{assets, look::Look};
+use base::time::Timestamp;
 use maud::{Markup, html};
 
 /// A layer is as wide as its longest name asks, within these bounds.
@@ -38,6 +39,8 @@ pub(super) struct Node {
     pub word: &'static str,
     /// For example a duration.
     pub note: String,
+    /// From when the note counts on in the browser.
+    pub since: Option<Timestamp>,
     /// Where a click leads.
     pub link: Option<String>,
     /// Places of required jobs in the list.
@@ -163,13 +166,13 @@ fn edge(layout: &Layout, from: usize, to: usize) -> Option<String> {
 fn draw_node(node: &Node, layout: &Layout, place: (usize, usize)) -> Markup {
     let ((x, y), width) = (layout.corner(place), layout.widths[place.0]);
     let inside = html! {
-        title { (node.name) ": " (node.word) @if !node.note.is_empty() { ", " (node.note) } }
+        title { (node.name) ": " (node.word) @if !node.note.is_empty() && node.since.is_none() { ", " (node.note) } }
         rect width=(width) height=(NODE_HEIGHT) rx="8" {}
         svg.state.(node.look.class()) x="11" y=(NODE_HEIGHT / 2 - 8) width="16" height="16" {
             use href=(assets::icon(node.look.class())) {}
         }
         text x=(SIGN) y=(NODE_HEIGHT / 2 + 5) { (shortened(&node.name, width)) }
-        text.note x=(width - 11) y=(NODE_HEIGHT / 2 + 5) text-anchor="end" { (node.note) }
+        text.note x=(width - 11) y=(NODE_HEIGHT / 2 + 5) text-anchor="end" data-since=[node.since] { (node.note) }
     };
     html! {
         @let class = format!("node {}", node.look.class());
@@ -203,6 +206,7 @@ mod tests {
             look: Look::Good,
             word: "Success",
             note: String::new(),
+            since: None,
             link: None,
             requires: requires.to_vec(),
         }
@@ -266,6 +270,17 @@ mod tests {
         let drawn = draw("w", &nodes).into_string();
         assert!(drawn.contains(">test-windows-1.95</text>"), "{drawn}");
         assert!(drawn.contains("<title>integration-tests-with-postgres-16: Success"), "{drawn}");
+    }
+
+    #[test]
+    fn the_time_of_a_job_that_runs_counts_on() {
+        let ended = Node { note: "42s".into(), ..node(&[]) };
+        let running = Node { since: Some(Timestamp(0)), ..ended.clone() };
+        let drawn = draw("w", &[ended]).into_string();
+        assert!(!drawn.contains("data-since") && drawn.contains("Success, 42s</title>"), "{drawn}");
+        let drawn = draw("w", &[running]).into_string();
+        assert!(drawn.contains("data-since=\"1970-01-01T00:00:00"), "{drawn}");
+        assert!(drawn.contains("Success</title>"), "a title stands still: {drawn}");
     }
 
     proptest! {

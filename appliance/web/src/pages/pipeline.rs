@@ -260,6 +260,7 @@ fn nodes(repo: &RepoName, jobs: &[Job], now: Timestamp) -> Vec<graph::Node> {
             look: job.state.look(),
             word: job.state.word(),
             note: note(job, now),
+            since: job.started_at.filter(|_| job.stopped_at.is_none()),
             link: job.number.map(|number| links::job(repo, number)),
             requires: job.requires.iter().filter_map(|edge| place(edge.on)).collect(),
         })
