@@ -106,6 +106,15 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_jobs_have_the_columns_of_their_list() {
+        let sheet = ASSETS[0].text;
+        let rows: Vec<&str> =
+            sheet.lines().filter(|line| line.trim_start().starts_with(".job {")).collect();
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        assert!(rows[0].contains("grid-template-columns: subgrid"), "{rows:?}");
+    }
+
+    #[test]
     fn nothing_is_loaded_from_elsewhere() {
         for asset in ASSETS.iter() {
             let text = asset.text.replace("http://www.w3.org/2000/svg", "");
