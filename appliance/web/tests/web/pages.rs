@@ -21,9 +21,14 @@ struct Visitor {
 
 impl Visitor {
     async fn new() -> Self {
+        Self::of(Role::Member).await
+    }
+
+    /// With a token of this role.
+    async fn of(role: Role) -> Self {
         let site = Site::open(BASE).await;
         let user = site.account("mira", Role::Admin, "correct horse", false).await;
-        let token = site.token(user, Role::Member).await;
+        let token = site.token(user, role).await;
         Self { site, token }
     }
 
@@ -138,6 +143,17 @@ async fn a_failed_parallel_job_opens_on_the_copy_that_failed() {
     let open = "open data-step=\"3\"><summary>";
     visitor.check(page, &["?node=1\" aria-current", "The step that failed", open]).await;
     visitor.check(&format!("{page}?node=0"), &["?node=0\" aria-current", "Checkout code"]).await;
+}
+
+#[tokio::test]
+async fn what_the_bar_of_a_small_screen_leaves_out_is_linked_from_the_account() {
+    for (role, shown) in [(Role::Admin, true), (Role::Member, false)] {
+        let page = Visitor::of(role).await.page("/account").await;
+        let more = page.split("<nav class=\"more\"").nth(1).unwrap_or_default();
+        for address in ["/buckets", "/users", "/audit"] {
+            assert_eq!(more.contains(&format!("href=\"{address}\"")), shown, "{address}: {page}");
+        }
+    }
 }
 
 #[tokio::test]
