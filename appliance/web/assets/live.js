@@ -88,14 +88,26 @@ function keep(old, fresh) {
 let busy = false;
 let again = false;
 
+// The page as it is now; null when the network did not bring it.
+async function fetched() {
+  try {
+    const answer = await fetch(location.href, { headers: { Accept: 'text/html' } });
+    return { answer, text: await answer.text() };
+  } catch {
+    return null;
+  }
+}
+
 async function refresh() {
   if (busy) { again = true; return; }
   busy = true;
   try {
-    const answer = await fetch(location.href, { headers: { Accept: 'text/html' } });
+    const found = await fetched();
+    if (!found) return setTimeout(later, 3000);
+    const { answer, text } = found;
     if (answer.redirected && new URL(answer.url).pathname === '/login') return location.reload();
     if (!answer.ok) return;
-    const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+    const page = new DOMParser().parseFromString(text, 'text/html');
     const fresh = $('#main', page);
     if (!fresh) return;
     document.title = page.title;
