@@ -163,7 +163,7 @@ def tour(browser, base, shots, pipeline):
     wait_for("the parameter", lambda: browser.find("select[name='parameter.urgent']"))
     browser.type("select[name='parameter.urgent']", "true")
     browser.shot(os.path.join(shots, "trigger.png"))
-    browser.click("form[method=post][action$='/trigger'] button")
+    browser.click("form[action$='/trigger'] button.primary")
     wait_for("the second pipeline", lambda: "express" in browser.text())
 
 

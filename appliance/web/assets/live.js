@@ -26,8 +26,9 @@ function span(seconds) {
 
 function tick() {
   const now = Date.now();
-  for (const time of $$('time[data-age], time[data-since]')) {
-    const seconds = Math.max(0, (now - Date.parse(time.dateTime)) / 1000);
+  for (const time of $$('[data-age], [data-since]')) {
+    const from = Date.parse(time.dateTime ?? time.dataset.since); // In a drawing there is no <time>.
+    const seconds = Math.max(0, (now - from) / 1000);
     const text = 'age' in time.dataset ? age(seconds) : span(seconds);
     if (time.textContent !== text) time.textContent = text;
   }
@@ -87,14 +88,26 @@ function keep(old, fresh) {
 let busy = false;
 let again = false;
 
+// The page as it is now; null when the network did not bring it.
+async function fetched() {
+  try {
+    const answer = await fetch(location.href, { headers: { Accept: 'text/html' } });
+    return { answer, text: await answer.text() };
+  } catch {
+    return null;
+  }
+}
+
 async function refresh() {
   if (busy) { again = true; return; }
   busy = true;
   try {
-    const answer = await fetch(location.href, { headers: { Accept: 'text/html' } });
+    const found = await fetched();
+    if (!found) return setTimeout(later, 3000);
+    const { answer, text } = found;
     if (answer.redirected && new URL(answer.url).pathname === '/login') return location.reload();
     if (!answer.ok) return;
-    const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+    const page = new DOMParser().parseFromString(text, 'text/html');
     const fresh = $('#main', page);
     if (!fresh) return;
     document.title = page.title;
@@ -141,7 +154,7 @@ for (const form of $$('form[data-auto]')) {
 }
 
 document.addEventListener('submit', (event) => {
-  if (event.target.method !== 'post') return;
+  if ((event.submitter?.formMethod || event.target.method) !== 'post') return;
   for (const pressed of $$('button[type=submit]', event.target)) setTimeout(() => { pressed.disabled = true; });
 });
 

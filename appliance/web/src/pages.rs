@@ -13,6 +13,7 @@ mod audit;
 mod buckets;
 mod chart;
 mod config_error;
+mod config_texts;
 mod contexts;
 mod deeds;
 mod frame;

@@ -1,6 +1,6 @@
 //! Schedules of projects, as API v2 has them.
 
-use super::{Slug, body::Sent, id, message, project, shapes};
+use super::{Slug, body::Sent, id, message, people::People, project, shapes};
 use crate::{
     State,
     access::{Member, Routes, User, Viewer},
@@ -45,7 +45,12 @@ pub(super) struct Wanted {
     attribution_actor: Option<String>,
 }
 
-fn shape(schedule: &Schedule, slug: &str) -> Value {
+/// Those whom schedules act for.
+async fn people(state: &State, rows: &[Schedule]) -> Result<People, Failure> {
+    People::find(state, rows.iter().filter_map(|row| row.actor.as_deref())).await
+}
+
+fn shape(schedule: &Schedule, slug: &str, people: &People) -> Value {
     let login = schedule.actor.as_deref().unwrap_or("system");
     json!({
         "id": schedule.id,
@@ -54,10 +59,16 @@ fn shape(schedule: &Schedule, slug: &str) -> Value {
         "timetable": schedule.timetable,
         "parameters": schedule.parameters,
         "project-slug": slug,
-        "actor": { "id": schedule.id, "login": login, "name": login },
+        "actor": { "id": people.id(login), "login": login, "name": login },
         "created-at": schedule.created_at,
         "updated-at": schedule.updated_at,
     })
+}
+
+/// One schedule as the caller reads it.
+async fn told(state: &State, schedule: &Schedule, slug: &str) -> Result<Value, Failure> {
+    let people = people(state, std::slice::from_ref(schedule)).await?;
+    Ok(shape(schedule, slug, &people))
 }
 
 /// Checks what is wanted, and puts it into the schedule.
@@ -113,8 +124,8 @@ async fn list(
 ) -> Result<Json<Value>, Failure> {
     let Project { id, repo, .. } = project(&state, &user, slug).await?;
     let rows = state.store.read(move |reader| reader.schedule_list(Some(id))).await?;
-    let slug = repo.slug();
-    Ok(Json(shapes::page(rows.iter().map(|row| shape(row, &slug)).collect(), None)))
+    let (slug, people) = (repo.slug(), people(&state, &rows).await?);
+    Ok(Json(shapes::page(rows.iter().map(|row| shape(row, &slug, &people)).collect(), None)))
 }
 
 async fn make(
@@ -151,7 +162,7 @@ async fn make(
     let saved = saved.ok_or_else(|| {
         Failure::Conflict(format!("a project has at most {SCHEDULES_MAX} schedules: remove some"))
     })?;
-    Ok((StatusCode::CREATED, Json(shape(&saved, &repo.slug()))))
+    Ok((StatusCode::CREATED, Json(told(&state, &saved, &repo.slug()).await?)))
 }
 
 /// A schedule that the caller's token reaches, and its project's slug.
@@ -176,7 +187,7 @@ async fn get(
     Path(text): Path<String>,
 ) -> Result<Json<Value>, Failure> {
     let (schedule, slug) = find(&state, &user, &text).await?;
-    Ok(Json(shape(&schedule, &slug)))
+    Ok(Json(told(&state, &schedule, &slug).await?))
 }
 
 async fn change(
@@ -200,7 +211,7 @@ async fn change(
         Ok::<_, store::Error>(Ok(schedule))
     };
     let schedule = state.store.write(change).await??;
-    Ok(Json(shape(&schedule, &slug)))
+    Ok(Json(told(&state, &schedule, &slug).await?))
 }
 
 async fn remove(

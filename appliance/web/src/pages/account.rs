@@ -79,7 +79,7 @@ async fn page(
             (token_list(&all, state.now()))
             (token_form(user))
             @if user.may(Role::Admin) { nav.more aria-label="Site" {
-                a.button href="/users" { "Users" } a.button href="/audit" { "Audit log" }
+                @for (address, name) in frame::of_administrators() { a.button href=(address) { (name) } }
             } }
         }
     };

@@ -87,6 +87,49 @@ mod tests {
         assert!(total < TOTAL_MAX - (20 << 10), "{total} bytes");
     }
 
+    /// Each of these stands in the asset.
+    fn check(name: &str, expected: &[&str]) {
+        let asset = ASSETS.iter().find(|asset| asset.name == name).unwrap();
+        for part in expected {
+            assert!(asset.text.contains(part), "{name} lacks {part}");
+        }
+    }
+
+    #[test]
+    fn in_a_drawing_only_what_lies_within_a_sign_turns() {
+        check("style.css", &[".graph .state.run { animation: none; }", ".graph .state.run use {"]);
+    }
+
+    #[test]
+    fn rows_of_jobs_have_the_columns_of_their_list() {
+        let sheet = ASSETS[0].text;
+        let rows: Vec<&str> =
+            sheet.lines().filter(|line| line.trim_start().starts_with(".job {")).collect();
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        assert!(rows[0].contains("grid-template-columns: subgrid"), "{rows:?}");
+    }
+
+    #[test]
+    fn times_count_on_in_drawings_as_well() {
+        check("live.js", &["$$('[data-age], [data-since]')", "time.dataset.since"]);
+    }
+
+    #[test]
+    fn a_fetch_that_fails_is_caught() {
+        for asset in ASSETS.iter().filter(|asset| asset.kind == SCRIPT) {
+            let caught = |text: &str| text.contains("try {") && !text.contains("catch");
+            let mut parts = asset.text.split("await fetch(");
+            let mut before = parts.next().unwrap_or_default();
+            for after in parts {
+                assert!(before.rfind("try {").is_some_and(|at| caught(&before[at..])));
+                let rest = after.split("try {").next().unwrap_or_default();
+                assert!(rest.contains("catch {"), "{}: {rest}", asset.name);
+                before = after;
+            }
+        }
+        check("live.js", &["if (!found) return setTimeout(later, 3000);"]);
+    }
+
     #[test]
     fn nothing_is_loaded_from_elsewhere() {
         for asset in ASSETS.iter() {

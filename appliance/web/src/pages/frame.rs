@@ -94,6 +94,12 @@ const ENTRIES: [(Here, &str, &str, &str, Role); 9] = [
     (Here::Account, "/account", "me", "Account", Role::Viewer),
 ];
 
+/// Address and name of what administrators alone see, which a small screen has no room for.
+pub(super) fn of_administrators() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let admin = ENTRIES.iter().filter(|(.., role)| *role == Role::Admin);
+    admin.map(|(_, address, _, name, _)| (*address, *name))
+}
+
 /// What a page tells its frame.
 #[derive(Debug)]
 pub(super) struct Frame<'a> {

@@ -7,16 +7,23 @@
 //! Units: SVG user units, one to a CSS pixel.
 
 use super::{assets, look::Look};
+use base::time::Timestamp;
 use maud::{Markup, html};
 
-const NODE_WIDTH: usize = 184;
+/// A layer is as wide as its longest name asks, within these bounds.
+const WIDTH_MIN: usize = 184;
+const WIDTH_MAX: usize = 312;
 const NODE_HEIGHT: usize = 38;
 const GAP_X: usize = 32;
 const GAP_Y: usize = 12;
 const MARGIN: usize = 4;
 
-/// Letters of a name that fit; the whole is in the title.
-const NAME_MAX: usize = 18;
+/// Beside a name: the sign before it; behind it the note, which changes while a job runs.
+const SIGN: usize = 35;
+const NOTE: usize = 62;
+
+/// Of a letter on average; of a name that is longer than its box the whole is in the title.
+const LETTER: usize = 7;
 
 /// Passes over the layers; more change nothing that is seen.
 const PASSES: usize = 4;
@@ -32,18 +39,29 @@ pub(super) struct Node {
     pub word: &'static str,
     /// For example a duration.
     pub note: String,
+    /// From when the note counts on in the browser.
+    pub since: Option<Timestamp>,
     /// Where a click leads.
     pub link: Option<String>,
     /// Places of required jobs in the list.
     pub requires: Vec<usize>,
 }
 
-/// Where each node stands: layer and place within it, and how many layers and places there are.
+/// Where each node stands: layer and place within it, how wide each layer is, and how many places
+/// there are.
 #[derive(Debug, PartialEq, Eq)]
 struct Layout {
     places: Vec<(usize, usize)>,
-    layers: usize,
+    widths: Vec<usize>,
     rows: usize,
+}
+
+impl Layout {
+    /// Of a place, or of the first beyond all.
+    fn corner(&self, (layer, row): (usize, usize)) -> (usize, usize) {
+        let before: usize = self.widths.iter().take(layer).map(|width| width + GAP_X).sum();
+        (MARGIN + before, MARGIN + row * (NODE_HEIGHT + GAP_Y))
+    }
 }
 
 /// The longest way from a root; what is part of a cycle stays where it was first seen.
@@ -82,7 +100,14 @@ fn layout(nodes: &[Node]) -> Layout {
         places = placed(&columns, nodes.len());
     }
     let rows = columns.iter().map(Vec::len).max().unwrap_or(0);
-    Layout { places, layers: columns.len(), rows }
+    let widths = columns.iter().map(|column| width(column.iter().map(|at| &nodes[*at]))).collect();
+    Layout { places, widths, rows }
+}
+
+/// What the longest name of a layer asks.
+fn width<'a>(nodes: impl Iterator<Item = &'a Node>) -> usize {
+    let letters = nodes.map(|node| node.name.chars().count()).max().unwrap_or(0);
+    (SIGN + letters * LETTER + NOTE).clamp(WIDTH_MIN, WIDTH_MAX)
 }
 
 fn placed(columns: &[Vec<usize>], count: usize) -> Vec<(usize, usize)> {
@@ -102,15 +127,11 @@ fn middle(node: &Node, places: &[(usize, usize)]) -> usize {
     if rows.is_empty() { 0 } else { rows.iter().sum::<usize>() * 1000 / rows.len() }
 }
 
-fn corner((layer, row): (usize, usize)) -> (usize, usize) {
-    (MARGIN + layer * (NODE_WIDTH + GAP_X), MARGIN + row * (NODE_HEIGHT + GAP_Y))
-}
-
 /// The picture; scrolls sideways when it is wide.
 #[must_use]
 pub(super) fn draw(name: &str, nodes: &[Node]) -> Markup {
     let layout = layout(nodes);
-    let (right, bottom) = corner((layout.layers, layout.rows));
+    let (right, bottom) = layout.corner((layout.widths.len(), layout.rows));
     let (width, height) = (right - GAP_X + MARGIN, bottom - GAP_Y + MARGIN);
     html! {
         div.graph tabindex="0" role="group" aria-label=(format!("Graph of {name}")) {
@@ -124,7 +145,7 @@ pub(super) fn draw(name: &str, nodes: &[Node]) -> Markup {
                         }
                     }
                 }
-                @for (node, place) in nodes.iter().zip(&layout.places) { (draw_node(node, *place)) }
+                @for (node, place) in nodes.iter().zip(&layout.places) { (draw_node(node, &layout, *place)) }
             }
         }
     }
@@ -135,23 +156,23 @@ fn edge(layout: &Layout, from: usize, to: usize) -> Option<String> {
     if from.0 >= to.0 {
         return None;
     }
-    let ((x1, y1), (x2, y2)) = (corner(from), corner(to));
-    let (x1, y1, y2) = (x1 + NODE_WIDTH, y1 + NODE_HEIGHT / 2, y2 + NODE_HEIGHT / 2);
+    let ((x1, y1), (x2, y2)) = (layout.corner(from), layout.corner(to));
+    let (x1, y1, y2) = (x1 + layout.widths[from.0], y1 + NODE_HEIGHT / 2, y2 + NODE_HEIGHT / 2);
     let bend = x2 - GAP_X / 2;
     // Straight through the layers between, then one bend just before the target.
     Some(format!("M{x1} {y1}H{}C{bend} {y1} {bend} {y2} {x2} {y2}", x2 - GAP_X))
 }
 
-fn draw_node(node: &Node, place: (usize, usize)) -> Markup {
-    let (x, y) = corner(place);
+fn draw_node(node: &Node, layout: &Layout, place: (usize, usize)) -> Markup {
+    let ((x, y), width) = (layout.corner(place), layout.widths[place.0]);
     let inside = html! {
-        title { (node.name) ": " (node.word) @if !node.note.is_empty() { ", " (node.note) } }
-        rect width=(NODE_WIDTH) height=(NODE_HEIGHT) rx="8" {}
+        title { (node.name) ": " (node.word) @if !node.note.is_empty() && node.since.is_none() { ", " (node.note) } }
+        rect width=(width) height=(NODE_HEIGHT) rx="8" {}
         svg.state.(node.look.class()) x="11" y=(NODE_HEIGHT / 2 - 8) width="16" height="16" {
             use href=(assets::icon(node.look.class())) {}
         }
-        text x="35" y=(NODE_HEIGHT / 2 + 5) { (shortened(&node.name, &node.note)) }
-        text.note x=(NODE_WIDTH - 11) y=(NODE_HEIGHT / 2 + 5) text-anchor="end" { (node.note) }
+        text x=(SIGN) y=(NODE_HEIGHT / 2 + 5) { (shortened(&node.name, width)) }
+        text.note x=(width - 11) y=(NODE_HEIGHT / 2 + 5) text-anchor="end" data-since=[node.since] { (node.note) }
     };
     html! {
         @let class = format!("node {}", node.look.class());
@@ -163,12 +184,15 @@ fn draw_node(node: &Node, place: (usize, usize)) -> Markup {
     }
 }
 
-fn shortened(name: &str, note: &str) -> String {
-    let room = NAME_MAX - note.chars().count().min(8);
-    if name.chars().count() <= room {
+/// Cut in the middle: variants of one job differ at their ends.
+fn shortened(name: &str, width: usize) -> String {
+    let (room, count) = ((width - SIGN - NOTE) / LETTER, name.chars().count());
+    if count <= room {
         return name.to_owned();
     }
-    name.chars().take(room - 1).chain(['…']).collect()
+    let head = room / 2;
+    let tail = count - (room - 1 - head);
+    name.chars().take(head).chain(['…']).chain(name.chars().skip(tail)).collect()
 }
 
 #[cfg(test)]
@@ -182,6 +206,7 @@ mod tests {
             look: Look::Good,
             word: "Success",
             note: String::new(),
+            since: None,
             link: None,
             requires: requires.to_vec(),
         }
@@ -215,13 +240,47 @@ mod tests {
         }
     }
 
+    /// Name and width of its box → what stands in it.
+    fn check_name(name: &str, width: usize, expected: &str) {
+        assert_eq!(shortened(name, width), expected, "{name} in {width}");
+    }
+
     #[test]
-    fn long_names_are_shortened_and_kept_in_the_title() {
-        let mut long = node(&[]);
-        long.name = "integration-tests-with-postgres-16".into();
-        let drawn = draw("w", &[long]).into_string();
-        assert!(drawn.contains(">integration-tests…<"), "{drawn}");
-        assert!(drawn.contains("<title>integration-tests-with-postgres-16: Success"));
+    fn names_are_cut_in_the_middle() {
+        check_name("unit-tests", WIDTH_MIN, "unit-tests");
+        check_name("build-macos-14-arm", WIDTH_MIN, "build-…4-arm");
+        check_name("build-linux-arm64-1.95", WIDTH_MAX, "build-linux-arm64-1.95");
+        let long = "integration-tests-with-postgres-16";
+        check_name(long, WIDTH_MAX, "integration-tes…th-postgres-16");
+        check_name("prüfung-für-größe", WIDTH_MIN, "prüfun…größe");
+    }
+
+    #[test]
+    fn a_layer_is_as_wide_as_its_longest_name_within_bounds() {
+        let named = |name: &str, requires: &[usize]| Node { name: name.into(), ..node(requires) };
+        let nodes = [
+            named("lint", &[]),
+            named("test-linux-1.95", &[0]),
+            named("test-windows-1.95", &[0]),
+            named("integration-tests-with-postgres-16", &[1, 2]),
+        ];
+        let layout = layout(&nodes);
+        assert_eq!(layout.widths, [WIDTH_MIN, 216, WIDTH_MAX]);
+        assert_eq!(layout.corner((2, 1)), (4 + 184 + 32 + 216 + 32, 4 + 38 + 12));
+        let drawn = draw("w", &nodes).into_string();
+        assert!(drawn.contains(">test-windows-1.95</text>"), "{drawn}");
+        assert!(drawn.contains("<title>integration-tests-with-postgres-16: Success"), "{drawn}");
+    }
+
+    #[test]
+    fn the_time_of_a_job_that_runs_counts_on() {
+        let ended = Node { note: "42s".into(), ..node(&[]) };
+        let running = Node { since: Some(Timestamp(0)), ..ended.clone() };
+        let drawn = draw("w", &[ended]).into_string();
+        assert!(!drawn.contains("data-since") && drawn.contains("Success, 42s</title>"), "{drawn}");
+        let drawn = draw("w", &[running]).into_string();
+        assert!(drawn.contains("data-since=\"1970-01-01T00:00:00"), "{drawn}");
+        assert!(drawn.contains("Success</title>"), "a title stands still: {drawn}");
     }
 
     proptest! {

@@ -57,8 +57,8 @@ struct View {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Wanted {
-    /// Which of the job's copies.
-    node: u32,
+    /// Which of the job's copies; without one [`steps::first_shown`].
+    node: Option<u32>,
     /// A step to be shown open.
     step: Option<u32>,
     /// First line of it, from 1.
@@ -87,14 +87,15 @@ async fn step_tab(
         JobState::Queued => state.engine.explain(view.job.id).await?.map(|held| held.to_string()),
         _ => None,
     };
-    let task = view.tasks.iter().find(|task| task.node == wanted.node);
+    let node = wanted.node.unwrap_or_else(|| steps::first_shown(view.job.state, &view.tasks));
+    let task = view.tasks.iter().find(|task| task.node == node);
     let opened = match task {
         Some(task) => open_steps(&state, task, &wanted).await?,
         None => Vec::new(),
     };
     let place = links::job(&view.repo, view.job.number.unwrap_or(JobNumber(0)));
     let content = html! {
-        @if view.tasks.len() > 1 { (steps::nodes(&view.tasks, wanted.node)) }
+        @if view.tasks.len() > 1 { (steps::nodes(&view.tasks, node)) }
         @if let Some(task) = task { (steps::list(&place, view.job.state, task, &opened, state.now())) }
         @else { (steps::waiting(view.job.state, why.as_deref())) }
     };

@@ -1,7 +1,7 @@
 //! One pipeline: its commit, its configuration errors, its workflows as graph and over time.
 
 use super::{
-    config_error,
+    config_error, config_texts,
     frame::{self, Frame, Here, Live, Theme},
     graph, links,
     look::Looks,
@@ -21,7 +21,7 @@ use base::{
     time::Timestamp,
     trigger::TriggerKind,
 };
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, html};
 use store::{
     Reader,
     runs::{ConfigTexts, Job, JobType, Workflow},
@@ -192,10 +192,11 @@ pub(super) fn trail(repo: &RepoName, number: PipelineNumber, more: Option<&Marku
     }
 }
 
+/// A form of the dashboard and a call of the API are one kind: what stands is true of both.
 const fn triggered(kind: TriggerKind) -> &'static str {
     match kind {
         TriggerKind::Webhook => "pushed",
-        TriggerKind::Api => "triggered by API",
+        TriggerKind::Api => "triggered",
         TriggerKind::Explicit => "triggered by hand",
         TriggerKind::ScheduledPipeline => "triggered by schedule",
     }
@@ -259,6 +260,7 @@ fn nodes(repo: &RepoName, jobs: &[Job], now: Timestamp) -> Vec<graph::Node> {
             look: job.state.look(),
             word: job.state.word(),
             note: note(job, now),
+            since: job.started_at.filter(|_| job.stopped_at.is_none()),
             link: job.number.map(|number| links::job(repo, number)),
             requires: job.requires.iter().filter_map(|edge| place(edge.on)).collect(),
         })
@@ -320,22 +322,27 @@ fn job_note(job: &Job, jobs: &[Job]) -> Markup {
 }
 
 fn config_body(view: &View) -> Markup {
-    let empty = ConfigTexts::default();
-    let texts = view.config.as_ref().unwrap_or(&empty);
     let here = html! { span { "Configuration" } };
     html! {
         (trail(&view.row.repo, view.row.pipeline.number, Some(&here)))
         h1 { "Configuration" }
-        @for (title, text) in [("As found at the commit", &texts.source), ("As processed", &texts.compiled)] {
-            section {
-                h2 { (title) }
-                @match text {
-                    Some(text) => pre.source tabindex="0" {
-                        @for line in text.lines() { span.line { (line) (PreEscaped("\n")) } }
-                    },
-                    None => p.faint { "There is none." },
-                }
-            }
+        (config_texts::list(view.config.as_ref()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trigger_tells_how_it_came() {
+        for (kind, told) in [
+            (TriggerKind::Webhook, "pushed"),
+            (TriggerKind::Api, "triggered"),
+            (TriggerKind::Explicit, "triggered by hand"),
+            (TriggerKind::ScheduledPipeline, "triggered by schedule"),
+        ] {
+            assert_eq!(triggered(kind), told);
         }
     }
 }

@@ -27,6 +27,12 @@ pub(super) fn nodes(tasks: &[Task], shown: u32) -> Markup {
     }
 }
 
+/// The copy that is shown when none is asked for: of a job that is over the first that failed.
+pub(super) fn first_shown(state: JobState, tasks: &[Task]) -> u32 {
+    let failed = |task: &&Task| matches!(task_look(task), Look::Bad | Look::Error);
+    tasks.iter().filter(|_| state.is_terminal()).find(failed).map_or(0, |task| task.node)
+}
+
 fn task_look(task: &Task) -> Look {
     use base::state::TaskOutcome::{Canceled, Failed, InfrastructureFail, Success, TimedOut};
     match task.outcome {
@@ -101,6 +107,47 @@ fn item(place: &str, task: &Task, step: &Step, window: Option<&Window>, now: Tim
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base::{
+        ids::{Attempt, Fence, TaskId},
+        state::TaskOutcome,
+        time::Timestamp,
+    };
+    use uuid::Uuid;
+
+    fn task(node: u32, outcome: Option<TaskOutcome>) -> Task {
+        Task {
+            id: TaskId(Uuid::from_u128(node.into())),
+            node,
+            attempt: Attempt(1),
+            runner: None,
+            fence: Fence(1),
+            next_report: 0,
+            leased_at: Timestamp(0),
+            started_at: None,
+            stopped_at: None,
+            outcome,
+            message: None,
+            peak_memory: None,
+        }
+    }
+
+    fn check(state: JobState, outcomes: &[Option<TaskOutcome>], expected: u32) {
+        let tasks: Vec<Task> =
+            (0..).zip(outcomes).map(|(node, outcome)| task(node, *outcome)).collect();
+        assert_eq!(first_shown(state, &tasks), expected, "{outcomes:?}");
+    }
+
+    #[test]
+    fn the_first_copy_that_failed_is_shown_once_the_job_is_over() {
+        use TaskOutcome::{Canceled, Failed, InfrastructureFail, Success, TimedOut};
+        check(JobState::Failed, &[], 0);
+        check(JobState::Success, &[Some(Success), Some(Success)], 0);
+        check(JobState::Failed, &[Some(Success), Some(Failed), Some(TimedOut)], 1);
+        check(JobState::Failed, &[Some(Canceled), Some(Success), Some(TimedOut)], 2);
+        check(JobState::InfrastructureFail, &[Some(Success), Some(InfrastructureFail)], 1);
+        // The page of a job that goes on does not change under its reader.
+        check(JobState::Running, &[None, Some(Failed)], 0);
+    }
 
     #[test]
     fn why_a_job_waits_reads_as_a_sentence() {

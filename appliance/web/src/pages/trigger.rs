@@ -1,10 +1,13 @@
 //! Starting a pipeline by hand: a branch or tag, and the pipeline parameters that its configuration
 //! declares.
 //!
-//! States: the form asks for the place first; with `?branch=` or `?tag=` it reads the configuration
-//! there and shows one field for each declared parameter, holding its default.
-//! Invariants: only values that differ from their default are given to the trigger, so that a
-//! setup workflow may still pass the others on. Without a script it works all the same.
+//! States: the form asks for the place, and shows one field, holding its default, for each parameter
+//! that the configuration declares at `?branch=` or `?tag=`, or else at the default branch. One
+//! button reads the parameters of the place in the fields, the other triggers there.
+//! Invariants: what is built is what stands in the fields of branch and tag. Parameters that were
+//! set for a place which declares others are not used: the form comes again with those of the
+//! place that is asked for. Only values that differ from their default are given to the trigger, so
+//! that a setup workflow may still pass the others on. Without a script it works all the same.
 //! On failure: a place that does not exist is said on the form; a configuration that does not
 //! compile becomes a pipeline that says so, as after a push.
 
@@ -21,12 +24,13 @@ use crate::{
 use axum::{
     Form,
     extract::{Path, Query},
-    response::Redirect,
+    response::{IntoResponse, Redirect, Response},
 };
 use base::{
     ids::RepoName,
-    trigger::{ConfigText, ParameterValue, Trigger, TriggerKind},
+    trigger::{ConfigText, ParameterValue, Trigger, TriggerKind, Vcs},
 };
+use http::StatusCode;
 use indexmap::IndexMap;
 use maud::{Markup, html};
 use pipeline::{DeclaredParameter, declared_parameters};
@@ -35,6 +39,10 @@ use store::projects::Project;
 
 /// What the name of each parameter's field begins with.
 const FIELD: &str = "parameter.";
+
+/// Hidden fields that hold the place whose parameters are shown.
+const SHOWN_BRANCH: &str = "shown.branch";
+const SHOWN_TAG: &str = "shown.tag";
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -97,6 +105,16 @@ fn declared(trigger: &Trigger) -> Vec<DeclaredParameter> {
     }
 }
 
+/// The place that the fields name, as a trigger without parameters.
+async fn look(
+    state: &State,
+    user: &User,
+    project: &Project,
+    wanted: &Wanted,
+) -> Result<Trigger, Failure> {
+    at(state, user, project, wanted.place()?).await
+}
+
 async fn ask(
     Member(user): Member,
     state: State,
@@ -105,12 +123,14 @@ async fn ask(
     Query(wanted): Query<Wanted>,
 ) -> Result<Markup, Failure> {
     let project = find(&state, &user, &org, &repo).await?;
-    let found = match wanted.place() {
-        Ok(place) => at(&state, &user, &project, place).await,
-        Err(failure) => Err(failure),
-    };
+    let found = look(&state, &user, &project, &wanted).await;
+    let form = form(&project, &wanted, found.as_ref(), None);
+    Ok(page(&state, &user, theme, &project, &form))
+}
+
+fn page(state: &State, user: &User, theme: Theme, project: &Project, form: &Markup) -> Markup {
     let frame = Frame {
-        user: &user,
+        user,
         theme,
         config: &state.config,
         here: Here::Pipelines,
@@ -121,40 +141,55 @@ async fn ask(
     let body = html! {
         nav.trail aria-label="Breadcrumb" { a href=(links::project(&project.repo)) { (project.repo) } }
         div.head { h1 { "Trigger pipeline" } }
-        (place_form(&project, &wanted))
-        @match &found {
-            Ok(trigger) => (parameter_form(&project, trigger)),
+        (form)
+    };
+    frame::page(&frame, &body)
+}
+
+/// `stale` is the place for which parameters were set, when it declares others.
+fn form(
+    project: &Project,
+    wanted: &Wanted,
+    found: Result<&Trigger, &Failure>,
+    stale: Option<&Wanted>,
+) -> Markup {
+    let address = links::trigger(&project.repo);
+    html! {
+        @match found {
+            Ok(trigger) => @if let Some(stale) = stale {
+                p.alert.hold role="alert" { "Nothing was triggered yet: the parameters that were set are those of " b { (stale.branch) (stale.tag) } ". These are those of " b { (name(&trigger.vcs)) } "." }
+            },
             Err(Failure::Missing(why) | Failure::Invalid(why)) => p.alert role="alert" { (why) },
             Err(_) => p.alert role="alert" { "The repository cannot be read now; the log of the service says why." },
         }
-    };
-    Ok(frame::page(&frame, &body))
-}
-
-fn place_form(project: &Project, wanted: &Wanted) -> Markup {
-    html! {
-        form.panel.inline method="get" action=(links::trigger(&project.repo)) {
-            label { "Branch" input name="branch" value=(wanted.branch) placeholder=(project.settings.default_branch) spellcheck="false" autocapitalize="none"; }
-            label { "or tag" input name="tag" value=(wanted.tag) spellcheck="false" autocapitalize="none"; }
-            button type="submit" { "Read its parameters" }
+        form.panel.stack method="post" action=(address) {
+            div.inline {
+                label { "Branch" input name="branch" value=(wanted.branch) placeholder=(project.settings.default_branch) spellcheck="false" autocapitalize="none"; }
+                label { "or tag" input name="tag" value=(wanted.tag) spellcheck="false" autocapitalize="none"; }
+                button type="submit" formmethod="get" formaction=(address) { "Read its parameters" }
+            }
+            @if let Ok(trigger) = found { (parameters(trigger)) }
         }
     }
 }
 
-fn parameter_form(project: &Project, trigger: &Trigger) -> Markup {
+fn parameters(trigger: &Trigger) -> Markup {
     let declared = declared(trigger);
     let vcs = &trigger.vcs;
     html! {
-        form.panel.stack method="post" action=(links::trigger(&project.repo)) {
-            h2 { (vcs.branch.as_ref().or(vcs.tag.as_ref()).map_or("", String::as_str)) " " span.faint { (vcs.subject) } }
-            @if let ConfigText::Missing(why) = &trigger.config { p.hint { (why) } }
-            @if let Some(branch) = &vcs.branch { input type="hidden" name="branch" value=(branch); }
-            @if let Some(tag) = &vcs.tag { input type="hidden" name="tag" value=(tag); }
-            @for parameter in &declared { (field(parameter)) }
-            @if declared.is_empty() { p.hint { "Its configuration declares no pipeline parameters." } }
-            button.primary type="submit" { "Trigger pipeline" }
-        }
+        h2 { (name(vcs)) " " span.faint { (vcs.subject) } }
+        @if let ConfigText::Missing(why) = &trigger.config { p.hint { (why) } }
+        @if let Some(branch) = &vcs.branch { input type="hidden" name=(SHOWN_BRANCH) value=(branch); }
+        @if let Some(tag) = &vcs.tag { input type="hidden" name=(SHOWN_TAG) value=(tag); }
+        @for parameter in &declared { (field(parameter)) }
+        @if declared.is_empty() { p.hint { "Its configuration declares no pipeline parameters." } }
+        button.primary type="submit" { "Trigger pipeline" }
     }
+}
+
+/// Of the branch or the tag.
+fn name(vcs: &Vcs) -> &str {
+    vcs.branch.as_ref().or(vcs.tag.as_ref()).map_or("", String::as_str)
 }
 
 fn field(parameter: &DeclaredParameter) -> Markup {
@@ -179,18 +214,64 @@ fn field(parameter: &DeclaredParameter) -> Markup {
 async fn trigger(
     Member(user): Member,
     state: State,
+    theme: Theme,
     Path((org, repo)): Path<(String, String)>,
     Form(fields): Form<Vec<(String, String)>>,
-) -> Result<Redirect, Failure> {
+) -> Result<Response, Failure> {
     let project = find(&state, &user, &org, &repo).await?;
-    let of =
-        |name: &str| fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-    let wanted =
-        Wanted { branch: of("branch").unwrap_or_default(), tag: of("tag").unwrap_or_default() };
-    let mut trigger = at(&state, &user, &project, wanted.place()?).await?;
-    trigger.parameters = changed(&declared(&trigger), &fields)?;
-    let made = state.engine.trigger(trigger).await?;
-    Ok(Redirect::to(&links::pipeline(&project.repo, made.number)))
+    let wanted = place_in(&fields, "branch", "tag");
+    let found = look(&state, &user, &project, &wanted).await;
+    let shown = place_in(&fields, SHOWN_BRANCH, SHOWN_TAG);
+    let given = match &found {
+        Ok(trigger) => given(&state, &user, &project, &shown, trigger, &fields).await?,
+        Err(_) => None,
+    };
+    match (found, given) {
+        (Ok(mut trigger), Some(parameters)) => {
+            trigger.parameters = parameters;
+            let made = state.engine.trigger(trigger).await?;
+            Ok(Redirect::to(&links::pipeline(&project.repo, made.number)).into_response())
+        }
+        (found, _) => {
+            let form = form(&project, &wanted, found.as_ref(), Some(&shown));
+            let page = page(&state, &user, theme, &project, &form);
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+        }
+    }
+}
+
+/// What two fields of a form say of a place.
+fn place_in(fields: &[(String, String)], branch: &str, tag: &str) -> Wanted {
+    let of = |name: &str| {
+        let field = fields.iter().find(|(key, _)| key == name);
+        field.map(|(_, value)| value.clone()).unwrap_or_default()
+    };
+    Wanted { branch: of(branch), tag: of(tag) }
+}
+
+/// The parameters that somebody set on the form; `None` when they were set for a place that
+/// declares others. A form that showed none speaks of every place.
+async fn given(
+    state: &State,
+    user: &User,
+    project: &Project,
+    shown: &Wanted,
+    trigger: &Trigger,
+    fields: &[(String, String)],
+) -> Result<Option<IndexMap<String, ParameterValue>>, Failure> {
+    let here = declared(trigger);
+    let text = |name: &Option<String>| name.clone().unwrap_or_default();
+    let is_shown = (text(&trigger.vcs.branch), text(&trigger.vcs.tag))
+        == (shown.branch.clone(), shown.tag.clone());
+    if is_shown || (shown.branch.is_empty() && shown.tag.is_empty()) {
+        return changed(&here, fields).map(Some);
+    }
+    let Ok(other) = look(state, user, project, shown).await else { return Ok(None) };
+    let there = declared(&other);
+    if there == here {
+        return changed(&here, fields).map(Some);
+    }
+    Ok(changed(&there, fields).ok().filter(IndexMap::is_empty))
 }
 
 /// The parameters whose field holds another value than their default.

@@ -119,6 +119,30 @@ async fn contexts_are_found_by_name_and_told_with_what_they_hold() {
     assert!(set["created_at"].is_string() && set["created_at"] == set["created-at"]);
 }
 
+#[tokio::test]
+async fn a_schedule_tells_for_whom_it_acts() {
+    let site = Site::open(BASE).await;
+    site.project("acme/relay").await;
+    let user = site.account("mira", Role::Member, WORD, false).await;
+    let token = site.token(user, Role::Member).await;
+    let call = async |method: &str, path: &str, body: &str| {
+        let headers = [("circle-token", token.as_str()), ("content-type", "application/json")];
+        let body = text(ask(&site, method, path, &headers, body).await).await;
+        serde_json::from_str::<serde_json::Value>(&body).unwrap()
+    };
+    let me = call("GET", "/api/v2/me", "").await;
+    let all = "/api/v2/project/gh/acme/relay/schedule";
+    let make = r#"{"name":"noon","timetable":{"per-hour":1,"hours-of-day":[12],"days-of-week":["MON"]},"parameters":{"branch":"main"},"attribution-actor":"current"}"#;
+    let made = call("POST", all, make).await;
+    assert_eq!(made["actor"], me);
+    let one = format!("/api/v2/schedule/{}", made["id"].as_str().unwrap());
+    assert_eq!(call("GET", &one, "").await["actor"], me);
+    assert_eq!(call("GET", all, "").await["items"][0]["actor"], me);
+    let system = call("PATCH", &one, r#"{"attribution-actor":"system"}"#).await;
+    assert_eq!(system["actor"]["login"], "system");
+    assert_eq!(system["actor"]["id"], uuid::Uuid::nil().to_string());
+}
+
 /// A page of one organisation is full, whatever the others have done since.
 #[tokio::test]
 async fn pipelines_of_an_organisation_fill_their_pages() {

@@ -32,9 +32,9 @@ workflows: { main: { jobs: [ build ] } }
 
 const PASSWORD: &str = "correct horse battery";
 
-struct Site {
+pub(crate) struct Site {
     dir: TempDir,
-    state: State,
+    pub(crate) state: State,
     address: String,
 }
 
@@ -43,7 +43,7 @@ fn now() -> Timestamp {
 }
 
 impl Site {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         let store = Store::open(&store::Config::new(at("store")), SiteKey::new([1; 32])).unwrap();
@@ -72,14 +72,14 @@ impl Site {
         Self { dir, state, address }
     }
 
-    async fn account(&self, login: &str, role: Role) {
+    pub(crate) async fn account(&self, login: &str, role: Role) {
         let password = Some(web::access::password::hash(&Secret::new(PASSWORD)));
         let new =
             NewUser { login: login.into(), name: String::new(), role, password, one_time: false };
         self.state.store.write(move |txn| txn.user_create(&new, now())).await.unwrap();
     }
 
-    fn url(&self, login: &str) -> String {
+    pub(crate) fn url(&self, login: &str) -> String {
         let password = PASSWORD.replace(' ', "%20");
         format!("http://{login}:{password}@{}/git/acme/relay.git", self.address)
     }
@@ -97,7 +97,7 @@ impl Site {
     }
 
     /// A working copy with one commit and a configuration.
-    async fn copy(&self, name: &str) -> Copy {
+    pub(crate) async fn copy(&self, name: &str) -> Copy {
         let copy = Copy { dir: self.dir.path().join(name).to_string_lossy().into_owned() };
         std::fs::create_dir_all(Path::new(&copy.dir).join(".circleci")).unwrap();
         std::fs::write(Path::new(&copy.dir).join(".circleci/config.yml"), CONFIG).unwrap();
@@ -113,7 +113,7 @@ impl Site {
         self.state.store.read(read).await.unwrap().map(|project| project.id)
     }
 
-    async fn pipelines(&self) -> Vec<Pipeline> {
+    pub(crate) async fn pipelines(&self) -> Vec<Pipeline> {
         let Some(id) = self.project().await else { return Vec::new() };
         let last =
             self.state.store.read(move |reader| reader.pipeline_last_number(id)).await.unwrap();
@@ -127,8 +127,8 @@ impl Site {
     }
 }
 
-struct Copy {
-    dir: String,
+pub(crate) struct Copy {
+    pub(crate) dir: String,
 }
 
 impl Copy {
@@ -155,7 +155,7 @@ impl Copy {
     }
 
     /// Must succeed; standard output and standard error.
-    async fn git(&self, arguments: &[&str]) -> (String, String) {
+    pub(crate) async fn git(&self, arguments: &[&str]) -> (String, String) {
         let output = self.output(arguments).await;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
         assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));

@@ -12,4 +12,5 @@ mod pages;
 mod registry;
 #[path = "site/site.rs"]
 mod site;
+mod trigger;
 mod version_3;

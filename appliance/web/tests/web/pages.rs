@@ -21,9 +21,14 @@ struct Visitor {
 
 impl Visitor {
     async fn new() -> Self {
+        Self::of(Role::Member).await
+    }
+
+    /// With a token of this role.
+    async fn of(role: Role) -> Self {
         let site = Site::open(BASE).await;
         let user = site.account("mira", Role::Admin, "correct horse", false).await;
-        let token = site.token(user, Role::Member).await;
+        let token = site.token(user, role).await;
         Self { site, token }
     }
 
@@ -108,6 +113,47 @@ async fn pages_tell_what_happened_without_a_script() {
     visitor.check("/projects", &["acme/relay-firmware"]).await;
     visitor.check("/runners", &["No runner has registered"]).await;
     visitor.check("/contexts", &["No context yet"]).await;
+}
+
+#[tokio::test]
+async fn a_failed_parallel_job_opens_on_the_copy_that_failed() {
+    let visitor = Visitor::new().await;
+    let (_, project) = work::populate(&visitor.site).await;
+    let add = move |txn: &mut store::Txn<'_>| {
+        let number = base::ids::JobNumber(221);
+        let job = txn.job_by_number(project, number)?.unwrap();
+        let failed = txn.task_list_newest(job.source())?.remove(0);
+        let other = store::runs::Task {
+            id: store::runs::family::task(job.id, 2),
+            node: 1,
+            ..failed.clone()
+        };
+        let step = store::runs::Step {
+            task: other.id,
+            name: "The step that failed".into(),
+            ..txn.step_list(failed.id)?.remove(3)
+        };
+        let outcome = Some(base::state::TaskOutcome::Success);
+        txn.task_save(&store::runs::Task { outcome, ..failed })?;
+        txn.task_save(&other)?;
+        txn.step_save(&step)
+    };
+    visitor.site.store.write(add).await.unwrap();
+    let page = "/gh/acme/relay-firmware/221";
+    let open = "open data-step=\"3\"><summary>";
+    visitor.check(page, &["?node=1\" aria-current", "The step that failed", open]).await;
+    visitor.check(&format!("{page}?node=0"), &["?node=0\" aria-current", "Checkout code"]).await;
+}
+
+#[tokio::test]
+async fn what_the_bar_of_a_small_screen_leaves_out_is_linked_from_the_account() {
+    for (role, shown) in [(Role::Admin, true), (Role::Member, false)] {
+        let page = Visitor::of(role).await.page("/account").await;
+        let more = page.split("<nav class=\"more\"").nth(1).unwrap_or_default();
+        for address in ["/buckets", "/users", "/audit"] {
+            assert_eq!(more.contains(&format!("href=\"{address}\"")), shown, "{address}: {page}");
+        }
+    }
 }
 
 #[tokio::test]
