@@ -350,7 +350,7 @@ async fn hash(objects: &Objects, parts: &[PartRow]) -> Result<Sha256, Error> {
         let piece = objects
             .read(move |reader| content::piece(reader, number, size, blob, PieceDetails::default()))
             .await?;
-        let bytes = content::stream(&objects.inner.vault, &[piece], 0..size, None)?;
+        let bytes = content::stream(&objects.inner.vault, &[piece], 0..size, None).await?;
         hasher = bytes
             .try_fold(hasher, |mut hasher, bytes| async move {
                 hasher.update(&bytes);
