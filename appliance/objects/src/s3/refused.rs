@@ -1,0 +1,64 @@
+//! Who is shut out.
+
+use super::matrix::{Site, ask, request, site};
+use crate::{Owner, Scope};
+use base::secret::Secret;
+use http_body_util::BodyExt;
+use store::access::{NewUser, Role};
+
+/// The status and the code of an error.
+async fn answer(
+    site: &Site,
+    key: &str,
+    (method, path, query, text): (&str, &str, &str, &str),
+) -> (u16, String) {
+    let response = ask(site, request((method, path, query, text), (key, "s"), false)).await;
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let body = String::from_utf8_lossy(&body).into_owned();
+    let code = body.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+    (status, code.map(|(code, _)| code.to_owned()).unwrap_or_default())
+}
+
+async fn lock_out(site: &Site, login: &'static str, disabled: bool) {
+    let work = move |txn: &mut store::Txn<'_>| {
+        let id = txn.user_by_login(login)?.unwrap().id;
+        txn.user_disabled_set(id, disabled)
+    };
+    site.objects.inner.store.write(work).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_account_that_is_locked_out_takes_its_keys_along_and_brings_them_back() {
+    let site = site().await;
+    let make = |txn: &mut store::Txn<'_>| {
+        for (login, role) in [("root", Role::Admin), ("ann", Role::Member), ("bob", Role::Member)] {
+            let (login, password) = (login.to_owned(), None);
+            let new = NewUser { name: login.clone(), login, role, password, one_time: false };
+            txn.user_create(&new, crate::objects::now())?;
+        }
+        Ok::<_, store::Error>(())
+    };
+    site.objects.inner.store.write(make).await.unwrap();
+    let owner = Owner { id: "press-7".into(), ..Owner::default() };
+    let secret = Secret::new("s");
+    site.objects.key_import("AKMACHINE", &secret, owner, Scope::Owner, None).await.unwrap();
+    let check = async |key: &str, works: bool| {
+        let expected = if works { (200, "") } else { (403, "InvalidAccessKeyId") };
+        let found = answer(&site, key, ("GET", "/", "", "")).await;
+        assert_eq!((found.0, found.1.as_str()), expected, "{key}");
+        let login = site.objects.key_login(key, "s").await.unwrap();
+        assert_eq!(login.is_some(), works, "{key} at a registry's log-in");
+        let scope = site.objects.key_scope(key).await.unwrap();
+        assert_eq!(scope.is_some(), works, "{key} behind a registry's pass");
+    };
+    check("AKOWNER", true).await;
+    lock_out(&site, "ann", true).await;
+    check("AKOWNER", false).await;
+    check("AKREADER", false).await;
+    check("AKOTHER", true).await;
+    check("AKMACHINE", true).await;
+    lock_out(&site, "ann", false).await;
+    check("AKOWNER", true).await;
+    check("AKREVOKED", false).await;
+}
