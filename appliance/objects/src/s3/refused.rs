@@ -1,6 +1,6 @@
-//! Who is shut out.
+//! Who is shut out, and from what nobody can be.
 
-use super::matrix::{Site, ask, request, site};
+use super::matrix::{Site, as_owner, ask, request, site};
 use crate::{Owner, Scope};
 use base::secret::Secret;
 use http_body_util::BodyExt;
@@ -61,4 +61,27 @@ async fn an_account_that_is_locked_out_takes_its_keys_along_and_brings_them_back
     lock_out(&site, "ann", false).await;
     check("AKOWNER", true).await;
     check("AKREVOKED", false).await;
+}
+
+#[tokio::test]
+async fn a_policy_keeps_no_owner_from_the_policy_itself() {
+    const NOBODY: &str = r#"{"Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":["arn:aws:s3:::shut","arn:aws:s3:::shut/*"]}]}"#;
+    let site = site().await;
+    as_owner(&site, "PUT", "/shut", "", "").await;
+    as_owner(&site, "PUT", "/shut", "policy", NOBODY).await;
+    let check = async |key: &str, asked: (&str, &str, &str, &str), expected: u16| {
+        assert_eq!(answer(&site, key, asked).await.0, expected, "{key} {asked:?}");
+    };
+    check("AKOWNER", ("GET", "/shut", "", ""), 403).await;
+    check("AKOWNER", ("GET", "/shut", "policyStatus", ""), 403).await;
+    check("AKOWNER", ("DELETE", "/shut", "", ""), 403).await;
+    for other in ["AKOTHER", "AKREADER"] {
+        check(other, ("GET", "/shut", "policy", ""), 403).await;
+        check(other, ("PUT", "/shut", "policy", NOBODY), 403).await;
+        check(other, ("DELETE", "/shut", "policy", ""), 403).await;
+    }
+    check("AKOWNER", ("GET", "/shut", "policy", ""), 200).await;
+    check("AKOWNER", ("PUT", "/shut", "policy", NOBODY), 204).await;
+    check("AKOWNER", ("DELETE", "/shut", "policy", ""), 204).await;
+    check("AKOWNER", ("GET", "/shut", "", ""), 200).await;
 }
