@@ -63,6 +63,50 @@ async fn an_account_that_is_locked_out_takes_its_keys_along_and_brings_them_back
     check("AKREVOKED", false).await;
 }
 
+async fn begin(site: &Site, path: &str) -> String {
+    let begun = as_owner(site, "POST", path, "uploads", "").await;
+    let text = begun.into_body().collect().await.unwrap().to_bytes();
+    super::xml::parse(&text).unwrap().text_of("UploadId").unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn parts_under_way_count_against_the_quota_of_their_bucket() {
+    let site = site().await;
+    as_owner(&site, "PUT", "/full", "", "").await;
+    let quota = crate::Quota { bytes: Some(10_000_000), objects: None };
+    site.objects.bucket_quota("full", quota).await.unwrap();
+    let (large, small) = ("l".repeat(6_000_000), "s".repeat(3_000_000));
+    let upload = begin(&site, "/full/k").await;
+    let put = async |number: u32, text: &str, expected: (u16, &str)| {
+        let query = format!("partNumber={number}&uploadId={upload}");
+        let found = answer(&site, "AKOWNER", ("PUT", "/full/k", &query, text)).await;
+        assert_eq!((found.0, found.1.as_str()), expected, "part {number}");
+    };
+    let (taken, refused) = ((200, ""), (403, "QuotaExceeded"));
+    put(1, &large, taken).await;
+    put(2, &large, refused).await;
+    put(1, &large, taken).await;
+    put(2, &small, taken).await;
+    let other = answer(&site, "AKOWNER", ("PUT", "/full/other", "", &small)).await;
+    assert_eq!(other, (403, "QuotaExceeded".into()));
+    let tag = |text: &str| crate::digest::hex(&crate::digest::md5(text.as_bytes()));
+    let part = |number: u32, text: &str| {
+        format!("<Part><PartNumber>{number}</PartNumber><ETag>{}</ETag></Part>", tag(text))
+    };
+    let both = format!(
+        "<CompleteMultipartUpload>{}{}</CompleteMultipartUpload>",
+        part(1, &large),
+        part(2, &small)
+    );
+    as_owner(&site, "POST", "/full/k", &format!("uploadId={upload}"), &both).await;
+    as_owner(&site, "DELETE", "/full/k", "", "").await;
+    let upload = begin(&site, "/full/k").await;
+    let query = format!("uploadId={upload}");
+    as_owner(&site, "PUT", "/full/k", &format!("partNumber=1&{query}"), &large).await;
+    as_owner(&site, "DELETE", "/full/k", &query, "").await;
+    as_owner(&site, "PUT", "/full/k", "", &large).await;
+}
+
 #[tokio::test]
 async fn a_policy_keeps_no_owner_from_the_policy_itself() {
     const NOBODY: &str = r#"{"Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":["arn:aws:s3:::shut","arn:aws:s3:::shut/*"]}]}"#;
