@@ -1,8 +1,9 @@
 //! From rows back to bytes.
 //!
-//! Invariants: a stream gives exactly the bytes asked for, or ends with an error. Whole blobs in
-//! the database are always verified; of whole files every [`VERIFY_ONE_OF`]th read is, and the
-//! scrubber reads the rest.
+//! Invariants: a stream gives exactly the bytes asked for, or ends with an error; its first bytes
+//! are read before it is given out, so that a file that is gone is told before an answer begins. A
+//! blob that cannot be read is noted as suspect. Whole blobs in the database are always verified; of
+//! whole files every [`VERIFY_ONE_OF`]th read is, and the scrubber reads the rest.
 
 use crate::{
     details::{self, PieceDetails},
@@ -80,13 +81,29 @@ pub(crate) fn piece(
     Ok(Piece { number, size, blob, data, details })
 }
 
-/// Streams `range` of the object made of `pieces`; `unwrap` opens the keys of sealed blobs.
-pub(crate) fn stream(
+/// Streams `range` of the object made of `pieces`; `unwrap` opens the keys of sealed blobs. The
+/// first bytes are at hand when this returns.
+pub(crate) async fn stream(
     vault: &Vault,
     pieces: &[Piece],
     range: Range<u64>,
     unwrap: Option<&Key>,
 ) -> Result<ByteStream, Error> {
+    let mut bytes = joined(vault, wanted(pieces, &range, unwrap)?);
+    match bytes.next().await {
+        None => Ok(bytes),
+        Some(first) => Ok(stream::iter([Ok(first?)]).chain(bytes).boxed()),
+    }
+}
+
+/// What is wanted of a piece, and the key that opens it.
+type Wanted = (Piece, Range<u64>, Option<Key>);
+
+fn wanted(
+    pieces: &[Piece],
+    range: &Range<u64>,
+    unwrap: Option<&Key>,
+) -> Result<Vec<Wanted>, Error> {
     let mut wanted = Vec::new();
     let mut start = 0;
     for piece in pieces {
@@ -99,12 +116,33 @@ pub(crate) fn stream(
         let key = open_key(piece, unwrap)?;
         wanted.push((piece.clone(), from - begin..to - begin, key));
     }
+    Ok(wanted)
+}
+
+fn joined(vault: &Vault, wanted: Vec<Wanted>) -> ByteStream {
     let vault = vault.clone();
     let streams = stream::iter(wanted).then(move |(piece, range, key)| {
         let vault = vault.clone();
-        async move { piece_stream(&vault, piece, range, key).await }
+        async move {
+            let blob = piece.blob.id;
+            let bytes = piece_stream(&vault, piece, range, key).await;
+            let note = move |error| unreadable(&vault, blob, error);
+            match bytes {
+                Ok(bytes) => Ok(bytes.map_err(note)),
+                Err(error) => Err(note(error)),
+            }
+        }
     });
-    Ok(streams.try_flatten().boxed())
+    streams.try_flatten().boxed()
+}
+
+/// Notes a blob whose file is not there, is too short, or cannot be read.
+fn unreadable(vault: &Vault, blob: i64, error: Error) -> Error {
+    if let Error::Bytes { path, source, .. } = &error {
+        tracing::error!(blob.id = blob, path, %source, "stored bytes cannot be read");
+        vault.suspect(blob);
+    }
+    error
 }
 
 /// The bytes of `range` when they came with the row and lie open.

@@ -71,7 +71,7 @@ pub enum Error {
     Full,
     /// The bucket may not hold more.
     #[error(
-        "the bucket has reached its quota: delete objects, or raise it with `appliance bucket quota`"
+        "the bucket has reached its quota: delete objects, abort uploads in parts, or raise it with `appliance bucket quota`"
     )]
     Quota,
     /// Stored bytes are not what was stored.

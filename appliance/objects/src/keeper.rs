@@ -66,11 +66,18 @@ impl Objects {
     /// # Errors
     /// [`Error::Index`], [`Error::Bytes`].
     pub async fn look_at_suspects(&self) -> Result<(), Error> {
+        let mut first = Ok(());
+        // One that cannot be read keeps nobody from the others.
         for id in self.inner.vault.suspects() {
-            let blob = self.read(move |reader| Ok(reader.blob_get(id)?)).await?;
-            if let Some(blob) = blob {
-                self.scrub_blob(blob).await?;
-            }
+            let looked = self.look_at(id).await;
+            first = first.and(looked);
+        }
+        first
+    }
+
+    async fn look_at(&self, id: i64) -> Result<(), Error> {
+        if let Some(blob) = self.read(move |reader| Ok(reader.blob_get(id)?)).await? {
+            self.scrub_blob(blob).await?;
         }
         Ok(())
     }

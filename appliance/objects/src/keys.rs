@@ -1,7 +1,8 @@
 //! Access keys of the S3 face: made, shown once, listed, revoked at once.
 //!
-//! Invariants: the secret half is sealed in the store; every request looks the key up, so that a
-//! revoked or expired one is refused from the next request on; there is no default key.
+//! Invariants: the secret half is sealed in the store; every request looks the key up, so that one
+//! that is revoked or expired, or whose owner's account is locked out, is refused from the next
+//! request on; there is no default key. An account that is let in again has its keys again.
 
 use crate::{
     cache::Weight,
@@ -120,6 +121,23 @@ pub struct KeyInfo {
     pub expires: Option<Timestamp>,
     /// When it was revoked.
     pub revoked: Option<Timestamp>,
+    /// Its owner is an account that is locked out.
+    pub locked_out: bool,
+}
+
+impl KeyInfo {
+    fn works(&self, now: Timestamp) -> bool {
+        works(self.revoked, self.locked_out, self.expires, now)
+    }
+}
+
+fn works(
+    revoked: Option<Timestamp>,
+    locked_out: bool,
+    expires: Option<Timestamp>,
+    now: Timestamp,
+) -> bool {
+    revoked.is_none() && !locked_out && expires.is_none_or(|at| at > now)
 }
 
 /// An access key as a signature is checked with it; requests share its parts.
@@ -128,6 +146,7 @@ pub(crate) struct Holder {
     pub(crate) scope: Arc<Scope>,
     pub(crate) expires: Option<Timestamp>,
     pub(crate) revoked: Option<Timestamp>,
+    pub(crate) locked_out: bool,
     pub(crate) secret: Arc<Secret>,
 }
 
@@ -138,8 +157,13 @@ impl Holder {
             scope: Arc::new(key.scope),
             expires: key.expires,
             revoked: key.revoked,
+            locked_out: key.locked_out,
             secret: Arc::new(secret),
         }
+    }
+
+    fn works(&self, now: Timestamp) -> bool {
+        works(self.revoked, self.locked_out, self.expires, now)
     }
 }
 
@@ -164,6 +188,7 @@ pub(crate) fn info(row: AccessKeyRow) -> (KeyInfo, Secret) {
         created: row.created,
         expires: row.expires,
         revoked: row.revoked,
+        locked_out: row.locked_out,
     };
     (key, row.secret)
 }
@@ -223,9 +248,7 @@ impl Objects {
         let row = self.read(move |reader| Ok(reader.access_key_get(&id)?)).await?;
         let Some((key, own)) = row.map(info) else { return Ok(None) };
         let fits = own.expose().as_bytes().ct_eq(secret.as_bytes()).into();
-        let now = now();
-        let good = key.revoked.is_none() && key.expires.is_none_or(|at| at > now);
-        Ok((fits && good).then_some(key))
+        Ok((fits && key.works(now())).then_some(key))
     }
 
     /// The holder of the key of that id, if there is one, whatever became of it.
@@ -242,10 +265,7 @@ impl Objects {
     /// [`Error::Index`].
     pub async fn key_scope(&self, id: &str) -> Result<Option<Arc<Scope>>, Error> {
         let holder = self.holder(id).await?;
-        let good = holder
-            .as_ref()
-            .as_ref()
-            .filter(|key| key.revoked.is_none() && key.expires.is_none_or(|at| at > now()));
+        let good = holder.as_ref().as_ref().filter(|key| key.works(now()));
         Ok(good.map(|key| Arc::clone(&key.scope)))
     }
 

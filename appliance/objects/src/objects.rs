@@ -270,7 +270,8 @@ impl Objects {
         let unwrap = self.wrapping_key(located.details.encryption.as_ref());
         let info = located.info();
         let bytes =
-            content::stream(&self.inner.vault, &located.pieces, range.clone(), unwrap.as_ref())?;
+            content::stream(&self.inner.vault, &located.pieces, range.clone(), unwrap.as_ref())
+                .await?;
         Ok(Found { info, range, bytes })
     }
 

@@ -1,7 +1,8 @@
 //! What buckets hold and may hold at most.
 //!
 //! Invariant: a quota is checked by the store in the transaction that would break it, whichever
-//! way the object comes; deleting is never refused.
+//! way the object comes; parts of unfinished uploads count as the objects do, and turn into one
+//! without being counted twice. Deleting is never refused.
 
 use crate::{
     bucket::{self, HOUSE_OWNER},

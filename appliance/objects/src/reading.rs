@@ -84,10 +84,7 @@ pub(crate) fn stream(file: File, path: String, range: Range<u64>) -> ByteStream 
             if left == 0 {
                 return Ok(None);
             }
-            let bytes = step(file, at, left).await.map_err(|source| {
-                let source = object_store::Error::Generic { store: "file", source: source.into() };
-                Error::bytes("read", &path, source)
-            })?;
+            let bytes = step(file, at, left).await.map_err(|source| failed(&path, source))?;
             let next = at + bytes.len() as u64;
             Ok(Some((bytes, (next, path))))
         }
@@ -95,17 +92,22 @@ pub(crate) fn stream(file: File, path: String, range: Range<u64>) -> ByteStream 
     .boxed()
 }
 
-/// At most `left` bytes from `at`, not none.
+/// The error of a file that cannot be read.
+pub(crate) fn failed(path: &str, source: std::io::Error) -> Error {
+    let source = object_store::Error::Generic { store: "file", source: source.into() };
+    Error::bytes("read", path, source)
+}
+
+/// [`STEP`] bytes from `at`, or the `left` ones when they are fewer.
 async fn step(file: Arc<File>, at: u64, left: usize) -> std::io::Result<Bytes> {
     let mut lent = Lent::new(left);
     let target = &mut [IoSliceMut::new(lent.target())];
     // File systems that cannot tell what is in memory refuse, and are read the other way.
     let ready = preadv2(&*file, target, at, ReadWriteFlags::NOWAIT).unwrap_or(0);
-    if ready == 0 {
-        let read = move || file.read_exact_at(lent.target(), at).map(|()| lent);
+    if ready < lent.length {
+        let from = at + ready as u64;
+        let read = move || file.read_exact_at(&mut lent.target()[ready..], from).map(|()| lent);
         lent = tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other)??;
-    } else {
-        lent.length = ready;
     }
     Ok(Bytes::from_owner(lent))
 }

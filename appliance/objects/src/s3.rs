@@ -44,6 +44,8 @@ mod post;
 mod post_policy;
 pub(crate) mod range;
 mod read;
+#[cfg(test)]
+mod refused;
 mod route;
 mod setting;
 mod signers;

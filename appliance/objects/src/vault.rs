@@ -168,6 +168,9 @@ impl Vault {
             .get_opts(&Location::from(path), options)
             .await
             .map_err(|source| Error::bytes("read", path, source))?;
+        if found.range != range {
+            return Err(reading::failed(path, std::io::ErrorKind::UnexpectedEof.into()));
+        }
         let path = path.to_owned();
         match found.payload {
             GetResultPayload::File(file, _) => Ok(reading::stream(file, path, range)),

@@ -14,7 +14,9 @@ pub enum Error {
     #[error("the disk that holds the data directory is full: free some space and try again")]
     Full,
     /// A bucket would hold more than its quota.
-    #[error("the bucket has reached its quota: delete objects, or raise it")]
+    #[error(
+        "the bucket has reached its quota: delete objects, abort uploads in parts, or raise it"
+    )]
     Quota,
     /// The database refused a statement or a commit.
     #[error("the database refused an operation")]

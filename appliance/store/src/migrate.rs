@@ -27,6 +27,7 @@ pub const STEPS: &[&str] = &[
     include_str!("../migrations/0014_cache_paths.sql"),
     include_str!("../migrations/0015_trust.sql"),
     include_str!("../migrations/0016_expressions.sql"),
+    include_str!("../migrations/0017_part_sums.sql"),
 ];
 
 /// The newest schema version this program knows.
@@ -130,6 +131,27 @@ mod tests {
                     protected FROM caches";
         let kept: String = sql.query_row(kept, [], |row| row.get(0)).unwrap();
         assert_eq!(kept, "depst/1531020[\"~/.m2\"]0");
+    }
+
+    #[test]
+    fn parts_that_were_there_before_they_counted_are_counted() {
+        let mut sql = migrated(&STEPS[..16]);
+        let part = "INSERT INTO upload_parts (upload, number, size, etag, modified, blob, details) \
+                    VALUES (1, ?1, 100, '', 0, 1, '{}')";
+        sql.execute_batch(
+            "INSERT INTO buckets (name, owner, created, versioning, settings) \
+                 VALUES ('b', 'o', 0, 'off', '{}'), ('empty', 'o', 0, 'off', '{}'); \
+             INSERT INTO uploads (name, bucket, key, started, details) VALUES ('u', 1, 'k', 0, '{}'); \
+             INSERT INTO blobs (hash, size, refs) VALUES (x'00', 100, 2);",
+        )
+        .unwrap();
+        sql.execute(part, [1]).unwrap();
+        sql.execute(part, [2]).unwrap();
+        run(&mut sql, Path::new("test.db")).unwrap();
+        let sums =
+            "SELECT group_concat(part_bytes) FROM (SELECT * FROM bucket_sums ORDER BY bucket)";
+        let sums: String = sql.query_row(sums, [], |row| row.get(0)).unwrap();
+        assert_eq!(sums, "200,0");
     }
 
     #[test]

@@ -312,21 +312,28 @@ async fn complete(call: &mut Call, name: &str, id: &str, digest: &str) -> Result
             return Err(elsewhere_of(session.offset()));
         }
         let mut shelf = Shelf::open(txn, now())?;
-        assemble(&mut shelf, &key, &parts)?;
+        assemble(&mut shelf, &key, row.id, &parts)?;
         shelf.put(&link, b"")?;
-        shelf.txn().upload_delete(row.id, now())?;
         Ok(())
     };
     call.objects.write::<_, Fault, _>(work).await?;
     Ok(created(name, digest))
 }
 
-/// The object made of all parts: of one part it is that part's blob, of more their list.
-fn assemble(shelf: &mut Shelf<'_, '_>, key: &str, parts: &[PartRow]) -> Result<(), Error> {
+/// Ends an upload and makes the object of all its parts: of one part it is that part's blob, of more
+/// their list.
+fn assemble(
+    shelf: &mut Shelf<'_, '_>,
+    key: &str,
+    upload: i64,
+    parts: &[PartRow],
+) -> Result<(), Error> {
     let size = parts.iter().map(|part| part.size).sum();
     for part in parts {
         shelf.txn().blob_hold_again(part.blob)?;
     }
+    // Before the object comes: its bytes count once against the bucket's quota.
+    shelf.txn().upload_delete(upload, now())?;
     let whole = match parts {
         [part] => Some(part.blob),
         _ => None,
@@ -350,7 +357,7 @@ async fn hash(objects: &Objects, parts: &[PartRow]) -> Result<Sha256, Error> {
         let piece = objects
             .read(move |reader| content::piece(reader, number, size, blob, PieceDetails::default()))
             .await?;
-        let bytes = content::stream(&objects.inner.vault, &[piece], 0..size, None)?;
+        let bytes = content::stream(&objects.inner.vault, &[piece], 0..size, None).await?;
         hasher = bytes
             .try_fold(hasher, |mut hasher, bytes| async move {
                 hasher.update(&bytes);

@@ -1,8 +1,9 @@
 //! May this caller do that? One place decides for every operation.
 //!
 //! Order: the house and operators' keys may all; a key's scope narrows it; in the house's buckets
-//! the scope is the permission; a policy's denial wins; then its permission, ownership, and the
-//! access control lists. Silence denies.
+//! the scope is the permission; a bucket's owner may get, put and delete its policy whatever that
+//! says; a policy's denial wins; then its permission, ownership, and the access control lists.
+//! Silence denies.
 
 use super::{
     call::{Call, Who},
@@ -64,6 +65,10 @@ pub(crate) const ABORT: Action =
 pub(crate) const LIST_PARTS: Action =
     Action::new("s3:ListMultipartUploadParts", Verb::Write, Right::Bucket("WRITE"));
 
+/// A policy keeps no owner from these: one who shut everybody out finds the way back.
+const POLICY_ACTIONS: [&str; 3] =
+    ["s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"];
+
 /// What is known of the request beside the call itself.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Context<'a> {
@@ -123,6 +128,9 @@ pub(crate) fn is_allowed(
                 return matches!(**scope, Scope::Rules(_));
             }
         }
+    }
+    if POLICY_ACTIONS.contains(&action.name) && call.who.owner() == bucket.owner {
+        return true;
     }
     match policy(call, action, bucket, key, context) {
         Verdict::Deny => false,

@@ -133,6 +133,9 @@ pub(crate) async fn holder(
     if key.revoked.is_some() {
         return Err(Code::InvalidAccessKeyId.says("The access key was revoked."));
     }
+    if key.locked_out {
+        return Err(Code::InvalidAccessKeyId.says("The account of the access key is locked out."));
+    }
     if key.expires.is_some_and(|at| at <= now) {
         return Err(Code::InvalidAccessKeyId.says("The access key has expired."));
     }

@@ -215,9 +215,13 @@ fn finish(
         marker: false,
         deed: Deed::Complete,
     };
+    for part in &parts {
+        txn.blob_hold_again(part.blob)?;
+    }
+    // Before the object comes: its bytes count once against the bucket's quota.
+    txn.upload_delete(upload.id, now)?;
     let put = versions::put(txn, &bucket, new, now)?;
     for part in parts {
-        txn.blob_hold_again(part.blob)?;
         let piece = PieceRow {
             number: part.number,
             size: part.size,
@@ -226,7 +230,6 @@ fn finish(
         };
         txn.object_piece_insert(put.row, &piece)?;
     }
-    txn.upload_delete(upload.id, now)?;
     Ok(Done { etag, version: put.version, details })
 }
 

@@ -131,7 +131,7 @@ async fn rewrite(
     let key = encryption::key_for(call, encryption::SOURCE, from.details.encryption.as_ref())?;
     let size = from.row.size;
     let vault = &call.objects.inner.vault;
-    let bytes = content::stream(vault, &from.pieces, 0..size, key.as_ref())?;
+    let bytes = content::stream(vault, &from.pieces, 0..size, key.as_ref()).await?;
     let checksum = details.checksum.as_ref().map(|sum| (sum.algorithm, None));
     let mut promise = Promise::default();
     (promise.length, promise.checksum) = (Some(size), checksum);
@@ -188,7 +188,8 @@ pub(super) async fn part(call: &Call) -> Result<Response, S3Error> {
         (Some(_), _) => return Err(Code::InvalidRange.into()),
     };
     let key = encryption::key_for(call, encryption::SOURCE, from.details.encryption.as_ref())?;
-    let bytes = content::stream(&call.objects.inner.vault, &from.pieces, range, key.as_ref())?;
+    let bytes =
+        content::stream(&call.objects.inner.vault, &from.pieces, range, key.as_ref()).await?;
     let mut promise = Promise::default();
     let part = upload::store_part(call, &target, number, &mut promise, Body::from(bytes)).await?;
     let mut response = xml(Xml::document("CopyPartResult", |xml| {

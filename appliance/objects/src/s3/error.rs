@@ -92,7 +92,7 @@ codes! {
     ObjectLockConfigurationNotFoundError 404 "Object Lock configuration does not exist for this bucket";
     OwnershipControlsNotFoundError 404 "The bucket ownership controls were not found";
     PreconditionFailed 412 "At least one of the preconditions that you specified did not hold.";
-    QuotaExceeded 403 "The bucket has reached its quota: delete objects, or raise it.";
+    QuotaExceeded 403 "The bucket has reached its quota: delete objects, abort uploads in parts, or raise it.";
     RequestTimeTooSkewed 403 "The difference between the request time and the server's time is too large.";
     RequestTimeout 400 "Your socket connection to the server was not read from or written to within the timeout period.";
     ServerSideEncryptionConfigurationNotFoundError 404 "The server side encryption configuration was not found";

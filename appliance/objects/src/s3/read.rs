@@ -126,9 +126,9 @@ pub(super) async fn get(call: &Call, body: bool) -> Result<Response, S3Error> {
         let vault = &call.objects.inner.vault;
         *response.body_mut() = match content::at_hand(&located.pieces, &range) {
             Some(bytes) => Body::from(bytes),
-            None => {
-                Body::from_stream(content::stream(vault, &located.pieces, range, key.as_ref())?)
-            }
+            None => Body::from_stream(
+                content::stream(vault, &located.pieces, range, key.as_ref()).await?,
+            ),
         };
     }
     Ok(response)

@@ -2,11 +2,13 @@
 
 use crate::load::{Value, noise, open};
 use futures_util::TryStreamExt;
+use http_body_util::BodyExt;
 use objects::{Error, Objects};
 use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
+use tower::ServiceExt;
 
 const BIG: Value = Value { seed: 3, size: 200_000 };
 
@@ -77,6 +79,43 @@ async fn readers_notice_rot_by_themselves_before_long() {
     assert!(told >= 1, "no read noticed");
     objects.look_at_suspects().await.unwrap();
     assert!(matches!(read(&objects).await, Err(Error::Damaged(_))));
+}
+
+/// Asks for the large object as a client does: the status, and the code of the error.
+async fn answer(objects: &Objects) -> (u16, bool) {
+    let minute = std::time::Duration::from_secs(60);
+    let asked = objects.presign(&http::Method::GET, "caches", "big", minute, "");
+    let app = axum::Router::new().nest("/s3", objects::s3::router(objects.clone()));
+    let request = http::Request::get(asked.url.expose()).body(axum::body::Body::empty()).unwrap();
+    let answer = app.oneshot(request).await.unwrap();
+    let status = answer.status().as_u16();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8_lossy(&body).contains("<Code>InternalError</Code>"))
+}
+
+async fn check_lost(lose: fn(&Path)) {
+    let dir = tempfile::tempdir().unwrap();
+    let (objects, _store) = open(dir.path(), None).await.unwrap();
+    objects.put("caches", "big", noise(BIG)).await.unwrap();
+    assert_eq!(answer(&objects).await, (200, false));
+    lose(&dir.path().join("blobs"));
+    assert_eq!(answer(&objects).await, (500, true));
+    assert!(matches!(objects.get("caches", "big", None).await, Err(Error::Bytes { .. })));
+    objects.look_at_suspects().await.unwrap();
+    assert_eq!(objects.rotten().await.unwrap().len(), 1);
+    assert_eq!(answer(&objects).await, (500, true));
+    assert!(matches!(read(&objects).await, Err(Error::Damaged(_))));
+}
+
+#[tokio::test]
+async fn bytes_that_are_gone_are_told_before_an_answer_begins_and_counted_as_rot() {
+    check_lost(|blobs| std::fs::remove_file(only_file(blobs).unwrap()).unwrap()).await;
+    check_lost(|blobs| std::fs::remove_dir_all(blobs).unwrap()).await;
+    check_lost(|blobs| {
+        let file = std::fs::File::options().write(true).open(only_file(blobs).unwrap()).unwrap();
+        file.set_len(100_000).unwrap();
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -25,6 +25,8 @@ pub struct AccessKeyRow {
     pub expires: Option<Timestamp>,
     /// When it was revoked.
     pub revoked: Option<Timestamp>,
+    /// Its owner is an account that is locked out.
+    pub locked_out: bool,
 }
 
 /// An access key to be stored.
@@ -48,7 +50,9 @@ pub struct NewAccessKey<'a> {
     pub expires: Option<Timestamp>,
 }
 
-const COLUMNS: &str = "id, sealed, owner, display, email, scope, created, expires, revoked";
+/// Reads as [`sealed`] expects. An owner may be no account: a machine, the jobs of a project.
+const COLUMNS: &str = "id, sealed, owner, display, email, scope, created, expires, revoked,
+    EXISTS (SELECT 1 FROM users WHERE login = owner AND disabled)";
 
 fn place(id: &str) -> String {
     format!("access_key:{id}")
@@ -72,6 +76,7 @@ fn sealed(row: &Row<'_>) -> rusqlite::Result<Sealed> {
         created: Timestamp(row.get(6)?),
         expires: row.get::<_, Option<i64>>(7)?.map(Timestamp),
         revoked: row.get::<_, Option<i64>>(8)?.map(Timestamp),
+        locked_out: row.get(9)?,
     };
     Ok(Sealed(row.get(1)?, key))
 }

@@ -94,7 +94,7 @@ impl Txn<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::objects::{NewBucket, NewObject};
+    use crate::objects::{NewBlob, NewBucket, NewObject, NewPart};
     use base::time::Timestamp;
 
     fn object(bucket: i64, key: &str, size: u64, marker: bool) -> NewObject<'_> {
@@ -112,10 +112,7 @@ mod tests {
         }
     }
 
-    #[test]
-    fn sums_follow_every_row_and_a_quota_refuses_what_would_break_it() {
-        let (sql, key) = crate::migrate::in_memory();
-        let mut txn = Txn::new(&sql, &key, base::ids::Cursor(0));
+    fn bucket(txn: &mut Txn<'_>, quota: Quota) -> i64 {
         let new = NewBucket {
             name: "b",
             owner: "o",
@@ -124,7 +121,62 @@ mod tests {
             settings: "{}",
         };
         let bucket = txn.bucket_insert(&new).unwrap();
-        txn.bucket_quota_set(bucket, Quota { bytes: Some(100), objects: Some(2) }).unwrap();
+        txn.bucket_quota_set(bucket, quota).unwrap();
+        bucket
+    }
+
+    /// Stores a part as the room does; one that is refused leaves nothing.
+    fn part(txn: &mut Txn<'_>, upload: i64, number: u32, size: u64) -> Result<(), Error> {
+        let hash = [u8::try_from(number).unwrap(); 32];
+        let data = Some(Vec::new());
+        let blob = txn.blob_hold(&NewBlob { hash, size, path: None, data })?.id;
+        let (etag, details, modified) = ("", "{}", Timestamp(0));
+        txn.statement("SAVEPOINT part")?.execute([])?;
+        let put =
+            txn.upload_part_put(&NewPart { upload, number, size, etag, modified, blob, details });
+        if put.is_err() {
+            txn.statement("ROLLBACK TO part")?.execute([])?;
+        }
+        txn.statement("RELEASE part")?.execute([])?;
+        put
+    }
+
+    fn part_bytes(txn: &Txn<'_>) -> u64 {
+        let mut sum = txn.statement("SELECT part_bytes FROM bucket_sums").unwrap();
+        sum.query_row([], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn parts_count_against_a_quota_and_are_given_back_once() {
+        let (sql, key) = crate::migrate::in_memory();
+        let mut txn = Txn::new(&sql, &key, base::ids::Cursor(0));
+        let bucket = bucket(&mut txn, Quota { bytes: Some(100), objects: None });
+        txn.object_insert(&object(bucket, "a", 40, false)).unwrap();
+        let upload =
+            |txn: &mut Txn<'_>, name| txn.upload_insert(bucket, "k", name, Timestamp(0), "{}");
+        let first = upload(&mut txn, "first").unwrap();
+        let second = upload(&mut txn, "second").unwrap();
+        part(&mut txn, first, 1, 30).unwrap();
+        part(&mut txn, second, 1, 20).unwrap();
+        assert!(matches!(part(&mut txn, first, 2, 11), Err(Error::Quota)));
+        assert!(matches!(part(&mut txn, second, 1, 31), Err(Error::Quota)));
+        assert!(matches!(txn.object_insert(&object(bucket, "b", 11, false)), Err(Error::Quota)));
+        assert_eq!(part_bytes(&txn), 50);
+        part(&mut txn, first, 1, 40).expect("what takes another's place counts once");
+        assert_eq!(part_bytes(&txn), 60);
+        txn.upload_delete(first, Timestamp(1)).unwrap();
+        txn.upload_delete(first, Timestamp(1)).unwrap();
+        assert_eq!(part_bytes(&txn), 20);
+        txn.object_insert(&object(bucket, "b", 40, false)).unwrap();
+        txn.upload_delete(second, Timestamp(1)).unwrap();
+        assert_eq!(part_bytes(&txn), 0);
+    }
+
+    #[test]
+    fn sums_follow_every_row_and_a_quota_refuses_what_would_break_it() {
+        let (sql, key) = crate::migrate::in_memory();
+        let mut txn = Txn::new(&sql, &key, base::ids::Cursor(0));
+        let bucket = bucket(&mut txn, Quota { bytes: Some(100), objects: Some(2) });
         txn.object_insert(&object(bucket, "a", 60, false)).unwrap();
         let refused = txn.object_insert(&object(bucket, "b", 41, false));
         assert!(matches!(refused, Err(Error::Quota)), "{refused:?}");

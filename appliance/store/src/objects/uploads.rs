@@ -133,14 +133,15 @@ impl Txn<'_> {
             .query_row(params![name, bucket, key, started.0, details], |row| row.get(0))?)
     }
 
-    /// Stores a part; one of the same number is replaced and its bytes let go.
+    /// Stores a part; one of the same number is replaced and its bytes let go. What would break the
+    /// quota of its bucket is refused.
     pub fn upload_part_put(&mut self, new: &NewPart<'_>) -> Result<(), Error> {
         let old: Option<i64> = self
-            .statement("SELECT blob FROM upload_parts WHERE upload = ?1 AND number = ?2")?
+            .statement("DELETE FROM upload_parts WHERE upload = ?1 AND number = ?2 RETURNING blob")?
             .query_row(params![new.upload, new.number], |row| row.get(0))
             .optional()?;
         self.statement(
-            "INSERT OR REPLACE INTO upload_parts (upload, number, size, etag, modified, blob, details)
+            "INSERT INTO upload_parts (upload, number, size, etag, modified, blob, details)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute(params![

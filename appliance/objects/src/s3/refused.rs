@@ -1,0 +1,131 @@
+//! Who is shut out, and from what nobody can be.
+
+use super::matrix::{Site, as_owner, ask, request, site};
+use crate::{Owner, Scope};
+use base::secret::Secret;
+use http_body_util::BodyExt;
+use store::access::{NewUser, Role};
+
+/// The status and the code of an error.
+async fn answer(
+    site: &Site,
+    key: &str,
+    (method, path, query, text): (&str, &str, &str, &str),
+) -> (u16, String) {
+    let response = ask(site, request((method, path, query, text), (key, "s"), false)).await;
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let body = String::from_utf8_lossy(&body).into_owned();
+    let code = body.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+    (status, code.map(|(code, _)| code.to_owned()).unwrap_or_default())
+}
+
+async fn lock_out(site: &Site, login: &'static str, disabled: bool) {
+    let work = move |txn: &mut store::Txn<'_>| {
+        let id = txn.user_by_login(login)?.unwrap().id;
+        txn.user_disabled_set(id, disabled)
+    };
+    site.objects.inner.store.write(work).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_account_that_is_locked_out_takes_its_keys_along_and_brings_them_back() {
+    let site = site().await;
+    let make = |txn: &mut store::Txn<'_>| {
+        for (login, role) in [("root", Role::Admin), ("ann", Role::Member), ("bob", Role::Member)] {
+            let (login, password) = (login.to_owned(), None);
+            let new = NewUser { name: login.clone(), login, role, password, one_time: false };
+            txn.user_create(&new, crate::objects::now())?;
+        }
+        Ok::<_, store::Error>(())
+    };
+    site.objects.inner.store.write(make).await.unwrap();
+    let owner = Owner { id: "press-7".into(), ..Owner::default() };
+    let secret = Secret::new("s");
+    site.objects.key_import("AKMACHINE", &secret, owner, Scope::Owner, None).await.unwrap();
+    let check = async |key: &str, works: bool| {
+        let expected = if works { (200, "") } else { (403, "InvalidAccessKeyId") };
+        let found = answer(&site, key, ("GET", "/", "", "")).await;
+        assert_eq!((found.0, found.1.as_str()), expected, "{key}");
+        let login = site.objects.key_login(key, "s").await.unwrap();
+        assert_eq!(login.is_some(), works, "{key} at a registry's log-in");
+        let scope = site.objects.key_scope(key).await.unwrap();
+        assert_eq!(scope.is_some(), works, "{key} behind a registry's pass");
+    };
+    check("AKOWNER", true).await;
+    lock_out(&site, "ann", true).await;
+    check("AKOWNER", false).await;
+    check("AKREADER", false).await;
+    check("AKOTHER", true).await;
+    check("AKMACHINE", true).await;
+    lock_out(&site, "ann", false).await;
+    check("AKOWNER", true).await;
+    check("AKREVOKED", false).await;
+}
+
+async fn begin(site: &Site, path: &str) -> String {
+    let begun = as_owner(site, "POST", path, "uploads", "").await;
+    let text = begun.into_body().collect().await.unwrap().to_bytes();
+    super::xml::parse(&text).unwrap().text_of("UploadId").unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn parts_under_way_count_against_the_quota_of_their_bucket() {
+    let site = site().await;
+    as_owner(&site, "PUT", "/full", "", "").await;
+    let quota = crate::Quota { bytes: Some(10_000_000), objects: None };
+    site.objects.bucket_quota("full", quota).await.unwrap();
+    let (large, small) = ("l".repeat(6_000_000), "s".repeat(3_000_000));
+    let upload = begin(&site, "/full/k").await;
+    let put = async |number: u32, text: &str, expected: (u16, &str)| {
+        let query = format!("partNumber={number}&uploadId={upload}");
+        let found = answer(&site, "AKOWNER", ("PUT", "/full/k", &query, text)).await;
+        assert_eq!((found.0, found.1.as_str()), expected, "part {number}");
+    };
+    let (taken, refused) = ((200, ""), (403, "QuotaExceeded"));
+    put(1, &large, taken).await;
+    put(2, &large, refused).await;
+    put(1, &large, taken).await;
+    put(2, &small, taken).await;
+    let other = answer(&site, "AKOWNER", ("PUT", "/full/other", "", &small)).await;
+    assert_eq!(other, (403, "QuotaExceeded".into()));
+    let tag = |text: &str| crate::digest::hex(&crate::digest::md5(text.as_bytes()));
+    let part = |number: u32, text: &str| {
+        format!("<Part><PartNumber>{number}</PartNumber><ETag>{}</ETag></Part>", tag(text))
+    };
+    let both = format!(
+        "<CompleteMultipartUpload>{}{}</CompleteMultipartUpload>",
+        part(1, &large),
+        part(2, &small)
+    );
+    as_owner(&site, "POST", "/full/k", &format!("uploadId={upload}"), &both).await;
+    as_owner(&site, "DELETE", "/full/k", "", "").await;
+    let upload = begin(&site, "/full/k").await;
+    let query = format!("uploadId={upload}");
+    as_owner(&site, "PUT", "/full/k", &format!("partNumber=1&{query}"), &large).await;
+    as_owner(&site, "DELETE", "/full/k", &query, "").await;
+    as_owner(&site, "PUT", "/full/k", "", &large).await;
+}
+
+#[tokio::test]
+async fn a_policy_keeps_no_owner_from_the_policy_itself() {
+    const NOBODY: &str = r#"{"Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":["arn:aws:s3:::shut","arn:aws:s3:::shut/*"]}]}"#;
+    let site = site().await;
+    as_owner(&site, "PUT", "/shut", "", "").await;
+    as_owner(&site, "PUT", "/shut", "policy", NOBODY).await;
+    let check = async |key: &str, asked: (&str, &str, &str, &str), expected: u16| {
+        assert_eq!(answer(&site, key, asked).await.0, expected, "{key} {asked:?}");
+    };
+    check("AKOWNER", ("GET", "/shut", "", ""), 403).await;
+    check("AKOWNER", ("GET", "/shut", "policyStatus", ""), 403).await;
+    check("AKOWNER", ("DELETE", "/shut", "", ""), 403).await;
+    for other in ["AKOTHER", "AKREADER"] {
+        check(other, ("GET", "/shut", "policy", ""), 403).await;
+        check(other, ("PUT", "/shut", "policy", NOBODY), 403).await;
+        check(other, ("DELETE", "/shut", "policy", ""), 403).await;
+    }
+    check("AKOWNER", ("GET", "/shut", "policy", ""), 200).await;
+    check("AKOWNER", ("PUT", "/shut", "policy", NOBODY), 204).await;
+    check("AKOWNER", ("DELETE", "/shut", "policy", ""), 204).await;
+    check("AKOWNER", ("GET", "/shut", "", ""), 200).await;
+}
