@@ -27,7 +27,7 @@ mod sudo;
 mod tests;
 mod walk;
 
-pub(crate) use answers::{bundle_of, keys_of, manifest_of, results_of};
+pub(crate) use answers::{Bundled, bundle_of, keys_of, manifest_of, results_of};
 pub(crate) use substitute::substitute;
 
 /// What a step asks the agent to do, as one JSON argument. It holds no secret: those are in the

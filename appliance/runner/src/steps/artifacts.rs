@@ -1,8 +1,11 @@
 //! `store_artifacts`: files that people fetch later.
+//!
+//! A file whose name cannot be kept is named and passed over; the step fails when the others are
+//! stored.
 
 use super::{asking, discard};
 use crate::{
-    agent::{self, Asked},
+    agent::{self, Asked, Bundled},
     control_plane::ControlPlane,
     environment::resolve,
     job::{Job, StepError},
@@ -19,9 +22,15 @@ impl<C: ControlPlane> Job<C> {
         path: &str,
         destination: Option<&str>,
     ) -> Result<(), StepError> {
+        let destination = destination.map_or_else(|| without_steps_upwards(path), str::to_owned);
+        if leads_out(&destination) {
+            return Err(StepError::Failed(format!(
+                "`{destination}` leads out of the folder of artifacts: use a `destination` without `..`"
+            )));
+        }
         let stands = self.stands()?;
         let from = resolve(path, &stands.user.home, &stands.working_directory);
-        self.outbox.say(step, &format!("Uploading {from} to {}\n", destination.unwrap_or(path)));
+        self.outbox.say(step, &format!("Uploading {from} to {destination}\n"));
         let bundle = self.supervised.folder().exchange(step);
         let asked = Asked::Bundle { path: from.clone(), most: self.host.config.disk };
         self.agent(step, asking(&asked), None, Some(bundle.clone())).await?;
@@ -29,16 +38,39 @@ impl<C: ControlPlane> Job<C> {
         if manifest.files.is_empty() {
             self.outbox.say(step, &format!("No artifact files found at {from}\n"));
         }
-        let prefix = artifact_prefix(destination.unwrap_or(path), manifest.single, &from);
-        let mut offset = manifest.length;
+        let prefix = artifact_prefix(&destination, manifest.single, &from);
+        let passed_over = self.store_all(step, &prefix, &bundle, manifest).await?;
+        discard(&bundle);
+        if passed_over == 0 {
+            return Ok(());
+        }
+        Err(StepError::Failed(format!(
+            "{passed_over} file(s) could not be stored: rename those whose names have a line break"
+        )))
+    }
+
+    /// Stores what can be kept; the number of files that cannot.
+    async fn store_all(
+        &self,
+        step: u32,
+        prefix: &str,
+        bundle: &std::path::Path,
+        manifest: Bundled,
+    ) -> Result<usize, StepError> {
+        let (mut offset, mut passed_over) = (manifest.length, 0);
         for (name, size) in manifest.files {
-            let path = joined(&prefix, &name);
-            self.store_artifact(&path, &bundle, offset, size).await?;
-            self.outbox.say(step, &format!("  * {path} ({})\n", Bytes(size)));
+            let path = joined(prefix, &name);
+            let told = if can_be_kept(&path) {
+                self.store_artifact(&path, bundle, offset, size).await?;
+                format!("  * {path} ({})\n", Bytes(size))
+            } else {
+                passed_over += 1;
+                format!("  * {} passed over: its name has a line break\n", path.escape_debug())
+            };
+            self.outbox.say(step, &told);
             offset += size;
         }
-        discard(&bundle);
-        Ok(())
+        Ok(passed_over)
     }
 
     async fn store_artifact(
@@ -58,6 +90,21 @@ impl<C: ControlPlane> Job<C> {
         self.outbox.report(Progress::Artifact { path: path.to_owned(), key, size });
         Ok(())
     }
+}
+
+/// A destination with a step upwards: nobody could fetch what is stored there.
+fn leads_out(destination: &str) -> bool {
+    destination.split('/').any(|part| part == "..")
+}
+
+/// What is stored from beside the working directory is listed as if it lay in it.
+fn without_steps_upwards(path: &str) -> String {
+    path.split('/').filter(|part| *part != "..").collect::<Vec<_>>().join("/")
+}
+
+/// Names of artifacts stand on lines of their own.
+fn can_be_kept(path: &str) -> bool {
+    !path.contains(['\0', '\n', '\r'])
 }
 
 /// Where in the list the files stand. A single file takes its own name below a destination that
@@ -95,5 +142,16 @@ mod tests {
         check("/tmp/out", "/tmp/out", "a/b.txt", "tmp/out/a/b.txt");
         check(".", "/p", "a.txt", "a.txt");
         check("~/logs", "/home/circleci/logs", "x", "logs/x");
+    }
+
+    #[test]
+    fn steps_upwards_lead_out_and_dots_in_names_do_not() {
+        assert_eq!(without_steps_upwards("../reports/a..b"), "reports/a..b");
+        for destination in ["..", "../out", "a/../b", "a/..", "~/../a", "/.."] {
+            assert!(leads_out(destination), "{destination}");
+        }
+        for destination in [".", "./out", "a..b", "...", "..a/b", "/tmp/out"] {
+            assert!(!leads_out(destination), "{destination}");
+        }
     }
 }

@@ -94,6 +94,46 @@ async fn artifacts_are_bounded_as_the_disk_is() {
     assert!(told.contains("may store 64 MiB"), "{told}");
 }
 
+/// Paths of the artifacts that were stored.
+fn stored(progress: &[Progress]) -> Vec<&str> {
+    let artifacts = progress.iter().filter_map(|one| match one {
+        Progress::Artifact { path, .. } => Some(path.as_str()),
+        _ => None,
+    });
+    artifacts.collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_cannot_be_kept_costs_no_other_file() {
+    let Some(bench) = Bench::start() else { return };
+    let make = "mkdir /tmp/out && cd /tmp/out && echo 1 > a && echo 22 > \"$(printf 'b\\nb')\" && echo 333 > c";
+    let store = Action::StoreArtifacts { path: "/tmp/out".into(), destination: Some("r".into()) };
+    let done = bench.finish(&[run(make), named("artifacts", When::OnSuccess, store)]).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::Failed), "{:#?}", done.progress);
+    assert_eq!(stored(&done.progress), ["r/a", "r/c"]);
+    let told = done.text_of("artifacts");
+    assert!(told.contains("r/b\\nb passed over") && told.contains("r/c (4 B)"), "{told}");
+    assert!(done.message().contains("1 file(s) could not be stored"), "{}", done.message());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn artifacts_go_nowhere_from_where_nobody_could_fetch_them() {
+    let Some(bench) = Bench::start() else { return };
+    let destination = Some("../r".to_owned());
+    let store = Action::StoreArtifacts { path: "/tmp/a".into(), destination };
+    let beside = Action::StoreArtifacts { path: "../reports".into(), destination: None };
+    let steps = [
+        run("echo 1 > /tmp/a; mkdir ../reports; echo 2 > ../reports/b"),
+        named("beside", When::OnSuccess, beside),
+        named("artifacts", When::OnSuccess, store),
+    ];
+    let done = bench.finish(&steps).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::Failed), "{:#?}", done.progress);
+    assert_eq!(stored(&done.progress), ["reports/b"]);
+    let told = done.text_of("artifacts");
+    assert!(told.contains("use a `destination` without `..`"), "{told}");
+}
+
 /// CPU time of the supervisors of all jobs, as far as they live.
 fn supervising(bench: &Bench) -> Duration {
     let pids = bench.jobs().into_iter().flat_map(|job| supervisors(&job));
