@@ -6,13 +6,14 @@
 //! projects opens the repositories `<org>/<name>` of these projects and what lies below them. An
 //! access key opens what its rules name in the bucket `images`, repositories taken as keys. A pass
 //! opens what was granted, as long as whoever got it may do the same: each request asks ([`proof`]).
+//! What was removed stands in the audit log.
 //! On failure: the specification's JSON, with the challenge that clients answer by themselves.
 
 mod proof;
 
 use crate::{
     State,
-    access::{self, Caller, Permit, Role, Routes, Transport, User, host, identify},
+    access::{self, Caller, Peer, Permit, Role, Routes, Transport, User, host, identify},
     error::Failure,
 };
 use axum::{
@@ -20,13 +21,14 @@ use axum::{
     response::Response,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use http::{StatusCode, header, request::Parts};
+use http::{Method, StatusCode, header, request::Parts};
 use objects::{
     Objects, Scope, Verb,
     registry::{Action, Caller as Holder},
 };
 use proof::{Proof, Reach};
 use std::{convert::Infallible, sync::Arc};
+use store::access::NewAudit;
 
 /// Starts every access key of the S3 face that the appliance makes.
 const ACCESS_KEY: &str = "AK";
@@ -72,9 +74,50 @@ fn realm(request: &Request, state: &State) -> String {
 
 async fn answer(Visitor(holder): Visitor, state: State, request: Request) -> Response {
     let realm = realm(&request, &state);
-    match holder {
-        Ok(holder) => state.objects.registry(request, holder, &realm).await,
-        Err(failure) => refuse(&failure, &realm),
+    let holder = match holder {
+        Ok(holder) => holder,
+        Err(failure) => return refuse(&failure, &realm),
+    };
+    let removal = Removal::of(&request, holder.as_ref());
+    let answer = state.objects.registry(request, holder, &realm).await;
+    if let Some(removal) = removal.filter(|_| answer.status().is_success()) {
+        removal.record(&state).await;
+    }
+    answer
+}
+
+/// A request to remove something, by whom and from where.
+struct Removal {
+    proof: Proof,
+    address: Option<String>,
+    what: String,
+}
+
+impl Removal {
+    fn of(request: &Request, holder: Option<&Holder>) -> Option<Self> {
+        let what = request.uri().path().strip_prefix("/v2/")?;
+        let removes = request.method() == Method::DELETE && !what.contains("/uploads/");
+        let proof = holder.filter(|_| removes)?.proof().and_then(Proof::read)?;
+        let address = match request.extensions().get::<Peer>() {
+            Some(Peer::Network(address)) => Some(address.to_string()),
+            _ => None,
+        };
+        Some(Self { proof, address, what: what.to_owned() })
+    }
+
+    /// It is done, so that a log that cannot be written is no failure of the answer.
+    async fn record(self, state: &State) {
+        let Self { proof, address, what } = self;
+        let now = state.now();
+        let written = state.store.write(move |txn| {
+            let actor = proof.name(txn, now)?.unwrap_or_else(|| "somebody".into());
+            let action = "image.remove".to_owned();
+            let deed = NewAudit { actor, address, action, subject: what, detail: None };
+            txn.audit_append(now, &deed)
+        });
+        if let Err(error) = written.await {
+            tracing::error!(%error, "a removal from the registry is not in the audit log");
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 //! Invariants: one read of the database for each request with a pass; a proof that cannot be read is
 //! worth nothing.
 
-use crate::access::{Role, User, Via};
+use crate::access::{OPERATOR, Role, User, Via};
 use base::{
     ids::{ProjectId, SessionId, TokenId, UserId},
     time::Timestamp,
@@ -54,6 +54,21 @@ impl Proof {
 
     pub(super) fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
+    }
+
+    /// Who it is of, for the audit log.
+    pub(super) fn name(
+        &self,
+        reader: &Reader<'_>,
+        now: Timestamp,
+    ) -> Result<Option<String>, Error> {
+        Ok(match self {
+            Self::Key(id) => Some(id.clone()),
+            Self::Socket => Some(OPERATOR.to_owned()),
+            Self::Session(id) => reader.session_holder(*id, now)?.map(|account| account.login),
+            Self::Password(id, _) => reader.user_get(*id)?.map(|account| account.login),
+            Self::Token(id) => reader.token_holder(*id, now)?.map(|(_, account)| account.login),
+        })
     }
 
     /// What it opens now; `None` when it is over. An access key's worth is known elsewhere.

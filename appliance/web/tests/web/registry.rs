@@ -242,6 +242,32 @@ async fn ways(site: &Site, proof: &str) -> Vec<String> {
     ways
 }
 
+#[tokio::test]
+async fn what_is_removed_stands_in_the_audit_log_with_its_remover() {
+    let (site, _) = site().await;
+    let all = vec![Verb::Read, Verb::Write, Verb::Delete];
+    let key = key(&site, "acme/", all, None).await;
+    let index = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+    let typed = ("content-type", "application/vnd.oci.image.index.v1+json");
+    let keyed = basic(&key.id, key.secret.expose());
+    for (proof, remover) in [(basic("root", WORD), "root"), (keyed, key.id.as_str())] {
+        for way in ways(&site, &proof).await {
+            let path = "/v2/acme/relay/app/manifests/1";
+            let shown = ("authorization", way.as_str());
+            assert_eq!(ask(&site, "PUT", path, &[shown, typed], index).await.status(), 201);
+            assert_eq!(ask(&site, "DELETE", path, &[shown], "").await.status(), 202);
+            // What is not there any more was removed by nobody.
+            assert_eq!(ask(&site, "DELETE", path, &[shown], "").await.status(), 404);
+            let deeds = site.store.read(|reader| reader.audit_list(None, 2)).await.unwrap();
+            let told = |place: usize| {
+                deeds.get(place).map(|one| (one.deed.action.as_str(), one.deed.actor.as_str()))
+            };
+            assert_eq!(told(0), Some(("image.remove", remover)));
+            assert_eq!(deeds[0].deed.subject, "acme/relay/app/manifests/1");
+        }
+    }
+}
+
 /// Every operation by every caller, with their own proof and with a pass.
 #[tokio::test]
 async fn every_operation_admits_whom_it_should_and_nobody_else() {
