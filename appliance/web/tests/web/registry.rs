@@ -134,6 +134,23 @@ async fn a_pass_ends_with_its_access_key() {
     assert_eq!(opened(&site, &pass).await, NOTHING);
 }
 
+#[tokio::test]
+async fn an_access_key_and_its_pass_are_worth_what_its_account_is() {
+    let (site, user) = site().await;
+    let verbs = vec![Verb::Read, Verb::Write];
+    let rule = Rule { bucket: "images".into(), prefix: "acme/relay/".into(), verbs };
+    let owner = Owner { id: "mira".into(), ..Owner::default() };
+    let key = site.objects.key_create(owner, Scope::Rules(vec![rule]), None).await.unwrap();
+    let proof = basic(&key.id, key.secret.expose());
+    let pass = pass(&site, &proof).await;
+    let before = (opened(&site, &proof).await, opened(&site, &pass).await);
+    assert_eq!(before, (ALL, [404, 401, 202]));
+    change(&site, move |txn| txn.user_disabled_set(user, true)).await;
+    assert_eq!((opened(&site, &proof).await, opened(&site, &pass).await), (NOTHING, NOTHING));
+    change(&site, move |txn| txn.user_disabled_set(user, false)).await;
+    assert_eq!((opened(&site, &proof).await, opened(&site, &pass).await), before);
+}
+
 const DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
 /// Method, path and what it needs at least; `{d}` is a digest.
