@@ -53,9 +53,12 @@ fn an_account_and_its_token_live_and_end_at_the_command_line() {
     let row = tokens.lines().find(|line| line.contains("nightly")).unwrap();
     let id = row.split_whitespace().next().unwrap();
 
+    told(&house, &["key", "create", "--owner", "robot"]);
     told(&house, &["user", "disable", "robot"]);
     assert_eq!(status(&house, "GET", "/api/v2/me", &token), "401", "locked out");
+    assert!(told(&house, &["key", "list"]).contains("account locked out"), "so are its keys");
     told(&house, &["user", "enable", "robot"]);
+    assert!(!told(&house, &["key", "list"]).contains("account locked out"));
     assert_eq!(status(&house, "GET", "/api/v2/me", &token), "200");
     told(&house, &["token", "revoke", "robot", id]);
     assert_eq!(status(&house, "GET", "/api/v2/me", &token), "401", "revoked");

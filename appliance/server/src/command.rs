@@ -83,6 +83,7 @@ fn tell(answer: &Value, as_json: bool) {
 /// Whether a token or key still opens anything.
 fn state_of(credential: &Value) -> String {
     match (&credential["revoked_at"], &credential["expires_at"]) {
+        (Value::Null, _) if credential["locked_out"] == true => "account locked out".to_owned(),
         (Value::Null, Value::Null) => "good".to_owned(),
         (Value::Null, end) if ended(end) => format!("ended {}", field(credential, "expires_at")),
         (Value::Null, _) => format!("until {}", field(credential, "expires_at")),

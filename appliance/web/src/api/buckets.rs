@@ -221,6 +221,7 @@ fn key_shape(key: &KeyInfo) -> Value {
         "created_at": key.created,
         "expires_at": key.expires,
         "revoked_at": key.revoked,
+        "locked_out": key.locked_out,
     })
 }
 
