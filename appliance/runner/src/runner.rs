@@ -2,8 +2,8 @@
 //!
 //! Why one loop for claims and one for heartbeats: a claim waits for work for many seconds, and
 //! a lease must not wait for a claim.
-//! Invariants: a task is claimed only for a free slot; every held task is in each heartbeat; a
-//! job whose supervisor lives is taken up before anything new is claimed; one runner works in a
+//! Invariants: a task is claimed only for a free slot; every held task is in each heartbeat, and whoever
+//! holds none sends none; a job whose supervisor lives is taken up before anything new is claimed; one runner works in a
 //! folder at any time.
 //! On failure: a control plane that does not answer is asked again; jobs go on meanwhile.
 
