@@ -154,7 +154,11 @@ fn clone_init(spec: &Spec, remains: Remains, warnings: Vec<String>) -> Result<Sa
         hint,
         source,
     })? {
-        sys::Fork::Child => init::live(&theirs, &joins, Born::First),
+        sys::Fork::Child => {
+            // Held here as well, it would never tell init that the supervisor is gone.
+            drop(ours);
+            init::live(&theirs, &joins, Born::First)
+        }
         sys::Fork::Parent { pid, pidfd } => {
             let mut sandbox = Sandbox::bare(spec, remains, ours, pidfd, pid);
             sandbox.warnings = warnings;
@@ -173,7 +177,11 @@ fn clone_beside(first: &Sandbox, spec: &Spec, remains: Remains) -> Result<Sandbo
     let ((ours, theirs), (hear, told)) = (pair()?, pair()?);
     let cloned = sys::clone_process(0, birth.as_ref().map(AsFd::as_fd));
     let between = match cloned.map_err(Error::kernel("clone on the way to a companion"))? {
-        sys::Fork::Child => init::step_over(&told, &theirs, &joins, user.as_fd(), network.as_fd()),
+        sys::Fork::Child => {
+            // As in `clone_init`, for the init that is cloned on.
+            drop((ours, hear));
+            init::step_over(&told, &theirs, &joins, user.as_fd(), network.as_fd())
+        }
         sys::Fork::Parent { pidfd, .. } => pidfd,
     };
     drop((told, theirs));

@@ -1,6 +1,7 @@
 //! What runs in a sandbox, what ends it, and what is left of it.
 
 use crate::support::{LIMIT, Place, chain, create, exec, run, text, until};
+use rustix::process::{Pid, Signal, kill_process};
 use sandbox::{Error, Event, Root, Sandbox, Spec, Status, User, sweep};
 use std::{
     fs,
@@ -90,8 +91,8 @@ fn groups_of(spec: &Spec) -> Vec<PathBuf> {
 pub(super) fn an_init_that_does_not_answer_is_given_up(place: &mut Place) {
     let mut sandbox = create(&place.spec());
     sandbox.set_answer_max(Duration::from_millis(300));
-    let init = rustix::process::Pid::from_raw(sandbox.init_pid()).expect("a process");
-    rustix::process::kill_process(init, rustix::process::Signal::STOP).expect("stopped");
+    let init = Pid::from_raw(sandbox.init_pid()).expect("a process");
+    kill_process(init, Signal::STOP).expect("stopped");
     let output = tempfile::tempfile().expect("a file");
     let late = sandbox.spawn(exec("true", &[], User::default(), &output));
     assert!(matches!(late, Err(Error::Lost)), "{late:?}");
@@ -136,38 +137,75 @@ pub(super) fn supervise(folder: &str) {
     let _killed_before = sandbox.next_event(None);
 }
 
-pub(super) fn a_killed_supervisor_takes_everything_with_it(place: &mut Place) {
-    let spec = place.spec();
+/// A program that makes the sandbox of `spec` as a supervisor does, called by `before`.
+fn supervisor_of(place: &Place, spec: &Spec, before: &[&str]) -> Command {
     let folder = place.folder.path().join("killed");
-    fs::create_dir(&folder).expect("a folder");
-    fs::write(folder.join("spec"), serde_json::to_vec(&spec).expect("JSON")).expect("written");
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::write(folder.join("spec"), serde_json::to_vec(spec).expect("JSON")).expect("written");
     let program = std::env::current_exe().expect("this program");
+    let mut words = before.iter().map(AsRef::as_ref).chain([program.as_os_str()]);
     #[expect(
         clippy::disallowed_methods,
         reason = "a supervisor that can be killed is a process of its own"
     )]
-    let mut command = Command::new(program);
+    let mut command = Command::new(words.next().expect("a program"));
+    command.args(words).arg(SUPERVISE).arg(folder);
+    command
+}
+
+/// How many dead sandboxes are swept away.
+fn swept(place: &Place) -> usize {
+    let id = |name: &str| name.starts_with("test-").then(|| name.to_owned());
+    sweep(place.folder.path(), &place.base, id).expect("swept")
+}
+
+pub(super) fn a_killed_supervisor_takes_everything_with_it(place: &mut Place) {
+    let spec = place.spec();
     let mut supervisor =
-        command.arg(SUPERVISE).arg(&folder).stdout(Stdio::piped()).spawn().expect("a supervisor");
+        supervisor_of(place, &spec, &[]).stdout(Stdio::piped()).spawn().expect("a supervisor");
     let mut told = String::new();
     BufReader::new(supervisor.stdout.take().expect("piped"))
         .read_line(&mut told)
         .expect("its first line");
     let init = PathBuf::from("/proc").join(told.trim());
     assert!(init.exists(), "{told}");
-    let sweep = |place: &Place| {
-        sweep(place.folder.path(), &place.base, |name| {
-            name.starts_with("test-").then(|| name.to_owned())
-        })
-    };
-    assert_eq!(sweep(place).expect("swept"), 0, "a living sandbox is left alone");
+    assert_eq!(swept(place), 0, "a living sandbox is left alone");
     assert!(spec.scratch.exists());
     supervisor.kill().expect("killed");
     supervisor.wait().expect("reaped");
     until("init is gone", || !init.exists());
-    assert_eq!(sweep(place).expect("swept"), 1);
+    assert_eq!(swept(place), 1);
     assert!(!spec.scratch.exists() && groups_of(&spec).is_empty());
-    assert_eq!(sweep(place).expect("swept"), 0);
+    assert_eq!(swept(place), 0);
+}
+
+/// Its init has not yet asked to die with it, and must find by itself that it is alone.
+pub(super) fn a_supervisor_killed_at_the_birth_of_its_init_takes_it_along(place: &mut Place) {
+    let slowly = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=prctl", "-e"];
+    let delay = ["inject=prctl:delay_enter=500000:when=1"];
+    let spec = place.spec();
+    let mut command = supervisor_of(place, &spec, &[&slowly[..], &delay].concat());
+    let Ok(mut tracer) = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() else {
+        return println!("skipped: no strace here");
+    };
+    let child = |of: u32| {
+        let children = fs::read_to_string(format!("/proc/{of}/task/{of}/children")).ok()?;
+        children.split_whitespace().next()?.parse::<u32>().ok()
+    };
+    let mut family = None;
+    until("init is born", || {
+        let supervisor = child(tracer.id());
+        family = supervisor.and_then(|supervisor| Some((supervisor, child(supervisor)?)));
+        family.is_some()
+    });
+    let (supervisor, init) = family.expect("found just now");
+    let supervisor = i32::try_from(supervisor).ok().and_then(Pid::from_raw).expect("a process id");
+    kill_process(supervisor, Signal::KILL).expect("killed");
+    let alone = Path::new("/proc").join(init.to_string());
+    until("init is gone", || !alone.exists());
+    // It ends with the last that it traces.
+    tracer.wait().expect("reaped");
+    assert_eq!(swept(place), 1);
 }
 
 pub(super) fn a_stopped_step_spares_daemons(place: &mut Place) {

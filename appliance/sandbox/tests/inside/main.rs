@@ -27,6 +27,10 @@ const TESTS: &[Test] = &[
         "a_killed_supervisor_takes_everything_with_it",
         life::a_killed_supervisor_takes_everything_with_it,
     ),
+    (
+        "a_supervisor_killed_at_the_birth_of_its_init_takes_it_along",
+        life::a_supervisor_killed_at_the_birth_of_its_init_takes_it_along,
+    ),
     ("a_stopped_step_spares_daemons", life::a_stopped_step_spares_daemons),
     ("memory_is_bounded_and_told", bounds::memory_is_bounded_and_told),
     ("a_fork_bomb_is_bounded_and_killed", bounds::a_fork_bomb_is_bounded_and_killed),
