@@ -22,9 +22,10 @@ use std::{
 use tokio::sync::watch;
 
 mod lanes;
+mod patience;
 
 pub(crate) use lanes::Delivered;
-pub(crate) use lanes::Patience;
+pub(crate) use patience::Patience;
 
 /// What one job has to tell.
 pub(crate) struct Outbox {

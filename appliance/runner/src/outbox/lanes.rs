@@ -1,6 +1,6 @@
 //! The two lanes on which reports and output leave.
 
-use super::{Outbox, Output, State};
+use super::{Outbox, Output, Patience, State};
 use crate::{
     control_plane::{ControlPlane, Trouble},
     journal::Entry,
@@ -39,10 +39,6 @@ const REST_MAX: u64 = 4 << 10;
 /// How long a report waits for the next: each is a commit on the other side, and a short job is told
 /// in one. A step is seen this much later at most; its output and the end of a job do not wait.
 const GATHER: Duration = Duration::from_millis(50);
-
-/// The first wait after a failure of the link, doubled up to the longest.
-const RETRY_FIRST: Duration = Duration::from_millis(50);
-const RETRY_LONGEST: Duration = Duration::from_secs(5);
 
 /// How a delivery ended.
 #[derive(Debug)]
@@ -100,7 +96,7 @@ impl Outbox {
                 }
                 // Its end is sent again once the output was.
                 Err(Trouble::Refused(Refusal::OutputMissing { step, expected })) => {
-                    self.output_taken(step, expected);
+                    self.output_wanted(step, expected);
                 }
                 // Results that nobody takes cost the results, not the job.
                 Err(Trouble::Rejected { message }) if self.give_up_tests(&message) => {}
@@ -292,6 +288,26 @@ impl Outbox {
         self.wake();
     }
 
+    /// The other side wants a step's output from `expected`. What a power cut took is not waited for:
+    /// the step then ends where its output does.
+    fn output_wanted(&self, step: u32, expected: u64) {
+        let kept = std::fs::metadata(self.folder.output(step)).map_or(0, |file| file.len());
+        let kept = kept.max(expected);
+        let mut state = self.state();
+        for progress in &mut state.reports {
+            if let Progress::StepEnded { step: of, output_bytes, .. } = progress
+                && *of == step
+                && *output_bytes > kept
+            {
+                let lost = *output_bytes - kept;
+                tracing::error!(task = %self.held.task, step, lost, "spooled output is lost");
+                *output_bytes = kept;
+            }
+        }
+        drop(state);
+        self.output_taken(step, expected);
+    }
+
     fn frame(&self, step: u32, output: Output) -> io::Result<Bytes> {
         let due = usize::try_from(output.length - output.taken).unwrap_or(OUTPUT_FRAME_MAX);
         let mut frame = vec![0; due.min(OUTPUT_FRAME_MAX)];
@@ -345,27 +361,6 @@ fn is_final(trouble: &Trouble) -> bool {
 async fn changed(changes: &mut watch::Receiver<u64>) {
     // The sender lives in the outbox itself and cannot be gone.
     let _ = changes.changed().await;
-}
-
-/// Waits ever longer between tries.
-#[derive(Default)]
-pub(crate) struct Patience {
-    tries: u32,
-}
-
-impl Patience {
-    /// Waits after a try that failed.
-    pub(crate) async fn wait(&mut self, trouble: &Trouble) {
-        if self.tries == 0 {
-            tracing::warn!(
-                error = trouble.told(),
-                "the control plane does not answer; going on without it"
-            );
-        }
-        let wait = RETRY_FIRST.saturating_mul(1 << self.tries.min(16)).min(RETRY_LONGEST);
-        self.tries += 1;
-        tokio::time::sleep(wait).await;
-    }
 }
 
 #[cfg(test)]

@@ -158,6 +158,31 @@ async fn a_lost_link_stops_nothing() {
     assert_eq!(done.outcome(), Some(TaskOutcome::Success));
 }
 
+/// Neither the journal nor the output of a step waits for the disk, and one may have come further.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn output_that_a_power_cut_took_is_not_waited_for() {
+    let Some(mut bench) = Bench::start() else { return };
+    let task =
+        bench.control.assign(assignment(&[run("echo one; sleep 0.5; echo two"), run("sleep 100")]));
+    bench.control.until(task, Duration::from_secs(20), |task| task.text(2).contains("one")).await;
+    bench.control.state.lock().unwrap().down = true;
+    let job = bench.jobs().into_iter().find(|job| job.join("assignment.json").exists()).unwrap();
+    let told = |_: &[PathBuf]| {
+        let journal = std::fs::read_to_string(job.join("journal")).unwrap_or_default();
+        journal.contains(r#""output_bytes":8"#)
+    };
+    until(&bench, told).await;
+    bench.kill_runner();
+    kill_supervisor(&job);
+    std::fs::write(job.join("step-2.out"), "one\n").unwrap();
+    bench.control.state.lock().unwrap().down = false;
+    bench.restart_runner();
+    let done = bench.control.finished(task).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::InfrastructureFail));
+    assert_eq!(done.text(2), "one\n");
+    until_no_jobs(&bench).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fenced_job_is_killed_and_forgotten() {
     let Some(bench) = Bench::start() else { return };
