@@ -5,7 +5,11 @@
 //! count. Adapters are taken together: one that is plugged in feeds the machine.
 //! Units: percent, seconds. Source: kernel documentation, `ABI/testing/sysfs-class-power`.
 
-use crate::{Root, nut, slow::Slow, track::Track};
+use crate::{
+    Root, nut,
+    slow::Slow,
+    track::{Miss, Raw, Track},
+};
 use base::{
     reading::{Power, Quality, Reading, Source, Supply, SupplyDevice},
     units::{Share, Span},
@@ -27,12 +31,13 @@ const NUT_STANDS: Duration = Duration::from_secs(13);
 const ENTRIES_MAX: usize = 32;
 
 /// One folder of the class.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Entry {
     name: String,
     is_battery: bool,
     online: Option<bool>,
-    status: String,
+    /// What it says that it does; a miss when it cannot be asked.
+    status: Raw<String>,
     level: String,
     charge: Option<f64>,
     runtime: Option<u64>,
@@ -179,6 +184,7 @@ impl Whole {
         let supply = match (bad, worst) {
             (Some(quality), _) => Err(quality),
             (None, Some(worst)) => Ok(worst),
+            (None, None) if self.supply.last().is_some() => Err(Quality::Lost),
             (None, None) => Err(Quality::Absent),
         };
         let charge = devices.iter().filter_map(|d| d.charge).min_by(|a, b| a.0.total_cmp(&b.0));
@@ -205,17 +211,27 @@ fn read(root: &Root) -> Vec<Entry> {
 }
 
 fn read_entry(root: &Root, name: &str) -> Option<Entry> {
-    let text = |file: &str| root.text(format!("{CLASS}/{name}/{file}")).unwrap_or_default();
-    let kind = text("type");
+    let ask = |file: &str| root.text(format!("{CLASS}/{name}/{file}"));
+    let text = |file: &str| ask(file).unwrap_or_default();
     if text("scope") == "Device" || text("present") == "0" {
         return None;
     }
     let charge = root.value::<f64>(format!("{CLASS}/{name}/capacity")).ok();
+    // What cannot even say what it is may be the battery; a driver need not tell a status.
+    let kind = match ask("type") {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        kind => kind.map_err(Miss::from),
+    };
+    let is_battery = kind.as_ref().map_or(true, |kind| kind == "Battery" || kind == "UPS");
+    let status = match ask("status") {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        status => status.map_err(Miss::from),
+    };
     Some(Entry {
         name: name.to_owned(),
-        is_battery: kind == "Battery" || kind == "UPS",
+        is_battery,
         online: root.value::<u8>(format!("{CLASS}/{name}/online")).ok().map(|on| on != 0),
-        status: text("status"),
+        status: kind.and(status),
         level: text("capacity_level"),
         charge: charge.filter(|charge| (0.0..=100.0).contains(charge)),
         runtime: root.value(format!("{CLASS}/{name}/time_to_empty_now")).ok(),
@@ -230,10 +246,10 @@ fn class_devices(entries: &[Entry]) -> Vec<Heard> {
         .filter(|entry| entry.is_battery)
         .map(|entry| Heard {
             source: Source::new("power_supply", entry.name.as_str()),
-            supply: Ok(battery_supply(entry, plugged)),
+            supply: battery_supply(entry, plugged).map_err(Quality::from),
             charge: entry.charge.map(Share),
             runtime: entry.runtime.map(|seconds| Span(Duration::from_secs(seconds))),
-            status: entry.status.clone(),
+            status: entry.status.clone().unwrap_or_default(),
         })
         .collect();
     if !batteries.is_empty() || !plugged {
@@ -250,15 +266,15 @@ fn class_devices(entries: &[Entry]) -> Vec<Heard> {
 
 /// A battery that empties while an adapter is plugged in is still emptying: the adapter is too weak
 /// or its socket is dead.
-fn battery_supply(entry: &Entry, plugged: bool) -> Supply {
+fn battery_supply(entry: &Entry, plugged: bool) -> Raw<Supply> {
     let low = entry.charge.is_some_and(|charge| charge <= LOW_PERCENT)
         || matches!(entry.level.as_str(), "Low" | "Critical");
-    match (entry.status.as_str(), plugged) {
+    Ok(match (entry.status.as_ref().map_err(|miss| *miss)?.as_str(), plugged) {
         ("Discharging", _) if low => Supply::BatteryLow,
         ("Discharging", _) => Supply::Battery,
         ("Unknown" | "", false) if entry.online == Some(false) => Supply::Battery,
         _ => Supply::Mains,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -267,12 +283,15 @@ mod tests {
 
     fn check(status: &str, charge: f64, plugged: bool, expected: Supply) {
         let entry = Entry {
+            name: "BAT0".into(),
             is_battery: true,
-            status: status.into(),
+            online: None,
+            status: Ok(status.into()),
+            level: String::new(),
             charge: Some(charge),
-            ..Entry::default()
+            runtime: None,
         };
-        assert_eq!(battery_supply(&entry, plugged), expected, "{status} {charge} {plugged}");
+        assert_eq!(battery_supply(&entry, plugged), Ok(expected), "{status} {charge} {plugged}");
     }
 
     #[test]

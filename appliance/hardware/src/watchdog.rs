@@ -94,8 +94,11 @@ impl Watchdog {
             let mut told = true;
             loop {
                 if heart.is_alive(heart_max) {
-                    device.write_all(b"\0")?;
                     told = true;
+                    // One word may be lost; the next comes before the hardware's time is over.
+                    if let Err(error) = device.write_all(b"\0") {
+                        tracing::error!(%error, "the watchdog did not take its word; if it goes on so, it will restart the machine");
+                    }
                 } else if told {
                     told = false;
                     tracing::error!("the control plane has shown no life; the watchdog is not told any more and will restart the machine");
@@ -135,7 +138,7 @@ fn interval(root: &Root, path: &Path) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use std::{fs, io::Read, os::fd::OwnedFd};
 
     const SOON: Duration = Duration::from_millis(5);
 
@@ -163,6 +166,28 @@ mod tests {
         wait(&path, |bytes| bytes.len() >= 3);
         watchdog.stop().unwrap();
         assert_eq!(fs::read(&path).unwrap().last(), Some(&b'V'));
+    }
+
+    #[test]
+    fn a_word_that_the_device_refused_is_said_again() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let mut device = File::from(OwnedFd::from(writer));
+        rustix::fs::fcntl_setfl(&device, rustix::fs::OFlags::NONBLOCK).unwrap();
+        while device.write_all(&[1; 4096]).is_ok() {}
+        let heart = Heart::default();
+        heart.beat();
+        let patience = Duration::from_secs(60);
+        let path = Path::new("/dev/watchdog");
+        let watchdog = Watchdog::keep(device, path, SOON, patience, heart).unwrap();
+        thread::park_timeout(SOON * 4);
+        let mut bytes = [1; 4096];
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !bytes.contains(&0) {
+            assert!(Instant::now() < deadline, "it says nothing more");
+            let read = reader.read(&mut bytes).unwrap();
+            assert!(read > 0, "its thread has ended");
+        }
+        drop(watchdog);
     }
 
     #[test]

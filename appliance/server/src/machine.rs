@@ -1,8 +1,9 @@
 //! The machine below the appliance: readings, hooks, watchdogs.
 //!
 //! Invariants: nothing here can stop the control plane: a sensor, a hook or a watchdog that fails
-//! is logged and the rest goes on. The heart beats in this task, on the runtime that serves people:
-//! when the runtime hangs, both watchdogs hear nothing more.
+//! is logged and the rest goes on. The heart beats in a task of its own, on the runtime that serves
+//! people: when the runtime hangs, both watchdogs hear nothing more; a store that is slow to answer
+//! does not silence it.
 //! Units: one snapshot a second, fewer at rest; the service manager is told at a third of the time it allows.
 
 use crate::{
@@ -24,7 +25,7 @@ use std::{
     time::Duration,
 };
 use store::{Store, live::Live};
-use tokio::{sync::watch, time::Instant};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 /// What is set about the machine.
 #[derive(Debug, Clone)]
@@ -127,15 +128,17 @@ impl Machine {
         let mut news = store.events();
         let mut place = *news.borrow_and_update();
         let manager = sd_notify::watchdog_enabled().map(|allowed| allowed / 3);
-        let every = manager.map_or(BEAT_EVERY, |every| every.min(BEAT_EVERY));
-        let mut ticks = tokio::time::interval(every.max(Duration::from_millis(10)));
-        let is_watched = manager.is_some() || self.watchdog.is_some();
+        // Ends when dropped.
+        let mut heartbeat = JoinSet::new();
+        if manager.is_some() || self.watchdog.is_some() {
+            let every = manager.map_or(BEAT_EVERY, |every| every.min(BEAT_EVERY));
+            heartbeat.spawn(beat(self.heart.clone(), manager.is_some(), every));
+        }
         let mut status = Instant::now();
         loop {
             tokio::select! {
                 // The guard that this gives must not live across the other arms' waits.
                 () = async { let _ = stop.wait_for(|stop| *stop).await; } => break,
-                _ = ticks.tick(), if is_watched => beat(&self.heart, manager.is_some()),
                 Ok(()) = self.readings.changed() => {
                     let readings = Arc::clone(&self.readings.borrow_and_update());
                     watch.take(&readings).into_iter().for_each(|told| self.bell.ring(told));
@@ -147,21 +150,14 @@ impl Machine {
                 Ok(()) = news.changed() => place = self.jobs(&store, &mut news, place).await,
             }
         }
-        self.stop(manager.is_some()).await;
+        // Waiting for a hook is no hang: the heart beats on.
+        self.stop().await;
     }
 
-    async fn stop(self, manager: bool) {
+    async fn stop(self) {
         self.ring(Event::Shutdown, "", "the appliance ends");
         drop(self.sampler);
-        let mut hooks = tokio::task::spawn_blocking(|| self.bell.end(HOOKS_END));
-        let mut ticks = tokio::time::interval(BEAT_EVERY);
-        let ended = loop {
-            tokio::select! {
-                ended = &mut hooks => break ended,
-                // Waiting for a hook is no hang.
-                _ = ticks.tick() => beat(&self.heart, manager),
-            }
-        };
+        let ended = tokio::task::spawn_blocking(|| self.bell.end(HOOKS_END)).await;
         if !matches!(ended, Ok(true)) {
             tracing::warn!("hooks still ran when the appliance ended; they are left to themselves");
         }
@@ -236,11 +232,15 @@ const fn job_event(state: JobState) -> Option<Event> {
     }
 }
 
-/// Shows both watchdogs that this runs.
-fn beat(heart: &Heart, manager: bool) {
-    heart.beat();
-    if manager {
-        tell(&[NotifyState::Watchdog]);
+/// Shows both watchdogs that this runs, until it is ended.
+async fn beat(heart: Heart, manager: bool, every: Duration) {
+    let mut ticks = tokio::time::interval(every.max(Duration::from_millis(10)));
+    loop {
+        ticks.tick().await;
+        heart.beat();
+        if manager {
+            tell(&[NotifyState::Watchdog]);
+        }
     }
 }
 

@@ -24,15 +24,12 @@ use base::{
     ids::{Cursor, ProjectId, TaskId},
 };
 use engine::logs::Follower;
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, future, stream};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
 use store::runs::family;
-use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
-    time::Instant,
-};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 /// After this a stream ends and the browser connects again.
 const STREAM_LIFE: Duration = Duration::from_secs(900);
@@ -70,16 +67,25 @@ fn last_id(headers: &HeaderMap) -> Option<u64> {
 /// The stream ends with the service: an open page must not hold up its stop.
 pub(crate) fn answer<S>(events: S, state: &State) -> Response
 where
-    S: stream::Stream<Item = Result<Event, Infallible>> + Send + 'static,
+    S: Stream<Item = Result<Event, Infallible>> + Send + 'static,
 {
-    let events = events.take_until(Box::pin(state.closing()));
-    let mut response =
-        Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+    let mut response = Sse::new(mortal(events, state.closing()))
+        .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+        .into_response();
     // Proxies that buffer would hold events back.
     response
         .headers_mut()
         .insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     response
+}
+
+/// The stream until its life is over, however much news there is, or until `closing`.
+fn mortal<S: Stream>(
+    events: S,
+    closing: impl Future<Output = ()> + Send + 'static,
+) -> impl Stream<Item = S::Item> {
+    let life = Box::pin(tokio::time::sleep(STREAM_LIFE));
+    events.take_until(future::select(Box::pin(closing), life))
 }
 
 /// A reader of the event log at its place.
@@ -90,7 +96,6 @@ struct EventTail {
     place: Cursor,
     news: watch::Receiver<Cursor>,
     ready: VecDeque<Recorded>,
-    ends: Instant,
     _room: OwnedSemaphorePermit,
 }
 
@@ -112,7 +117,6 @@ async fn events(
         place,
         news,
         ready: VecDeque::new(),
-        ends: Instant::now() + STREAM_LIFE,
         _room: room,
         state: state.clone(),
         user,
@@ -135,8 +139,7 @@ impl EventTail {
             }
             self.read().await?;
             if self.ready.is_empty() {
-                let changed = tokio::time::timeout_at(self.ends, self.news.changed()).await;
-                changed.ok()?.ok()?;
+                self.news.changed().await.ok()?;
             }
         }
     }
@@ -186,7 +189,6 @@ struct LogTail {
     line: u64,
     /// The next output is sent however much follows it.
     jumped: bool,
-    ends: Instant,
     _room: OwnedSemaphorePermit,
     over: bool,
 }
@@ -213,7 +215,6 @@ async fn log(
         terminal: Terminal::default(),
         line: start.first,
         jumped: false,
-        ends: Instant::now() + STREAM_LIFE,
         _room: room,
         over: false,
     };
@@ -229,7 +230,7 @@ impl LogTail {
         if self.over {
             return None;
         }
-        match tokio::time::timeout_at(self.ends, self.follower.next()).await.ok()? {
+        match self.follower.next().await {
             Ok(Some(chunk)) => {
                 let is_behind = chunk.size - chunk.offset > BEHIND_MAX;
                 if is_behind && !self.jumped && self.jump(chunk.offset).await? {
@@ -275,5 +276,20 @@ impl LogTail {
         let event = Event::default().id(self.line.to_string()).json_data(data).ok();
         tokio::time::sleep(LOG_PAUSE).await;
         event
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_with_news_without_end_ends_all_the_same() {
+        let news = stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some(((), ()))
+        });
+        let told = mortal(news, future::pending()).count().await;
+        assert!((898..=900).contains(&told), "{told}");
     }
 }

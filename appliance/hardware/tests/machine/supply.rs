@@ -87,6 +87,30 @@ fn batteries_and_adapters_are_read_and_a_mouse_is_not() {
     assert_eq!(machine.round().power.supply.value, Some(Supply::BatteryLow));
 }
 
+/// A battery's bus that hangs must not look like mains that came back.
+#[test]
+fn a_battery_that_cannot_be_read_is_no_mains() {
+    for file in ["status", "type"] {
+        let mut machine = Machine::new(CABINET);
+        machine.write("sys/class/power_supply/BAT0/status", "Discharging");
+        assert_eq!(machine.round().power.supply.value, Some(Supply::Battery));
+        let path = machine.path("sys/class/power_supply/BAT0").join(file);
+        std::fs::remove_file(&path).unwrap();
+        // A read of a folder fails, as one of a device that does not answer.
+        std::fs::create_dir(&path).unwrap();
+        let supply = machine.round().power.supply;
+        assert_eq!(
+            (supply.quality, supply.value),
+            (Quality::Failed, Some(Supply::Battery)),
+            "{file}"
+        );
+    }
+    let mut machine = Machine::new(CABINET);
+    machine.round();
+    std::fs::remove_dir_all(machine.path("sys/class/power_supply")).unwrap();
+    assert_eq!(machine.round().power.supply.quality, Quality::Lost);
+}
+
 #[test]
 fn energy_counters_become_watts_over_their_wrap() {
     let mut machine = Machine::new(SERVER);

@@ -133,9 +133,7 @@ impl Inherited {
         }
         let own_list = variables(own);
         let mut list = self.environment.take().map(|node| variables(&node)).unwrap_or_default();
-        let named =
-            |node: &Node| node.as_map().and_then(|m| m.entries.first()).map(|e| e.key.clone());
-        list.retain(|node| !own_list.iter().any(|own| named(own) == named(node)));
+        list.retain(|node| !own_list.iter().any(|own| name_of(own) == name_of(node)));
         list.extend(own_list);
         Node::list(list, own.at)
     }
@@ -151,6 +149,14 @@ impl Inherited {
                 job.entries.push(entry);
             }
         }
+    }
+}
+
+/// The variable that one of [`variables`] sets; a text is `NAME=value`.
+fn name_of(variable: &Node) -> Option<&str> {
+    match &variable.value {
+        Value::Map(map) => map.entries.first().map(|entry| &*entry.key),
+        _ => variable.as_text().map(|text| text.split_once('=').map_or(text, |(name, _)| name)),
     }
 }
 

@@ -100,6 +100,15 @@ fn scheduled_workflows_run_on_their_schedule_alone() {
 }
 
 #[test]
+fn a_job_keeps_the_variables_of_its_executor_but_those_that_it_sets_itself() {
+    let text = "executors: {e: {machine: true, environment: [A=1, B=1, C=1]}}\njobs: {build: {executor: e, environment: [B=2, {C: 2}, D=2], steps: [checkout]}}\n";
+    let plan = planned(text, &on_branch("main"));
+    let JobKind::Build { spec } = &plan.workflows[0].jobs[0].kind else { panic!("no build") };
+    let found: Vec<_> = spec.environment.iter().map(|(n, v)| format!("{n}={v}")).collect();
+    assert_eq!(found, ["A=1", "B=2", "C=2", "D=2"]);
+}
+
+#[test]
 fn a_job_spec_holds_everything_a_runner_needs() {
     let text = "jobs:\n  build:\n    docker:\n    - {image: cimg/base:1, user: root, environment: {IN: true}}\n    - {image: redis, name: cache, command: [a, b], entrypoint: x}\n    environment: {DEBUG: true, N: 5, BIG: 1234567}\n    working_directory: ~/w\n    shell: /bin/sh\n    parallelism: 3\n    resource_class: large\n    retention: {caches: 3d}\n    steps:\n    - checkout: {path: src}\n    - run: {name: Build, command: make, environment: {Q: false}, background: true, no_output_timeout: 1m, working_directory: src, shell: bash, when: always}\n    - run: {command: flaky, max_auto_reruns: 2, auto_rerun_delay: 5s}\n    - restore_cache: {keys: [a, b]}\n    - save_cache: {key: k, paths: x}\n    - store_artifacts: {path: out, destination: d}\n    - store_test_results: {path: t, when: on_success}\n    - persist_to_workspace: {root: ., paths: [p]}\n    - attach_workspace: {at: /tmp/w}\n    - add_ssh_keys\n    - setup_remote_docker\n";
     let plan = planned(text, &on_branch("main"));

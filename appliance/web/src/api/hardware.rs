@@ -27,9 +27,6 @@ pub(crate) const HELD_MAX: usize = 100;
 /// A page is drawn anew so often at most.
 const NEWS: Duration = Duration::from_secs(5);
 
-/// After this a stream ends and the browser connects again.
-const STREAM_LIFE: Duration = Duration::from_secs(900);
-
 /// Hours of history that are told when nobody says how many.
 const HOURS: u64 = 6;
 
@@ -125,10 +122,9 @@ pub(crate) async fn moments(state: &State, span: Duration) -> Result<Vec<Moment>
 async fn follow(_: Viewer, state: State) -> Result<Response, Failure> {
     let room = state.stream_room()?;
     let news = state.engine.governed();
-    let ends = tokio::time::Instant::now() + STREAM_LIFE;
     let moments = stream::unfold((news, room), move |(mut news, room)| async move {
         tokio::time::sleep(NEWS).await;
-        tokio::time::timeout_at(ends, news.changed()).await.ok()?.ok()?;
+        news.changed().await.ok()?;
         let slots = news.borrow_and_update().decision.slots;
         Some((Ok::<_, Infallible>(Event::default().data(slots.to_string())), (news, room)))
     });
