@@ -25,6 +25,8 @@ mod delete;
 mod encryption;
 mod error;
 #[cfg(test)]
+mod forms;
+#[cfg(test)]
 mod fuzz;
 mod journal;
 mod lifecycle;
@@ -41,6 +43,7 @@ mod object;
 mod payload;
 pub(crate) mod policy;
 mod post;
+mod post_gate;
 mod post_policy;
 pub(crate) mod range;
 mod read;
