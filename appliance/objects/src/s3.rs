@@ -28,6 +28,8 @@ mod error;
 mod forms;
 #[cfg(test)]
 mod fuzz;
+#[cfg(test)]
+mod guarded;
 mod journal;
 mod lifecycle;
 mod list;

@@ -195,7 +195,6 @@ pub(super) async fn upload(call: &mut Call) -> Result<Response, S3Error> {
     adopt(call, &fields)?;
     let bucket = bucket_of(call).await?;
     authorize(call, &access::PUT, &bucket, Context::default())?;
-    super::lock::authorize_upload(call, &bucket)?;
     let mut details = details_of(call, &bucket).await?;
     if let Some(text) = field(&fields, "tagging") {
         let root = form_xml::parse(text.as_bytes()).ok_or(Code::MalformedXML)?;
