@@ -51,6 +51,8 @@ pub(crate) mod range;
 mod read;
 #[cfg(test)]
 mod refused;
+#[cfg(test)]
+mod requests;
 mod route;
 mod setting;
 mod signers;
