@@ -137,7 +137,8 @@ pub(super) async fn get(call: &Call, body: bool) -> Result<Response, S3Error> {
     let size = located.row.size;
     let part = match &numbered {
         Some((range, _)) => Some(range.clone()),
-        None => range_of(call, size)?,
+        None if conditions::range_holds(call, &located.row) => range_of(call, size)?,
+        None => None,
     };
     let mut response =
         empty(if part.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK });

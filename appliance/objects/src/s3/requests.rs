@@ -1,7 +1,7 @@
-//! Requests by the letter: what a name in the query stands for.
+//! Requests by the letter: what a name in the query, a condition on a range stand for.
 
 use super::{
-    matrix::{as_owner, ask, request, site},
+    matrix::{Site, as_owner, ask, request, site},
     refused::said,
 };
 
@@ -37,4 +37,36 @@ async fn a_name_in_the_query_that_nothing_here_does_never_passes_for_the_plain_w
     check("PUT", "/full/new", "x-id&X-Amz-Meta=", done).await;
     check("DELETE", "/full/new", "x-id=DeleteObject&versionId=", (204, "")).await;
     check("DELETE", "/empty", "x-id=DeleteBucket", (204, "")).await;
+}
+
+/// The status of a request for the first two bytes, if they are still of the object named so.
+async fn first_two(site: &Site, method: &str, condition: &str) -> u16 {
+    let mut asked = request((method, "/one/k", "", ""), ("AKOWNER", "s"), false);
+    asked.headers_mut().insert("range", "bytes=0-1".parse().unwrap());
+    asked.headers_mut().insert("if-range", condition.parse().unwrap());
+    ask(site, asked).await.status().as_u16()
+}
+
+#[tokio::test]
+async fn a_range_is_of_the_object_that_its_condition_names_or_the_answer_is_whole() {
+    let site = site().await;
+    as_owner(&site, "PUT", "/one", "", "").await;
+    as_owner(&site, "PUT", "/one/k", "", "bytes").await;
+    let read = as_owner(&site, "HEAD", "/one/k", "", "").await;
+    let told = |name: &str| read.headers()[name].to_str().unwrap().to_owned();
+    let (etag, time) = (told("etag"), told("last-modified"));
+    let check = async |condition: &str, expected: u16| {
+        for method in ["GET", "HEAD"] {
+            let found = first_two(&site, method, condition).await;
+            assert_eq!(found, expected, "{method} {condition}");
+        }
+    };
+    check(&etag, 206).await;
+    check(&time, 206).await;
+    check("\"another\"", 200).await;
+    check(&format!("W/{etag}"), 200).await;
+    check(etag.trim_matches('"'), 200).await;
+    check("Mon, 02 Jan 2006 15:04:05 GMT", 200).await;
+    check("Fri, 01 Jan 2100 00:00:00 GMT", 200).await;
+    check("*", 200).await;
 }
