@@ -188,6 +188,7 @@ pub(super) async fn part(call: &Call) -> Result<Response, S3Error> {
     };
     let key = encryption::key_for(call, encryption::SOURCE, from.details.encryption.as_ref())?;
     let mut promise = Promise::default();
+    promise.length = Some(range.end - range.start);
     let bytes =
         content::stream(&call.objects.inner.vault, &from.pieces, range, key.as_ref()).await?;
     let part = upload::store_part(call, &target, number, &mut promise, Body::from(bytes)).await?;

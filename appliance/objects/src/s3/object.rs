@@ -152,7 +152,8 @@ pub(super) async fn store(
     sealing: Sealing,
 ) -> Result<Stored, S3Error> {
     let wanted = promise.sums();
-    let plan = Plan { wrap: sealing.wrap.as_ref(), sums: &wanted };
+    let expected = promise.length.unwrap_or(0);
+    let plan = Plan { wrap: sealing.wrap.as_ref(), sums: &wanted, expected };
     let ingested = call.objects.ingest(body, &plan).await?;
     let kept = promise.check(&ingested.summed)?;
     details.checksum = kept.map(|(algorithm, value)| Checksum {

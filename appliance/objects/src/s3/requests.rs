@@ -1,8 +1,18 @@
-//! Requests by the letter: what a name in the query, a condition on a range stand for.
+//! Requests by the letter: what a name in the query, a condition on a range, a length stand for.
 
 use super::{
-    matrix::{Site, as_owner, ask, request, site},
+    matrix::{Site, as_owner, ask, request, request_with, site},
     refused::said,
+};
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 #[tokio::test]
@@ -69,4 +79,28 @@ async fn a_range_is_of_the_object_that_its_condition_names_or_the_answer_is_whol
     check("Mon, 02 Jan 2006 15:04:05 GMT", 200).await;
     check("Fri, 01 Jan 2100 00:00:00 GMT", 200).await;
     check("*", 200).await;
+}
+
+#[tokio::test]
+async fn chunks_beyond_the_promised_length_are_not_taken() {
+    const FRAME: usize = 64 << 10;
+    let site = site().await;
+    as_owner(&site, "PUT", "/one", "", "").await;
+    let taken = Arc::new(AtomicUsize::new(0));
+    let chunk = [b"10000\r\n", &[b'x'; FRAME][..], b"\r\n"].concat();
+    let (count, chunk) = (Arc::clone(&taken), Bytes::from(chunk));
+    let body = stream::iter(0..256).map(move |_| {
+        count.fetch_add(FRAME, Ordering::Relaxed);
+        Ok::<_, Infallible>(chunk.clone())
+    });
+    let promise = [("x-amz-decoded-content-length", "1")];
+    let mut asked = request_with(("PUT", "/one/k", "", ""), ("AKOWNER", "s"), true, &promise);
+    let how = "STREAMING-UNSIGNED-PAYLOAD-TRAILER".parse().unwrap();
+    asked.headers_mut().insert("x-amz-content-sha256", how);
+    asked.headers_mut().remove("content-length");
+    *asked.body_mut() = Body::from_stream(body);
+    let found = said(ask(&site, asked).await).await;
+    assert_eq!(found, (400, "IncompleteBody".to_owned()));
+    let taken = taken.load(Ordering::Relaxed);
+    assert!(taken <= 8 * FRAME, "{taken} bytes were taken");
 }

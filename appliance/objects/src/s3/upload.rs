@@ -148,7 +148,8 @@ pub(super) async fn store_part(
         }
         _ => {}
     }
-    let plan = Plan { wrap: wrap.as_ref(), sums: &promise.sums() };
+    let expected = promise.length.unwrap_or(0);
+    let plan = Plan { wrap: wrap.as_ref(), sums: &promise.sums(), expected };
     let ingested = call.objects.ingest(body, &plan).await?;
     let checksum = promise.check(&ingested.summed)?.map(|(algorithm, value)| Checksum {
         algorithm,
