@@ -109,6 +109,11 @@ impl Filing {
         Ok(())
     }
 
+    /// So many bytes are with the store, or on their way.
+    pub(crate) fn flushed(&self) -> u64 {
+        self.size
+    }
+
     /// Gives the part to the store, and to whoever hashes it.
     async fn flush(&mut self) -> Result<Bytes, Error> {
         self.wait().await?;

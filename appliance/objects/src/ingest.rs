@@ -4,6 +4,8 @@
 //! Invariants: nothing is visible until a row names the blob; a blob that gets no row is removed
 //! when its [`Ingested`] is dropped, or by the sweep after a cut. A caller that goes away while its
 //! row is being committed takes no bytes with it: whether a row names them is asked behind it.
+//! What the vault is to keep free stays free: the room for what is announced is asked for before
+//! the first byte, and again after each part that went to the disk.
 //! Memory: what [`crate::filing::Filing`] holds, and at most `inline_max` beside.
 
 use crate::{
@@ -47,6 +49,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) wrap: Option<&'a Key>,
     /// Checksums to compute beside MD5.
     pub(crate) sums: &'a [Algorithm],
+    /// The number of bytes as far as the sender told it; 0 when it did not.
+    pub(crate) expected: u64,
 }
 
 /// Bytes that are durable and have no row yet.
@@ -125,7 +129,7 @@ pub(crate) async fn ingest(
     plan: &Plan<'_>,
 ) -> Result<Ingested, Error> {
     let (vault, inline_max) = (&objects.inner.vault, objects.inner.config.inline_max);
-    vault.room(0)?;
+    vault.room(plan.expected)?;
     // What is stored is what came, unless it is sealed.
     let with_md5 = plan.wrap.is_none();
     let mut sink = Sink { vault, inline_max, with_md5, small: Vec::new(), file: None };
@@ -223,7 +227,9 @@ struct Sink<'a> {
 impl Sink<'_> {
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         if let Some(file) = &mut self.file {
-            return file.write(bytes).await;
+            let before = file.flushed();
+            file.write(bytes).await?;
+            return if file.flushed() > before { self.vault.room(0) } else { Ok(()) };
         }
         if self.small.len() + bytes.len() <= self.inline_max {
             self.small.extend_from_slice(bytes);

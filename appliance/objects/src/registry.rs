@@ -11,6 +11,7 @@
 
 mod blob;
 mod fault;
+mod incoming;
 mod list;
 mod manifest;
 mod pass;

@@ -25,7 +25,11 @@ mod delete;
 mod encryption;
 mod error;
 #[cfg(test)]
+mod forms;
+#[cfg(test)]
 mod fuzz;
+#[cfg(test)]
+mod guarded;
 mod journal;
 mod lifecycle;
 mod list;
@@ -41,11 +45,14 @@ mod object;
 mod payload;
 pub(crate) mod policy;
 mod post;
+mod post_gate;
 mod post_policy;
 pub(crate) mod range;
 mod read;
 #[cfg(test)]
 mod refused;
+#[cfg(test)]
+mod requests;
 mod route;
 mod setting;
 mod signers;

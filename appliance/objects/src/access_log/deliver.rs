@@ -141,7 +141,7 @@ impl Objects {
     ) -> Result<(), Error> {
         let encryption = self.bucket(&place.target).await?.settings.encryption.clone();
         let wrap = self.wrapping_key(encryption.as_ref());
-        let plan = Plan { wrap: wrap.as_ref(), sums: &[] };
+        let plan = Plan { wrap: wrap.as_ref(), sums: &[], expected: text.len() as u64 };
         let ingested = self.ingest(Bytes::from(text).into(), &plan).await?;
         let unique = crate::digest::hex(&crate::seal::random::<8>()).to_uppercase();
         let key = place.key(&self.inner.config.region, now(), &unique);

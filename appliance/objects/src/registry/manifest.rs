@@ -4,8 +4,8 @@ use super::{
     Action, Call,
     blob::full,
     fault::{Code, Fault, empty, set},
+    incoming,
     route::Wanted,
-    upload,
 };
 use crate::{
     digest::hex,
@@ -67,7 +67,7 @@ pub(super) async fn get(call: &Call, name: &str, wanted: Wanted<'_>) -> Result<R
 
 /// The whole body, at most [`DOCUMENT_MAX`] of it.
 async fn document(call: &mut Call) -> Result<Vec<u8>, Fault> {
-    let mut bytes = upload::body(call);
+    let mut bytes = incoming::body(call);
     let mut all = Vec::new();
     while let Some(part) = bytes.next().await {
         all.extend_from_slice(&part?);

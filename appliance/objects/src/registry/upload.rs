@@ -11,6 +11,7 @@ use super::{
     Action, Call,
     blob::full,
     fault::{Code, Fault, empty, set},
+    incoming,
 };
 use crate::{
     content,
@@ -24,13 +25,11 @@ use crate::{
         reference::hex_of,
         shelf::{Shelf, link_key},
     },
-    pace::Patience,
     seal,
-    vault::ByteStream,
 };
 use axum::response::Response;
-use futures_util::{StreamExt, TryStreamExt, stream};
-use http::{StatusCode, header};
+use futures_util::{StreamExt, TryStreamExt};
+use http::StatusCode;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::{
@@ -71,25 +70,6 @@ impl Sessions {
         }
         all.insert(id.to_owned(), (offset, hasher));
     }
-}
-
-/// The body, cut when it stops coming.
-pub(super) fn body(call: &mut Call) -> ByteStream {
-    let body = std::mem::take(call.body.get_mut().unwrap_or_else(PoisonError::into_inner));
-    let body = body.into_data_stream();
-    let cut = |kind: std::io::ErrorKind| Error::Receive {
-        key: "upload".into(),
-        source: Arc::new(kind.into()),
-    };
-    stream::try_unfold((body, Patience::new()), move |(mut body, mut patience)| async move {
-        match patience.next(&mut body).await {
-            Err(()) => Err(cut(std::io::ErrorKind::TimedOut)),
-            Ok(None) => Ok(None),
-            Ok(Some(Ok(bytes))) => Ok(Some((bytes, (body, patience)))),
-            Ok(Some(Err(_))) => Err(cut(std::io::ErrorKind::UnexpectedEof)),
-        }
-    })
-    .boxed()
 }
 
 /// An upload, and how far it has come.
@@ -213,44 +193,35 @@ pub(super) async fn finish(mut call: Call, name: &str, id: &str) -> Result<Respo
     complete(&mut call, name, id, &digest).await
 }
 
-/// First and last byte of `Content-Range: a-b`.
-fn promised(text: &str) -> Option<(u64, u64)> {
-    let text = text.strip_prefix("bytes ").unwrap_or(text);
-    let (first, last) = text.split('/').next()?.split_once('-')?;
-    let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-    (first <= last).then_some((first, last))
-}
-
 /// Takes in the body as the next chunk; returns how far the upload has come.
 async fn take(call: &mut Call, name: &str, session: &Session) -> Result<u64, Fault> {
     let (id, offset) = (session.row.name.clone(), session.offset());
-    let promise = match call.header(header::CONTENT_RANGE) {
-        None => None,
-        Some(text) => Some(
-            promised(text)
-                .ok_or_else(|| Code::BlobUploadInvalid.says("Content-Range is `first-last`"))?,
-        ),
-    };
+    let range = incoming::range(call)?;
     let elsewhere = |at: u64| {
         Code::RangeInvalid
             .plain()
             .with("location", format!("/v2/{name}/blobs/uploads/{id}"))
             .with("range", format!("0-{}", at.saturating_sub(1)))
     };
-    if promise.is_some_and(|(first, _)| first != offset) {
+    if range.is_some_and(|(first, _)| first != offset) {
         return Err(elsewhere(offset));
     }
+    let promised = range.map(|(first, last)| (last - first).saturating_add(1));
     let hasher = call.objects.inner.sessions.take(&id, offset);
     let running = Arc::new(Mutex::new(hasher));
     let along = Arc::clone(&running);
-    let bytes = body(call).inspect_ok(move |bytes| {
+    let announced = incoming::length(call);
+    let bytes = incoming::body(call).inspect_ok(move |bytes| {
         if let Some(hasher) = along.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             hasher.update(bytes);
         }
     });
-    let ingested = call.objects.ingest(Input::from(bytes.boxed()), &Plan::default()).await?;
+    let expected = promised.unwrap_or(announced);
+    let plan = Plan { expected, ..Plan::default() };
+    let bytes = incoming::cut_behind(bytes, promised.unwrap_or(u64::MAX));
+    let ingested = call.objects.ingest(Input::from(bytes.boxed()), &plan).await?;
     let size = ingested.summed.size;
-    if promise.is_some_and(|(first, last)| last - first + 1 != size) {
+    if promised.is_some_and(|promised| promised != size) {
         return Err(Code::SizeInvalid.plain());
     }
     if size > 0 {
@@ -366,22 +337,4 @@ async fn hash(objects: &Objects, parts: &[PartRow]) -> Result<Sha256, Error> {
             .await?;
     }
     Ok(hasher)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_chunk_says_where_it_lies() {
-        for (text, expected) in [
-            ("0-99", Some((0, 99))),
-            ("bytes 5-9/10", Some((5, 9))),
-            ("9-5", None),
-            ("a-b", None),
-            ("5", None),
-        ] {
-            assert_eq!(promised(text), expected, "{text}");
-        }
-    }
 }

@@ -78,6 +78,22 @@ pub(crate) struct Context<'a> {
     pub(crate) tags: Option<&'a [(String, String)]>,
     /// Another key than the call's.
     pub(crate) key: Option<&'a str>,
+    /// Another version than the call's.
+    pub(crate) version: Option<&'a str>,
+}
+
+/// Names the owner whom the caller takes the bucket's to be.
+pub(crate) const EXPECTED_OWNER: &str = "x-amz-expected-bucket-owner";
+
+/// The same of the bucket that is copied from.
+pub(crate) const EXPECTED_SOURCE_OWNER: &str = "x-amz-source-expected-bucket-owner";
+
+/// Refuses a bucket that belongs to somebody else than the caller takes it to.
+pub(crate) fn expected(call: &Call, header: &str, bucket: &Bucket) -> Result<(), S3Error> {
+    match call.header(header) {
+        Some(owner) if owner != bucket.owner => Err(Code::AccessDenied.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses what is not allowed.
@@ -87,11 +103,7 @@ pub(crate) fn authorize(
     bucket: &Bucket,
     context: Context<'_>,
 ) -> Result<(), S3Error> {
-    if let Some(expected) = call.header("x-amz-expected-bucket-owner")
-        && expected != bucket.owner
-    {
-        return Err(Code::AccessDenied.into());
-    }
+    expected(call, EXPECTED_OWNER, bucket)?;
     if is_allowed(call, action, bucket, context) { Ok(()) } else { Err(Code::AccessDenied.into()) }
 }
 
@@ -225,13 +237,10 @@ fn listed(
     })
 }
 
-/// The error for a key that is not there: who may not list learns nothing.
-pub(crate) fn missing(call: &Call, bucket: &Bucket, error: S3Error) -> S3Error {
-    if is_allowed(call, &LIST, bucket, Context::default()) {
-        error
-    } else {
-        Code::AccessDenied.into()
-    }
+/// The error for `key` that is not there: who may not list learns nothing.
+pub(crate) fn missing(call: &Call, bucket: &Bucket, key: &str, error: S3Error) -> S3Error {
+    let context = Context { key: Some(key), ..Context::default() };
+    if is_allowed(call, &LIST, bucket, context) { error } else { Code::AccessDenied.into() }
 }
 
 /// Only holders of keys; nobody in particular is refused.

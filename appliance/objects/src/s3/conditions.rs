@@ -44,6 +44,17 @@ pub(crate) fn read(call: &Call, prefix: &str, row: &ObjectRow) -> Result<(), S3E
     }
 }
 
+/// The range is still one of what the caller has the rest of (RFC 9110, 13.1.5): `If-Range` holds
+/// its ETag, which is compared strongly, or its time of change.
+pub(crate) fn range_holds(call: &Call, row: &ObjectRow) -> bool {
+    let Some(text) = call.header("if-range").map(str::trim) else { return true };
+    if text.starts_with(['"', 'W']) && text.ends_with('"') {
+        let etag = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        return etag == Some(row.etag.as_str());
+    }
+    dates::parse_http(text).map(dates::seconds) == Some(dates::seconds(row.modified))
+}
+
 /// The conditions of a write, taken out of the request so that they are checked in the transaction.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Write {

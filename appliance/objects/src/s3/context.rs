@@ -23,11 +23,12 @@ pub(crate) fn value(call: &Call, context: Context<'_>, name: &str) -> Option<Vec
 
 fn s3(call: &Call, context: Context<'_>, key: &str) -> Option<Vec<String>> {
     let (kind, tag) = key.split_once('/').unwrap_or((key, ""));
+    let named = context.key.unwrap_or(&call.key);
     match kind {
         // Who asks for a missing object learns whether it is there if a listing would tell.
-        "prefix" if !call.key.is_empty() => Some(vec![call.key.clone()]),
+        "prefix" if !named.is_empty() => Some(vec![named.to_owned()]),
         "prefix" | "delimiter" | "max-keys" => Some(vec![call.param(kind)?.to_owned()]),
-        "VersionId" | "versionid" => Some(vec![call.version()?.to_owned()]),
+        "VersionId" | "versionid" => Some(vec![context.version.or(call.version())?.to_owned()]),
         "ExistingObjectTag" => tag_value(&context.object?.tags, tag),
         "RequestObjectTag" => tag_value(&request_tags(call, context)?, tag),
         "RequestObjectTagKeys" => {

@@ -1,7 +1,7 @@
 //! Copies: rows that name the same blobs; bytes move only where they are sealed anew, and for parts.
 
 use super::{
-    access::{self, Context, authorize, is_allowed},
+    access::{self, Context, authorize},
     call::Call,
     conditions, dates,
     encryption::{self, Sealing},
@@ -9,6 +9,7 @@ use super::{
     object::{bucket_of, details_of, store, version_header},
     payload::Promise,
     range::{self, Asked},
+    read::{self, Named},
     route::{set, xml},
     upload,
     xml::Xml,
@@ -48,11 +49,9 @@ pub(super) fn source(text: &str) -> Result<(String, String, Option<String>), S3E
 /// The source, if the caller may read it.
 async fn readable(call: &Call) -> Result<Arc<Located>, S3Error> {
     let (bucket, key, version) = source(call.header("x-amz-copy-source").unwrap_or_default())?;
-    let found = call.objects.locate(&bucket, &key, version.as_deref()).await?;
-    let context = Context { object: Some(&found.details), key: Some(&key), tags: None };
-    if !is_allowed(call, &access::GET, &found.bucket, context) {
-        return Err(Code::AccessDenied.into());
-    }
+    let named = Named { bucket: &bucket, key: &key, version: version.as_deref() };
+    let found = read::find(call, named, &named.action()).await?;
+    access::expected(call, access::EXPECTED_SOURCE_OWNER, &found.bucket)?;
     conditions::read(call, "x-amz-copy-source-", &found.row)?;
     Ok(found)
 }
@@ -188,9 +187,10 @@ pub(super) async fn part(call: &Call) -> Result<Response, S3Error> {
         (Some(_), _) => return Err(Code::InvalidRange.into()),
     };
     let key = encryption::key_for(call, encryption::SOURCE, from.details.encryption.as_ref())?;
+    let mut promise = Promise::default();
+    promise.length = Some(range.end - range.start);
     let bytes =
         content::stream(&call.objects.inner.vault, &from.pieces, range, key.as_ref()).await?;
-    let mut promise = Promise::default();
     let part = upload::store_part(call, &target, number, &mut promise, Body::from(bytes)).await?;
     let mut response = xml(Xml::document("CopyPartResult", |xml| {
         xml.text("LastModified", &dates::iso(call.now));

@@ -80,7 +80,7 @@ pub(super) async fn one(call: &Call) -> Result<Response, S3Error> {
         version: call.version().map(str::to_owned),
         condition: conditions::Delete::of(call)?,
     };
-    let terms = Terms { now: call.now, bypass: s3_lock::bypass(call, &bucket) };
+    let terms = Terms { now: call.now, bypass: s3_lock::bypass(call, &bucket, &call.key) };
     let name = call.bucket.clone();
     let work = move |txn: &mut store::Txn<'_>| {
         let bucket = bucket::get(txn, &name)?;
@@ -116,27 +116,33 @@ pub(super) fn listed(root: &Element) -> Result<(Vec<Wanted>, bool), S3Error> {
     Ok((wanted, quiet))
 }
 
+/// How one of many may be deleted; `None` when it may not.
+fn terms(call: &Call, bucket: &Bucket, one: &Wanted) -> Option<Terms> {
+    let (key, version) = (Some(one.key.as_str()), one.version.as_deref());
+    let context = Context { key, version, ..Context::default() };
+    let allowed = is_allowed(call, &action(version), bucket, context);
+    let bypass = || s3_lock::bypass(call, bucket, &one.key);
+    allowed.then(|| Terms { now: call.now, bypass: bypass() })
+}
+
 pub(super) async fn many(call: &mut Call) -> Result<Response, S3Error> {
     let bucket = bucket_of(call).await?;
     let (wanted, quiet) = listed(&document(call).await?)?;
-    let judged: Vec<(Wanted, bool)> = wanted
+    let judged: Vec<(Wanted, Option<Terms>)> = wanted
         .into_iter()
         .map(|one| {
-            let context = Context { key: Some(&one.key), ..Context::default() };
-            let allowed = is_allowed(call, &action(one.version.as_deref()), &bucket, context);
-            (one, allowed)
+            let terms = terms(call, &bucket, &one);
+            (one, terms)
         })
         .collect();
-    let terms = Terms { now: call.now, bypass: s3_lock::bypass(call, &bucket) };
     let name = call.bucket.clone();
     let work = move |txn: &mut store::Txn<'_>| {
         let bucket = bucket::get(txn, &name)?;
         let mut done = Vec::new();
-        for (one, allowed) in judged {
-            let result = if allowed {
-                delete(txn, &bucket, &one, terms)
-            } else {
-                Err(Code::AccessDenied.into())
+        for (one, terms) in judged {
+            let result = match terms {
+                Some(terms) => delete(txn, &bucket, &one, terms),
+                None => Err(Code::AccessDenied.into()),
             };
             match result {
                 // A failure of the store undoes all; a refusal is of this object alone.

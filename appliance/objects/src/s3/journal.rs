@@ -86,6 +86,11 @@ const OF_OBJECT: [(&str, &str); 7] = [
     ("uploads", "UPLOADS"),
 ];
 
+/// A part of a bucket or of an object goes by that name in the query.
+pub(super) fn is_known(name: &str) -> bool {
+    OF_BUCKET.iter().chain(&OF_OBJECT).any(|(known, _)| *known == name)
+}
+
 /// What is done with what, as the log names it: `REST.GET.OBJECT`.
 fn operation(method: &Method, key: &str, query: &str, copies: bool) -> String {
     let named = |table: &[(&str, &'static str)]| {

@@ -32,12 +32,12 @@ const PUT_HOLD: Action =
     Action::new("s3:PutObjectLegalHold", Verb::Manage, Right::Object("FULL_CONTROL"));
 const BYPASS: Action = Action::new("s3:BypassGovernanceRetention", Verb::Manage, Right::Owner);
 
-/// The caller asks to pass by GOVERNANCE, and may.
-pub(super) fn bypass(call: &Call, bucket: &Bucket) -> bool {
+/// The caller asks to pass by GOVERNANCE, and may at that key.
+pub(super) fn bypass(call: &Call, bucket: &Bucket, key: &str) -> bool {
     let asked = call
         .header("x-amz-bypass-governance-retention")
         .is_some_and(|text| text.eq_ignore_ascii_case("true"));
-    asked && is_allowed(call, &BYPASS, bucket, Context::default())
+    asked && is_allowed(call, &BYPASS, bucket, Context { key: Some(key), ..Context::default() })
 }
 
 /// The error for a version that may not be removed.
@@ -65,11 +65,27 @@ fn hold(text: &str) -> Result<bool, S3Error> {
     }
 }
 
-/// What the headers of an upload ask for, or the bucket's default.
+/// Whoever uploads with a lock of its own must be allowed to lock.
+fn authorize_upload(call: &Call, bucket: &Bucket) -> Result<(), S3Error> {
+    let has = |name| call.headers.contains_key(name);
+    let context = Context::default;
+    if has("x-amz-object-lock-mode") {
+        let action = Action { right: access::PUT.right, verb: Verb::Write, ..PUT_RETENTION };
+        authorize(call, &action, bucket, context())?;
+    }
+    if has("x-amz-object-lock-legal-hold") {
+        let action = Action { right: access::PUT.right, verb: Verb::Write, ..PUT_HOLD };
+        authorize(call, &action, bucket, context())?;
+    }
+    Ok(())
+}
+
+/// What the headers of an upload ask for, if they may, or the bucket's default.
 pub(super) fn of_upload(
     call: &Call,
     bucket: &Bucket,
 ) -> Result<(Option<Retention>, bool), S3Error> {
+    authorize_upload(call, bucket)?;
     let wanted_mode = call.header("x-amz-object-lock-mode");
     let wanted_until = call.header("x-amz-object-lock-retain-until-date");
     let wanted_hold = call.header("x-amz-object-lock-legal-hold");
@@ -210,7 +226,7 @@ pub(super) async fn put_retention(call: &mut Call) -> Result<Response, S3Error> 
         }
         _ => return Err(Code::MalformedXML.into()),
     };
-    let (now, bypass) = (call.now, bypass(call, &located.bucket));
+    let (now, bypass) = (call.now, bypass(call, &located.bucket, &call.key));
     save(call, &located, move |details| {
         if !lock::permits_change(details.retention.as_ref(), wanted.as_ref(), now, bypass) {
             return Err(locked());
@@ -247,21 +263,6 @@ pub(super) async fn put_hold(call: &mut Call) -> Result<Response, S3Error> {
     })
     .await?;
     Ok(empty(StatusCode::OK))
-}
-
-/// Whoever uploads with a lock of its own must be allowed to lock.
-pub(super) fn authorize_upload(call: &Call, bucket: &Bucket) -> Result<(), S3Error> {
-    let has = |name| call.headers.contains_key(name);
-    let context = Context::default;
-    if has("x-amz-object-lock-mode") {
-        let action = Action { right: access::PUT.right, verb: Verb::Write, ..PUT_RETENTION };
-        authorize(call, &action, bucket, context())?;
-    }
-    if has("x-amz-object-lock-legal-hold") {
-        let action = Action { right: access::PUT.right, verb: Verb::Write, ..PUT_HOLD };
-        authorize(call, &action, bucket, context())?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -87,22 +87,23 @@ pub(super) fn request(
     key: (&str, &str),
     by_query: bool,
 ) -> Request<Body> {
-    request_with(asked, key, by_query, None)
+    request_with(asked, key, by_query, &[])
 }
 
-/// The same with one header more.
-fn request_with(
+/// The same with more headers, which are signed.
+pub(super) fn request_with(
     (method, path, query, body): (&str, &str, &str, &str),
     (key, secret): (&str, &str),
     by_query: bool,
-    header: Option<(&str, &str)>,
+    more: &[(&str, &str)],
 ) -> Request<Body> {
     let date = date_text(now());
     let place = sigv4::scope(&date[..8], "us-east-1");
     let mut query = Query::parse(query);
     let credential = format!("{key}/{place}");
     let mut headers = vec![("host", HOST.into())];
-    headers.extend(header.map(|(name, value)| (name, value.into())));
+    headers.extend(more.iter().map(|(name, value)| (*name, (*value).into())));
+    headers.sort_unstable();
     if by_query && !key.is_empty() {
         let own = [
             ("X-Amz-Algorithm", ALGORITHM),
@@ -204,7 +205,7 @@ async fn row(site: &Site, number: usize, by_query: bool) -> Vec<String> {
     let mut found = Vec::new();
     for (_, key, secret) in CALLERS {
         let asked = (method, path.as_str(), query.as_str(), body.as_str());
-        let asked = request_with(asked, (key, secret), by_query, header);
+        let asked = request_with(asked, (key, secret), by_query, header.as_slice());
         let answer = ask(site, asked).await;
         let status = answer.status().as_u16();
         let text = answer.into_body().collect().await.unwrap().to_bytes();
@@ -257,7 +258,8 @@ async fn a_key_for_a_while_ends_with_what_it_was_made_for() {
             true => (format!("X-Amz-Security-Token={}", encode_value(token)), None),
             false => (String::new(), Some(("x-amz-security-token", token))),
         };
-        let asked = request_with(("GET", "/given", &query, ""), pair, by_query, header);
+        let asked = ("GET", "/given", query.as_str(), "");
+        let asked = request_with(asked, pair, by_query, header.as_slice());
         let answer = ask(&site, asked).await;
         let text = answer.into_body().collect().await.unwrap().to_bytes();
         let text = String::from_utf8_lossy(&text).into_owned();
@@ -278,8 +280,8 @@ async fn keys_of_two_levels_write_where_only_their_own_level_reads() {
     let check = async |scope: SessionScope, asked: (&str, &str, &str, &str), expected: u16| {
         let key = site.objects.session_key("runs", "ann", scope, later);
         let pair = (key.id.as_str(), key.secret.expose());
-        let header = Some(("x-amz-security-token", key.token.expose()));
-        let answer = ask(&site, request_with(asked, pair, false, header)).await;
+        let header = [("x-amz-security-token", key.token.expose())];
+        let answer = ask(&site, request_with(asked, pair, false, &header)).await;
         let status = answer.status().as_u16();
         let text = answer.into_body().collect().await.unwrap().to_bytes();
         let text = String::from_utf8_lossy(&text).into_owned();

@@ -44,8 +44,9 @@ pub(super) async fn bucket_of(call: &Call) -> Result<Arc<Bucket>, S3Error> {
     Ok(call.objects.bucket(&call.bucket).await?)
 }
 
-/// What the headers tell of an object to be stored.
+/// What the headers tell of an object to be stored; whoever would lock it must be allowed to.
 pub(super) async fn details_of(call: &Call, bucket: &Bucket) -> Result<Details, S3Error> {
+    let (retention, legal_hold) = lock::of_upload(call, bucket)?;
     let mut headers = BTreeMap::new();
     for name in KEPT {
         if let Some(value) = call.header(name) {
@@ -65,7 +66,6 @@ pub(super) async fn details_of(call: &Call, bucket: &Bucket) -> Result<Details, 
     let tags = call.header("x-amz-tagging").map(tags::from_header).transpose()?.unwrap_or_default();
     let class =
         call.header("x-amz-storage-class").filter(|class| *class != "STANDARD").map(str::to_owned);
-    let (retention, legal_hold) = lock::of_upload(call, bucket)?;
     Ok(Details {
         retention,
         legal_hold,
@@ -111,7 +111,6 @@ fn user_metadata(call: &Call) -> Result<BTreeMap<String, String>, S3Error> {
 pub(super) async fn put(call: &mut Call) -> Result<Response, S3Error> {
     let bucket = bucket_of(call).await?;
     authorize(call, &access::PUT, &bucket, Context::default())?;
-    lock::authorize_upload(call, &bucket)?;
     let details = details_of(call, &bucket).await?;
     let sealing = encryption::of_upload(call, &bucket)?;
     let promise = Promise::of(call)?;
@@ -153,7 +152,8 @@ pub(super) async fn store(
     sealing: Sealing,
 ) -> Result<Stored, S3Error> {
     let wanted = promise.sums();
-    let plan = Plan { wrap: sealing.wrap.as_ref(), sums: &wanted };
+    let expected = promise.length.unwrap_or(0);
+    let plan = Plan { wrap: sealing.wrap.as_ref(), sums: &wanted, expected };
     let ingested = call.objects.ingest(body, &plan).await?;
     let kept = promise.check(&ingested.summed)?;
     details.checksum = kept.map(|(algorithm, value)| Checksum {

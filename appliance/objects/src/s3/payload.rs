@@ -205,10 +205,11 @@ pub(crate) fn stream(call: &mut Call, promise: &Promise) -> Stream {
     let wire = wire(body, call.key.clone());
     let mode = std::mem::replace(&mut call.mode, Mode::Plain);
     match mode {
-        Mode::Plain | Mode::Hashed(_) => Stream(bounded(wire, call.key.clone())),
+        Mode::Plain | Mode::Hashed(_) => Stream(bounded(wire, promise, call.key.clone())),
         Mode::Chunked { chain, trailers } => {
             let decoder = Decoder::new(chain, trailers);
-            Stream(decoded(wire, decoder, promise.clone(), call.key.clone()))
+            let plain = decoded(wire, decoder, promise.clone(), call.key.clone());
+            Stream(bounded(plain, promise, call.key.clone()))
         }
     }
 }
@@ -227,15 +228,19 @@ pub(super) fn wire(body: Body, key: String) -> ByteStream {
     .boxed()
 }
 
-/// Ends with an error when more comes than one request may bring.
-fn bounded(bytes: ByteStream, key: String) -> ByteStream {
+/// Ends with an error when more comes than was promised, or than one request may bring.
+fn bounded(bytes: ByteStream, promise: &Promise, key: String) -> ByteStream {
+    let (most, code) = match promise.length {
+        Some(length) => (length, Code::IncompleteBody),
+        None => (PUT_MAX, Code::EntityTooLarge),
+    };
     let mut total: u64 = 0;
     bytes
         .map(move |part| {
             let part = part?;
             total += part.len() as u64;
-            if total > PUT_MAX {
-                return Err(in_stream(&key, Code::EntityTooLarge.into()));
+            if total > most {
+                return Err(in_stream(&key, code.into()));
             }
             Ok(part)
         })

@@ -1,7 +1,9 @@
 //! Uploads by an HTML form: fields first, then the file, streamed.
 //!
 //! Invariants: a form with any credential is proven by Signature Version 4 or refused; a form
-//! without one is nobody's. Fields are bounded in size and number; the file is never held.
+//! without one is nobody's. Fields are bounded in size and number, and so is all else that comes
+//! before the file; the file is never held. Nothing but the fields says what is stored and how: the
+//! request's own headers are covered by no signature.
 //! Source: "Browser-based uploads using POST" of the S3 API reference.
 
 use super::{
@@ -10,8 +12,9 @@ use super::{
     call::{Call, Who},
     encryption,
     error::{Code, S3Error, in_stream},
-    object::{self, bucket_of, details_of},
+    object::{self, KEPT, bucket_of, details_of},
     payload::{PUT_MAX, Promise},
+    post_gate::Gate,
     post_policy::{Fields, PostPolicy, field},
     route::{empty, set, xml},
     tags,
@@ -24,13 +27,13 @@ use crate::{
 };
 use axum::response::Response;
 use futures_util::{StreamExt, TryStreamExt};
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode};
 use multer::{Field, Multipart};
 use std::{ops::RangeInclusive, sync::PoisonError};
 use subtle::ConstantTimeEq;
 
 /// All fields before the file together, as on S3.
-const FIELDS_SIZE_MAX: usize = 20 << 10;
+pub(super) const FIELDS_SIZE_MAX: usize = 20 << 10;
 
 /// More than any form has.
 const FIELDS_MAX: usize = 100;
@@ -41,8 +44,14 @@ pub(super) fn is_form(call: &Call) -> bool {
         .is_some_and(|text| text.to_ascii_lowercase().starts_with("multipart/form-data"))
 }
 
-fn broken(_: multer::Error) -> S3Error {
-    Code::MalformedPOSTRequest.into()
+fn broken(error: multer::Error) -> S3Error {
+    match error {
+        multer::Error::StreamReadFailed(cause) => match cause.downcast::<crate::Error>() {
+            Ok(own) => (*own).into(),
+            Err(_) => Code::IncompleteBody.into(),
+        },
+        _ => Code::MalformedPOSTRequest.into(),
+    }
 }
 
 /// A form up to its file.
@@ -56,16 +65,18 @@ async fn read(call: &mut Call) -> Result<Form, S3Error> {
     let boundary = multer::parse_boundary(call.header("content-type").unwrap_or_default());
     let body =
         call.body.get_mut().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
-    let bytes = super::payload::wire(body, String::new());
+    let gate = Gate::default();
+    let bytes = gate.hold(super::payload::wire(body, String::new()));
     let mut form = Multipart::new(bytes, boundary.map_err(broken)?);
     let (mut fields, mut size) = (Vec::new(), 0);
-    while let Some(mut one) = form.next_field().await.map_err(broken)? {
+    while let Some(mut one) = gate.feed(form.next_field()).await.map_err(broken)? {
         let name = one.name().unwrap_or_default().to_ascii_lowercase();
         if name == "file" {
+            gate.open();
             return Ok(Form { fields, file: one });
         }
         let mut value = Vec::new();
-        while let Some(part) = one.chunk().await.map_err(broken)? {
+        while let Some(part) = gate.feed(one.chunk()).await.map_err(broken)? {
             size += part.len();
             if size > FIELDS_SIZE_MAX {
                 return Err(Code::MaxPostPreDataLengthExceeded.into());
@@ -126,26 +137,28 @@ fn sizes(call: &Call, fields: &Fields) -> Result<RangeInclusive<u64>, S3Error> {
     PostPolicy::parse(&text)?.check(fields, &call.bucket, call.now)
 }
 
-/// Lets the fields speak as the headers of a plain upload would.
+/// Lets the fields speak as the headers of a plain upload would, in the place of the request's own;
+/// of fields with one name the first, which is the one that the policy was held against.
 fn adopt(call: &mut Call, fields: &Fields) -> Result<(), S3Error> {
-    call.headers.remove(header::CONTENT_TYPE);
+    let own: Vec<_> = call.headers.keys().filter(|name| speaks(name.as_str())).cloned().collect();
+    for name in own {
+        call.headers.remove(name);
+    }
     for (name, value) in fields {
-        let name = match name.as_str() {
-            "acl" => "x-amz-acl",
-            "cache-control"
-            | "content-type"
-            | "content-disposition"
-            | "content-encoding"
-            | "content-language"
-            | "expires" => name,
-            other if other.starts_with("x-amz-") => other,
-            _ => continue,
-        };
+        let name = if name == "acl" { "x-amz-acl" } else { name };
+        if !speaks(name) {
+            continue;
+        }
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Code::InvalidArgument)?;
         let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| Code::InvalidArgument)?;
-        call.headers.append(name, value);
+        call.headers.entry(name).or_insert(value);
     }
     Ok(())
+}
+
+/// A header that says what is stored, or how.
+fn speaks(name: &str) -> bool {
+    KEPT.contains(&name) || name.starts_with("x-amz-")
 }
 
 /// The file's bytes; a size outside of the form's bounds ends with an error.
@@ -153,13 +166,7 @@ fn bytes_of(file: Field<'static>, sizes: &RangeInclusive<u64>, key: String) -> B
     let (least, most) = (*sizes.start(), (*sizes.end()).min(PUT_MAX));
     let mut size: u64 = 0;
     let late_key = key.clone();
-    let error = move |error: multer::Error| match error {
-        multer::Error::StreamReadFailed(cause) => match cause.downcast::<crate::Error>() {
-            Ok(own) => *own,
-            Err(_) => in_stream(&key, Code::IncompleteBody.into()),
-        },
-        _ => in_stream(&key, Code::MalformedPOSTRequest.into()),
-    };
+    let error = move |error: multer::Error| in_stream(&key, broken(error));
     let end = futures_util::stream::once(async { Ok(None) });
     let parts = file.map_err(error).map_ok(Some).chain(end).map(move |part| {
         let too = |code: Code| Err(in_stream(&late_key, code.into()));
@@ -188,7 +195,6 @@ pub(super) async fn upload(call: &mut Call) -> Result<Response, S3Error> {
     adopt(call, &fields)?;
     let bucket = bucket_of(call).await?;
     authorize(call, &access::PUT, &bucket, Context::default())?;
-    super::lock::authorize_upload(call, &bucket)?;
     let mut details = details_of(call, &bucket).await?;
     if let Some(text) = field(&fields, "tagging") {
         let root = form_xml::parse(text.as_bytes()).ok_or(Code::MalformedXML)?;

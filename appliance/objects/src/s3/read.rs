@@ -1,12 +1,12 @@
 //! Objects: get and head, whole, by range and by part.
 
 use super::{
-    access::{self, Action, Context, Right, authorize},
+    access::{self, Action, Context, Right, is_allowed},
     call::Call,
     conditions, dates, encryption,
     error::{Code, S3Error},
     lifecycle, lock,
-    object::{KEPT, bucket_of, checksum_header, version_header},
+    object::{KEPT, checksum_header, version_header},
     range::{self, Asked},
     route::{empty, set},
 };
@@ -21,29 +21,62 @@ use axum::{body::Body, response::Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::{ops::Range, sync::Arc};
 
+/// An object as a request names it: its own, or the source of a copy.
+#[derive(Clone, Copy)]
+pub(super) struct Named<'a> {
+    pub(super) bucket: &'a str,
+    pub(super) key: &'a str,
+    pub(super) version: Option<&'a str>,
+}
+
+impl<'a> Named<'a> {
+    fn of(call: &'a Call) -> Self {
+        Self { bucket: &call.bucket, key: &call.key, version: call.version() }
+    }
+
+    /// The action of its reader.
+    pub(super) fn action(&self) -> Action {
+        if self.version.is_some() { access::GET_VERSION } else { access::GET }
+    }
+}
+
 /// Finds the object of the call for a reader; who may not know of it learns nothing.
 pub(super) async fn located(call: &Call, action: &Action) -> Result<Arc<Located>, S3Error> {
-    let found = call.objects.locate(&call.bucket, &call.key, call.version()).await;
-    match found {
-        Ok(located) => {
-            let context = Context { object: Some(&located.details), ..Context::default() };
-            authorize(call, action, &located.bucket, context)?;
-            Ok(located)
+    let found = find(call, Named::of(call), action).await?;
+    access::expected(call, access::EXPECTED_OWNER, &found.bucket)?;
+    Ok(found)
+}
+
+/// Finds an object for a reader; who may not know of it learns nothing.
+pub(super) async fn find(
+    call: &Call,
+    named: Named<'_>,
+    action: &Action,
+) -> Result<Arc<Located>, S3Error> {
+    let Named { bucket, key, version } = named;
+    match call.objects.locate(bucket, key, version).await {
+        Ok(found) => {
+            let object = Some(&found.details);
+            let context = Context { object, key: Some(key), version, ..Context::default() };
+            if is_allowed(call, action, &found.bucket, context) {
+                Ok(found)
+            } else {
+                Err(Code::AccessDenied.into())
+            }
         }
         Err(crate::Error::NoObject { .. }) => {
-            let bucket = bucket_of(call).await?;
-            let error = missing(call, &bucket).await?;
-            Err(access::missing(call, &bucket, error))
+            let bucket = call.objects.bucket(bucket).await?;
+            let error = missing(call, &bucket, named).await?;
+            Err(access::missing(call, &bucket, key, error))
         }
         Err(other) => Err(other.into()),
     }
 }
 
 /// What is there instead of an object: nothing, or a marker, which says so.
-async fn missing(call: &Call, bucket: &Bucket) -> Result<S3Error, S3Error> {
-    let (id, key) = (bucket.id, call.key.clone());
-    let version = call.version().map(str::to_owned);
-    let asked = version.clone();
+async fn missing(call: &Call, bucket: &Bucket, named: Named<'_>) -> Result<S3Error, S3Error> {
+    let (id, key) = (bucket.id, named.key.to_owned());
+    let version = named.version.map(str::to_owned);
     let work = move |reader: &store::Reader<'_>| {
         Ok(match version {
             Some(version) => reader.object_version(id, &key, &version)?,
@@ -51,7 +84,7 @@ async fn missing(call: &Call, bucket: &Bucket) -> Result<S3Error, S3Error> {
         })
     };
     let marker = call.objects.read(work).await?.filter(|row| row.marker);
-    let code = match (asked.is_some(), &marker) {
+    let code = match (named.version.is_some(), &marker) {
         (true, Some(_)) => Code::MethodNotAllowed,
         (true, None) => Code::NoSuchVersion,
         (false, _) => Code::NoSuchKey,
@@ -65,7 +98,7 @@ async fn missing(call: &Call, bucket: &Bucket) -> Result<S3Error, S3Error> {
 
 /// The action of a reader of the object.
 pub(super) fn action(call: &Call) -> Action {
-    if call.version().is_some() { access::GET_VERSION } else { access::GET }
+    Named::of(call).action()
 }
 
 /// One part of an object, by the number under which it was uploaded.
@@ -104,7 +137,8 @@ pub(super) async fn get(call: &Call, body: bool) -> Result<Response, S3Error> {
     let size = located.row.size;
     let part = match &numbered {
         Some((range, _)) => Some(range.clone()),
-        None => range_of(call, size)?,
+        None if conditions::range_holds(call, &located.row) => range_of(call, size)?,
+        None => None,
     };
     let mut response =
         empty(if part.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK });

@@ -2,9 +2,20 @@
 
 use super::matrix::{Site, as_owner, ask, request, site};
 use crate::{Owner, Scope};
+use axum::body::Body;
 use base::secret::Secret;
+use http::Response;
 use http_body_util::BodyExt;
 use store::access::{NewUser, Role};
+
+/// The status of an answer, and the code of the error in it.
+pub(super) async fn said(response: Response<Body>) -> (u16, String) {
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let body = String::from_utf8_lossy(&body).into_owned();
+    let code = body.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+    (status, code.map(|(code, _)| code.to_owned()).unwrap_or_default())
+}
 
 /// The status and the code of an error.
 async fn answer(
@@ -12,12 +23,7 @@ async fn answer(
     key: &str,
     (method, path, query, text): (&str, &str, &str, &str),
 ) -> (u16, String) {
-    let response = ask(site, request((method, path, query, text), (key, "s"), false)).await;
-    let status = response.status().as_u16();
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    let body = String::from_utf8_lossy(&body).into_owned();
-    let code = body.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
-    (status, code.map(|(code, _)| code.to_owned()).unwrap_or_default())
+    said(ask(site, request((method, path, query, text), (key, "s"), false)).await).await
 }
 
 async fn lock_out(site: &Site, login: &'static str, disabled: bool) {

@@ -187,9 +187,7 @@ const ABSENT: [&str; 9] = [
 
 async fn dispatch(call: &mut Call) -> Result<Response, S3Error> {
     if let Some(name) = ABSENT.into_iter().find(|name| call.has(name)) {
-        return Err(
-            Code::NotImplemented.says(format!("`?{name}` is not implemented by this server."))
-        );
+        return Err(absent(name));
     }
     let method = call.method.clone();
     match (call.bucket.is_empty(), call.key.is_empty()) {
@@ -275,10 +273,11 @@ async fn on_bucket(call: &mut Call, method: &Method) -> Result<Response, S3Error
         Method::PUT if call.has("versioning") => bucket::put_versioning(call).await,
         Method::PUT if call.has("policy") => bucket::put_policy(call).await,
         Method::PUT if call.has("acl") => bucket::put_acl(call).await,
-        Method::PUT => bucket::create(call).await,
         Method::DELETE if call.has("policy") => bucket::delete_policy(call).await,
-        Method::DELETE => bucket::delete(call).await,
         Method::POST if call.has("delete") => delete::many(call).await,
+        _ if stray(call).is_some() => Err(refuse_stray(call)),
+        Method::PUT => bucket::create(call).await,
+        Method::DELETE => bucket::delete(call).await,
         Method::POST if post::is_form(call) => post::upload(call).await,
         _ => refused(),
     }
@@ -300,16 +299,40 @@ async fn on_object(call: &mut Call, method: &Method) -> Result<Response, S3Error
         Method::PUT if call.has("acl") => meta::put_acl(call).await,
         Method::PUT if call.has("retention") => lock::put_retention(call).await,
         Method::PUT if call.has("legal-hold") => lock::put_hold(call).await,
-        Method::PUT if copies => copy::object(call).await,
-        Method::PUT => object::put(call).await,
         Method::POST if call.has("uploads") => upload::create(call).await,
         Method::POST if parts => complete::complete(call).await,
         Method::POST if call.has("restore") => read::restore(call).await,
         Method::DELETE if parts => upload::abort(call).await,
         Method::DELETE if call.has("tagging") => meta::delete_tags(call).await,
+        _ if stray(call).is_some() => Err(refuse_stray(call)),
+        Method::PUT if copies => copy::object(call).await,
+        Method::PUT => object::put(call).await,
         Method::DELETE => delete::one(call).await,
         _ => Err(Code::MethodNotAllowed.into()),
     }
+}
+
+/// A name in the query of a write that stands for something else than the bucket or object itself,
+/// and that nothing here does: it must not pass for the plain write, which would store, or delete,
+/// what nobody meant.
+fn stray(call: &Call) -> Option<&str> {
+    // These tell more of the plain request; a client may send them empty.
+    let of_request = |name: &str| {
+        name == "versionId" || name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"))
+    };
+    let is_stray = |(name, value): &(&str, &str)| {
+        journal::is_known(name) || (value.is_empty() && !of_request(name))
+    };
+    call.query.iter().find(is_stray).map(|(name, _)| name)
+}
+
+fn refuse_stray(call: &Call) -> S3Error {
+    let name = stray(call).unwrap_or_default();
+    if journal::is_known(name) { Code::MethodNotAllowed.into() } else { absent(name) }
+}
+
+fn absent(name: &str) -> S3Error {
+    Code::NotImplemented.says(format!("`?{name}` is not implemented by this server."))
 }
 
 /// An answer with an XML body.

@@ -5,7 +5,6 @@ use super::{
     call::Call,
     encryption,
     error::{Code, S3Error},
-    lock,
     object::{bucket_of, details_of, type_name},
     payload::{self, Promise},
     route::{empty, set, xml},
@@ -59,7 +58,6 @@ fn wanted_sum(call: &Call) -> Result<Option<Checksum>, S3Error> {
 pub(super) async fn create(call: &Call) -> Result<Response, S3Error> {
     let bucket = bucket_of(call).await?;
     authorize(call, &access::PUT, &bucket, Context::default())?;
-    lock::authorize_upload(call, &bucket)?;
     let mut details = details_of(call, &bucket).await?;
     details.encryption = encryption::of_upload(call, &bucket)?.encryption;
     // Of an unfinished upload it tells which checksum is to be computed; the value comes later.
@@ -150,7 +148,8 @@ pub(super) async fn store_part(
         }
         _ => {}
     }
-    let plan = Plan { wrap: wrap.as_ref(), sums: &promise.sums() };
+    let expected = promise.length.unwrap_or(0);
+    let plan = Plan { wrap: wrap.as_ref(), sums: &promise.sums(), expected };
     let ingested = call.objects.ingest(body, &plan).await?;
     let checksum = promise.check(&ingested.summed)?.map(|(algorithm, value)| Checksum {
         algorithm,

@@ -5,9 +5,21 @@ use crate::{
     load::{Tell, Value, noise, open},
     power::{Disk, run},
 };
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use objects::{Config, Error, Objects};
-use std::{path::Path, sync::Arc};
+use std::{
+    convert::Infallible,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 use store::{SiteKey, Store};
+use tower::ServiceExt;
 
 /// A file system in memory with so many MiB; unmounted when dropped.
 struct Small(tempfile::TempDir);
@@ -67,6 +79,75 @@ async fn above_the_mark_writes_are_refused_while_reads_and_deletes_go_on() {
     }
     assert_eq!(objects.gc_now().await.unwrap().blobs, stored / 2);
     objects.put("caches", "again", noise(Value { seed: 7, size: 300_000 })).await.unwrap();
+    tokio::task::spawn_blocking(move || store.close()).await.unwrap().unwrap();
+}
+
+/// What a request brings, and what was seen of the disk meanwhile.
+#[derive(Default)]
+struct Flood {
+    taken: AtomicU64,
+    /// The fewest bytes that were left.
+    least: AtomicU64,
+}
+
+/// More than the disk has.
+const FLOOD: u64 = 30 << 20;
+
+/// What is kept free.
+const KEPT: u64 = 6 << 20;
+
+impl Flood {
+    fn body(self: &Arc<Self>, disk: &Path) -> Body {
+        const FRAME: usize = 64 << 10;
+        let (seen, disk, frame) = (Arc::clone(self), disk.to_owned(), Bytes::from(vec![7; FRAME]));
+        seen.least.store(u64::MAX, Relaxed);
+        let frames = stream::iter(0..FLOOD / FRAME as u64).map(move |_| {
+            let stat = rustix::fs::statvfs(&disk).unwrap();
+            seen.least.fetch_min(stat.f_bavail * stat.f_frsize, Relaxed);
+            seen.taken.fetch_add(FRAME as u64, Relaxed);
+            Ok::<_, Infallible>(frame.clone())
+        });
+        Body::from_stream(frames)
+    }
+
+    /// Sends it to both faces, which must say that there is no room.
+    async fn send(objects: &Objects, disk: &Path, (header, value): (&str, &str)) -> [Arc<Self>; 2] {
+        let app = axum::Router::new().nest("/s3", objects::s3::router(objects.clone()));
+        let hour = Duration::from_secs(3600);
+        let put = objects.presign(&http::Method::PUT, "caches", "flood", hour, "");
+        let (flood, other) = (Arc::<Self>::default(), Arc::<Self>::default());
+        let asked = |method: &str, uri: &str| {
+            http::Request::builder().method(method).uri(uri).header(header, value)
+        };
+        let request = asked("PUT", put.url.expose()).body(flood.body(disk)).unwrap();
+        let s3 = app.oneshot(request).await.unwrap();
+        let at = crate::push::begin(objects, "flood").await;
+        let request = asked("PATCH", &at).body(other.body(disk)).unwrap();
+        let everything = Some(objects::registry::Caller::new(|_, _| true));
+        let registry = objects.registry(request, everything, "https://load/v2/token").await;
+        assert_eq!((s3.status().as_u16(), registry.status().as_u16()), (503, 507), "{header}");
+        [flood, other]
+    }
+}
+
+#[tokio::test]
+async fn an_upload_ends_before_it_takes_the_room_that_is_kept_free() {
+    let small = match Small::new(24) {
+        Ok(small) => small,
+        Err(why) => return eprintln!("skipped: no small file system can be mounted ({why})"),
+    };
+    let (objects, store) = open_with(small.0.path(), KEPT).await;
+    let size = FLOOD.to_string();
+    for flood in Flood::send(&objects, small.0.path(), ("content-length", &size)).await {
+        assert_eq!(flood.taken.load(Relaxed), 0, "it is known beforehand");
+    }
+    let unknown = ("transfer-encoding", "chunked");
+    for flood in Flood::send(&objects, small.0.path(), unknown).await {
+        let (taken, least) = (flood.taken.load(Relaxed), flood.least.load(Relaxed));
+        assert!(taken > 4 << 20, "{taken} bytes were taken");
+        assert!(least > KEPT - (2 << 20), "{least} bytes were left");
+    }
+    objects.put("caches", "small", vec![7; 100_000]).await.unwrap();
     tokio::task::spawn_blocking(move || store.close()).await.unwrap().unwrap();
 }
 

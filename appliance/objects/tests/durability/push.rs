@@ -47,12 +47,16 @@ async fn blob(objects: &Objects, name: &str, chunks: &[&[u8]]) -> Result<String,
     Ok(digest)
 }
 
+/// Begins to push a layer; where its bytes go.
+pub(crate) async fn begin(objects: &Objects, line: &str) -> String {
+    let begin = format!("/v2/load/{line}/blobs/uploads/");
+    ask(objects, "POST", &begin, "application/octet-stream", Vec::new()).await.unwrap()
+}
+
 /// Begins to push a layer and goes away.
 pub(crate) async fn cut(objects: &Objects, line: &str, layer: Vec<u8>) {
-    const BYTES: &str = "application/octet-stream";
-    let begin = format!("/v2/load/{line}/blobs/uploads/");
-    let at = ask(objects, "POST", &begin, BYTES, Vec::new()).await.unwrap();
-    ask(objects, "PATCH", &at, BYTES, layer).await.unwrap();
+    let at = begin(objects, line).await;
+    ask(objects, "PATCH", &at, "application/octet-stream", layer).await.unwrap();
 }
 
 /// Pushes an image whose only layer is the value.
