@@ -13,6 +13,7 @@ mod command_line;
 mod config;
 mod contexts;
 mod crash;
+mod deletion;
 mod doctor;
 mod git;
 mod governor;

@@ -3,7 +3,7 @@
 use crate::logs::Tail;
 use base::{
     event::Event,
-    ids::{Fence, JobId, PipelineId, PipelineNumber, RunnerId, TaskId, WorkflowId},
+    ids::{Fence, JobId, PipelineId, PipelineNumber, ProjectId, RunnerId, TaskId, WorkflowId},
     protocol::{Assignment, Register, Report, Reported},
     state::PipelineState,
     time::Timestamp,
@@ -11,6 +11,7 @@ use base::{
     trust::Trust,
 };
 use pipeline::{Planned, Rejected};
+use store::access::NewAudit;
 
 /// A trigger with its compiled plan, ready to be stored.
 #[derive(Debug)]
@@ -63,6 +64,8 @@ pub enum Command {
     Rerun(WorkflowId, RerunWanted, String),
     /// A person approves.
     Approve(JobId, String),
+    /// An administrator deletes a project, with a line for the audit log.
+    RemoveProject(ProjectId, NewAudit),
     /// The guard has held for long: the youngest task is given up, for this reason.
     GiveUp(String),
     /// The governor holds jobs back otherwise than before.

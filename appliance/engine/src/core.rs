@@ -12,6 +12,7 @@ mod flow;
 mod intake;
 mod load;
 mod people;
+mod remove;
 
 use crate::{
     Config, Error,
@@ -144,6 +145,9 @@ impl Turn<'_, '_, '_> {
                 self.rerun(*workflow, wanted, by).map(Answer::Rerun)
             }
             Command::Approve(job, by) => self.approve(*job, by).map(|()| Answer::Done),
+            Command::RemoveProject(project, deed) => {
+                self.remove_project(*project, deed).map(|()| Answer::Done)
+            }
             Command::GiveUp(why) => self.give_up(why).map(|()| Answer::Done),
             Command::Tell(event) => {
                 self.txn.event_append(self.now, None, event)?;

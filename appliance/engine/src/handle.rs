@@ -25,7 +25,7 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
-use store::{Store, projects::Project};
+use store::{Store, access::NewAudit, projects::Project};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// The engine, for everybody else.
@@ -218,6 +218,17 @@ impl Handle {
     /// [`Error::Missing`], or [`Error::Conflict`] when it does not wait for that.
     pub async fn approve(&self, id: JobId, by: impl Into<String>) -> Result<(), Error> {
         self.change(Command::Approve(id, by.into())).await.map(drop)
+    }
+
+    /// Deletes a project, with a line in the audit log. From then on it is gone for everybody; its
+    /// runs go by [`crate::removal`].
+    ///
+    /// # Errors
+    /// [`Error::Missing`], or [`Error::Conflict`] while something of it goes on.
+    pub async fn remove_project(&self, id: ProjectId, deed: NewAudit) -> Result<(), Error> {
+        self.change(Command::RemoveProject(id, deed)).await?;
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        Ok(())
     }
 
     /// Why a job waits; `None` when it does not wait for a runner.

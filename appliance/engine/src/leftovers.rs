@@ -13,7 +13,7 @@ use crate::logs::LogError;
 use base::{ids::TaskId, time::Timestamp};
 use objects::Objects;
 use std::time::Duration;
-use store::runs::leftovers::Shelf;
+use store::{Reader, runs::leftovers::Shelf};
 
 /// How old a leftover is at least: far longer than the end of a task and the rest of its output
 /// are apart.
@@ -48,12 +48,34 @@ fn task_of(key: &str) -> Option<TaskId> {
 /// When the store fails; what was removed until then stays removed.
 pub async fn sweep(objects: &Objects, now: Timestamp) -> Result<Swept, LogError> {
     let before = Timestamp(now.0 - i64::try_from(AGE.as_micros()).unwrap_or(i64::MAX));
+    sweep_where(objects, before, |_, _| Ok(false)).await
+}
+
+/// Removes, however new it is, what belonged to tasks that are forgotten: a project was deleted, and
+/// a cut may have come between its rows and their bytes.
+///
+/// # Errors
+/// As [`sweep`].
+pub async fn sweep_forgotten(objects: &Objects) -> Result<Swept, LogError> {
+    let is_known =
+        |reader: &Reader<'_>, task: TaskId| reader.task_get(task).map(|task| task.is_some());
+    sweep_where(objects, Timestamp(i64::MAX), is_known).await
+}
+
+/// Removes what was stored until `before`, no row names, and `stays` does not know better.
+async fn sweep_where(
+    objects: &Objects,
+    before: Timestamp,
+    stays: fn(&Reader<'_>, TaskId) -> Result<bool, store::Error>,
+) -> Result<Swept, LogError> {
     let mut swept = Swept::default();
     for shelf in Shelf::ALL {
         let mut after = Some(String::new());
         while let Some(key) = after {
-            let wanted = move |reader: &store::Reader<'_>, key: &str| match task_of(key) {
-                Some(task) => reader.object_is_wanted(shelf, task, key),
+            let wanted = move |reader: &Reader<'_>, key: &str| match task_of(key) {
+                Some(task) => {
+                    Ok(stays(reader, task)? || reader.object_is_wanted(shelf, task, key)?)
+                }
                 None => Ok(true),
             };
             let page = objects.discard(bucket(shelf), &key, before, wanted).await?;

@@ -23,6 +23,7 @@ pub mod housekeeping;
 mod ids;
 pub mod leftovers;
 pub mod logs;
+pub mod removal;
 pub mod retention;
 
 pub use command::{RerunWanted, Triggered};

@@ -202,8 +202,18 @@ async fn kept(store: &Store) -> Result<Vec<Kept>, store::Error> {
         .await
 }
 
-async fn remove_bytes(removed: Removed, logs: &Logs, objects: &Objects) -> Result<(), LogError> {
-    logs.remove(removed.tasks).await?;
+/// The bytes of rows that are gone.
+pub(crate) async fn remove_bytes(
+    removed: Removed,
+    logs: &Logs,
+    objects: &Objects,
+) -> Result<(), LogError> {
+    if !removed.tasks.is_empty() {
+        logs.remove(removed.tasks).await?;
+    }
+    for key in removed.logs {
+        objects.delete("logs", &key).await?;
+    }
     for key in removed.artifacts {
         objects.delete("artifacts", &key).await?;
     }

@@ -33,6 +33,7 @@ impl Failure {
             Self::Repository(Error::TooLarge { what, limit }) => {
                 format!("{what} is larger than the {limit} that is allowed here")
             }
+            Self::Repository(error @ Error::NoRepository(_)) => error.to_string(),
             Self::Repository(Error::MissingObject(id)) => format!("object {id} is missing"),
             Self::Repository(_) => {
                 "the server could not do this; its log says why; nothing was changed".into()

@@ -77,7 +77,7 @@ impl Repository {
 
     /// Under the lock nobody moves a pack in: one without an index is what a cut left.
     fn look(&self) -> Result<Seen, Error> {
-        let _guard = self.lock();
+        let _guard = self.lock()?;
         let dir = self.pack_dir();
         for entry in fs::read_dir(&dir).map_err(Error::file("list", &dir))? {
             let path = entry.map_err(Error::file("list", &dir))?.path();
@@ -124,7 +124,7 @@ impl Repository {
             true => None,
             false => Some(upkeep::write(self, &seen.packs, left, &incoming)?),
         };
-        let _guard = self.lock();
+        let _guard = self.lock()?;
         if self.refs().read()? != seen.table || indices(&self.pack_dir())? != seen.indices {
             return Ok(None);
         }

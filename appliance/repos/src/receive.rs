@@ -194,7 +194,7 @@ fn apply(
     atomic: bool,
     ask: impl FnOnce(Vec<RefUpdate>) -> Result<(), String>,
 ) -> Result<Vec<(String, Verdict)>, Failure> {
-    let _guard = repository.lock();
+    let _guard = repository.lock()?;
     quarantine.check_anew(repository)?;
     let (table, head) = repository.snapshot()?;
     let objects = quarantine.objects(repository)?;

@@ -18,7 +18,10 @@ use gix_object::Kind;
 use std::{
     collections::HashSet,
     path::{Path, PathBuf},
-    sync::{Arc, MutexGuard, PoisonError, atomic::AtomicU64},
+    sync::{
+        Arc, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// What a person or a trigger may name to mean one commit.
@@ -77,9 +80,13 @@ impl Repository {
         self.dir.join("objects/pack")
     }
 
-    /// Waits until nobody else changes the repository.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, ()> {
-        self.locks.change.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until nobody else changes the repository; an error when it was set aside.
+    pub(crate) fn lock(&self) -> Result<MutexGuard<'_, ()>, Error> {
+        let guard = self.locks.change.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.locks.is_gone.load(Ordering::Relaxed) {
+            true => Err(Error::NoRepository(self.name.clone())),
+            false => Ok(guard),
+        }
     }
 
     /// `None` while somebody else puts packs together.
@@ -94,7 +101,7 @@ impl Repository {
 
     /// The packs as they are now; they stay readable when upkeep replaces them.
     pub(crate) fn packs(&self) -> Result<PackSet, Error> {
-        let _guard = self.lock();
+        let _guard = self.lock()?;
         PackSet::open(&self.pack_dir())
     }
 
@@ -130,7 +137,7 @@ impl Repository {
 
     /// Makes an existing branch the default one.
     pub fn set_default_branch(&self, branch: &str) -> Result<(), Error> {
-        let _guard = self.lock();
+        let _guard = self.lock()?;
         let name = format!("refs/heads/{branch}");
         let table = self.refs().read()?;
         table.get(&name).ok_or_else(|| self.unknown(format!("branch `{branch}`")))?;

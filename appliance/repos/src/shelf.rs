@@ -2,7 +2,8 @@
 //!
 //! Invariants: a repository appears in one step, complete; what a cut left behind (received packs
 //! that were never taken over, lock files) is removed when the shelf is opened. One process at a
-//! time owns the root; the caller's lock on the data directory sees to that.
+//! time owns the root; the caller's lock on the data directory sees to that. Nobody changes a
+//! repository that was set aside, however long ago it was opened, nor what has its name since.
 
 use crate::{durable, error::Error, limits::Limits, repository::Repository};
 use base::ids::RepoName;
@@ -12,13 +13,16 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 use tokio::sync::Semaphore;
 
 /// Where things are made before they are moved to their place, on the same file system.
 const INCOMING: &str = ".incoming";
+
+/// Where repositories are until they are removed for good.
+const REMOVED: &str = ".removed";
 
 const CONFIG: &str = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n";
 
@@ -42,6 +46,8 @@ pub(crate) struct Locks {
     pub(crate) upkeep: Mutex<()>,
     /// How often objects were thrown away since the start.
     pub(crate) prunes: AtomicU64,
+    /// The repository is not in its place any more; set and asked under `change`.
+    pub(crate) is_gone: AtomicBool,
 }
 
 /// The repositories below one root. Cheap to clone.
@@ -129,9 +135,47 @@ impl Repos {
         if !self.exists(name) {
             return Err(Error::NoRepository(name.clone()));
         }
+        Ok(Repository::new(
+            name.clone(),
+            self.dir(name),
+            self.locks(name),
+            Arc::clone(&self.shared),
+        ))
+    }
+
+    fn locks(&self, name: &RepoName) -> Arc<Locks> {
         let mut locks = self.shared.locks.lock().unwrap_or_else(PoisonError::into_inner);
-        let lock = Arc::clone(locks.entry(name.clone()).or_default());
-        Ok(Repository::new(name.clone(), self.dir(name), lock, Arc::clone(&self.shared)))
+        Arc::clone(locks.entry(name.clone()).or_default())
+    }
+
+    /// Takes a repository out of its place, durably, so that its name is free; it waits under
+    /// `mark` for [`Repos::discard`]. One that is not there, or not any more, changes nothing. The
+    /// caller sees to it that nobody makes one of that name meanwhile.
+    pub fn set_aside(&self, name: &RepoName, mark: &str) -> Result<(), Error> {
+        let locks = self.locks(name);
+        let _guard = locks.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let (dir, aside) = (self.dir(name), self.shared.root.join(REMOVED));
+        if dir.exists() {
+            fs::create_dir_all(&aside).map_err(Error::file("make", &aside))?;
+            fs::rename(&dir, aside.join(mark)).map_err(Error::file("set aside", &dir))?;
+            locks.is_gone.store(true, Ordering::Relaxed);
+            durable::sync_dir(&aside)?;
+            durable::sync_dir(&self.shared.root.join(name.org()))?;
+            durable::sync_dir(&self.shared.root)?;
+        }
+        self.shared.locks.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        Ok(())
+    }
+
+    /// Removes for good what was set aside under `mark`; takes as long as it is large.
+    pub fn discard(&self, mark: &str) -> Result<(), Error> {
+        let path = self.shared.root.join(REMOVED).join(mark);
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::file("remove", path)(error))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

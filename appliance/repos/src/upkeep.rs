@@ -60,7 +60,7 @@ fn tidy(repository: &Repository, max: usize) -> Result<usize, Error> {
     }
     let incoming = repository.shared().incoming()?;
     let merged = merge(repository, &chosen, &incoming)?;
-    let _guard = repository.lock();
+    let _guard = repository.lock()?;
     replace(repository, &chosen, Some(&merged))?;
     Ok(chosen.len())
 }

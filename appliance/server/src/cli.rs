@@ -97,7 +97,7 @@ pub(crate) enum Command {
     /// Make, list and revoke tokens, with which programs act for an account.
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Manage a project's environment variables.
+    /// Manage a project's environment variables, and delete projects.
     #[command(subcommand)]
     Project(ProjectCommand),
     /// Manage contexts and their variables.

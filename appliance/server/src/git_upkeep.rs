@@ -23,7 +23,11 @@ pub(crate) async fn prune(store: &Store, repos: &Repos, now: Timestamp) -> anyho
     for name in tokio::task::spawn_blocking(move || listed.list()).await?? {
         let asked = name.clone();
         let keep = store.read(move |reader| revisions(reader, &asked)).await?;
-        let repository = repos.get(&name)?;
+        let repository = match repos.get(&name) {
+            // Its project was deleted since the look.
+            Err(repos::Error::NoRepository(_)) => continue,
+            found => found?,
+        };
         match tokio::task::spawn_blocking(move || repository.prune(&keep, before)).await? {
             Ok(pruned) if pruned == Pruned::default() => {}
             Ok(Pruned { objects, bytes }) => {

@@ -156,6 +156,7 @@ impl House {
             repos,
             orbs,
         });
+        web::removal::free_names(&state).await;
         web::tell_open_pushes(&state).await?;
         let faces = web::router(state.clone());
         Ok(Self {
@@ -242,6 +243,7 @@ impl House {
             keep,
         ));
         let schedules = tokio::spawn(web::schedule::keep(state.clone()));
+        let removals = tokio::spawn(web::removal::keep(state.clone()));
         let calm = tokio::spawn(calm::give_back(store.events()));
         stop.await;
         tracing::info!("stopping");
@@ -257,6 +259,7 @@ impl House {
         identity.abort();
         sweep.abort();
         schedules.abort();
+        removals.abort();
         calm.abort();
         keeper.abort();
         // What requests left in access logs is of no other place.

@@ -6,6 +6,7 @@
 
 mod contexts;
 mod pushes;
+mod removals;
 mod restrictions;
 mod schedules;
 mod settings;
@@ -13,6 +14,7 @@ mod variables;
 
 pub use contexts::Context;
 pub use pushes::{Push, PushedRef};
+pub use removals::Removal;
 pub use restrictions::Expression;
 pub use schedules::{Schedule, Timer};
 pub use settings::Settings;
@@ -118,7 +120,8 @@ impl Txn<'_> {
         Ok(org)
     }
 
-    /// The project of that repository, made with `settings` when absent; `true` when made now.
+    /// The project of that repository, made with `settings` when absent; `true` when made now. A
+    /// name whose last project is still in the way is a [`Error::Conflict`].
     pub fn project_ensure(
         &self,
         repo: &RepoName,
@@ -128,6 +131,7 @@ impl Txn<'_> {
         if let Some(project) = self.project_by_repo(repo)? {
             return Ok((project, false));
         }
+        self.removal_check_name(repo)?;
         let org = self.org_ensure(repo.org(), at)?;
         let id = ProjectId(row::new_id(at));
         let text = row::to_json("a project's settings", settings)?;
@@ -148,6 +152,12 @@ impl Txn<'_> {
         let mut settings = self.project_get(id)?.ok_or_else(|| missing(id))?.settings;
         change(&mut settings);
         self.project_settings_set(id, &settings)
+    }
+
+    /// Refuses to write what belongs to a project that is not there any more.
+    pub(crate) fn project_check(&self, id: ProjectId) -> Result<(), Error> {
+        let mut find = self.statement("SELECT 1 FROM projects WHERE id = ?1")?;
+        if find.exists([id.0])? { Ok(()) } else { Err(Error::Missing("Project".into())) }
     }
 
     /// Replaces a project's settings.

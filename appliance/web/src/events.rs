@@ -11,6 +11,7 @@ use crate::{
     access::{Routes, User, Viewer},
     ansi::Terminal,
     error::Failure,
+    found,
 };
 use axum::{
     extract::{Path, Query},
@@ -201,7 +202,7 @@ async fn log(
     Query(asked): Query<FromLine>,
 ) -> Result<Response, Failure> {
     let job = family::job_of(task);
-    let job = state.store.read(move |reader| reader.job_get(job)).await?;
+    let job = state.store.read(move |reader| found::job(reader, job)).await?;
     user.reach(job.ok_or_else(|| Failure::missing("Step"))?.project)?;
     let room = state.stream_room()?;
     let line = last_id(&headers).unwrap_or(asked.line);

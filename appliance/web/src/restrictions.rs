@@ -20,6 +20,9 @@ const EXPRESSIONS_MAX: usize = 20;
 pub(crate) enum Restriction {
     /// This project may use it, and others that are named, too.
     Project(Project),
+    /// The last project that might use it was deleted: none may, until another is let in or this is
+    /// taken away.
+    Deleted(ProjectId),
     /// This must hold of a job.
     Expression(Expression),
 }
@@ -31,7 +34,8 @@ pub(crate) fn list(
 ) -> Result<Vec<Restriction>, store::Error> {
     let mut found = Vec::new();
     for project in reader.context_restriction_list(context)? {
-        found.extend(reader.project_get(project)?.map(Restriction::Project));
+        let there = reader.project_get(project)?;
+        found.push(there.map_or(Restriction::Deleted(project), Restriction::Project));
     }
     let expressions = reader.context_expression_list(context)?;
     found.extend(expressions.into_iter().map(Restriction::Expression));

@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 /// Settings of the faces.
 #[derive(Debug, Clone)]
@@ -78,6 +78,10 @@ struct Shared {
     streams: Arc<Semaphore>,
     large: large::Room,
     reports: ReportKey,
+    /// Held while a project or repository gets or gives up its name.
+    naming: tokio::sync::Mutex<()>,
+    /// Rung when a project was deleted.
+    removals: Notify,
     closing: watch::Sender<bool>,
 }
 
@@ -104,6 +108,8 @@ impl State {
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             large: large::Room::default(),
             reports: ReportKey::random(),
+            naming: tokio::sync::Mutex::default(),
+            removals: Notify::new(),
             closing: watch::Sender::new(false),
         }))
     }
@@ -133,6 +139,16 @@ impl State {
     /// Signs the addresses of reports.
     pub(crate) fn report_key(&self) -> &ReportKey {
         &self.0.reports
+    }
+
+    /// Held while a project or repository gets or gives up its name.
+    pub(crate) fn naming(&self) -> &tokio::sync::Mutex<()> {
+        &self.0.naming
+    }
+
+    /// Rung when a project was deleted.
+    pub(crate) fn removals(&self) -> &Notify {
+        &self.0.removals
     }
 
     /// Room for large bodies.

@@ -118,6 +118,7 @@ impl Turn<'_, '_, '_> {
     /// Goes on with a setup pipeline: its new workflows join those of the setup.
     pub(super) fn continue_pipeline(&mut self, intake: &Intake) -> Result<(), Error> {
         let mut pipeline = self.txn.pipeline_get(intake.id)?.ok_or(Error::Missing("Pipeline"))?;
+        self.project_stands(pipeline.project)?;
         crate::handle::continuation::check(pipeline.state, pipeline.created_at, self.now)?;
         let setups = self.txn.workflow_list(intake.id)?;
         if !setups.is_empty() && setups.iter().all(|setup| setup.canceled_by.is_some()) {

@@ -114,6 +114,7 @@ impl Turn<'_, '_, '_> {
         let reruns = u32::try_from(before).unwrap_or(u32::MAX);
         let again = rerun::plan(&nodes(jobs), wanted, reruns)?;
         let pipeline = self.txn.pipeline_get(old.pipeline)?.ok_or(Error::Missing("Pipeline"))?;
+        self.project_stands(pipeline.project)?;
         let id = family::workflow(self.core.ids.next(self.now));
         let new = Workflow {
             id,

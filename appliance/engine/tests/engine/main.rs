@@ -9,5 +9,6 @@ mod house;
 mod kill;
 mod leftovers;
 mod pace;
+mod removal;
 mod still;
 mod trust;

@@ -73,7 +73,7 @@ pub(super) struct Stored {
 
 impl Stored {
     pub(super) fn open(repository: &Repository) -> Result<Self, Error> {
-        let _guard = repository.lock();
+        let _guard = repository.lock()?;
         let objects = repository.dir().join("objects");
         let mut paths = loose_objects(&objects)?;
         for index in set::indices(&repository.pack_dir())? {

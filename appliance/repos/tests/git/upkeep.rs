@@ -46,3 +46,27 @@ fn damage_is_found() {
     fs::write(&pack, bytes).unwrap();
     assert_eq!(place.server.repository().check().unwrap().len(), 1);
 }
+
+#[test]
+fn a_repository_that_was_set_aside_is_gone_and_nothing_of_it_comes_back() {
+    let place = Place::new();
+    let copy = place.copy("a");
+    copy.commit("x", noise(3, 50_000));
+    copy.git(&["push", "-q", "origin", "main"]);
+    let (repos, old) = (&place.server.repos, place.server.repository());
+    let name = old.name().clone();
+    repos.set_aside(&name, "first").unwrap();
+    repos.set_aside(&name, "first").unwrap();
+    let root = place.dir.path().join("root");
+    assert!(!root.join("acme/relay.git").exists() && root.join(".removed/first/HEAD").exists());
+    assert!(repos.list().unwrap().is_empty());
+    let new = repos.create(&name).unwrap();
+    assert!(new.branches().unwrap().is_empty(), "the name is free");
+    // Whoever had it open changes neither this one nor the other.
+    assert!(old.set_default_branch("main").is_err());
+    repos.discard("first").unwrap();
+    repos.discard("first").unwrap();
+    assert!(!root.join(".removed/first").exists() && root.join("acme/relay.git/HEAD").exists());
+    copy.git(&["push", "-q", "origin", "main"]);
+    assert_eq!(new.branches().unwrap().len(), 1);
+}

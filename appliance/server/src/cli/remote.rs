@@ -159,6 +159,18 @@ pub(crate) enum ProjectCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Delete a project with its Git repository and everything that its jobs left.
+    ///
+    /// Asks for its name to be typed. Refused while workflows of it have not ended.
+    Delete {
+        /// ORG/NAME.
+        project: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// List environment variables: of a value only the last characters, if it is long.
     Env {
         /// ORG/NAME.

@@ -1,13 +1,14 @@
 //! `appliance project` and `appliance context`: environment variables, whose values come from
-//! standard input and are never shown.
+//! standard input and are never shown; deleting a project, which is typed twice on a terminal.
 
-use super::{Code, Missing, encoded, field, items, secret_from_stdin, slug};
+use super::{Code, Missing, Usage, encoded, field, items, secret_from_stdin, slug};
 use crate::{
     cli::{ContextCommand, ProjectCommand},
     client::Client,
     output,
 };
 use serde_json::{Value, json};
+use std::io::IsTerminal;
 
 pub(crate) async fn project(command: ProjectCommand) -> anyhow::Result<Code> {
     match command {
@@ -23,6 +24,18 @@ pub(crate) async fn project(command: ProjectCommand) -> anyhow::Result<Code> {
                 output::note(&format!("{name} is set."))
             }
         }
+        ProjectCommand::Delete { project, yes, remote } => {
+            let path = format!("/api/v2/project/{}", slug(&project)?);
+            if !yes {
+                confirm(&project)?;
+            }
+            let answer = Client::new(&remote)?.delete(&path).await?;
+            if remote.json {
+                output::json(&answer)
+            } else {
+                output::note(&format!("{project} is deleted."))
+            }
+        }
         ProjectCommand::Env { project, remote } => {
             let path = format!("/api/v2/project/{}/envvar", slug(&project)?);
             let all = items(&Client::new(&remote)?, &path).await?;
@@ -30,6 +43,24 @@ pub(crate) async fn project(command: ProjectCommand) -> anyhow::Result<Code> {
         }
     }
     Ok(0)
+}
+
+/// Has the name typed once more, by a person.
+fn confirm(project: &str) -> Result<(), Usage> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Usage(format!(
+            "nothing was deleted: nobody is asked where standard input is no terminal; give --yes to delete {project}"
+        )));
+    }
+    output::note(&format!(
+        "This deletes {project} for ever: its Git repository, pipelines, logs, artifacts, caches, variables and schedules.\nType its name to go on:"
+    ));
+    let mut typed = String::new();
+    let read = std::io::stdin().read_line(&mut typed);
+    match read {
+        Ok(_) if typed.trim() == project => Ok(()),
+        _ => Err(Usage(format!("nothing was deleted: what was typed is not {project}"))),
+    }
 }
 
 pub(crate) async fn context(command: ContextCommand) -> anyhow::Result<Code> {

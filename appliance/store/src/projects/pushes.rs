@@ -47,6 +47,7 @@ struct Body {
 impl Txn<'_> {
     /// Notes a push before its refs move.
     pub fn push_note(&self, push: &Push) -> Result<(), Error> {
+        self.project_check(push.project)?;
         let body = Body { actor: push.actor.clone(), refs: push.refs.clone() };
         let body = row::to_json("a push", &body)?;
         self.statement("INSERT INTO pushes (id, project, at, body) VALUES (?1, ?2, ?3, ?4)")?
@@ -87,6 +88,14 @@ impl Txn<'_> {
 }
 
 impl Reader<'_> {
+    /// A push to the project was noted since `since` and is not done.
+    pub fn push_is_open(&self, project: ProjectId, since: Timestamp) -> Result<bool, Error> {
+        let mut find = self.statement(
+            "SELECT 1 FROM pushes WHERE done_at IS NULL AND project = ?1 AND at >= ?2",
+        )?;
+        Ok(find.exists(params![project.0, since.0])?)
+    }
+
     /// Pushes that are not done, oldest first: to be told again at the start.
     pub fn push_list_open(&self) -> Result<Vec<Push>, Error> {
         let mut list = self.statement(

@@ -3,7 +3,8 @@
 //! Invariants: a context without restrictions is open to every project of its organisation; one
 //! project closes it to all others, and each expression must hold besides. Whoever hands out a
 //! context's values asks first; what an expression means is decided elsewhere. A restriction to a
-//! project is named by it, an expression by an identifier of its own.
+//! project is named by it, an expression by an identifier of its own. That to a project which was deleted stays when
+//! it is the only one to a project: the context stays closed.
 
 use crate::{Reader, Txn, error::Error, row};
 use base::{
@@ -51,6 +52,7 @@ impl Txn<'_> {
     /// Lets a project use a context, and no other that is not let, too; asking again changes
     /// nothing.
     pub fn context_restrict(&self, id: ContextId, project: ProjectId) -> Result<(), Error> {
+        self.project_check(project)?;
         let insert =
             "INSERT OR IGNORE INTO context_restrictions (context, project) VALUES (?1, ?2)";
         self.statement(insert)?.execute(params![id.0, project.0])?;

@@ -100,6 +100,7 @@ impl Reader<'_> {
 impl Txn<'_> {
     /// Stores a schedule, new or changed.
     pub fn schedule_save(&self, schedule: &Schedule) -> Result<(), Error> {
+        self.project_check(schedule.project)?;
         self.statement("INSERT OR REPLACE INTO schedules (id, project, body) VALUES (?1, ?2, ?3)")?
             .execute(params![
                 schedule.id.0,

@@ -9,6 +9,8 @@ use base::{
 };
 use uuid::Uuid;
 
+mod removals;
+
 const NOW: Timestamp = Timestamp(1_000_000);
 
 fn check(test: impl FnOnce(&mut Txn<'_>) -> Result<(), Error>) {

@@ -99,6 +99,7 @@ impl Txn<'_> {
         value: &Secret,
         at: Timestamp,
     ) -> Result<(), Error> {
+        self.project_check(project)?;
         let sealed = self.key().seal(&place(project, name), value.expose().as_bytes())?;
         self.statement(
             "INSERT INTO project_variables (project, name, value, created_at, updated_at) \

@@ -19,8 +19,10 @@ use rusqlite::params;
 /// What belonged to a removed pipeline outside of this database.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Removed {
-    /// Tasks, whose logs go, too.
+    /// Tasks that stay, and whose logs are to go.
     pub tasks: Vec<TaskId>,
+    /// Keys in the bucket of logs.
+    pub logs: Vec<String>,
     /// Keys in the artifact bucket.
     pub artifacts: Vec<String>,
     /// Keys in the workspace bucket.
@@ -63,12 +65,10 @@ impl Txn<'_> {
         removed
             .layers
             .extend(texts("SELECT object FROM workspace_layers WHERE task BETWEEN ?1 AND ?2")?);
-        let mut tasks =
-            self.statement("SELECT id FROM runs WHERE id BETWEEN ?1 AND ?2 AND kind = 4")?;
-        for task in tasks.query_map(params![first, last], |row| row.get(0))? {
-            removed.tasks.push(TaskId(task?));
-        }
-        for table in ["artifacts", "workspace_layers", "tests"] {
+        removed.logs.extend(texts(
+            "SELECT object FROM log_segments WHERE task BETWEEN ?1 AND ?2 AND object IS NOT NULL",
+        )?);
+        for table in ["artifacts", "workspace_layers", "log_segments", "tests"] {
             self.statement(&format!("DELETE FROM {table} WHERE task BETWEEN ?1 AND ?2"))?
                 .execute(params![first, last])?;
         }

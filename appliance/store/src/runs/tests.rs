@@ -1,10 +1,13 @@
 //! The rows of a run, written and read back through a real store.
 
 use super::*;
-use crate::{Config, Error, Reader, SiteKey, Store, Txn};
+use crate::{
+    Config, Error, Reader, SiteKey, Store, Txn,
+    logs::{LogSegment, SegmentBytes},
+};
 use base::{
     ids::{
-        Attempt, Fence, JobId, JobNumber, PipelineId, PipelineNumber, ProjectId, RunnerId,
+        Attempt, Fence, JobId, JobNumber, PipelineId, PipelineNumber, ProjectId, RunnerId, TaskId,
         WorkflowId,
     },
     plan::{Executor, JobSpec},
@@ -263,6 +266,10 @@ fn results_are_those_of_the_newest_attempt_of_each_node() {
     });
 }
 
+fn segment(task: TaskId, step: u32, bytes: SegmentBytes) -> LogSegment {
+    LogSegment { task, step, offset: 0, line: 0, size: 1, lines: 0, frames: vec![1], bytes }
+}
+
 #[test]
 fn a_removed_pipeline_leaves_no_rows_and_names_its_objects() {
     let mut made = pipeline(1, "main");
@@ -278,10 +285,17 @@ fn a_removed_pipeline_leaves_no_rows_and_names_its_objects() {
         let kept = task(family::job(run.id, 1), 0, 1);
         txn.task_save(&kept)?;
         txn.artifact_save(kept.id, "a", "object-a", 1)?;
+        txn.log_segment_save(&segment(kept.id, 0, SegmentBytes::Here(vec![7])))?;
+        txn.log_segment_save(&segment(kept.id, 1, SegmentBytes::Object("log-a".into())))?;
         assert_eq!(txn.pipeline_remove(id)?, None, "it goes on");
         txn.workflow_save(&Workflow { stopped_at: Some(Timestamp(9)), ..run })?;
         let removed = txn.pipeline_remove(id)?.unwrap();
-        assert_eq!((removed.tasks, removed.artifacts), (vec![kept.id], vec!["object-a".into()]));
+        assert_eq!(
+            (removed.artifacts, removed.logs),
+            (["object-a".into()].into(), ["log-a".into()].into())
+        );
+        // In the same transaction: no cut leaves output of a task that nobody knows.
+        assert!(txn.log_segment_list(kept.id, 0)?.is_empty());
         assert_eq!(txn.texts_sweep()?, 3);
         Ok(())
     };

@@ -5,6 +5,7 @@ use crate::{
     State,
     access::{Member, Routes, User, Viewer},
     error::Failure,
+    found,
 };
 use axum::{Json, extract::Path};
 use base::{
@@ -41,7 +42,7 @@ pub(super) async fn find(
 /// The job of that identifier, if the caller's token reaches it.
 pub(super) async fn by_id(state: &State, user: &User, text: &str) -> Result<Job, Failure> {
     let id: JobId = id(text, "Job")?;
-    let found = state.store.read(move |reader| reader.job_get(id)).await?;
+    let found = state.store.read(move |reader| found::job(reader, id)).await?;
     let job = found.ok_or_else(|| Failure::missing("Job"))?;
     user.reach(job.project)?;
     Ok(job)

@@ -10,6 +10,7 @@ use crate::{
     State,
     access::{Routes, User, Viewer, session},
     error::Failure,
+    found,
 };
 use axum::{
     body::{Body, Bytes},
@@ -122,7 +123,7 @@ impl Writer {
     }
 
     async fn state_of(&self, id: JobId) -> Result<JobState, Failure> {
-        let found = self.state.store.read(move |reader| reader.job_get(id)).await?;
+        let found = self.state.store.read(move |reader| found::job(reader, id)).await?;
         found.map(|job| job.state).ok_or_else(|| Failure::missing("Job"))
     }
 
@@ -207,7 +208,7 @@ async fn output(
     Path((task, step)): Path<(TaskId, u32)>,
 ) -> Result<axum::Json<Value>, Failure> {
     let job = store::runs::family::job_of(task);
-    let found = state.store.read(move |reader| reader.job_get(job)).await?;
+    let found = state.store.read(move |reader| found::job(reader, job)).await?;
     let job = found.ok_or_else(|| Failure::missing("Job"))?;
     user.reach(job.project)?;
     let mut text = Vec::new();

@@ -178,8 +178,9 @@ async fn list_all(
         })
         .await?;
     let next = full(&rows).map(|last| last.id.to_string());
-    let named = rows.iter().zip(slugs).map(|(row, slug)| (row, slug.unwrap_or_default()));
-    // A page may be shorter than another: what is left out was read all the same.
+    // A page may be shorter than another: what is left out was read all the same. So are pipelines
+    // of a project that was deleted.
+    let named = rows.iter().zip(slugs).filter_map(|(row, slug)| Some((row, slug?)));
     let items = named
         .filter(|(row, _)| user.reach(row.project).is_ok())
         .map(|(row, slug)| shapes::pipeline(row, &slug));

@@ -5,6 +5,7 @@ use crate::{
     State,
     access::{Admin, Member, Routes, User, Viewer},
     error::Failure,
+    removal,
 };
 use axum::{Json, extract::Path};
 use base::{protocol::NetworkPolicy, secret::Secret, trust::ProtectedRefs};
@@ -20,6 +21,7 @@ use store::{
 pub(super) fn routes() -> Routes {
     Routes::new()
         .get("/api/v2/project/{vcs}/{org}/{repo}", show)
+        .delete("/api/v2/project/{vcs}/{org}/{repo}", delete)
         .get("/api/appliance/v1/project/{vcs}/{org}/{repo}/network", network)
         .put("/api/appliance/v1/project/{vcs}/{org}/{repo}/network", network_set)
         .get("/api/appliance/v1/project/{vcs}/{org}/{repo}/protected", protected)
@@ -57,6 +59,17 @@ async fn show(
             "default_branch": project.settings.default_branch,
         },
     })))
+}
+
+/// Deletes the project with everything that it has; refused while workflows go on.
+async fn delete(
+    Admin(user): Admin,
+    state: State,
+    Path(slug): Path<Slug>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    let project = project(&state, &user, slug).await?;
+    removal::delete(&state, &user, &project).await?;
+    Ok(message(StatusCode::OK, "Project deleted."))
 }
 
 /// Changes settings of a project, with a line in the audit log.

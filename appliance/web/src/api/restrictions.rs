@@ -41,6 +41,14 @@ fn shape(context: ContextId, restriction: &Restriction) -> Value {
             "restriction_type": "project",
             "restriction_value": project.id,
         }),
+        Restriction::Deleted(project) => json!({
+            "context_id": context,
+            "id": project,
+            "project_id": project,
+            "name": null,
+            "restriction_type": "project",
+            "restriction_value": project,
+        }),
         Restriction::Expression(expression) => json!({
             "context_id": context,
             "id": expression.id,

@@ -115,6 +115,7 @@ async fn make_project(state: &State, user: &User, name: RepoName) -> Result<Proj
         let why = "this token is bound to projects and cannot make another";
         return Err(Failure::Forbidden(why.into()));
     }
+    let _naming = state.naming().lock().await;
     let (now, deed) = (state.now(), user.deed("project.create", name.to_string()));
     let make = move |txn: &mut store::Txn<'_>| {
         let (project, is_new) = txn.project_ensure(&name, &Settings::default(), now)?;
@@ -129,16 +130,27 @@ async fn make_project(state: &State, user: &User, name: RepoName) -> Result<Proj
 /// The project's repository, made when a cut came between the project and it.
 async fn open_repository(state: &State, project: &Project) -> Result<Repository, Failure> {
     let (repos, name) = (state.repos.clone(), project.repo.clone());
-    let open = move || match repos.get(&name) {
-        Err(repos::Error::NoRepository(_)) => match repos.create(&name) {
-            // Somebody else was quicker.
-            Err(repos::Error::Exists(_)) => repos.get(&name),
-            made => made,
-        },
-        found => found,
+    let get = move || repos.get(&name);
+    let found = tokio::task::spawn_blocking(get).await.map_err(Failure::inside)?;
+    match found {
+        Err(repos::Error::NoRepository(_)) => make_repository(state, project).await,
+        found => found.map_err(Failure::inside),
+    }
+}
+
+async fn make_repository(state: &State, project: &Project) -> Result<Repository, Failure> {
+    let _naming = state.naming().lock().await;
+    let (repos, name, id) = (state.repos.clone(), project.repo.clone(), project.id);
+    // It may have been deleted meanwhile, and its repository set aside.
+    let stands = state.store.look(|reader| reader.project_get(id))?;
+    stands.ok_or_else(|| Failure::missing("Project"))?;
+    let make = move || match repos.create(&name) {
+        // Somebody else was quicker.
+        Err(repos::Error::Exists(_)) => repos.get(&name),
+        made => made,
     };
-    let opened = tokio::task::spawn_blocking(open).await.map_err(Failure::inside)?;
-    opened.map_err(|error| match error.is_disk_full() {
+    let made = tokio::task::spawn_blocking(make).await.map_err(Failure::inside)?;
+    made.map_err(|error| match error.is_disk_full() {
         true => store::Error::Full.into(),
         false => Failure::inside(error),
     })

@@ -37,7 +37,8 @@ pub(super) enum Told {
 pub(super) async fn tell(state: &State, push: &Push) -> Result<Vec<(String, Told)>, Failure> {
     let wanted = push.project;
     let project = state.store.read(move |reader| reader.project_get(wanted)).await?;
-    let project = project.ok_or_else(|| Failure::missing("Project"))?;
+    // Deleted meanwhile, and with it everything that was pushed.
+    let Some(project) = project else { return Ok(Vec::new()) };
     let mut told = Vec::new();
     let has_many_tags = push.refs.iter().filter(|moved| is_tag(moved)).count() > TAGS_MAX;
     for moved in push.refs.iter().filter(|moved| moved.new.is_some()) {

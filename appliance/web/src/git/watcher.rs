@@ -51,20 +51,23 @@ impl Watcher {
             if let Some((task, fence)) = lease
                 && txn.lease_holder(task, fence, now)?.is_none()
             {
-                return Ok(false);
+                return Ok(Some("the job that pushes has ended; nothing was changed"));
+            }
+            if txn.project_get(note.project)?.is_none() {
+                return Ok(Some("the project was deleted meanwhile; push again to make another"));
             }
             txn.audit_append(now, &deed)?;
             if !is_silent {
                 txn.push_note(&note)?;
             }
-            Ok(true)
+            Ok(None)
         };
-        let is_noted = self.state.store.write(write).await.map_err(|error: store::Error| {
+        let refused = self.state.store.write(write).await.map_err(|error: store::Error| {
             tracing::error!(%error, "a push could not be noted and was refused");
             "the push could not be noted; nothing was changed; try again".to_owned()
         })?;
-        if !is_noted {
-            return Err("the job that pushes has ended; nothing was changed".to_owned());
+        if let Some(why) = refused {
+            return Err(why.to_owned());
         }
         if !is_silent {
             let _ = self.noted.set(kept);

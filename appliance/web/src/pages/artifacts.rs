@@ -9,6 +9,7 @@ use crate::{
     State,
     access::{Routes, User, Viewer},
     error::Failure,
+    found,
 };
 use axum::{
     extract::{Path, Query},
@@ -51,7 +52,7 @@ pub(super) async fn find(
 ) -> Result<Found, Failure> {
     let read = move |reader: &Reader<'_>| {
         let missing = || Failure::missing("Artifact");
-        let job = reader.job_get(family::job_of(task))?.ok_or_else(missing)?;
+        let job = found::job(reader, family::job_of(task))?.ok_or_else(missing)?;
         user.map_or(Ok(()), |user| user.reach(job.project))?;
         let all = reader.artifact_list(&job)?;
         let found = all.into_iter().find(|one| one.task == task && one.path == path);

@@ -16,6 +16,12 @@ pub fn settings(repo: &RepoName) -> String {
     format!("/projects/{repo}/settings")
 }
 
+/// The list of projects, which tells that this one was deleted.
+#[must_use]
+pub fn deleted(repo: &RepoName) -> String {
+    format!("/projects?deleted={}%2F{}", repo.org(), repo.name())
+}
+
 /// The form that starts a pipeline of one project.
 #[must_use]
 pub fn trigger(repo: &RepoName) -> String {

@@ -9,6 +9,7 @@ use crate::{
     access::{Routes, Viewer},
     ansi::Terminal,
     error::Failure,
+    found,
 };
 use axum::{
     body::Body,
@@ -114,7 +115,7 @@ pub(crate) async fn read(
 /// May `user` see this task?
 async fn reach(state: &State, user: &crate::access::User, task: TaskId) -> Result<(), Failure> {
     let job = family::job_of(task);
-    let job = state.store.read(move |reader| reader.job_get(job)).await?;
+    let job = state.store.read(move |reader| found::job(reader, job)).await?;
     user.reach(job.ok_or_else(|| Failure::missing("Step"))?.project)
 }
 

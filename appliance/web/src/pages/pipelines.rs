@@ -152,7 +152,11 @@ fn read_rows(
         let page = read_page(reader, wanted, login, project, &before)?;
         let is_last = page.len() < PAGE;
         for pipeline in page {
-            let Some(repo) = names.get(&pipeline.project) else { continue };
+            // Of a project out of reach, or of one that was deleted.
+            let Some(repo) = names.get(&pipeline.project) else {
+                before = pipeline.id.to_string();
+                continue;
+            };
             let row = read_row(reader, repo.clone(), pipeline)?;
             before = row.key(project.is_some());
             if takes.is_none_or(|takes| takes(row.look)) {

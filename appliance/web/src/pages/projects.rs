@@ -10,8 +10,13 @@ use crate::{
     access::{Routes, User, Viewer},
     error::Failure,
 };
-use base::{ids::Cursor, time::Timestamp};
+use axum::extract::Query;
+use base::{
+    ids::{Cursor, RepoName},
+    time::Timestamp,
+};
 use maud::{Markup, html};
+use serde::Deserialize;
 use store::{Reader, projects::Project, runs::PipelineFilter};
 
 pub(super) fn routes() -> Routes {
@@ -20,9 +25,25 @@ pub(super) fn routes() -> Routes {
 
 type Listed = (Vec<(Project, Option<Row>)>, Cursor);
 
-async fn show(Viewer(user): Viewer, state: State, theme: Theme) -> Result<Markup, Failure> {
+/// What the page is asked to tell.
+#[derive(Debug, Deserialize)]
+struct Asked {
+    /// A project that was deleted a moment ago.
+    #[serde(default)]
+    deleted: String,
+}
+
+async fn show(
+    Viewer(user): Viewer,
+    state: State,
+    theme: Theme,
+    Query(Asked { deleted }): Query<Asked>,
+) -> Result<Markup, Failure> {
     let scope = user.clone();
     let (projects, cursor) = state.store.read(move |reader| list(reader, &scope)).await?;
+    // Only a name, and only of one that is not there: the address may come from anywhere.
+    let deleted: Option<RepoName> = deleted.parse().ok();
+    let deleted = deleted.filter(|name| projects.iter().all(|(project, _)| project.repo != *name));
     let frame = Frame {
         user: &user,
         theme,
@@ -34,6 +55,7 @@ async fn show(Viewer(user): Viewer, state: State, theme: Theme) -> Result<Markup
     };
     let now = state.now();
     let body = html! {
+        @if let Some(name) = &deleted { p.alert.good role="status" { "The project " b { (name) } " was deleted." } }
         @if projects.is_empty() { (pipelines::welcome(&state.config.base_url)) } @else {
             div.head { h1 { "Projects" } }
             ul.cards {

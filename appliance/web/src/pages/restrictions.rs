@@ -57,6 +57,7 @@ pub(super) fn list(
 fn row(action: &str, restriction: &Restriction, is_admin: bool) -> Markup {
     let (kind, id, text) = match restriction {
         Restriction::Project(project) => ("project", project.id.0, project.repo.to_string()),
+        Restriction::Deleted(id) => ("project", id.0, format!("a deleted project ({id})")),
         Restriction::Expression(expression) => {
             ("expression", expression.id.0, expression.text.clone())
         }

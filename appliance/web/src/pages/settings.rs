@@ -1,5 +1,6 @@
-//! The settings of one project: what its jobs reach, how it cancels, its variables.
+//! The settings of one project: what its jobs reach, how it cancels, its variables, its end.
 
+mod delete;
 mod given;
 
 use super::{
@@ -25,6 +26,7 @@ pub(super) fn routes() -> Routes {
     Routes::new()
         .get("/projects/{org}/{repo}/settings", settings)
         .post("/projects/{org}/{repo}/settings", save)
+        .post("/projects/{org}/{repo}/delete", delete::delete)
         .post("/projects/{org}/{repo}/variables", variable_set)
         .post("/projects/{org}/{repo}/variables/remove", variable_remove)
 }
@@ -76,6 +78,7 @@ async fn settings(
             h2 { "Clone and push" }
             pre.command { code { "git clone " (links::git(&state.config.base_url, &view.project.repo.to_string())) } }
         }
+        @if user.may(Role::Admin) && user.projects.is_none() { (delete::section(&view.project.repo)) }
     };
     Ok(frame::page(&frame, &body))
 }

@@ -148,7 +148,12 @@ async fn confirm(
                 paths: confirm.paths,
                 created_at: state.now(),
             };
-            state.store.write(move |txn| txn.layer_insert(&layer)).await?;
+            // The job may have ended since, and its project be deleted.
+            let write = move |txn: &mut store::Txn<'_>| match txn.task_get(layer.task)? {
+                Some(_) => txn.layer_insert(&layer),
+                None => Ok(()),
+            };
+            state.store.write(write).await?;
         }
     }
     Ok(Json(()))
@@ -186,6 +191,9 @@ async fn cache_confirm(state: &State, job: &Job, kept: Kept) -> Result<(), Denie
                 created_at: now,
                 expires_at,
             };
+            if txn.project_get(project)?.is_none() {
+                return Ok(Some(new.object));
+            }
             if let CacheInsert::Stored { replaced } = txn.cache_insert(&new)? {
                 return Ok(replaced);
             }

@@ -107,7 +107,7 @@ impl Site {
         copy
     }
 
-    async fn project(&self) -> Option<ProjectId> {
+    pub(crate) async fn project(&self) -> Option<ProjectId> {
         let repo: RepoName = "acme/relay".parse().unwrap();
         let read = move |reader: &store::Reader<'_>| reader.project_by_repo(&repo);
         self.state.store.read(read).await.unwrap().map(|project| project.id)
@@ -162,7 +162,7 @@ impl Copy {
         (text(&output.stdout), text(&output.stderr))
     }
 
-    async fn fails(&self, arguments: &[&str]) -> String {
+    pub(crate) async fn fails(&self, arguments: &[&str]) -> String {
         let output = self.output(arguments).await;
         assert!(!output.status.success(), "{arguments:?}");
         String::from_utf8_lossy(&output.stderr).into_owned()

@@ -147,7 +147,8 @@ fn scan(
             }
             let of_scope = wish.projects.is_empty() || wish.projects.contains(&row.project);
             let late = wish.to.is_some_and(|to| row.created_at > to.plus(SLACK));
-            if !of_scope || late || user.reach(row.project).is_err() {
+            let is_gone = reader.project_get(row.project)?.is_none();
+            if !of_scope || late || is_gone || user.reach(row.project).is_err() {
                 continue;
             }
             found.extend(Some(whole(reader, row.clone())?).filter(&takes));
