@@ -4,24 +4,29 @@
 //! certificates are then renewed without anybody noticing.
 //! Invariants: the authority's key and certificate are made once and kept; the server
 //! certificate is issued anew when it is missing, nears its end, was issued by another authority,
-//! or lacks one of the names wanted. An operator's own certificate (configured by path) is never
-//! touched.
+//! or lacks one of the names wanted, or does not load. An operator's own certificate (configured by
+//! path) is never touched. A board without a battery begins in 1970 until somebody sets its clock:
+//! the authority is valid whatever the clock says, and no certificate is dated before [`EARLIEST`].
 //! Units: validity in days. Source: RFC 5280; browsers refuse leaf certificates above 398 days.
 
-use crate::secure_file;
+use crate::{Certificates, secure_file};
 use base::time::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 use std::{
     net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-/// The authority outlives the device.
-const AUTHORITY_DAYS: u64 = 20 * 365;
+/// The authority is valid from 2020 on, and outlives the device.
+const AUTHORITY_BEGINS: Timestamp = Timestamp(1_577_836_800_000_000);
+const AUTHORITY_DAYS: u64 = 50 * 365;
+/// When this code was written, 2026-11-30: a clock that stands before is wrong.
+pub const EARLIEST: Timestamp = Timestamp(1_795_996_800_000_000);
 /// Below the 398 days that browsers accept.
 const SERVER_DAYS: u64 = 390;
 /// Issued anew this long before its end, so that a box that is switched on once a month is in time.
@@ -59,6 +64,15 @@ pub enum Error {
         /// What the parser said.
         source: rcgen::Error,
     },
+    /// The authority's certificate is not that of its key.
+    #[error(
+        "{0} does not belong to ca.key beside it: put the right one back, or move {0} away and start again: it is made anew for that key",
+        path.display()
+    )]
+    Foreign {
+        /// The certificate.
+        path: PathBuf,
+    },
     /// The authority that clients trust cannot sign any more.
     #[error(
         "{0} is missing, but certificates were issued with it: put it back from a copy; or move all of {1} away and start again: a new authority is made, which every client must then trust anew",
@@ -88,7 +102,7 @@ pub struct Authority {
 
 impl Authority {
     /// Loads the authority from `folder`, or makes it there.
-    pub fn open(folder: &Path, site: &str, now: Timestamp) -> Result<Self, Error> {
+    pub fn open(folder: &Path, site: &str) -> Result<Self, Error> {
         let (key_path, certificate_path) = (folder.join("ca.key"), folder.join("ca.pem"));
         match (key_path.exists(), certificate_path.exists()) {
             (true, true) => {}
@@ -96,16 +110,19 @@ impl Authority {
                 // Whoever trusted the old one trusts this: it has the same name and key.
                 let key = KeyPair::from_pem(&text(&key_path)?)
                     .map_err(|source| Error::Damaged { path: key_path.clone(), source })?;
-                certify(&key, &certificate_path, site, now)?;
+                certify(&key, &certificate_path, site)?;
             }
             (false, _) if folder.join(STAMP).exists() => {
                 return Err(Error::Lost { path: key_path });
             }
-            (false, _) => create(&key_path, &certificate_path, site, now)?,
+            (false, _) => create(&key_path, &certificate_path, site)?,
         }
         let key = KeyPair::from_pem(&text(&key_path)?)
             .map_err(|source| Error::Damaged { path: key_path, source })?;
         let certificate = text(&certificate_path)?;
+        if !is_of(&certificate, &key) {
+            return Err(Error::Foreign { path: certificate_path });
+        }
         let issuer = Issuer::from_ca_cert_pem(&certificate, key)
             .map_err(|source| Error::Damaged { path: certificate_path, source })?;
         Ok(Self { folder: folder.into(), issuer, certificate })
@@ -121,8 +138,8 @@ impl Authority {
     pub fn server(&self, names: &Names, now: Timestamp) -> Result<(PathBuf, PathBuf), Error> {
         let (chain, key) = (self.folder.join("server.pem"), self.folder.join("server.key"));
         let stamp = self.folder.join(STAMP);
-        if !key.exists() || !chain.exists() || !self.still_good(&stamp, names, now) {
-            self.issue(&chain, &key, &stamp, names, now)?;
+        if !self.still_good(&stamp, names, now) || !loads(&chain, &key) {
+            self.issue(&chain, &key, &stamp, names, now.max(EARLIEST))?;
         }
         Ok((chain, key))
     }
@@ -134,11 +151,13 @@ impl Authority {
         let mut lines = text.lines();
         let issued = lines.next().and_then(|line| line.parse::<Timestamp>().ok());
         let Some(issued) = issued else { return false };
-        let age_max = DAY * u32::try_from(SERVER_DAYS - RENEW_DAYS).unwrap_or(0);
+        let age_max = days(SERVER_DAYS - RENEW_DAYS);
         let same_names = lines.next() == Some(names_line(names).as_str());
         let same_authority = lines.next() == Some(fingerprint(&self.certificate).as_str());
-        // A clock that stands before the issue is wrong; a new certificate would be wrong, too.
-        same_names && same_authority && now.since(issued) < age_max
+        // Of a clock that is wrong now nothing follows; of one that was ahead then, that nobody takes
+        // the certificate yet.
+        let from_the_future = now >= EARLIEST && issued > now.plus(BACKDATE);
+        same_names && same_authority && !from_the_future && now.since(issued) < age_max
     }
 
     fn issue(
@@ -157,7 +176,7 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
-        validity(&mut params, now, SERVER_DAYS);
+        validity(&mut params, Timestamp(now.0 - micros(BACKDATE)), now.plus(days(SERVER_DAYS)));
         let key = KeyPair::generate().map_err(failed)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
         secure_file::write(key_path, key.serialize_pem().as_bytes())?;
@@ -168,26 +187,38 @@ impl Authority {
     }
 }
 
-fn create(
-    key_path: &Path,
-    certificate_path: &Path,
-    site: &str,
-    now: Timestamp,
-) -> Result<(), Error> {
+/// Whether both files are there and belong together.
+fn loads(chain: &Path, key: &Path) -> bool {
+    let is_there = chain.exists() || key.exists();
+    let loaded = Certificates::load(chain, key);
+    if let (true, Err(error)) = (is_there, &loaded) {
+        tracing::warn!("the server's certificate is issued anew: {error}");
+    }
+    loaded.is_ok()
+}
+
+/// Whether a certificate in PEM names the key as its subject's: it carries it as it is.
+fn is_of(certificate: &str, key: &KeyPair) -> bool {
+    let public = key.public_key_raw();
+    CertificateDer::from_pem_slice(certificate.as_bytes())
+        .is_ok_and(|der| der.windows(public.len()).any(|part| part == public))
+}
+
+fn create(key_path: &Path, certificate_path: &Path, site: &str) -> Result<(), Error> {
     let failed = |source| Error::Issue { names: vec![site.into()], source };
     let key = KeyPair::generate().map_err(failed)?;
     secure_file::write(key_path, key.serialize_pem().as_bytes())?;
-    certify(&key, certificate_path, site, now)
+    certify(&key, certificate_path, site)
 }
 
 /// Writes the authority's certificate for its key.
-fn certify(key: &KeyPair, path: &Path, site: &str, now: Timestamp) -> Result<(), Error> {
+fn certify(key: &KeyPair, path: &Path, site: &str) -> Result<(), Error> {
     let failed = |source| Error::Issue { names: vec![site.into()], source };
     let mut params = CertificateParams::new(Vec::new()).map_err(failed)?;
     params.distinguished_name = common_name(&format!("{site} appliance CA"));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    validity(&mut params, now, AUTHORITY_DAYS);
+    validity(&mut params, AUTHORITY_BEGINS, AUTHORITY_BEGINS.plus(days(AUTHORITY_DAYS)));
     let certificate = params.self_signed(key).map_err(failed)?;
     Ok(secure_file::write(path, certificate.pem().as_bytes())?)
 }
@@ -199,14 +230,20 @@ fn common_name(name: &str) -> DistinguishedName {
     distinguished
 }
 
-fn validity(params: &mut CertificateParams, now: Timestamp, days: u64) {
-    let at = |micros: i64| {
-        let date =
-            std::time::UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or(0));
-        date.into()
+fn validity(params: &mut CertificateParams, from: Timestamp, to: Timestamp) {
+    let at = |time: Timestamp| {
+        let since = Duration::from_micros(u64::try_from(time.0).unwrap_or(0));
+        (std::time::UNIX_EPOCH + since).into()
     };
-    params.not_before = at(now.0 - i64::try_from(BACKDATE.as_micros()).unwrap_or(0));
-    params.not_after = at(now.plus(DAY * u32::try_from(days).unwrap_or(0)).0);
+    (params.not_before, params.not_after) = (at(from), at(to));
+}
+
+fn days(count: u64) -> Duration {
+    DAY * u32::try_from(count).unwrap_or(0)
+}
+
+fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(0)
 }
 
 fn all_names(names: &Names) -> Vec<String> {
@@ -231,7 +268,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    const NOW: Timestamp = Timestamp(1_795_000_000_000_000);
+    const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
 
     fn names(dns: &str) -> Names {
         Names { dns: vec![dns.into()], addresses: vec!["127.0.0.1".parse().unwrap()] }
@@ -239,7 +276,7 @@ mod tests {
 
     fn check_reissued(change: impl Fn(&mut Names, &mut Timestamp), expected: bool) {
         let folder = tempfile::tempdir().unwrap();
-        let authority = Authority::open(folder.path(), "site", NOW).unwrap();
+        let authority = Authority::open(folder.path(), "site").unwrap();
         let (mut wanted, mut now) = (names("box.example"), NOW);
         let (chain, _) = authority.server(&wanted, now).unwrap();
         let first = fs::read(&chain).unwrap();
@@ -260,10 +297,40 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_clock_makes_no_certificate_that_is_never_valid() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::open(folder.path(), "site").unwrap();
+        let wanted = names("box.example");
+        let issued = |now| fs::read(authority.server(&wanted, now).unwrap().0).unwrap();
+        let in_1970 = issued(Timestamp(0));
+        assert_eq!(issued(EARLIEST.plus(DAY)), in_1970, "it was valid from then on");
+        let in_2038 = issued(EARLIEST.plus(DAY * 4200));
+        assert_eq!(issued(Timestamp(0)), in_2038, "that clock is wrong");
+        assert!(issued(NOW) != in_2038, "the other was");
+    }
+
+    #[test]
+    fn a_pair_that_does_not_load_is_issued_anew_and_a_foreign_authority_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::open(folder.path(), "site").unwrap();
+        let (chain, key) = authority.server(&names("box.example"), NOW).unwrap();
+        fs::remove_file(&key).unwrap();
+        secure_file::write(&key, KeyPair::generate().unwrap().serialize_pem().as_bytes()).unwrap();
+        authority.server(&names("box.example"), NOW).unwrap();
+        assert!(Certificates::load(&chain, &key).is_ok());
+
+        let other = tempfile::tempdir().unwrap();
+        Authority::open(other.path(), "site").unwrap();
+        fs::rename(other.path().join("ca.pem"), folder.path().join("ca.pem")).unwrap();
+        let foreign = Authority::open(folder.path(), "site").err().unwrap().to_string();
+        assert!(foreign.contains("ca.pem does not belong to ca.key"), "{foreign}");
+    }
+
+    #[test]
     fn the_authority_survives_a_restart() {
         let folder = tempfile::tempdir().unwrap();
-        let first = Authority::open(folder.path(), "site", NOW).unwrap().certificate().to_owned();
-        let second = Authority::open(folder.path(), "site", NOW).unwrap().certificate().to_owned();
+        let first = Authority::open(folder.path(), "site").unwrap().certificate().to_owned();
+        let second = Authority::open(folder.path(), "site").unwrap().certificate().to_owned();
         assert_eq!(first, second);
     }
 
@@ -271,7 +338,7 @@ mod tests {
     fn an_authority_that_clients_trust_is_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let open = || Authority::open(folder.path(), "site", NOW);
+        let open = || Authority::open(folder.path(), "site");
         open().unwrap();
         // As a cut at the first start leaves it: nobody trusts it yet.
         fs::remove_file(at("ca.key")).unwrap();

@@ -97,6 +97,9 @@ fn certified_key(chain: &Path, key: &Path) -> Result<Arc<CertifiedKey>, Error> {
     let certificates = CertificateDer::pem_slice_iter(&secure_file::read_public(chain)?)
         .collect::<Result<Vec<_>, _>>()
         .map_err(pem(chain, "certificate"))?;
+    if certificates.is_empty() {
+        return Err(pem(chain, "certificate")(rustls_pki_types::pem::Error::NoItemsFound));
+    }
     let private =
         PrivateKeyDer::from_pem_slice(&secure_file::read(key)?).map_err(pem(key, "private key"))?;
     CertifiedKey::from_der(certificates, private, &ring::default_provider())

@@ -5,10 +5,12 @@
 //! On failure: errors of one connection are logged at debug level: strangers cause them.
 
 use crate::{
+    calls::Calls,
+    crowd::{Crowd, Place},
     lanes::Intake,
     leftover::{self, Leftover},
     limits,
-    listener::Drain,
+    listener::{Drain, Peer},
     patience::{Patience, Patient},
     taking::{Awaited, Taking},
     timer::OneAlarm,
@@ -40,6 +42,7 @@ pub(crate) enum Stream {
 /// The connections of one listener.
 pub(crate) struct Connections {
     slots: Arc<Semaphore>,
+    crowd: Crowd,
     drain: Drain,
     patience: Patience,
     lanes: Option<Intake>,
@@ -48,7 +51,7 @@ pub(crate) struct Connections {
 impl Connections {
     pub(crate) fn new(drain: Drain, patience: Patience, lanes: Option<Intake>) -> Self {
         let slots = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
-        Self { slots, drain, patience, lanes }
+        Self { slots, crowd: Crowd::default(), drain, patience, lanes }
     }
 
     pub(crate) async fn permit(&self) -> OwnedSemaphorePermit {
@@ -61,6 +64,7 @@ impl Connections {
         tls: Option<TlsAcceptor>,
         service: S,
         permit: OwnedSemaphorePermit,
+        peer: Peer,
     ) where
         S: Service<Request<Leftover>, Response = Response<B>, Error = Infallible>
             + Clone
@@ -71,9 +75,12 @@ impl Connections {
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        let Some(place) = self.place(peer, tls.is_some()) else {
+            return tracing::debug!(?peer, "it holds as many connections as one peer may");
+        };
         let (drain, patience) = (self.drain.clone(), self.patience);
         let connection = async move {
-            let _permit = permit;
+            let _held = (permit, place);
             if let Err(error) = carry(stream, tls, service, patience, drain).await {
                 tracing::debug!(%error, "a connection could not be taken");
             }
@@ -81,6 +88,14 @@ impl Connections {
         match &self.lanes {
             Some(lanes) => lanes.spawn(connection),
             None => drop(tokio::spawn(connection)),
+        }
+    }
+
+    /// Without TLS the peer is a proxy, which stands for many.
+    fn place(&self, peer: Peer, is_encrypted: bool) -> Option<Option<Place>> {
+        match peer {
+            Peer::Tcp(address) if is_encrypted => self.crowd.enter(address.ip()).map(Some),
+            _ => Some(None),
         }
     }
 
@@ -156,11 +171,21 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let builder = http_builder();
+    let (calls, patience) = (Calls::new(), taking.as_ref().map(|taking| taking.patience()));
+    let counted = Arc::clone(&calls);
     let service = service_fn(move |request: Request<Incoming>| {
         // On HTTP/1 an answer waits for nothing but the socket.
-        let taking = taking.clone().filter(|_| request.version() == Version::HTTP_2);
+        let is_http2 = request.version() == Version::HTTP_2;
+        if !is_http2 {
+            counted.are_http1();
+        }
+        let (taking, call) =
+            (taking.clone().filter(|_| is_http2), is_http2.then(|| counted.begin()));
         let answer = ServiceExt::oneshot(service.clone(), leftover::of(request));
-        async move { Ok::<_, Infallible>(answer.await?.map(|body| Awaited::new(body, taking))) }
+        async move {
+            let awaited = |body| Awaited::new(body, taking, call);
+            Ok::<_, Infallible>(answer.await?.map(awaited))
+        }
     });
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(io), service);
     let mut connection = std::pin::pin!(connection);
@@ -170,9 +195,25 @@ where
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+        () = rested(&calls, patience) => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection => ended,
+                // One that asks once more in that moment is served.
+                () = calls.over(limits::LEFTOVER, limits::LEFTOVER) => Ok(()),
+            }
+        }
     };
     if let Err(error) = ended {
         tracing::debug!(error, "connection ended early");
+    }
+}
+
+/// Completes when a peer that is a stranger has asked for nothing for too long.
+async fn rested(calls: &Calls, patience: Option<Patience>) {
+    match patience {
+        Some(patience) => calls.over(patience.first, patience.rest).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -9,8 +9,10 @@
 //! of one connection ends that connection alone.
 
 pub mod authority;
+mod calls;
 pub mod certificate;
 mod connections;
+mod crowd;
 mod lanes;
 mod leftover;
 pub mod limits;

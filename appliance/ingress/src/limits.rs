@@ -8,12 +8,18 @@ use std::time::Duration;
 /// Connections at one time. Each costs some tens of kilobytes; a browser opens six at most.
 pub const CONNECTIONS_MAX: usize = 1024;
 
+/// Of one peer, so that none has them all. Many browsers behind one address fit.
+pub const CONNECTIONS_OF_ONE: usize = CONNECTIONS_MAX / 4;
+
 /// From accept to the end of the TLS handshake; a radio link with one second of round trip fits
 /// three times.
 pub const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// From the first byte of a request to the end of its header.
 pub const HEADER_READ: Duration = Duration::from_secs(15);
+
+/// Without a request under way over HTTP/2; a browser opens the next connection for the next page.
+pub const REST: Duration = Duration::from_secs(60);
 
 /// Of waiting for a peer to take bytes of an answer, until [`TAKE_LEAST`] of them are taken.
 pub const TAKE_WINDOW: Duration = Duration::from_secs(120);
@@ -38,5 +44,5 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// the way at once, not a large upload.
 pub const LEFTOVER_BYTES: usize = 512 << 10;
 
-/// How long they are waited for.
+/// How long they are waited for, and how long a peer is that was told to go.
 pub const LEFTOVER: Duration = Duration::from_secs(5);

@@ -198,7 +198,7 @@ impl Listener {
             tokio::select! {
                 () = drain.started() => break,
                 accepted = self.accept() => match accepted {
-                    Ok((stream, peer)) => connections.spawn(stream, self.tls(), service_for(peer), permit),
+                    Ok((stream, peer)) => connections.spawn(stream, self.tls(), service_for(peer), permit, peer),
                     Err(error) => wait_out(&error).await,
                 },
             }

@@ -23,8 +23,10 @@ use tokio::{
 /// Bounds on what a peer may let wait.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// From the handshake to the first bytes of the first request.
+    /// From the handshake to the first bytes of the first request; over HTTP/2, to that request.
     pub first: Duration,
+    /// Without a request under way, over HTTP/2.
+    pub rest: Duration,
     /// Of waiting for the peer to take bytes.
     pub window: Duration,
     /// Bytes that it takes in that time.
@@ -33,7 +35,12 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { first: limits::HEADER_READ, window: limits::TAKE_WINDOW, least: limits::TAKE_LEAST }
+        Self {
+            first: limits::HEADER_READ,
+            rest: limits::REST,
+            window: limits::TAKE_WINDOW,
+            least: limits::TAKE_LEAST,
+        }
     }
 }
 

@@ -28,7 +28,7 @@ pub enum Error {
     },
     /// Somebody else can read or write it.
     #[error(
-        "{} can be read or changed by others (mode {mode:04o}, owner {owner}): run `chmod 400 {}` and make sure that it belongs to the user who runs the appliance",
+        "{} can be read or changed by others (mode {mode:04o}, owner {owner}): if it is the file that you mean, run `chmod 400 {}` and make sure that it belongs to the user who runs the appliance",
         path.display(), path.display()
     )]
     Exposed {
@@ -38,6 +38,12 @@ pub enum Error {
         mode: u32,
         /// Its owner.
         owner: u32,
+    },
+    /// A folder, a device, or the like.
+    #[error("{} is no file, and something else is expected here: check the path", path.display())]
+    NoFile {
+        /// What it is called.
+        path: PathBuf,
     },
     /// Larger than any such file can be.
     #[error("{} is larger than {limit} bytes: this is not the file that is expected here", path.display())]
@@ -67,6 +73,9 @@ fn read_kept(path: &Path, closed: u32) -> Result<Vec<u8>, Error> {
     let io = |action, source| Error::Io { action, path: path.into(), source };
     let file = File::open(path).map_err(|source| io("open", source))?;
     let meta = file.metadata().map_err(|source| io("inspect", source))?;
+    if !meta.is_file() {
+        return Err(Error::NoFile { path: path.into() });
+    }
     let own = rustix::process::geteuid().as_raw();
     if meta.mode() & closed != 0 || (meta.uid() != own && meta.uid() != 0) {
         return Err(Error::Exposed {

@@ -7,7 +7,7 @@
 //! Invariants: time counts only while an answer that is ready, or bytes for the socket, wait for the
 //! peer; it begins anew with every [`Patience::least`] bytes that the socket took.
 
-use crate::patience::Patience;
+use crate::{calls::Call, patience::Patience};
 use hyper::body::{Body, Buf, Bytes, Frame, SizeHint};
 use std::{
     io::IoSlice,
@@ -39,6 +39,10 @@ struct State {
 impl Taking {
     pub(crate) fn new(patience: Patience) -> Arc<Self> {
         Arc::new(Self { patience, state: Mutex::default() })
+    }
+
+    pub(crate) const fn patience(&self) -> Patience {
+        self.patience
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -109,13 +113,14 @@ pub(crate) struct Awaited<B> {
     body: B,
     taking: Option<Arc<Taking>>,
     wait: Option<Wait>,
+    _call: Option<Call>,
 }
 
 impl<B: Body> Awaited<B> {
-    /// Without `taking` nobody minds how long it waits.
-    pub(crate) fn new(body: B, taking: Option<Arc<Taking>>) -> Self {
+    /// Without `taking` nobody minds how long it waits. `call` is under way until it is dropped.
+    pub(crate) fn new(body: B, taking: Option<Arc<Taking>>, call: Option<Call>) -> Self {
         let wait = taking.as_ref().filter(|_| !body.is_end_stream()).map(Wait::begin);
-        Self { body, taking, wait }
+        Self { body, taking, wait, _call: call }
     }
 }
 
@@ -179,8 +184,12 @@ impl<D: Buf> Buf for Part<D> {
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience =
-        Patience { first: Duration::ZERO, window: Duration::from_secs(10), least: 100 };
+    const PATIENCE: Patience = Patience {
+        first: Duration::ZERO,
+        rest: Duration::MAX,
+        window: Duration::from_secs(10),
+        least: 100,
+    };
 
     async fn rest(seconds: u64) {
         tokio::time::advance(Duration::from_secs(seconds)).await;

@@ -32,7 +32,7 @@ struct Server {
 }
 
 async fn start(folder: &Path) -> Server {
-    let authority = Authority::open(folder, "test", now()).unwrap();
+    let authority = Authority::open(folder, "test").unwrap();
     let (chain, key) = authority.server(&names(), now()).unwrap();
     let certificates = Certificates::load(&chain, &key).unwrap();
     let tls = certificates.server_config().unwrap();
@@ -109,7 +109,7 @@ async fn a_new_certificate_is_taken_without_a_restart_and_without_hurting_connec
     let first = standing.get_ref().1.peer_certificates().unwrap()[0].clone();
 
     let more = Names { dns: vec!["localhost".into(), "other".into()], ..names() };
-    Authority::open(folder.path(), "test", now()).unwrap().server(&more, now()).unwrap();
+    Authority::open(folder.path(), "test").unwrap().server(&more, now()).unwrap();
     server.certificates.reload().unwrap();
 
     let fresh = connect(folder.path(), server.address, &[&version::TLS13], &["http/1.1"]).await;

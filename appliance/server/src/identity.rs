@@ -1,5 +1,5 @@
 //! The server's certificate through its life: made at the start, renewed while the program runs,
-//! read anew at SIGHUP.
+//! read anew at SIGHUP and every hour.
 //!
 //! Why renewed while it runs: a box in a cabinet runs for years between two starts, longer than any
 //! certificate.
@@ -11,7 +11,7 @@ use crate::{
     serve::now,
     site_names::{names, s3_domains},
 };
-use ingress::{Authority, Certificates, Names};
+use ingress::{Authority, Certificates, Names, authority::EARLIEST};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -50,8 +50,13 @@ impl Issued {
     /// Paths of a chain and a key that are good now; they are made anew when they are not.
     fn ensure(&self) -> anyhow::Result<(PathBuf, PathBuf)> {
         let site = self.names.dns.first().map_or("appliance", String::as_str);
-        let authority = Authority::open(&self.folder, site, now())?;
-        Ok(authority.server(&self.names, now())?)
+        let now = now();
+        if now < EARLIEST {
+            tracing::warn!(
+                "the clock of this machine stands at {now}, which is before this program was made: set it, or nobody trusts what is dated by it"
+            );
+        }
+        Ok(Authority::open(&self.folder, site)?.server(&self.names, now)?)
     }
 }
 
@@ -85,7 +90,11 @@ impl Identity {
     }
 
     async fn renew(&self) {
-        let Some(issued) = self.issued.clone() else { return };
+        let Some(issued) = self.issued.clone() else {
+            // Somebody may have put a newer one in its place.
+            self.reload();
+            return;
+        };
         let ensured = tokio::task::spawn_blocking(move || issued.ensure()).await;
         match ensured.map_err(anyhow::Error::from).flatten() {
             Ok(_) => drop(self.reload()),

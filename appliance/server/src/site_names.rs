@@ -31,6 +31,25 @@ pub(crate) fn names(config: &Config) -> Names {
     names
 }
 
+/// The first name that is configured, the address that is listened on, or the host's own name.
+fn host(config: &Config) -> String {
+    let listen = config.listen.ip();
+    let own = || names(config).dns.first().cloned().unwrap_or_else(|| "localhost".into());
+    match config.names.iter().find(|name| !name.contains('*')) {
+        Some(name) => name.parse().map_or_else(|_| name.clone(), in_url),
+        None if listen.is_unspecified() => own(),
+        None => in_url(listen),
+    }
+}
+
+/// An address of IPv6 stands in brackets (RFC 3986 section 3.2.2).
+fn in_url(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
+}
+
 pub(crate) fn base_url(config: &Config, address: Option<SocketAddr>) -> String {
     if let Some(url) = &config.base_url {
         return url.clone();
@@ -39,8 +58,32 @@ pub(crate) fn base_url(config: &Config, address: Option<SocketAddr>) -> String {
     let host = if config.listen.ip().is_loopback() {
         SocketAddr::new(config.listen.ip(), port).to_string()
     } else {
-        let names = names(config);
-        format!("{}:{port}", names.dns.first().map_or("localhost", String::as_str))
+        format!("{}:{port}", host(config))
     };
     format!("https://{}", host.strip_suffix(":443").unwrap_or(&host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+
+    fn check(listen: &str, named: &str, expected: &str) {
+        let given = [("listen", Some(listen.to_owned())), ("names", Some(named.to_owned()))];
+        let settings = Settings::merge(None, |_| None, &given).unwrap();
+        let config = Config::build(&settings).unwrap();
+        assert_eq!(base_url(&config, None), expected, "{listen} {named}");
+    }
+
+    #[test]
+    fn links_name_what_was_configured_or_listened_on() {
+        check("0.0.0.0:8443", "box.site 192.0.2.7", "https://box.site:8443");
+        check("0.0.0.0:443", "192.0.2.7 box.site", "https://192.0.2.7");
+        check("[::]:8443", "fd00::7", "https://[fd00::7]:8443");
+        check("0.0.0.0:8443", "*.box.site box.site", "https://box.site:8443");
+        check("192.0.2.7:8443", "", "https://192.0.2.7:8443");
+        check("127.0.0.1:8443", "box.site", "https://127.0.0.1:8443");
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        check("0.0.0.0:8443", "", &format!("https://{host}:8443"));
+    }
 }

@@ -40,13 +40,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         key: "base_url",
         default: "",
         expected: "https://HOST[:PORT], or empty",
-        about: "Address in links and remote messages. Empty: the first name, or the host name, and the port in use.",
+        about: "Address in links and remote messages. Empty: the first of `names`, or the address that is listened on, or the host name, and the port in use.",
     },
     Setting {
         key: "tls_certificate",
         default: "",
         expected: "path of a PEM chain (and `tls_key` with it), or empty",
-        about: "Your own certificate instead of one from the built-in authority.",
+        about: "Your own certificate instead of one from the built-in authority. Read anew every hour, and at once at `systemctl reload appliance` (SIGHUP).",
     },
     Setting {
         key: "tls_key",
