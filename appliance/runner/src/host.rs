@@ -129,6 +129,10 @@ impl Host {
         let id_of = |name: &str| is_scratch(name).then(|| sandbox_id(folder));
         if let Err(error) = sandbox::sweep(folder.path(), &self.groups, id_of) {
             tracing::warn!(error = chain(&error), "a lost sandbox could not be removed");
+            if folder.sandbox().exists() {
+                // Its processes are found again by it, at the next start.
+                return;
+            }
         }
         if let Err(error) = folder.remove() {
             tracing::warn!(error = chain(&error), "a job's folder stays behind");

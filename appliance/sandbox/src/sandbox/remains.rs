@@ -49,8 +49,11 @@ impl Remains {
         let link = self.link.take().map_or(Ok(()), |link| link.remove());
         let group = self.group.as_ref().filter(|_| !self.shares_group);
         let group = group.map_or(Ok(()), Group::remove);
-        let scratch = remove_tree(&self.scratch).map_err(Error::path("remove", &self.scratch));
-        link.and(group).and(scratch)
+        // Whatever still lives in the group is found again through the scratch directory.
+        let scratch = group.and_then(|()| {
+            remove_tree(&self.scratch).map_err(Error::path("remove", &self.scratch))
+        });
+        link.and(scratch)
     }
 }
 
