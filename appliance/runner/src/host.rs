@@ -153,6 +153,23 @@ impl Host {
         }
     }
 
+    /// Removes layers of images that take too much and that nobody uses.
+    pub(crate) fn sweep_layers(&self) {
+        if !self.config.layers.is_dir() {
+            return;
+        }
+        match self.layers().and_then(|store| store.sweep(std::time::SystemTime::now())) {
+            Ok(0) => {}
+            Ok(freed) => {
+                let freed = Bytes(freed).to_string();
+                tracing::info!(freed, "unpacked layers that no job has used lately were removed");
+            }
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "unpacked layers of images stay behind");
+            }
+        }
+    }
+
     /// A number that no living sandbox has; `wanted` if that is free.
     pub(crate) fn number(self: &Arc<Self>, wanted: Option<u32>) -> Option<Number> {
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);

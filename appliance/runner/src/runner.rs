@@ -142,8 +142,12 @@ impl Runner {
             }
             self.dismiss_surplus();
             let host = self.host.clone();
-            // It waits for the kernel; a failure is told there.
-            let _ = tokio::task::spawn_blocking(move || host.sweep_rules()).await;
+            // It waits for kernel and disk; a failure is told there.
+            let sweep = move || {
+                host.sweep_rules();
+                host.sweep_layers();
+            };
+            let _ = tokio::task::spawn_blocking(sweep).await;
             sandbox::memory::give_back();
             self.ended.notified().await;
         }

@@ -12,6 +12,7 @@ mod pace;
 mod remains;
 mod sweep;
 
+pub(crate) use disk::size_below;
 pub use disk::{DiskLook, DiskUsage};
 pub use sweep::sweep;
 

@@ -20,7 +20,7 @@ use rustix::{
 use std::{
     ffi::{CStr, CString},
     os::fd::OwnedFd,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Instant,
 };
 
@@ -79,6 +79,13 @@ impl DiskLook {
             over: self.walk.as_ref().is_some_and(|walk| !walk.whole || walk.size > walk.bound),
         }))
     }
+}
+
+/// What all below a folder takes, as far as it can be read.
+pub(crate) fn size_below(folder: &Path) -> u64 {
+    let mut walk = Walk::new(vec![folder.to_owned()], u64::MAX);
+    while walk.step() {}
+    walk.size
 }
 
 /// A walk through the trees of one job: what it has found, and where it stands. What vanishes
