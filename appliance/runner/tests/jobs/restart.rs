@@ -149,6 +149,24 @@ async fn a_supervisor_that_does_not_answer_holds_up_nothing() {
     until_no_jobs(&bench).await;
 }
 
+/// It may be starting a program, which its sandbox has half a minute for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_supervisor_that_is_only_busy_keeps_its_job() {
+    let Some(mut bench) = Bench::start() else { return };
+    let task = bench.control.assign(assignment(&[run("echo up; sleep 1; echo down")]));
+    bench.control.until(task, Duration::from_secs(20), |task| task.text(2).contains("up")).await;
+    let job = bench.jobs().into_iter().find(|job| job.join("assignment.json").exists()).unwrap();
+    bench.kill_runner();
+    signal_supervisor(&job, rustix::process::Signal::STOP);
+    bench.restart_runner();
+    until_registered(&bench, 2).await;
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    signal_supervisor(&job, rustix::process::Signal::CONT);
+    let done = bench.control.finished(task).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::Success), "{}", done.message());
+    assert_eq!(done.text(2), "up\ndown\n");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_supervisor_that_does_not_end_is_killed_and_its_folder_cleared() {
     let Some(bench) = Bench::start() else { return };
