@@ -129,6 +129,10 @@ impl Host {
         let id_of = |name: &str| is_scratch(name).then(|| sandbox_id(folder));
         if let Err(error) = sandbox::sweep(folder.path(), &self.groups, id_of) {
             tracing::warn!(error = chain(&error), "a lost sandbox could not be removed");
+            if folder.sandbox().exists() {
+                // Its processes are found again by it, at the next start.
+                return;
+            }
         }
         if let Err(error) = folder.remove() {
             tracing::warn!(error = chain(&error), "a job's folder stays behind");
@@ -146,6 +150,23 @@ impl Host {
             && let Err(error) = sandbox::sweep_links()
         {
             tracing::warn!(error = chain(&error), "network rules of ended jobs stay behind");
+        }
+    }
+
+    /// Removes layers of images that take too much and that nobody uses.
+    pub(crate) fn sweep_layers(&self) {
+        if !self.config.layers.is_dir() {
+            return;
+        }
+        match self.layers().and_then(|store| store.sweep(std::time::SystemTime::now())) {
+            Ok(0) => {}
+            Ok(freed) => {
+                let freed = Bytes(freed).to_string();
+                tracing::info!(freed, "unpacked layers that no job has used lately were removed");
+            }
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "unpacked layers of images stay behind");
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
     control_plane::ControlPlane,
     environment::{self, Environment},
     host::{Host, Number},
-    journal::{Entry, Journal, JournalError, Memory},
+    journal::{Entry, Memory},
     mask::Patterns,
     outbox::{Delivered, Outbox},
     reach,
@@ -34,11 +34,13 @@ use tokio::sync::watch;
 mod ending;
 mod pace;
 mod program;
+mod seat;
 mod service;
 mod step;
 
 use ending::Clock;
 pub(crate) use program::Program;
+pub(crate) use seat::{Ground, Seat};
 pub(crate) use service::Service;
 pub(crate) use step::{StepEnd, StepError};
 
@@ -84,65 +86,33 @@ struct State {
     cut: Option<TaskOutcome>,
 }
 
-/// Where a job runs: a supervisor, perhaps with a sandbox made ahead.
-pub(crate) struct Seat {
-    pub(crate) supervised: Supervised,
-    pub(crate) number: Option<Number>,
-    pub(crate) shape: Option<Shape>,
-}
-
-impl Seat {
-    /// A supervisor that has, or will make, its sandbox for its job.
-    pub(crate) const fn bare(supervised: Supervised) -> Self {
-        Self { supervised, number: None, shape: None }
-    }
-}
-
-/// Why a job could not be taken up.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum TakeUpError {
-    /// Its journal cannot be used.
-    #[error("could not take up the job")]
-    Journal(#[from] JournalError),
-    /// More sandboxes live than there are ids for.
-    #[error("no range of ids is free for another sandbox")]
-    Numbers,
-}
-
 impl<C: ControlPlane> Job<C> {
     /// Takes up a job, new or begun before, whose supervisor lives. Also tells how far it had come.
     pub(crate) fn take_up(
         host: Arc<Host>,
         control: Arc<C>,
         assignment: Assignment,
-        seat: Seat,
+        Seat { supervised, shape, .. }: Seat,
+        Ground { number, journal, memory }: Ground,
         orders: watch::Receiver<Order>,
-    ) -> Result<(Self, Memory), TakeUpError> {
-        let Seat { supervised, number, shape } = seat;
-        let (mut journal, memory) = Journal::open(&supervised.folder().journal())?;
-        let number = number.or_else(|| host.number(memory.number)).ok_or(TakeUpError::Numbers)?;
-        if memory.number.is_none() {
-            journal.append(&Entry::Number(number.get()))?;
-        }
+    ) -> (Self, Memory) {
         let patterns = Patterns::new(assignment.secrets.iter().map(|secret| secret.value.expose()));
         let held = Held { task: assignment.task, fence: assignment.fence };
         let outbox = Outbox::new(supervised.folder().clone(), held, patterns, journal, &memory);
         let state = Mutex::new(State { stands: memory.stands.clone(), ..State::default() });
-        Ok((
-            Self {
-                host,
-                control,
-                assignment,
-                supervised,
-                outbox,
-                number,
-                shape,
-                orders,
-                clock: Clock::default(),
-                state,
-            },
-            memory,
-        ))
+        let job = Self {
+            host,
+            control,
+            assignment,
+            supervised,
+            outbox,
+            number,
+            shape,
+            orders,
+            clock: Clock::default(),
+            state,
+        };
+        (job, memory)
     }
 
     /// Runs the job to its end, or goes on with it where `memory` says. If `wants_next`, the answer to

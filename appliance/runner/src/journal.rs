@@ -4,6 +4,8 @@
 //! nothing is ever rewritten.
 //! Invariants: a report is in the journal before it is sent, so that its number never names
 //! anything else; a torn last line is passed over.
+//! On failure: what the disk does not take is kept, and written before the next entry, so that no
+//! entry is missing before a later one.
 //! Durability: no `fsync`; see [`crate::folder`].
 
 use crate::folder::private;
@@ -12,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{self, BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
 };
 
@@ -60,11 +62,16 @@ pub(crate) struct Memory {
     pub halted: bool,
 }
 
+/// Entries that wait for a disk to take them; what the longest reports of a few steps need.
+const OWED_MAX: usize = 16 << 20;
+
 /// An open journal.
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
     file: File,
+    /// What the disk did not take.
+    owed: Vec<u8>,
 }
 
 impl Journal {
@@ -72,21 +79,35 @@ impl Journal {
     pub(crate) fn open(path: &Path) -> Result<(Self, Memory), JournalError> {
         let failed =
             |attempt| move |source| JournalError { attempt, path: path.to_owned(), source };
-        let mut file = private(path).map_err(failed("open"))?;
+        let file = private(path).map_err(failed("open"))?;
         let (memory, torn) = read(path).map_err(failed("read"))?;
-        if torn {
-            file.write_all(b"\n").map_err(failed("append to"))?;
-        }
-        Ok((Self { path: path.to_owned(), file }, memory))
+        let owed = if torn { b"\n".to_vec() } else { Vec::new() };
+        Ok((Self { path: path.to_owned(), file, owed }, memory))
     }
 
-    /// Adds an entry.
+    /// Adds an entry. One that the disk does not take is owed, and remembered when a later one is taken.
     pub(crate) fn append(&mut self, entry: &Entry) -> Result<(), JournalError> {
-        let failed =
-            |source| JournalError { attempt: "append to", path: self.path.clone(), source };
-        let mut line = serde_json::to_vec(entry).map_err(|error| failed(error.into()))?;
-        line.push(b'\n');
-        self.file.write_all(&line).map_err(failed)
+        let path = self.path.clone();
+        let failed = |source| JournalError { attempt: "append to", path, source };
+        self.owe(entry).and_then(|()| self.pay()).map_err(failed)
+    }
+
+    fn owe(&mut self, entry: &Entry) -> io::Result<()> {
+        let line = serde_json::to_vec(entry)?;
+        if self.owed.len() + line.len() > OWED_MAX && !self.owed.is_empty() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.owed.extend(line);
+        self.owed.push(b'\n');
+        Ok(())
+    }
+
+    fn pay(&mut self) -> io::Result<()> {
+        while !self.owed.is_empty() {
+            let taken = rustix::io::retry_on_intr(|| rustix::io::write(&self.file, &self.owed))?;
+            self.owed.drain(..taken);
+        }
+        Ok(())
     }
 }
 
@@ -149,5 +170,34 @@ mod tests {
             journal.append(&Entry::ReportsTaken(1)).unwrap();
             assert_eq!(reopened(&path).reports_taken, 1, "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn what_a_full_disk_did_not_take_is_written_when_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        journal.append(&Entry::OutputTaken(1, 1)).unwrap();
+        let room = journal.file.try_clone().unwrap();
+        journal.file = File::options().write(true).open("/dev/full").unwrap();
+        let started = Progress::Started { at: Timestamp(5000) };
+        journal.append(&Entry::Report(started.clone())).unwrap_err();
+        assert_eq!(reopened(&path).reports, []);
+        journal.file = room;
+        journal.append(&Entry::ReportsTaken(1)).unwrap();
+        let memory = reopened(&path);
+        assert_eq!((memory.reports, memory.reports_taken), (vec![started], 1));
+    }
+
+    #[test]
+    fn a_torn_journal_on_a_full_disk_is_read_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        fs::write(&path, "{\"number\":7}\n{\"numb").unwrap();
+        let (mut journal, memory) = Journal::open(&path).unwrap();
+        assert_eq!(memory.number, Some(7));
+        assert_eq!(fs::read(&path).unwrap().last(), Some(&b'b'), "nothing is written for a look");
+        journal.append(&Entry::Halted).unwrap();
+        assert!(reopened(&path).halted);
     }
 }

@@ -3,8 +3,8 @@
 //! Why one loop for claims and one for heartbeats: a claim waits for work for many seconds, and
 //! a lease must not wait for a claim.
 //! Invariants: a task is claimed only for a free slot; every held task is in each heartbeat, and whoever
-//! holds none sends none; a job whose supervisor lives is taken up before anything new is claimed; one runner works in a
-//! folder at any time.
+//! holds none sends none; a job that is left has its slot and its ids before anything new is claimed;
+//! one runner works in a folder at any time.
 //! On failure: a control plane that does not answer is asked again; jobs go on meanwhile.
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     job::{Job, Order, Seat},
     outbox::Delivered,
     spin_up::Shape,
-    supervisor::wire::Request,
+    supervisor::{chain, wire::Request},
 };
 use base::{
     ids::{RunnerId, TaskId},
@@ -35,8 +35,6 @@ mod adopt;
 mod ahead;
 mod leases;
 mod pace;
-
-use ahead::dismiss_seat;
 
 /// For each of what a runner that ends still does.
 const STOP_MAX: Duration = Duration::from_secs(1);
@@ -113,7 +111,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let mut dismissals = JoinSet::new();
     for spare in runner.take_spares() {
         let host = runner.host.clone();
-        dismissals.spawn(async move { dismiss_seat(&host, spare).await });
+        dismissals.spawn(async move { spare.dismiss(&host).await });
     }
     // What is left is dismissed by the next runner.
     let _ = timeout(STOP_MAX, dismissals.join_all()).await;
@@ -144,27 +142,24 @@ impl Runner {
             }
             self.dismiss_surplus();
             let host = self.host.clone();
-            // It waits for the kernel; a failure is told there.
-            let _ = tokio::task::spawn_blocking(move || host.sweep_rules()).await;
+            // It waits for kernel and disk; a failure is told there.
+            let sweep = move || {
+                host.sweep_rules();
+                host.sweep_layers();
+            };
+            let _ = tokio::task::spawn_blocking(sweep).await;
             sandbox::memory::give_back();
             self.ended.notified().await;
         }
     }
 
     async fn serve(self: &Arc<Self>) {
-        let mut adoption = std::pin::pin!(self.adopt_all());
-        let mut adopted = false;
+        self.adopt_all();
         let mut id = self.register().await;
+        self.prepare_spares(self.spares_calm());
         loop {
             let (now, slots, pace) = (id, self.clone(), self.clone());
-            let work = async {
-                if !adopted {
-                    adoption.as_mut().await;
-                    adopted = true;
-                    self.prepare_spares(self.spares_calm());
-                }
-                self.claim_work(now).await;
-            };
+            let work = self.claim_work(now);
             tokio::select! {
                 () = slots.keep_leases(now) => {}
                 () = pace.keep_pace(now) => {}
@@ -222,19 +217,17 @@ impl Runner {
     async fn drive(
         self: Arc<Self>,
         assignment: Assignment,
-        seat: Seat,
+        mut seat: Seat,
         orders: watch::Receiver<Order>,
         slot: Option<OwnedSemaphorePermit>,
     ) {
         let task = assignment.task;
-        let job = Job::take_up(self.host.clone(), self.client.clone(), assignment, seat, orders);
-        let (job, memory) = match job {
-            Ok(taken) => taken,
-            Err(error) => {
-                tracing::error!(%task, error = crate::supervisor::chain(&error), "a job was dropped");
-                return self.release(task);
-            }
+        let ground = match seat.prepare(&self.host) {
+            Ok(ground) => ground,
+            Err(error) => return self.turn_away(assignment, seat, &chain(&error)).await,
         };
+        let (host, client) = (self.host.clone(), self.client.clone());
+        let (job, memory) = Job::take_up(host, client, assignment, seat, ground, orders);
         let next = match job.run(&memory, slot.is_some()).await {
             Delivered::All(next) => next,
             Delivered::Lost => {
@@ -249,6 +242,15 @@ impl Runner {
             self.clone().take_on(*next, slot);
         }
         job.clear_away().await;
+    }
+
+    /// Ends a job that cannot be taken up, and only then tells so: nobody begins it anew beside itself.
+    async fn turn_away(&self, assignment: Assignment, seat: Seat, why: &str) {
+        tracing::error!(task = %assignment.task, error = why, "a job cannot be taken up and is ended");
+        seat.supervised.finish().await;
+        self.report_unstartable(&assignment, why).await;
+        self.release(assignment.task);
+        seat.dismiss(&self.host).await;
     }
 
     /// Starts something that ends with the runner.

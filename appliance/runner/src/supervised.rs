@@ -2,7 +2,8 @@
 //!
 //! Invariants: what is known is one [`View`], kept up to date by one task; a wait is a condition
 //! on the view, so that a runner that attached late waits exactly like one that was there.
-//! On failure: a supervisor that is gone ends every wait with [`Gone`]; its sandbox is gone, too.
+//! On failure: a supervisor that is gone ends every wait with [`Gone`]; its sandbox is gone, too. One
+//! that does not end when it is to is killed, and nobody waits for ever for what cannot be killed.
 
 use crate::{
     folder::{Folder, FolderError},
@@ -18,11 +19,22 @@ use tokio::{
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::{mpsc, watch},
-    time::timeout,
+    time::{Instant, sleep, timeout},
 };
 
 /// Requests that wait to be written; a driver asks for one thing at a time.
 const REQUESTS_MAX: usize = 64;
+
+/// For how long a supervisor may take to end its sandbox and itself. The files of a large job may need
+/// longer on a slow disk: whoever clears the folder removes what is left of them.
+const FINISH_MAX: Duration = Duration::from_secs(30);
+
+/// For how long one that was just born may take until it listens, and how often that is looked at.
+const BIRTH_MAX: Duration = Duration::from_secs(2);
+const BIRTH_LOOK: Duration = Duration::from_millis(20);
+
+/// For how long the end of one that was killed is waited for.
+const KILL_MAX: Duration = Duration::from_secs(5);
 
 /// The supervisor is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -61,20 +73,15 @@ impl Supervised {
     /// Attaches to the supervisor that serves `folder`; one that does not greet within `patience`
     /// is killed.
     pub(crate) async fn attach(folder: Folder, patience: Duration) -> Result<Self, Gone> {
-        let connecting = UnixStream::connect(folder.socket());
-        let stream = timeout(patience, connecting).await.map_err(|_| Gone)?.map_err(|_| Gone)?;
-        let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
-        let mut attached = Self::over(folder, stream);
+        let stream =
+            timeout(patience, knock(&folder)).await.map_err(|_| Gone)?.map_err(|_| Gone)?;
+        let attached = Self::over(folder, stream);
+        let mut view = attached.view.clone();
         // Only the supervisor's greeting makes the view true.
-        if let Ok(greeted) = timeout(patience, attached.view.changed()).await {
+        if let Ok(greeted) = timeout(patience, view.changed()).await {
             return greeted.map(|()| attached).map_err(|_| Gone);
         }
-        tracing::error!(?pid, "a supervisor that does not answer is killed, and its job with it");
-        if let Some(pid) = pid.and_then(Pid::from_raw) {
-            // One that is gone already is what is asked for.
-            let _ = kill_process(pid, Signal::KILL);
-        }
-        let _ = timeout(patience, attached.gone()).await;
+        attached.kill("a supervisor that does not answer is killed, and its job with it").await;
         Err(Gone)
     }
 
@@ -139,15 +146,47 @@ impl Supervised {
 
     /// Ends the sandbox and the supervisor, and waits until both are gone.
     pub(crate) async fn finish(&self) {
-        // One that is gone already is what was asked for.
-        let _ = self.ask(&Request::Finish).await;
-        self.gone().await;
+        let ending = async {
+            // One that is gone already is what was asked for.
+            let _ = self.ask(&Request::Finish).await;
+            self.gone().await;
+        };
+        if timeout(FINISH_MAX, ending).await.is_err() {
+            self.kill("a supervisor that does not end is killed").await;
+        }
+    }
+
+    /// Kills the process that listens in the folder, and waits for its end.
+    async fn kill(&self, why: &str) {
+        // The kernel connects to whoever listens, answer or not, and tells who it is.
+        let listener = timeout(KILL_MAX, UnixStream::connect(self.folder.socket())).await;
+        let peer = listener.ok().and_then(Result::ok).and_then(|stream| stream.peer_cred().ok());
+        let pid = peer.and_then(|peer| peer.pid());
+        tracing::error!(?pid, "{why}");
+        if let Some(pid) = pid.and_then(Pid::from_raw) {
+            // One that is gone already is what is asked for.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        let _ = timeout(KILL_MAX, self.gone()).await;
     }
 
     /// Waits until the supervisor is gone.
     async fn gone(&self) {
         let mut view = self.view.clone();
         while view.changed().await.is_ok() {}
+    }
+}
+
+/// Connects to whoever listens in the folder; one that is just being born does so in a moment.
+async fn knock(folder: &Folder) -> io::Result<UnixStream> {
+    let until = Instant::now() + BIRTH_MAX;
+    loop {
+        match UnixStream::connect(folder.socket()).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && Instant::now() < until => {
+                sleep(BIRTH_LOOK).await;
+            }
+            result => return result,
+        }
     }
 }
 

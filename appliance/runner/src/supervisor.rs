@@ -33,6 +33,8 @@ mod pace;
 mod requests;
 mod run;
 mod spool;
+#[cfg(test)]
+mod tests;
 mod trust;
 pub mod wire;
 
@@ -99,8 +101,8 @@ struct Supervisor {
     /// That time has come, and nothing is started any more.
     overtime: bool,
     frozen_since: Option<Instant>,
-    /// Programs that wait for the end of a pause.
-    held_back: Vec<wire::Exec>,
+    /// What waits for the end of a pause: programs to start, and runs to stop.
+    held_back: Vec<wire::Request>,
     /// The class's own limit.
     cpu_millis: Option<u32>,
     /// When it last looked whether it is of use.
@@ -124,9 +126,15 @@ struct Awake {
 
 impl Supervisor {
     fn begin(folder: Folder) -> Result<Self, BeginError> {
+        let first = runner_given_at_start().map_err(|source| BeginError {
+            attempt: "take over the connection to the runner",
+            source,
+        })?;
+        Self::serving(folder, first)
+    }
+
+    fn serving(folder: Folder, first: Option<UnixStream>) -> Result<Self, BeginError> {
         let failed = |attempt| move |source: std::io::Error| BeginError { attempt, source };
-        let first =
-            runner_given_at_start().map_err(failed("take over the connection to the runner"))?;
         make_door(&folder.door()).map_err(failed("make the folder shown to the job"))?;
         let bell = Doorbell::hang(&folder.doorbell()).map_err(failed("hang the doorbell"))?;
         let listener = UnixListener::bind(folder.socket()).map_err(failed("listen for runners"))?;

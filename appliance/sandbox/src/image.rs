@@ -5,10 +5,11 @@
 //! digest (its "diff id"), in the form that overlayfs takes for a lower layer.
 //! Invariants: a layer is there whole, verified against its digest and on disk, or not at all; no
 //! entry of an archive can name a place outside its layer; the store is closed to all but root,
-//! because layers hold set-user-id programs.
+//! because layers hold set-user-id programs; layers that nobody uses go when all take too much.
 //! Source: OCI image layer specification; overlayfs, "whiteouts and opaque directories".
 //! On failure: [`ImageError`] names the layer and the entry; asking again is safe.
 
+mod sweep;
 mod tree;
 mod unpack;
 
@@ -126,10 +127,11 @@ impl LayerStore {
     /// The folder of a layer that is there: for [`Root::Layers`](crate::Root::Layers).
     ///
     /// # Errors
-    /// A text that is no digest.
+    /// A text that is no digest; a store that cannot be used.
     pub fn layer(&self, diff_id: &str) -> Result<Option<PathBuf>, ImageError> {
         let path = self.path(diff_id)?;
-        Ok(path.is_dir().then_some(path))
+        let failed = |source| ImageError::Store { action: "use", path: path.clone(), source };
+        self.used(path.clone()).map_err(failed)
     }
 
     /// Unpacks a layer from its archive (tar, plain or packed by gzip or zstd, told by its first
@@ -144,28 +146,13 @@ impl LayerStore {
         archive: impl Read,
     ) -> Result<(PathBuf, Unpacked), ImageError> {
         let path = self.path(diff_id)?;
-        if path.is_dir() {
+        if let Some(path) = self.layer(diff_id)? {
             return Ok((path, Unpacked::default()));
         }
         let partial = Partial::make(&self.root)?;
         let unpacked = self.unpack_into(&partial.0, diff_id, archive)?;
         self.publish(&partial.0, &path)?;
         Ok((path, unpacked))
-    }
-
-    /// Removes a layer that no sandbox uses.
-    ///
-    /// # Errors
-    /// When it cannot be removed.
-    pub fn remove(&self, diff_id: &str) -> Result<(), ImageError> {
-        let path = self.path(diff_id)?;
-        let partial = self.root.join(format!("{PARTIAL}removed-{}", std::process::id()));
-        // Renamed first, so that a layer is never there in part.
-        match fs::rename(&path, &partial) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            result => result.and_then(|()| fs::remove_dir_all(&partial)),
-        }
-        .map_err(|source| ImageError::Store { action: "remove", path, source })
     }
 
     fn path(&self, diff_id: &str) -> Result<PathBuf, ImageError> {
@@ -210,6 +197,7 @@ impl LayerStore {
                 Err(_) if path.is_dir() => return Ok(()),
                 result => result?,
             }
+            let _done_by_the_next_sweep = sweep::note(path);
             File::open(&self.root)?.sync_all()
         };
         publish().map_err(|source| ImageError::Store {

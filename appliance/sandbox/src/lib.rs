@@ -38,7 +38,7 @@ pub use exec::{Child, Event, Exec, Status, Usage, User};
 pub use launcher::Launcher;
 pub use network::{Destination, NoDestination, forwarding_enable, sweep_links};
 pub use remove::remove_tree;
-pub use sandbox::{DiskUsage, Sandbox, sweep};
+pub use sandbox::{ANSWER_MAX, DiskLook, DiskUsage, Sandbox, sweep};
 pub use spec::{
     Bind, Bridge, Companion, HostRoot, IdRange, Limits, Network, Places, Root, Spec, Storage,
 };

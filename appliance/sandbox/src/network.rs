@@ -168,13 +168,11 @@ pub fn forwarding_enable() -> Result<bool, Error> {
 /// start, and now and then. Links themselves end with their jobs. Returns how many there were.
 ///
 /// # Errors
-/// When the kernel cannot be asked.
+/// When the kernel cannot be asked; nothing is removed then.
 pub fn sweep_links() -> Result<usize, Error> {
     let refused = Error::kernel("look for rules of jobs that are gone");
-    let mut names = firewall::tables().map_err(refused)?;
-    let routes = route::Routes::open().map_err(Error::kernel("look for links of jobs"))?;
-    // A link is made before its rules, so that rules without a link are never of a job to come.
-    names.retain(|name| routes.index(name).is_err());
+    let tables = firewall::tables().map_err(refused)?;
+    let names = without_link(tables).map_err(Error::kernel("look for links of jobs"))?;
     match firewall::tables_remove(&names) {
         // Another runner of this host sweeps, too.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
@@ -182,6 +180,23 @@ pub fn sweep_links() -> Result<usize, Error> {
             .map(|()| names.len())
             .map_err(Error::kernel("remove rules of jobs that are gone")),
     }
+}
+
+/// Those of `names` that no link has. A link is made before its rules, so that rules without a link
+/// are never of a job to come. Only the kernel's own word counts: whatever else keeps us from asking
+/// says nothing about a link, and rules that go too early leave a living job unguarded.
+fn without_link(mut names: Vec<String>) -> io::Result<Vec<String>> {
+    let routes = route::Routes::open()?;
+    let mut unasked = None;
+    names.retain(|name| match routes.index(name) {
+        Ok(_) => false,
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => true,
+        Err(error) => {
+            unasked = Some(error);
+            false
+        }
+    });
+    unasked.map_or(Ok(names), Err)
 }
 
 /// Whether this host has the packet filter that links need, and lets us use it. Removes a table

@@ -8,10 +8,12 @@
 mod create;
 mod disk;
 mod inside;
+mod pace;
 mod remains;
 mod sweep;
 
-pub use disk::DiskUsage;
+pub(crate) use disk::size_below;
+pub use disk::{DiskLook, DiskUsage};
 pub use sweep::sweep;
 
 use self::remains::Remains;
@@ -36,7 +38,11 @@ use std::{
 
 /// For how long init may take to answer. It waits for nothing but the start of a program; a job can
 /// hold that up (by stopping the process before its exec), and would hold up its supervisor.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
+pub const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// For how long the end of init is waited for: its last process may be stuck in the kernel (a dead
+/// disk), and must not hold the caller for ever.
+const END_MAX: Duration = Duration::from_secs(5);
 
 /// A sandbox and everything in it. Owned by a single-threaded supervisor.
 #[derive(Debug)]
@@ -242,38 +248,6 @@ impl Sandbox {
         }
     }
 
-    /// Pauses every process inside. Asking init for anything fails until [`Sandbox::thaw`].
-    ///
-    /// # Errors
-    /// When the kernel refuses; without a freezer on this host nothing happens.
-    pub fn freeze(&mut self) -> Result<(), Error> {
-        self.frozen_set(true);
-        self.group().freeze(true)
-    }
-
-    /// Lets them go on.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn thaw(&mut self) -> Result<(), Error> {
-        self.group().freeze(false)?;
-        self.frozen_set(false);
-        Ok(())
-    }
-
-    fn frozen_set(&mut self, frozen: bool) {
-        self.frozen = frozen;
-        self.companions.iter_mut().for_each(|companion| companion.frozen = frozen);
-    }
-
-    /// Changes the CPU limit, in thousandths of a core; `None` lifts it.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn set_cpu_millis(&mut self, millis: Option<u32>) -> Result<(), Error> {
-        self.group().cpu_set(millis)
-    }
-
     /// What the job has used so far. Cheap: reads a few kernel files.
     #[must_use]
     pub fn usage(&self) -> Usage {
@@ -293,7 +267,7 @@ impl Sandbox {
         self.remains.group.as_ref().expect("a sandbox has its groups until it is removed")
     }
 
-    /// Kills init, and with it the whole process namespace, and waits for its end.
+    /// Kills init, and with it the whole process namespace, and waits a while for its end.
     fn end(&mut self) {
         if self.frozen
             && let Some(group) = &self.remains.group
@@ -304,8 +278,11 @@ impl Sandbox {
         self.companions.clear();
         self.root = None;
         let _may_have_ended = rustix::process::pidfd_send_signal(&self.init, Signal::KILL);
-        let _reaped_before =
-            rustix::process::waitid(WaitId::PidFd(self.init.as_fd()), WaitIdOptions::EXITED);
+        // What then still lives is found by whoever removes what it holds.
+        if readable(self.init.as_fd(), Some(Instant::now() + END_MAX)).unwrap_or(false) {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+            let _reaped_before = rustix::process::waitid(WaitId::PidFd(self.init.as_fd()), options);
+        }
         self.lost = true;
     }
 

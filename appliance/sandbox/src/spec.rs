@@ -108,7 +108,7 @@ pub struct HostRoot {
 pub enum Storage {
     /// The file system of the scratch directory. Few hosts mount theirs with project quotas, so
     /// `limits.disk` is not the kernel's to enforce: the supervisor asks
-    /// [`Sandbox::disk_usage`](crate::Sandbox::disk_usage) now and then and ends a job that has
+    /// [`Sandbox::disk_look`](crate::Sandbox::disk_look) now and then and ends a job that has
     /// grown past its bound.
     #[default]
     Disk,

@@ -77,7 +77,7 @@ impl Case {
         entries
             .flatten()
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .filter(|name| name != "lock")
+            .filter(|name| !["asking", "lock"].contains(&name.as_str()))
             .collect()
     }
 }
@@ -120,7 +120,6 @@ fn files_links_and_rights_arrive() {
 
 #[test]
 fn every_packing_is_told_by_its_first_bytes() {
-    let Some(case) = Case::new() else { return };
     let plain = archive(&[("a", FILE, "content")]);
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(&plain).expect("in memory");
@@ -130,14 +129,15 @@ fn every_packing_is_told_by_its_first_bytes() {
         zstd::encode_all(plain.as_slice(), 1).expect("in memory"),
     ];
     for bytes in packed {
+        let Some(case) = Case::new() else { return };
         let store = case.store(LayerLimits::default());
+        assert!(store.layer(&digest(&plain)).expect("a digest").is_none());
         let (layer, unpacked) = store.unpack(&digest(&plain), bytes.as_slice()).expect("a layer");
         assert_eq!(
             (fs::read(layer.join("a")).expect("the file"), unpacked.entries),
             (b"content".to_vec(), 1)
         );
-        store.remove(&digest(&plain)).expect("removed");
-        assert!(store.layer(&digest(&plain)).expect("a digest").is_none());
+        assert_eq!(store.layer(&digest(&plain)).expect("a digest"), Some(layer));
     }
 }
 

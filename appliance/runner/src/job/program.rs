@@ -7,7 +7,7 @@ use crate::{
     outbox::Patience,
     spin_up::{AGENT, Stands},
     supervised::Gone,
-    supervisor::wire::{End, Exec, How, Request, RunId},
+    supervisor::wire::{self, End, Exec, How, Request, RunId, View},
 };
 use base::{
     secret::Secret,
@@ -78,7 +78,7 @@ impl<C: ControlPlane> Job<C> {
 
     /// Waits for the end of a run.
     pub(crate) async fn ended(&self, run: RunId) -> Result<End, Gone> {
-        let end = self.supervised.until(|view| view.runs.get(&run)?.clone()).await?;
+        let end = self.supervised.until(|view| end_of(view, run)).await?;
         // What the runner adds to the log comes after what the run has printed.
         let length = self.supervised.view().outputs.get(&run.step).copied();
         self.outbox.grown(run.step, length.unwrap_or(0));
@@ -218,6 +218,14 @@ impl<C: ControlPlane> Job<C> {
             }
         }
     }
+}
+
+/// How a run ended: one of which nothing was told before the sandbox was lost never began.
+fn end_of(view: &View, run: RunId) -> Option<End> {
+    let told = view.runs.get(&run).cloned().flatten();
+    let used = view.used.unwrap_or_default();
+    let lost = || Some(End { how: How::Lost, oom_kills: 0, used });
+    told.or_else(|| if view.sandbox == wire::Sandbox::Lost { lost() } else { None })
 }
 
 /// The last `most` bytes of a file, as text.

@@ -201,12 +201,17 @@ async fn one(
             return TaskOutcome::InfrastructureFail;
         }
     };
-    match Job::take_up(host, place.clone(), assignment, Seat::bare(supervised), orders) {
-        Ok((job, memory)) => {
+    let mut seat = Seat::bare(supervised);
+    match seat.prepare(&host) {
+        Ok(ground) => {
+            let (job, memory) = Job::take_up(host, place.clone(), assignment, seat, ground, orders);
             job.run(&memory, false).await;
             job.clear_away().await;
         }
-        Err(error) => tracing::error!(error = chain(&error), "a job could not be begun"),
+        Err(error) => {
+            tracing::error!(error = chain(&error), "a job could not be begun");
+            seat.dismiss(&host).await;
+        }
     }
     place.outcome(task).unwrap_or(TaskOutcome::InfrastructureFail)
 }

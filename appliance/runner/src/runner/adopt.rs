@@ -3,14 +3,16 @@
 //! The cases, for each folder: a living supervisor with a job is taken up; a job whose supervisor
 //! is gone is reported as an infrastructure failure; a folder without a job is removed. Sandboxes
 //! that nobody owns are swept.
-//! Invariants: what is left is held, with its slot, before anything is asked, so that leases are
-//! renewed meanwhile; folders do not wait for one another; a supervisor that does not greet within
-//! [`GREETING_MAX`] is killed, because nobody can end its job otherwise.
+//! Invariants: what is left is held, with its slot and its ids, before anything is asked, so that
+//! leases are renewed meanwhile and new work takes nothing from it; neither new work nor other folders
+//! wait for one that does not answer; a supervisor that does not greet within [`GREETING_MAX`] is
+//! killed, because nobody can end its job otherwise.
 
 use super::Runner;
 use crate::{
-    control_plane::ControlPlane,
+    control_plane::{ControlPlane, Trouble},
     folder::Folder,
+    host::Number,
     job::{Order, Seat, now},
     journal::{Entry, Journal, Memory},
     mask::Patterns,
@@ -18,64 +20,64 @@ use crate::{
     supervised::{Gone, Supervised},
 };
 use base::{
-    protocol::{Assignment, Held, Progress},
+    protocol::{Assignment, Held, Progress, Refusal},
     state::{StepState, TaskOutcome},
 };
-use std::{future::Future, sync::Arc, time::Duration};
-use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
-    task::JoinSet,
-};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
-/// A supervisor greets at once, unless it makes its sandbox or waits for it.
-const GREETING_MAX: Duration = Duration::from_secs(5);
+/// A supervisor greets at once, unless it makes its sandbox or waits for an answer of it.
+const GREETING_MAX: Duration = sandbox::ANSWER_MAX.saturating_add(Duration::from_secs(10));
+
+/// Later than every report: the refusal tells which number is next.
+const UNKNOWN: u64 = u64::MAX;
 
 impl Runner {
-    /// Holds every job that is left; the result takes them up, and completes when all are.
-    pub(super) fn adopt_all(self: &Arc<Self>) -> impl Future<Output = ()> + Send + use<> {
-        let mut found = JoinSet::new();
+    /// Holds every job that is left, and begins to take it up.
+    pub(super) fn adopt_all(self: &Arc<Self>) {
         for folder in Folder::all(&self.host.jobs()) {
-            let runner = self.clone();
-            match folder.assignment() {
-                Ok(Some(assignment)) => {
+            let assignment = folder.assignment().unwrap_or_else(|error| {
+                tracing::error!(%error, "a job that cannot be read is dropped");
+                None
+            });
+            let (runner, number) = (self.clone(), self.number_of(&folder));
+            match assignment {
+                Some(assignment) => {
                     let orders = self.hold(&assignment);
                     let slot = self.slots.clone().try_acquire_owned().ok();
-                    found
-                        .spawn(async move { runner.adopt(folder, assignment, orders, slot).await });
+                    self.spawn(runner.adopt(folder, assignment, number, orders, slot));
                 }
-                Ok(None) => {
-                    found.spawn(async move { runner.dismiss_unused(folder).await });
-                }
-                Err(error) => {
-                    tracing::error!(%error, "a job that cannot be read is dropped");
-                    found.spawn(async move { runner.dismiss_unused(folder).await });
-                }
+                None => self.spawn(async move { runner.dismiss_unused(folder, number).await }),
             }
         }
-        async move { while found.join_next().await.is_some() {} }
+    }
+
+    /// The ids that the sandbox of a folder has, if it has any.
+    fn number_of(&self, folder: &Folder) -> Option<Number> {
+        // One that cannot be read is told of when the job is taken up.
+        let (_, memory) = Journal::open(&folder.journal()).ok()?;
+        self.host.number(Some(memory.number?))
     }
 
     async fn adopt(
         self: Arc<Self>,
         folder: Folder,
         assignment: Assignment,
+        number: Option<Number>,
         orders: watch::Receiver<Order>,
         slot: Option<OwnedSemaphorePermit>,
     ) {
-        let (runner, task) = (self.clone(), assignment.task);
+        let task = assignment.task;
         match Supervised::attach(folder.clone(), GREETING_MAX).await {
             Ok(supervised) => {
                 tracing::info!(%task, "a running job is taken up");
-                self.spawn(async move {
-                    runner.drive(assignment, Seat::bare(supervised), orders, slot).await;
-                });
+                let seat = Seat { number, ..Seat::bare(supervised) };
+                self.drive(assignment, seat, orders, slot).await;
             }
             Err(Gone) => {
                 drop(slot);
-                self.spawn(async move {
-                    runner.bury(folder, &assignment).await;
-                    runner.release(task);
-                });
+                self.bury(folder, &assignment).await;
+                self.release(task);
             }
         }
     }
@@ -100,25 +102,29 @@ impl Runner {
         self.host.clear(folder).await;
     }
 
-    /// Ends a supervisor that never got a job, and removes its folder.
-    async fn dismiss_unused(&self, folder: Folder) {
+    /// Ends a supervisor that never got a job, and removes its folder; its ids are its own until then.
+    async fn dismiss_unused(&self, folder: Folder, _number: Option<Number>) {
         if let Ok(supervised) = Supervised::attach(folder.clone(), GREETING_MAX).await {
             supervised.finish().await;
         }
         self.host.clear(folder).await;
     }
 
-    /// Reports a job that never began.
+    /// Reports a job that never began, or of which nobody here knows how far it came.
     pub(super) async fn report_unstartable(&self, assignment: &Assignment, why: &str) {
-        let report = base::protocol::Report {
+        let report = |first| base::protocol::Report {
             task: assignment.task,
             fence: assignment.fence,
-            first: 0,
+            first,
             progress: vec![lost(why)],
             wants_next: false,
         };
+        let mut told = self.client.report(&report(UNKNOWN)).await;
+        if let Err(Trouble::Refused(Refusal::Gap { expected })) = told {
+            told = self.client.report(&report(expected)).await;
+        }
         // If it does not arrive, the lease runs out.
-        if let Err(trouble) = self.client.report(&report).await {
+        if let Err(trouble) = told {
             tracing::warn!(
                 error = trouble.told(),
                 "a job that could not be started could not be reported"

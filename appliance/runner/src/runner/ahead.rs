@@ -10,8 +10,8 @@
 
 use super::Runner;
 use crate::{
-    host::Host,
     job::Seat,
+    journal::{Entry, Journal},
     spin_up::Shape,
     supervised::Supervised,
     supervisor::{chain, wire::Request},
@@ -60,7 +60,7 @@ impl Runner {
 
     fn dismiss(&self, seat: Seat) {
         let host = self.host.clone();
-        self.spawn(async move { dismiss_seat(&host, seat).await });
+        self.spawn(async move { seat.dismiss(&host).await });
     }
 
     fn start_supervisor(&self) -> Option<Supervised> {
@@ -92,6 +92,13 @@ impl Runner {
     /// Asks a spare for its sandbox.
     fn furnish(&self, seat: &mut Seat, shape: &Shape) -> bool {
         let Some(number) = self.host.number(None) else { return true };
+        // The next runner must not give these ids to a job while this sandbox stands.
+        let journal = Journal::open(&seat.supervised.folder().journal());
+        let noted = journal.and_then(|(mut one, _)| one.append(&Entry::Number(number.get())));
+        if let Err(error) = noted {
+            tracing::warn!(%error, "no sandbox is made ahead");
+            return true;
+        }
         let create = shape.create(&self.host, &seat.supervised, &number);
         let sent = seat.supervised.ask_now(&Request::Create(Box::new(create)));
         if sent {
@@ -141,10 +148,4 @@ impl Runner {
 /// Whether a job of this shape can have the seat as it is.
 fn is_for(seat: &Seat, shape: Option<&Shape>) -> bool {
     seat.supervised.is_fit() && (seat.shape.is_none() || seat.shape.as_ref() == shape)
-}
-
-/// Removes a seat that no job will have.
-pub(super) async fn dismiss_seat(host: &Arc<Host>, seat: Seat) {
-    seat.supervised.finish().await;
-    host.clear(seat.supervised.folder().clone()).await;
 }

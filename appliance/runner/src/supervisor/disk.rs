@@ -1,16 +1,17 @@
 //! When to look at what the job keeps on disk, and what that means.
 //!
-//! Why looking: the kernel keeps no such bound for a folder ([`sandbox::Sandbox::disk_usage`]
+//! Why looking: the kernel keeps no such bound for a folder ([`sandbox::Sandbox::disk_look`]
 //! tells why).
 //! Why also at what is free: open files that were deleted are counted nowhere else, and a machine
 //! without free space stops the control plane and every job.
 //! Invariants: looking takes at most a twentieth of the supervisor's time, however many files the
-//! job has; a job that fills the disk is found within [`PAUSE`] when it has few.
+//! job has, and at most [`SLICE`] at once: nobody who asks for anything waits for a look; a job that
+//! fills the disk is found within [`PAUSE`] when it has few.
 //! Units: bytes on disk, not lengths.
 
 use super::wire::How;
 use base::units::Bytes;
-use sandbox::{DiskUsage, Sandbox};
+use sandbox::{DiskLook, DiskUsage, Sandbox};
 use std::{
     fs,
     os::unix::fs::MetadataExt,
@@ -25,6 +26,9 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// A look that took long is followed by a pause this much longer.
 const SHARE: u32 = 20;
 
+/// So much of a look is done in one turn of the supervisor.
+const SLICE: Duration = Duration::from_millis(5);
+
 /// No job goes on when less than this is free, or a twentieth of a small disk.
 const FLOOR: Bytes = Bytes::mib(512);
 const FLOOR_SHARE: u64 = 20;
@@ -33,21 +37,23 @@ const FLOOR_SHARE: u64 = 20;
 pub(super) struct Watch {
     limit: Option<Bytes>,
     next: Instant,
+    /// A look that is not done, and what it took so far.
+    look: Option<(DiskLook, Duration)>,
 }
 
 impl Watch {
     /// Watches a job that may keep `limit`, if there is a bound.
     pub(super) fn new(limit: Option<Bytes>, now: Instant) -> Self {
-        Self { limit, next: now + PAUSE }
+        Self { limit, next: now + PAUSE, look: None }
     }
 
-    /// When to look again.
+    /// When to look again, or on.
     pub(super) const fn next(&self) -> Instant {
         self.next
     }
 
-    /// Looks, if it is time; tells how the job's runs end when it keeps too much, `outside` of its
-    /// sandbox included.
+    /// Looks for a while, if it is time; tells how the job's runs end when it keeps too much, `outside`
+    /// of its sandbox included.
     pub(super) fn look(
         &mut self,
         sandbox: &Sandbox,
@@ -57,12 +63,18 @@ impl Watch {
         if self.next > now {
             return None;
         }
+        let (mut look, before) =
+            self.look.take().unwrap_or_else(|| (sandbox.disk_look(), Duration::ZERO));
         let begun = Instant::now();
-        let usage = sandbox.disk_usage();
-        let took = begun.elapsed();
-        self.next = now + took + PAUSE.max(took * SHARE);
+        let usage = look.go_on(begun + SLICE);
+        let took = before + begun.elapsed();
+        if matches!(usage, Ok(None)) {
+            self.look = Some((look, took));
+            return None;
+        }
+        self.next = Instant::now() + PAUSE.max(took * SHARE);
         match usage {
-            Ok(usage) => self.judge(&usage, outside()),
+            Ok(usage) => usage.and_then(|usage| self.judge(&usage, outside())),
             Err(error) => {
                 tracing::warn!(
                     error = super::chain(&error),

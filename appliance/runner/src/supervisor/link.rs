@@ -94,26 +94,53 @@ impl Link {
         }
     }
 
-    /// The requests that have arrived whole; `None` when the runner is gone.
+    /// The requests that have arrived whole; `None` when the runner is gone and has none left.
     pub(super) fn receive(&mut self) -> Option<Vec<Request>> {
-        let mut piece = [0; PIECE];
-        loop {
-            match rustix::net::recv(&self.stream, piece.as_mut_slice(), RecvFlags::DONTWAIT) {
-                Ok((0, _)) => return None,
-                Ok((count, _)) => self.incoming.extend_from_slice(&piece[..count]),
-                Err(Errno::AGAIN) => break,
-                Err(Errno::INTR) => {}
-                Err(_) => return None,
-            }
-            if self.incoming.len() > REQUEST_MAX {
-                return None;
-            }
+        let is_gone = !self.read();
+        if self.incoming.len() > REQUEST_MAX {
+            return None;
         }
         let whole = self.incoming.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        if is_gone && whole == 0 {
+            return None;
+        }
         let rest = self.incoming.split_off(whole);
         let lines = std::mem::replace(&mut self.incoming, rest);
         let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         // A request that cannot be read comes from another build: the runner must be told.
         lines.map(|line| serde_json::from_slice(line).ok()).collect()
+    }
+
+    /// Reads what has arrived; false when nothing more will.
+    fn read(&mut self) -> bool {
+        let mut piece = [0; PIECE];
+        while self.incoming.len() <= REQUEST_MAX {
+            match rustix::net::recv(&self.stream, piece.as_mut_slice(), RecvFlags::DONTWAIT) {
+                Ok((0, _)) => return false,
+                Ok((count, _)) => self.incoming.extend_from_slice(&piece[..count]),
+                Err(Errno::AGAIN) => return true,
+                Err(Errno::INTR) => {}
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn the_last_requests_of_a_runner_that_ends_are_heard() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut link = Link::new(ours, &View::default());
+        theirs.write_all(b"\"thaw\"\n\"finish\"\n\"meas").unwrap();
+        // Answers that nobody reads are no reason to hear less.
+        drop(theirs);
+        let heard = link.receive();
+        assert!(matches!(heard.as_deref(), Some([Request::Thaw, Request::Finish])), "{heard:?}");
+        assert!(link.receive().is_none());
     }
 }

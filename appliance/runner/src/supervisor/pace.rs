@@ -3,7 +3,7 @@
 //! Why here: only the supervisor owns the sandbox, and its clocks must stand while the job does.
 //! Invariants: time in which the job stands still is neither silence nor running time; what was
 //! asked for meanwhile is done afterwards, in order; the log of every living run tells both ends
-//! of a pause.
+//! of a pause; a pause ends with the sandbox.
 //! On failure: a host without a freezer goes on; the quota is then all there is.
 
 use super::{Supervisor, chain, wire::Event};
@@ -25,20 +25,30 @@ impl Supervisor {
     }
 
     pub(super) fn thaw(&mut self) {
-        let Some(since) = self.frozen_since else { return };
+        if self.frozen_since.is_none() {
+            return;
+        }
         let Some(sandbox) = &mut self.sandbox else { return };
         if let Err(error) = sandbox.thaw() {
             tracing::warn!(error = chain(&error), "the job could not be let go on");
             return;
         }
-        self.frozen_since = None;
+        self.resume();
+    }
+
+    /// The clocks go on, and what was asked for in a pause is done.
+    pub(super) fn resume(&mut self) {
+        let Some(since) = self.frozen_since.take() else { return };
         let paused = since.elapsed();
         self.deadline = self.deadline.map(|deadline| deadline + paused);
-        self.runs.iter_mut().for_each(|run| run.clock.thawed(paused));
+        for run in &mut self.runs {
+            let last_output = run.last_output();
+            run.clock.thawed(last_output, paused);
+        }
         self.say(&format!("\nResumed after {}\n", told(paused)));
         self.tell(Event::Frozen(false));
-        for exec in std::mem::take(&mut self.held_back) {
-            self.carry_out(super::wire::Request::Exec(Box::new(exec)));
+        for request in std::mem::take(&mut self.held_back) {
+            self.carry_out(request);
         }
     }
 

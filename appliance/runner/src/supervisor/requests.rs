@@ -23,7 +23,9 @@ impl Supervisor {
         match request {
             Request::Create(create) => self.create(&create),
             Request::Begin(begin) => self.begin_job(&begin),
-            Request::Exec(exec) if self.frozen_since.is_some() => self.held_back.push(*exec),
+            request @ (Request::Exec(_) | Request::Stop { .. }) if self.frozen_since.is_some() => {
+                self.held_back.push(request);
+            }
             Request::Exec(exec) => {
                 let run = exec.run;
                 if self.view.runs.contains_key(&run) {
@@ -89,6 +91,9 @@ impl Supervisor {
 
     fn exec(&mut self, exec: Exec) -> Result<(), How> {
         let container = exec.container;
+        if self.view.sandbox == wire::Sandbox::Lost {
+            return Err(How::Lost);
+        }
         let Some(sandbox) = container_of(&mut self.sandbox, container) else {
             return Err(not_started("the sandbox does not stand".into()));
         };
@@ -194,22 +199,30 @@ impl Supervisor {
         self.tell(Event::Ended(run, End { how, oom_kills, used }));
     }
 
-    /// The sandbox is gone, and every run with it; or one of its companions, and what ran there.
-    fn lost(&mut self, container: usize) {
-        let used = self.measure();
-        let oom_kills = self.spent.new_oom_kills(&used);
+    /// The sandbox is gone, and every run with it; or one of its companions, and what ran there. Of a
+    /// companion that is gone this is heard again and again.
+    pub(super) fn lost(&mut self, container: usize) {
         let is_gone = |run: &mut Run| container == 0 || run.container == container;
         let gone: Vec<Run> = self.runs.extract_if(.., is_gone).collect();
+        if !gone.is_empty() {
+            self.end_lost(gone);
+        }
+        if container == 0 {
+            self.destroy();
+            self.tell(Event::Sandbox(wire::Sandbox::Lost));
+            self.resume();
+        }
+    }
+
+    fn end_lost(&mut self, gone: Vec<Run>) {
+        let used = self.measure();
+        let oom_kills = self.spent.new_oom_kills(&used);
         for mut run in gone {
             if let Some(spool) = run.spool.take() {
                 self.drain(run.id.step, spool);
             }
             let how = run.clock.why().unwrap_or(How::Lost);
             self.tell(Event::Ended(run.id, End { how, oom_kills, used }));
-        }
-        if container == 0 {
-            self.destroy();
-            self.tell(Event::Sandbox(wire::Sandbox::Lost));
         }
     }
 

@@ -31,12 +31,12 @@ impl Run {
 /// Says when a run is to be asked to end, and when to be killed.
 #[derive(Debug, Clone)]
 pub(super) struct Clock {
-    begun: Instant,
+    /// Silence counts from here, or from output that came later. Moved on by pauses, in which silence
+    /// does not count.
+    silent_since: Instant,
     /// The longest silence.
     idle: Option<Duration>,
     ending: Option<Ending>,
-    /// Time spent frozen since the last output, which is no silence.
-    frozen: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ pub(super) enum Due {
 
 impl Clock {
     pub(super) const fn new(begun: Instant, idle: Option<Duration>) -> Self {
-        Self { begun, idle, ending: None, frozen: Duration::ZERO }
+        Self { silent_since: begun, idle, ending: None }
     }
 
     /// The run is to end: its first reason counts. Killed after `grace`.
@@ -72,15 +72,22 @@ impl Clock {
         self.ending.as_ref().map(|ending| ending.why.clone())
     }
 
-    /// A pause of the whole job ended: silence during it does not count.
-    pub(super) fn thawed(&mut self, paused: Duration) {
-        self.frozen += paused;
+    /// A pause of the whole job ended: neither silence nor grace has passed in it.
+    pub(super) fn thawed(&mut self, last_output: Option<Instant>, paused: Duration) {
+        self.silent_since = self.silence(last_output) + paused;
+        if let Some(ending) = &mut self.ending {
+            ending.kill_at += paused;
+        }
+    }
+
+    fn silence(&self, last_output: Option<Instant>) -> Instant {
+        last_output.map_or(self.silent_since, |last| last.max(self.silent_since))
     }
 
     fn next(&self, last_output: Option<Instant>) -> Option<Instant> {
         match &self.ending {
             Some(ending) => (!ending.killed).then_some(ending.kill_at),
-            None => self.idle.map(|idle| last_output.unwrap_or(self.begun) + idle + self.frozen),
+            None => self.idle.map(|idle| self.silence(last_output) + idle),
         }
     }
 
@@ -133,9 +140,31 @@ mod tests {
     fn a_pause_is_no_silence() {
         let start = Instant::now();
         let mut clock = Clock::new(start, Some(10 * SECOND));
-        clock.thawed(60 * SECOND);
+        clock.thawed(None, 60 * SECOND);
         assert_eq!(clock.tick(None, start + 69 * SECOND), Due::Nothing);
         assert_eq!(clock.tick(None, start + 70 * SECOND), Due::Kill);
+    }
+
+    #[test]
+    fn silence_after_a_pause_counts_from_the_output_after_it() {
+        let start = Instant::now();
+        let mut clock = Clock::new(start, Some(10 * SECOND));
+        clock.thawed(Some(start + 5 * SECOND), 60 * SECOND);
+        let before = Some(start + 5 * SECOND);
+        assert_eq!(clock.tick(before, start + 74 * SECOND), Due::Nothing);
+        let after = Some(start + 74 * SECOND);
+        assert_eq!(clock.tick(after, start + 83 * SECOND), Due::Nothing);
+        assert_eq!(clock.tick(after, start + 84 * SECOND), Due::Kill);
+    }
+
+    #[test]
+    fn a_pause_takes_nothing_from_the_grace() {
+        let start = Instant::now();
+        let mut clock = Clock::new(start, None);
+        clock.end(How::Stopped, start, 5 * SECOND);
+        clock.thawed(None, 60 * SECOND);
+        assert_eq!(clock.tick(None, start + 64 * SECOND), Due::Nothing);
+        assert_eq!(clock.tick(None, start + 65 * SECOND), Due::Kill);
     }
 
     #[test]

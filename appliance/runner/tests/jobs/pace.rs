@@ -77,3 +77,18 @@ async fn a_busy_job_is_throttled_held_still_and_ends_right() {
     assert!(text.contains("Resumed after "), "{text}");
     assert!(text.trim_end().ends_with("sum 500500"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_job_that_is_canceled_is_asked_to_end() {
+    let Some(bench) = Bench::start() else { return };
+    let script = "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done";
+    let task = bench.control.assign(super::assignment(&[run(script)]));
+    let long = Duration::from_secs(20);
+    bench.control.until(task, long, |task| task.text(2).contains("up")).await;
+    bench.control.set_pace(1000, true, "hot");
+    bench.control.until(task, long, |task| task.text(2).contains("Paused: hot")).await;
+    bench.control.cancel(task);
+    let done = bench.control.finished(task).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::Canceled));
+    assert!(done.text(2).contains("bye"), "{}", done.text(2));
+}

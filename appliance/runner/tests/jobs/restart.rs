@@ -74,6 +74,26 @@ async fn a_supervisor_without_runner_and_folder_ends_its_job() {
     }
 }
 
+/// Its next attempt would begin beside it, with the ids that it has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_whose_journal_cannot_be_read_is_ended_and_told_of() {
+    let Some(mut bench) = Bench::start() else { return };
+    let task = bench.control.assign(assignment(&[run("echo up; sleep 1000")]));
+    bench.control.until(task, Duration::from_secs(20), |task| task.text(2).contains("up")).await;
+    let job = bench.jobs().into_iter().find(|job| job.join("assignment.json").exists()).unwrap();
+    bench.kill_runner();
+    std::fs::remove_file(job.join("journal")).unwrap();
+    std::fs::create_dir(job.join("journal")).unwrap();
+    bench.restart_runner();
+    let done = bench.control.finished(task).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::InfrastructureFail));
+    assert!(done.message().contains("journal"), "{}", done.message());
+    assert!(!job.join("sandbox").exists(), "it was ended before anybody could begin it anew");
+    until_no_jobs(&bench).await;
+    let after = bench.finish(&[run("echo fine")]).await;
+    assert_eq!(after.outcome(), Some(TaskOutcome::Success));
+}
+
 /// Waits for the registration with that number; before it, what a killed runner still asks may be
 /// answered with the next task.
 async fn until_registered(bench: &Bench, number: u32) {
@@ -122,9 +142,46 @@ async fn a_supervisor_that_does_not_answer_holds_up_nothing() {
     until_registered(&bench, 2).await;
     let other = bench.control.assign(assignment(&[run("echo fine")]));
     assert_eq!(bench.control.finished(other).await.outcome(), Some(TaskOutcome::Success));
-    let lost = bench.control.finished(stuck).await;
+    // A busy one may need longer than its sandbox may for an answer, and is not killed for that.
+    let lost =
+        bench.control.until(stuck, Duration::from_secs(90), |task| task.outcome().is_some()).await;
     assert_eq!(lost.outcome(), Some(TaskOutcome::InfrastructureFail));
     until_no_jobs(&bench).await;
+}
+
+/// It may be starting a program, which its sandbox has half a minute for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_supervisor_that_is_only_busy_keeps_its_job() {
+    let Some(mut bench) = Bench::start() else { return };
+    let task = bench.control.assign(assignment(&[run("echo up; sleep 1; echo down")]));
+    bench.control.until(task, Duration::from_secs(20), |task| task.text(2).contains("up")).await;
+    let job = bench.jobs().into_iter().find(|job| job.join("assignment.json").exists()).unwrap();
+    bench.kill_runner();
+    signal_supervisor(&job, rustix::process::Signal::STOP);
+    bench.restart_runner();
+    until_registered(&bench, 2).await;
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    signal_supervisor(&job, rustix::process::Signal::CONT);
+    let done = bench.control.finished(task).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::Success), "{}", done.message());
+    assert_eq!(done.text(2), "up\ndown\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_supervisor_that_does_not_end_is_killed_and_its_folder_cleared() {
+    let Some(bench) = Bench::start() else { return };
+    let task = bench.control.assign(assignment(&[run("echo up; sleep 1000")]));
+    bench.control.until(task, Duration::from_secs(20), |task| task.text(2).contains("up")).await;
+    let job = bench.jobs().into_iter().find(|job| job.join("assignment.json").exists()).unwrap();
+    signal_supervisor(&job, rustix::process::Signal::STOP);
+    bench.control.state.lock().unwrap().tasks.get_mut(&task).unwrap().fence =
+        Some(base::ids::Fence(8));
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while job.exists() {
+        assert!(std::time::Instant::now() < deadline, "it is waited for without end");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(supervisors(&job).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

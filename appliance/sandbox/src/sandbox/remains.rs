@@ -3,7 +3,7 @@
 //! Invariants: the scratch directory is claimed first and removed last, and locked in between; a
 //! failed removal leaves what a sweep finds.
 
-use crate::{Error, Spec, cgroup::Group, network::Link, remove::remove_tree};
+use crate::{Error, Spec, cgroup::Group, network::Link, remove::remove_tree, spec::Root};
 use std::{
     fs::{self, File},
     io,
@@ -17,6 +17,8 @@ pub(super) struct Remains {
     pub(super) scratch: PathBuf,
     /// Held for as long as the sandbox may live, so that a sweep leaves it alone.
     _lock: File,
+    /// Held alike, so that layers that are in use are not removed.
+    _layers: Vec<File>,
     pub(super) group: Option<Group>,
     /// A companion's group is its sandbox's, which removes it.
     pub(super) shares_group: bool,
@@ -34,9 +36,14 @@ impl Remains {
             .map_err(Error::path("make the scratch directory", scratch))?;
         let lock = File::open(scratch).map_err(Error::path("open", scratch))?;
         lock.try_lock().map_err(|error| Error::path("lock", scratch)(io::Error::from(error)))?;
+        let layers = hold_layers(&spec.root);
+        let layers = layers.inspect_err(|_| {
+            let _made_just_now = fs::remove_dir(scratch);
+        })?;
         Ok(Self {
             scratch: scratch.clone(),
             _lock: lock,
+            _layers: layers,
             group: None,
             shares_group: false,
             link: None,
@@ -49,9 +56,25 @@ impl Remains {
         let link = self.link.take().map_or(Ok(()), |link| link.remove());
         let group = self.group.as_ref().filter(|_| !self.shares_group);
         let group = group.map_or(Ok(()), Group::remove);
-        let scratch = remove_tree(&self.scratch).map_err(Error::path("remove", &self.scratch));
-        link.and(group).and(scratch)
+        // Whatever still lives in the group is found again through the scratch directory.
+        let scratch = group.and_then(|()| {
+            remove_tree(&self.scratch).map_err(Error::path("remove", &self.scratch))
+        });
+        link.and(scratch)
     }
+}
+
+fn hold_layers(root: &Root) -> Result<Vec<File>, Error> {
+    let Root::Layers { lowers } = root else { return Ok(Vec::new()) };
+    let hold = |layer: &PathBuf| {
+        let folder = File::open(layer)?;
+        folder.lock_shared()?;
+        Ok(folder)
+    };
+    lowers
+        .iter()
+        .map(|layer| hold(layer).map_err(Error::path::<io::Error>("use the layer", layer)))
+        .collect()
 }
 
 impl Drop for Remains {

@@ -56,7 +56,7 @@ fn remove(scratch: &Path, base: &Base, id: &str) -> Result<(), Error> {
     let group = Group::named(base, id);
     group.kill();
     let link = Link::named(id).remove();
-    let group = group.remove();
-    let scratch = remove_tree(scratch).map_err(Error::path("remove", scratch));
-    link.and(group).and(scratch)
+    let removed =
+        group.remove().and_then(|()| remove_tree(scratch).map_err(Error::path("remove", scratch)));
+    link.and(removed)
 }

@@ -2,8 +2,11 @@
 
 use crate::support::{LIMIT, Place, create, exec, run, until};
 use base::units::Bytes;
-use sandbox::{Error, Spec, Status, Storage, User};
-use std::time::{Duration, Instant};
+use sandbox::{DiskUsage, Error, Sandbox, Spec, Status, Storage, User};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 /// Windows of which one must come near the quota from below.
 const WINDOWS: usize = 6;
@@ -54,10 +57,34 @@ pub(super) fn disk_is_bounded_or_measured(place: &mut Place) {
     let mut spec = place.spec();
     spec.limits.disk = Some(Bytes::mib(16));
     let mut sandbox = create(&spec);
-    assert!(!sandbox.disk_usage().expect("measured").over);
+    assert!(!usage(&sandbox).over);
     assert!(run(&mut sandbox, fill, LIMIT).held());
-    let usage = sandbox.disk_usage().expect("measured");
+    let usage = usage(&sandbox);
     assert!(usage.over && usage.used > Bytes::mib(16) && usage.free > Bytes(0), "{usage:?}");
+}
+
+fn usage(sandbox: &Sandbox) -> DiskUsage {
+    let mut look = sandbox.disk_look();
+    look.go_on(Instant::now() + LIMIT).expect("measured").expect("a few files")
+}
+
+pub(super) fn a_job_that_could_not_be_frozen_is_not_taken_for_frozen(place: &mut Place) {
+    let spec = place.spec();
+    let mut sandbox = create(&spec);
+    let switches = spec.cgroup_base.places.iter().flat_map(|place| {
+        ["cgroup.freeze", "freezer.state"].map(|name| place.dir.join(&spec.id).join(name))
+    });
+    // Nobody can write to what stands before the switch.
+    let stuck: Vec<PathBuf> = switches.filter(|switch| switch.exists()).collect();
+    let mount = |switch: &PathBuf| rustix::mount::mount_bind("/proc/version", switch);
+    stuck.iter().for_each(|switch| mount(switch).expect("root may"));
+    let frozen = sandbox.freeze();
+    for switch in &stuck {
+        rustix::mount::unmount(switch, rustix::mount::UnmountFlags::DETACH).expect("was mounted");
+    }
+    assert_eq!(frozen.is_err(), !stuck.is_empty(), "{frozen:?}");
+    assert!(run(&mut sandbox, "true", LIMIT).held(), "init is still asked");
+    sandbox.destroy().expect("removed");
 }
 
 pub(super) fn a_frozen_job_stands_still(place: &mut Place) {
@@ -95,8 +122,8 @@ pub(super) fn a_busy_job_keeps_to_its_quota(place: &mut Place) {
     let child =
         sandbox.spawn(exec("bash", &["-c", script], User::default(), &output)).expect("started");
     sandbox.set_cpu_millis(Some(100)).expect("throttled");
-    let used = |sandbox: &sandbox::Sandbox| sandbox.usage().cpu.expect("counted");
-    let wait = |sandbox: &mut sandbox::Sandbox, span| drop(sandbox.next_event(Some(span)));
+    let used = |sandbox: &Sandbox| sandbox.usage().cpu.expect("counted");
+    let wait = |sandbox: &mut Sandbox, span| drop(sandbox.next_event(Some(span)));
     wait(&mut sandbox, Duration::from_secs(1));
     let reached = (0..WINDOWS).any(|_| {
         let (before, begun) = (used(&sandbox), Instant::now());

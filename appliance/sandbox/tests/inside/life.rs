@@ -99,6 +99,30 @@ pub(super) fn an_init_that_does_not_answer_is_given_up(place: &mut Place) {
     sandbox.destroy().expect("removed all the same");
 }
 
+/// Frozen by somebody else, in a hierarchy of version 1, it outlives its kill as one does that is stuck
+/// in the kernel.
+pub(super) fn an_init_that_does_not_end_is_left_behind(place: &mut Place) {
+    let freezer = Path::new("/sys/fs/cgroup/freezer").join(format!("stuck-{}", std::process::id()));
+    if fs::create_dir(&freezer).is_err() || !freezer.join("freezer.state").exists() {
+        return println!("skipped: no freezer of version 1 here");
+    }
+    let spec = place.spec();
+    let sandbox = create(&spec);
+    let init = sandbox.init_pid();
+    let id = |name: &str| (name == spec.id).then(|| name.to_owned());
+    fs::write(freezer.join("cgroup.procs"), init.to_string()).expect("moved");
+    fs::write(freezer.join("freezer.state"), "FROZEN").expect("frozen");
+    let begun = std::time::Instant::now();
+    let destroyed = sandbox.destroy();
+    let took = begun.elapsed();
+    let alive = Path::new("/proc").join(init.to_string()).exists();
+    fs::write(freezer.join("freezer.state"), "THAWED").expect("thawed");
+    until("init is gone", || fs::remove_dir(&freezer).is_ok());
+    assert!(alive && took < LIMIT, "alive {alive}, {took:?}, {destroyed:?}");
+    sweep(place.folder.path(), &place.base, id).expect("swept");
+    assert!(!spec.scratch.exists(), "{destroyed:?}");
+}
+
 pub(super) fn nothing_is_left_on_the_host(place: &mut Place) {
     let mounts =
         || fs::read_to_string(format!("/proc/{}/mounts", std::os::unix::process::parent_id()));

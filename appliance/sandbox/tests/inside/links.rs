@@ -1,10 +1,12 @@
 //! What a job reaches over its link.
 
 use crate::support::{LIMIT, Place, create, exec, run, text, until};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sandbox::{Bridge, Network, Sandbox, User};
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    os::fd::AsRawFd as _,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -100,6 +102,15 @@ pub(super) fn rules_without_a_link_are_swept(place: &mut Place) {
     spec.network = link(1, &[], &[]);
     let mut job = create(&spec);
     assert_eq!(sandbox::sweep_links().expect("asked"), 0, "a living job keeps its rules");
+    // A process that has no descriptor left for the question must not take that for an answer.
+    let lowest = fs::File::open("/dev/null").expect("a descriptor").as_raw_fd().unsigned_abs();
+    let most = getrlimit(Resource::Nofile);
+    let few = Rlimit { current: Some(u64::from(lowest) + 1), ..most };
+    setrlimit(Resource::Nofile, few).expect("lowered");
+    let unasked = sandbox::sweep_links();
+    setrlimit(Resource::Nofile, most).expect("raised");
+    unasked.expect_err("a link cannot be asked for");
+    assert_eq!(sandbox::sweep_links().expect("asked"), 0);
     let name = fs::read_to_string("/proc/net/dev").expect("interfaces");
     let name =
         name.split_whitespace().find_map(|word| word.strip_suffix(':')?.strip_prefix("apl-"));

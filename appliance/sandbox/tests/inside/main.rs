@@ -22,6 +22,7 @@ const TESTS: &[Test] = &[
     ),
     ("a_failed_start_names_its_step", life::a_failed_start_names_its_step),
     ("an_init_that_does_not_answer_is_given_up", life::an_init_that_does_not_answer_is_given_up),
+    ("an_init_that_does_not_end_is_left_behind", life::an_init_that_does_not_end_is_left_behind),
     ("nothing_is_left_on_the_host", life::nothing_is_left_on_the_host),
     (
         "a_killed_supervisor_takes_everything_with_it",
@@ -35,6 +36,10 @@ const TESTS: &[Test] = &[
     ("memory_is_bounded_and_told", bounds::memory_is_bounded_and_told),
     ("a_fork_bomb_is_bounded_and_killed", bounds::a_fork_bomb_is_bounded_and_killed),
     ("disk_is_bounded_or_measured", bounds::disk_is_bounded_or_measured),
+    (
+        "a_job_that_could_not_be_frozen_is_not_taken_for_frozen",
+        bounds::a_job_that_could_not_be_frozen_is_not_taken_for_frozen,
+    ),
     ("a_frozen_job_stands_still", bounds::a_frozen_job_stands_still),
     ("a_busy_job_keeps_to_its_quota", bounds::a_busy_job_keeps_to_its_quota),
     ("a_trivial_job_is_cheap", bounds::a_trivial_job_is_cheap),
