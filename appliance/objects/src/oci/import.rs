@@ -9,6 +9,7 @@ use super::{
 use crate::{digest, error::Error, ingest::Body, objects::Objects};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
@@ -17,8 +18,25 @@ use std::{
 };
 use tokio::sync::mpsc;
 
+/// Below it stand the files of a layout, named by their digests.
+const BLOBS: &str = "blobs/sha256/";
+
 /// Read at once from the archive; the queue holds two of them.
 const READ: usize = 256 << 10;
+
+const PLAIN: &str = "application/vnd.oci.image.layer.v1.tar";
+
+/// Of an image's configuration (OCI image specification, `config.md`).
+#[derive(Deserialize)]
+struct Configured {
+    rootfs: RootFs,
+}
+
+#[derive(Deserialize)]
+struct RootFs {
+    #[serde(default)]
+    diff_ids: Vec<String>,
+}
 
 /// A file of the archive, stored.
 #[derive(Debug, Clone)]
@@ -36,8 +54,17 @@ impl Stored {
         match self.magic {
             [0x1f, 0x8b, ..] => "application/vnd.oci.image.layer.v1.tar+gzip",
             [0x28, 0xb5, 0x2f, 0xfd] => "application/vnd.oci.image.layer.v1.tar+zstd",
-            _ => "application/vnd.oci.image.layer.v1.tar",
+            _ => PLAIN,
         }
+    }
+
+    /// Whether an image with this configuration has other bytes as its layer of that number. It names
+    /// them uncompressed: of a compressed layer the job's own check tells.
+    fn expects_another(&self, number: usize, layer: &Self) -> bool {
+        let config = self.text.as_deref().and_then(|text| serde_json::from_slice(text).ok());
+        let named =
+            config.and_then(|config: Configured| config.rootfs.diff_ids.into_iter().nth(number));
+        layer.layer_type() == PLAIN && named.is_some_and(|digest| digest != layer.digest)
     }
 
     fn descriptor(&self, media_type: &str) -> Descriptor {
@@ -75,6 +102,15 @@ impl Files {
         self.get(path)?.text.as_deref()
     }
 
+    /// A file that is named by its digest and has another.
+    fn damaged(&self) -> Option<&str> {
+        let has_another = |(path, stored): &(&String, &Stored)| {
+            let named = path.strip_prefix(BLOBS);
+            named.is_some_and(|hex| stored.digest.strip_prefix("sha256:") != Some(hex))
+        };
+        self.files.iter().find(has_another).map(|(path, _)| path.as_str())
+    }
+
     fn by_digest(&self, digest: &str) -> Option<&Stored> {
         self.get(&blob_key(digest)?).filter(|stored| stored.digest == digest)
     }
@@ -97,6 +133,9 @@ impl Objects {
             .await
             .map_err(|_| Error::Lost)??;
         let bad = |why: String| ImageError::Archive { path: source.path().to_owned(), why };
+        if let Some(path) = files.damaged() {
+            return Err(bad(format!("{path} is damaged: its bytes have another digest")));
+        }
         // A file may be both: the layout keeps digests, by which signatures and pins find the image.
         let images = match layout(&files, name.as_ref()) {
             Err(_) if files.text("manifest.json").is_some() => {
@@ -126,8 +165,11 @@ impl Objects {
             let missing = |path: &str| format!("it names {path} and does not hold it");
             let config = files.get(&image.config).ok_or_else(|| missing(&image.config))?;
             let mut layers = Vec::new();
-            for path in &image.layers {
+            for (number, path) in image.layers.iter().enumerate() {
                 let layer = files.get(path).ok_or_else(|| missing(path))?;
+                if config.expects_another(number, layer) {
+                    return Err(format!("{path} is damaged: the image expects another digest"));
+                }
                 layers.push(layer.descriptor(layer.layer_type()));
             }
             let manifest = Manifest {

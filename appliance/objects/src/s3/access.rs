@@ -141,7 +141,7 @@ pub(crate) fn is_allowed(
             }
         }
     }
-    if POLICY_ACTIONS.contains(&action.name) && call.who.owner() == bucket.owner {
+    if POLICY_ACTIONS.contains(&action.name) && call.who.owns(&bucket.owner) {
         return true;
     }
     match policy(call, action, bucket, key, context) {
@@ -172,7 +172,7 @@ fn policy(
         resource: &resource,
         value: &value,
     });
-    let restricted = block(bucket).restrict && policy.is_public() && owner != bucket.owner;
+    let restricted = block(bucket).restrict && policy.is_public() && !call.who.owns(&bucket.owner);
     if verdict == Verdict::Allow && restricted { Verdict::Silent } else { verdict }
 }
 
@@ -187,7 +187,7 @@ pub(crate) fn lists_are_off(bucket: &Bucket) -> bool {
 
 fn by_ownership(call: &Call, action: &Action, bucket: &Bucket, object: Option<&Details>) -> bool {
     let owner = call.who.owner();
-    let owns_bucket = owner == bucket.owner;
+    let owns_bucket = call.who.owns(&bucket.owner);
     match (action.right, object) {
         (Right::Owner, _) => owns_bucket,
         (Right::Bucket(permission), _) => {
@@ -206,7 +206,7 @@ fn by_ownership(call: &Call, action: &Action, bucket: &Bucket, object: Option<&D
         (Right::Object(permission), Some(details)) => {
             let object_owner =
                 if details.owner.is_empty() { &bucket.owner } else { &details.owner };
-            owner == object_owner
+            call.who.owns(object_owner)
                 || listed(bucket, object_owner, details.grants.as_deref(), permission, owner)
         }
     }

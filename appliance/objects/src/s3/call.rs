@@ -41,6 +41,11 @@ impl Who {
             Self::House => crate::HOUSE_OWNER,
         }
     }
+
+    /// Whether what `owner` has is the caller's. Nobody has what nobody owns.
+    pub(crate) fn owns(&self, owner: &str) -> bool {
+        !owner.is_empty() && self.owner() == owner
+    }
 }
 
 /// A request on its way through the handlers.

@@ -158,3 +158,19 @@ async fn a_copy_from_a_bucket_of_another_owner_than_expected_is_refused() {
         ask(&site, request_with(("GET", "/src/copy", "", ""), ("AKOWNER", "s"), false, &[]));
     assert_eq!(again.await.into_body().collect().await.unwrap().to_bytes(), "bytes");
 }
+
+#[tokio::test]
+async fn what_nobody_owns_is_nobodys() {
+    let site = site().await;
+    site.objects.bucket_create("lost", "").await.unwrap();
+    let cases = [
+        ("GET", "/lost", "", ""),
+        ("PUT", "/lost/k", "", "bytes"),
+        ("GET", "/lost", "policy", ""),
+        ("DELETE", "/lost", "policy", ""),
+    ];
+    for (method, path, query, text) in cases {
+        let found = answer(&site, "", (method, path, query, text), &[]).await;
+        assert_eq!(found, (403, "AccessDenied".to_owned()), "{method} {path}?{query}");
+    }
+}

@@ -120,6 +120,33 @@ async fn a_layout_is_imported_as_a_folder_and_as_an_archive() {
     assert!(unnamed.contains("--tag"), "{unnamed}");
 }
 
+#[tokio::test]
+async fn a_damaged_archive_is_no_image() {
+    let dir = tempfile::tempdir().unwrap();
+    let objects = open(dir.path()).await;
+    let layer: &[u8] = b"a layer";
+    let config = format!(r#"{{"rootfs":{{"type":"layers","diff_ids":["{}"]}}}}"#, digest(layer));
+    let name = |bytes: &[u8]| format!("blobs/sha256/{}", &digest(bytes)[7..]);
+    // In each form of an archive one byte of the layer is another.
+    for place in [name(layer), "l/layer.tar".into()] {
+        let manifest =
+            format!(r#"[{{"Config":"c.json","RepoTags":["site/bad:1"],"Layers":["{place}"]}}]"#);
+        for (bytes, whole) in [(layer, true), (b"a lazer", false)] {
+            let path = dir.path().join("image.tar");
+            let files = [
+                ("c.json", config.as_bytes()),
+                (place.as_str(), bytes),
+                ("manifest.json", manifest.as_bytes()),
+            ];
+            tar(&path, &files);
+            let imported = objects.image_import(Source::at(path), None).await;
+            let told = imported.as_ref().err().map(|error| told(error));
+            assert_eq!(imported.is_ok(), whole, "{place}: {told:?}");
+            assert!(told.is_none_or(|told| told.contains("damaged")), "{place}");
+        }
+    }
+}
+
 /// An error with its causes.
 fn told(error: &dyn std::error::Error) -> String {
     let cause = error.source().map(|cause| format!(": {}", told(cause)));
