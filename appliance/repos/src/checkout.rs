@@ -4,8 +4,9 @@
 //! The stored packs are sent as they are: no object is looked at but those of the working tree.
 //! Invariants: `git status` is clean without reading file contents again; the index is the last
 //! entry and one second newer than the files, as Git wants it to trust their times.
-//! Memory: one file at a time, and the index.
+//! Memory: one file at a time, and the index. What is too large is refused before the first byte.
 
+mod bounds;
 mod dot_git;
 mod eol;
 mod index;
@@ -17,6 +18,7 @@ use crate::{
     repository::{Repository, Rev},
 };
 use gix_hash::ObjectId;
+use index::Index;
 use std::{io::Write, path::Path};
 
 /// What is checked out.
@@ -38,6 +40,11 @@ struct Archive<W: Write> {
 }
 
 impl<W: Write> Archive<W> {
+    /// Ends the work when nobody reads the archive any more; a write of nothing tells.
+    fn check_reader(&mut self) -> Result<(), Error> {
+        self.tar.get_mut().write(&[]).map(drop).map_err(Error::Transfer)
+    }
+
     fn header(&self, kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(kind);
@@ -87,13 +94,15 @@ impl Repository {
         // the same size in the first second: Git would miss it.
         let files_at = now.saturating_sub(2);
         let mut archive = Archive { tar: tar::Builder::new(to), mtime: files_at };
-        dot_git::write(&mut archive, checkout, commit, &refs_of(&table, checkout, commit), &head)?;
-        stored.write(&mut archive)?;
         let objects = self.objects()?;
         let root = objects.links(&commit, &mut Vec::new())?.tree;
-        let entries = tree::write(&mut archive, &objects, root)?;
+        bounds::check(&mut archive, &objects, self.limits(), root)?;
+        dot_git::write(&mut archive, checkout, commit, &refs_of(&table, checkout, commit), &head)?;
+        stored.write(&mut archive)?;
+        let mut index = Index::new(files_at);
+        tree::write(&mut archive, &objects, root, &mut index)?;
         archive.mtime = files_at + 1;
-        let index = index::render(&entries, files_at).map_err(Error::Transfer)?;
+        let index = index.finish().map_err(Error::Transfer)?;
         archive.file(Path::new(".git/index"), 0o644, &index)?;
         archive.tar.finish().map_err(Error::Transfer)
     }

@@ -8,6 +8,10 @@ use gix_object::{CommitRef, bstr::ByteSlice};
 /// A message longer than this is cut: it is shown and stored with each pipeline.
 const MESSAGE_MAX: usize = 64 << 10;
 
+/// Longer first lines and names are cut, in characters: they stand in every listing.
+const SUBJECT_MAX: usize = 500;
+const NAME_MAX: usize = 250;
+
 /// How far into a commit's message a skip mark counts, in characters.
 const SKIP_WITHIN: usize = 250;
 
@@ -16,7 +20,7 @@ const SKIP_WITHIN: usize = 250;
 pub struct Commit {
     /// 40 hexadecimal digits.
     pub revision: String,
-    /// First line of the message.
+    /// First line of the message, cut after 500 characters.
     pub subject: String,
     /// The rest of the message, without the empty line between.
     pub body: String,
@@ -43,8 +47,8 @@ impl Commit {
             revision: id.to_string(),
             subject,
             body,
-            author: author.name.to_str_lossy().into_owned(),
-            author_email: author.email.to_str_lossy().into_owned(),
+            author: cut(&author.name.to_str_lossy(), NAME_MAX),
+            author_email: cut(&author.email.to_str_lossy(), NAME_MAX),
             committed_at: Timestamp(seconds.saturating_mul(1_000_000)),
             parents: commit.parents().map(|parent| parent.to_string()).collect(),
         })
@@ -62,7 +66,15 @@ fn split_message(message: &[u8]) -> (String, String) {
     let text = message.to_str_lossy();
     let text = text.trim();
     let (subject, body) = text.split_once('\n').unwrap_or((text, ""));
-    (subject.trim_end().to_owned(), body.trim_start_matches(['\r', '\n']).to_owned())
+    (cut(subject.trim_end(), SUBJECT_MAX), body.trim_start_matches(['\r', '\n']).to_owned())
+}
+
+/// The first `most` characters; a cut is marked.
+fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
 }
 
 /// `[ci skip]` or `[skip ci]` stands within the first 250 characters of a commit's message.
@@ -96,5 +108,12 @@ mod tests {
         assert_eq!(split_message(b"one\n\ntwo\nthree\n"), ("one".into(), "two\nthree".into()));
         assert_eq!(split_message(b"\n one \r\n\r\ntwo"), ("one".into(), "two".into()));
         assert_eq!(split_message(b""), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn a_long_first_line_is_cut() {
+        let (subject, body) = split_message(format!("{}\n\nrest", "ä".repeat(501)).as_bytes());
+        assert_eq!((subject, body.as_str()), ("ä".repeat(500) + "…", "rest"));
+        assert_eq!(split_message("ä".repeat(500).as_bytes()).0, "ä".repeat(500));
     }
 }

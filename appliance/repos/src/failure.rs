@@ -30,11 +30,12 @@ impl Failure {
                 "the disk of the server is full; nothing was changed; ask its operator to make room"
                     .into()
             }
-            Self::Repository(Error::TooLarge { what, limit }) => {
-                format!("{what} is larger than the {limit} that is allowed here")
-            }
-            Self::Repository(error @ Error::NoRepository(_)) => error.to_string(),
-            Self::Repository(Error::MissingObject(id)) => format!("object {id} is missing"),
+            Self::Repository(
+                error @ (Error::NoRepository(_)
+                | Error::TooLarge { .. }
+                | Error::WrongObject { .. }
+                | Error::MissingObject(_)),
+            ) => error.to_string(),
             Self::Repository(_) => {
                 "the server could not do this; its log says why; nothing was changed".into()
             }

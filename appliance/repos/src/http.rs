@@ -274,6 +274,9 @@ fn refusal(ended: Result<Result<(), Failure>, JoinError>) -> Option<Response<Bod
         Ok(Err(Failure::Repository(Error::NoRepository(_) | Error::Unknown { .. }))) => {
             StatusCode::NOT_FOUND
         }
+        Ok(Err(Failure::Repository(
+            Error::TooLarge { .. } | Error::WrongObject { .. } | Error::MissingObject(_),
+        ))) => StatusCode::UNPROCESSABLE_ENTITY,
         Ok(Err(Failure::Repository(error))) if error.is_disk_full() => {
             StatusCode::INSUFFICIENT_STORAGE
         }

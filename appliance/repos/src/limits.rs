@@ -14,6 +14,10 @@ pub struct Limits {
     pub object: Bytes,
     /// References changed by one push.
     pub updates: usize,
+    /// Files and folders of one working tree. Its index takes some 70 bytes for each, and its path.
+    pub entries: u64,
+    /// Bytes of all paths of one working tree.
+    pub paths: Bytes,
     /// Pushes, fetches and checkouts at work at the same time; each takes a thread and some tens of megabytes.
     pub transfers: usize,
     /// How long a client may neither send nor take a byte before its transfer is given up.
@@ -27,6 +31,8 @@ impl Default for Limits {
             objects: 2_000_000,
             object: Bytes::mib(256),
             updates: 10_000,
+            entries: 1_000_000,
+            paths: Bytes::mib(128),
             transfers: 16,
             idle: Duration::from_secs(60),
         }

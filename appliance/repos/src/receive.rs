@@ -8,9 +8,11 @@
 
 mod commands;
 mod judge;
+mod moved;
 mod report;
 
 use crate::{
+    error::Error,
     failure::Failure,
     pack::receive::{Quarantine, drain},
     pktline,
@@ -160,9 +162,16 @@ fn take(
     let rules = judge::Rules { policy, standing: &|name| watcher.standing(name) };
     let result = apply(repository, rules, quarantine, &all, atomic, ask);
     match result {
-        Ok(verdicts) => {
+        Ok((mut verdicts, doubt)) => {
             let moved = verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Done);
-            (Report::of(verdicts), push.filter(|_| moved))
+            let report = match doubt {
+                None => Report::of(verdicts),
+                Some(error) => {
+                    judge::refuse_passed(&mut verdicts, moved::DOUBT);
+                    Report::doubtful(verdicts, error.into())
+                }
+            };
+            (report, push.filter(|_| moved))
         }
         Err(failure) => (Report::failed(&all, failure), None),
     }
@@ -185,6 +194,9 @@ fn receive(
     Ok((quarantine, count))
 }
 
+/// What became of each command, and what failed after the references had moved.
+type Applied = (Vec<(String, Verdict)>, Option<Error>);
+
 /// Judges the commands, asks, and makes what passed true.
 fn apply(
     repository: &Repository,
@@ -193,7 +205,7 @@ fn apply(
     commands: &[Command],
     atomic: bool,
     ask: impl FnOnce(Vec<RefUpdate>) -> Result<(), String>,
-) -> Result<Vec<(String, Verdict)>, Failure> {
+) -> Result<Applied, Failure> {
     let _guard = repository.lock()?;
     quarantine.check_anew(repository)?;
     let (table, head) = repository.snapshot()?;
@@ -205,21 +217,24 @@ fn apply(
             &mut verdicts,
             "atomic push failed, because another reference was refused",
         );
-        return Ok(verdicts);
+        return Ok((verdicts, None));
     }
     let updates = passed(commands, &verdicts);
     if updates.is_empty() {
-        return Ok(verdicts);
+        return Ok((verdicts, None));
     }
     if let Err(why) = ask(updates) {
         judge::refuse_passed(&mut verdicts, &why);
-        return Ok(verdicts);
+        return Ok((verdicts, None));
     }
     drop(objects);
     quarantine.accept(repository)?;
-    repository.refs().write(&next)?;
-    follow_head(repository, &head, &next)?;
-    Ok(verdicts)
+    let refs = repository.refs();
+    let doubt = moved::doubt(refs.write(&next), &table, &next, || refs.read())?;
+    if let Err(error) = follow_head(repository, &head, &next) {
+        tracing::warn!(repository = %repository.name(), %error, "HEAD could not follow a push");
+    }
+    Ok((verdicts, doubt))
 }
 
 fn passed(commands: &[Command], verdicts: &[(String, Verdict)]) -> Vec<RefUpdate> {
@@ -235,9 +250,9 @@ fn passed(commands: &[Command], verdicts: &[(String, Verdict)]) -> Vec<RefUpdate
         .collect()
 }
 
-/// Lets `HEAD` name the branch that stands for the repository now. A cut before this changes
-/// nothing for readers, who compute the same.
-fn follow_head(repository: &Repository, before: &str, table: &RefTable) -> Result<(), Failure> {
+/// Lets `HEAD` name the branch that stands for the repository now. A cut or a failure before this
+/// changes nothing for readers, who compute the same.
+fn follow_head(repository: &Repository, before: &str, table: &RefTable) -> Result<(), Error> {
     let now = crate::refs::effective_head(before, table);
     if repository.refs().head()? != now && table.get(&now).is_some() {
         repository.refs().set_head(&now)?;
@@ -249,7 +264,7 @@ fn follow_head(repository: &Repository, before: &str, table: &RefTable) -> Resul
 pub(crate) fn entry_for(
     objects: &crate::objects::Objects,
     target: gix_hash::ObjectId,
-) -> Result<RefEntry, crate::error::Error> {
+) -> Result<RefEntry, Error> {
     let peeled = objects.peel(&target, &mut Vec::new())?;
     Ok(RefEntry { target, peeled })
 }

@@ -219,7 +219,10 @@ fn message_of(answer: &[u8]) -> String {
     let json = serde_json::from_slice::<serde_json::Value>(answer).ok();
     let told =
         json.as_ref().and_then(|json| json.get("message")).and_then(|message| message.as_str());
-    told.map_or_else(|| String::from_utf8_lossy(answer).chars().take(2000).collect(), str::to_owned)
+    told.map_or_else(
+        || String::from_utf8_lossy(answer).trim().chars().take(2000).collect(),
+        str::to_owned,
+    )
 }
 
 fn of_task(task: Held, what: &str) -> String {

@@ -34,6 +34,7 @@ use tokio::sync::watch;
 mod ending;
 mod pace;
 mod program;
+mod room;
 mod seat;
 mod service;
 mod step;

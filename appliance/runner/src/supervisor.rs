@@ -26,7 +26,7 @@ use std::{
 };
 use wire::{Event, View};
 
-mod disk;
+pub(crate) mod disk;
 pub(crate) mod doorbell;
 mod link;
 mod pace;

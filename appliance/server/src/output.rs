@@ -5,10 +5,16 @@
 
 use pipeline::Diagnostic;
 use serde_json::Value;
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::{
+    borrow::Cow,
+    io::{self, ErrorKind, IsTerminal, Write},
+};
 
 /// 128 and the number of SIGPIPE, as shells tell it.
 const READER_LEFT: i32 = 141;
+
+/// A cell of a table holds this many characters at most. `--json` tells all.
+const CELL_MAX: usize = 500;
 
 /// Writes and flushes a result.
 pub(crate) fn try_raw(bytes: &[u8]) -> io::Result<()> {
@@ -36,7 +42,7 @@ pub(crate) fn table(titles: &[&str], rows: &[Vec<String>]) {
 /// The same as text.
 pub(crate) fn aligned(titles: &[&str], rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<String>> =
-        rows.iter().map(|row| row.iter().map(|cell| shown(cell)).collect()).collect();
+        rows.iter().map(|row| row.iter().map(|cell| shown(&cut(cell))).collect()).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain([titles[column].len()]).max().unwrap_or(0)
@@ -48,6 +54,14 @@ pub(crate) fn aligned(titles: &[&str], rows: &[Vec<String>]) -> String {
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
     std::iter::once(&head).chain(&rows).map(line).collect()
+}
+
+/// The start of a text that is too long for a cell.
+fn cut(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(CELL_MAX) {
+        None => text.into(),
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+    }
 }
 
 /// What others wrote may not command the terminal: a control character is shown as `?`.
@@ -100,5 +114,12 @@ mod tests {
         let table = aligned(&["name"], &[row("a\u{1b}[2Kb\nc"), row("\u{9b}x")]);
         assert_eq!(table, "NAME\na?[2Kb c\n?x\n");
         assert_eq!(lines_shown("one\r\ntwo\u{7}"), "one?\ntwo?\n");
+    }
+
+    #[test]
+    fn a_cell_that_is_too_long_is_cut() {
+        let table = aligned(&["name", "is"], &[vec!["ä".repeat(70_000), "b".into()]]);
+        let (cell, next) = table.lines().nth(1).unwrap().split_once("  ").unwrap();
+        assert_eq!((cell, next), (("ä".repeat(500) + "…").as_str(), "b"));
     }
 }

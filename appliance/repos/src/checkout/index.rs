@@ -3,10 +3,13 @@
 //! Source: `gitformat-index` of the Git documentation.
 
 use gix_hash::{Kind as HashKind, ObjectId};
-use std::io;
+use std::{io, ops::Range};
 
 /// Longer names have this in place of their length.
 const NAME_LENGTH_MAX: usize = 0xfff;
+
+/// Where the number of entries stands.
+const COUNT: Range<usize> = 8..12;
 
 /// One file of the working tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,38 +23,49 @@ pub(super) struct Entry {
     pub(super) size: u64,
 }
 
-/// The text of the index; `entries` are sorted by path, `mtime` is theirs in seconds since 1970.
-pub(super) fn render(entries: &[Entry], mtime: u64) -> io::Result<Vec<u8>> {
-    let count = u32::try_from(entries.len()).map_err(io::Error::other)?;
-    let mut text = Vec::with_capacity(entries.len() * 96 + 32);
-    text.extend(b"DIRC");
-    text.extend(2_u32.to_be_bytes());
-    text.extend(count.to_be_bytes());
-    for entry in entries {
-        push(&mut text, entry, mtime);
-    }
-    let mut hasher = gix_hash::hasher(HashKind::Sha1);
-    hasher.update(&text);
-    let digest = hasher.try_finalize().map_err(io::Error::other)?;
-    text.extend(digest.as_slice());
-    Ok(text)
+/// The text of an index on its way. It grows with the walk, for a list beside it would take as much
+/// memory again.
+pub(super) struct Index {
+    text: Vec<u8>,
+    count: u32,
+    /// Of all entries, in seconds since 1970.
+    mtime: u64,
 }
 
-fn push(text: &mut Vec<u8>, entry: &Entry, mtime: u64) {
-    let start = text.len();
-    // Git keeps the lower 32 bits of sizes and times.
-    let low = |number: u64| (number & u64::from(u32::MAX)) as u32;
-    let fields = [0, 0, low(mtime), 0, 0, 0, entry.mode, 0, 0, low(entry.size)];
-    for field in fields {
-        text.extend(field.to_be_bytes());
+impl Index {
+    pub(super) fn new(mtime: u64) -> Self {
+        let mut text = b"DIRC".to_vec();
+        text.extend(2_u32.to_be_bytes());
+        text.extend([0; 4]);
+        Self { text, count: 0, mtime }
     }
-    text.extend(entry.id.as_slice());
-    let length = entry.path.len().min(NAME_LENGTH_MAX);
-    text.extend((length as u16).to_be_bytes());
-    text.extend(&entry.path);
-    // At least one zero, and up to the next multiple of eight.
-    let padding = 8 - (text.len() - start) % 8;
-    text.extend(std::iter::repeat_n(0, padding));
+
+    /// Adds an entry; they come sorted by path.
+    pub(super) fn push(&mut self, entry: &Entry) {
+        let start = self.text.len();
+        // Git keeps the lower 32 bits of sizes and times.
+        let low = |number: u64| (number & u64::from(u32::MAX)) as u32;
+        let fields = [0, 0, low(self.mtime), 0, 0, 0, entry.mode, 0, 0, low(entry.size)];
+        self.text.extend(fields.into_iter().flat_map(u32::to_be_bytes));
+        self.text.extend(entry.id.as_slice());
+        let length = entry.path.len().min(NAME_LENGTH_MAX);
+        self.text.extend((length as u16).to_be_bytes());
+        self.text.extend(&entry.path);
+        // At least one zero, and up to the next multiple of eight.
+        let padding = 8 - (self.text.len() - start) % 8;
+        self.text.extend(std::iter::repeat_n(0, padding));
+        self.count += 1;
+    }
+
+    /// The whole text, with its count and its digest.
+    pub(super) fn finish(mut self) -> io::Result<Vec<u8>> {
+        self.text[COUNT].copy_from_slice(&self.count.to_be_bytes());
+        let mut hasher = gix_hash::hasher(HashKind::Sha1);
+        hasher.update(&self.text);
+        let digest = hasher.try_finalize().map_err(io::Error::other)?;
+        self.text.extend(digest.as_slice());
+        Ok(self.text)
+    }
 }
 
 #[cfg(test)]
@@ -65,7 +79,11 @@ mod tests {
             id: ObjectId::null(HashKind::Sha1),
             size: 1,
         };
-        assert_eq!(render(&[entry], 1).unwrap().len() - 12 - 20, expected, "{name_length}");
+        let mut index = Index::new(1);
+        index.push(&entry);
+        let text = index.finish().unwrap();
+        assert_eq!(text.len() - 12 - 20, expected, "{name_length}");
+        assert_eq!(text[COUNT], [0, 0, 0, 1]);
     }
 
     #[test]

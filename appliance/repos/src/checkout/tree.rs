@@ -1,6 +1,10 @@
 //! The files of the working tree.
 
-use super::{Archive, eol::Rules, index::Entry};
+use super::{
+    Archive,
+    eol::Rules,
+    index::{Entry, Index},
+};
 use crate::{error::Error, objects::Objects};
 use gix_hash::ObjectId;
 use gix_object::{
@@ -14,9 +18,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Folders deeper than this are an attack on whoever unpacks them.
-const DEPTH_MAX: usize = 200;
-
 /// One entry of a tree, detached from it.
 struct Item {
     name: Vec<u8>,
@@ -28,20 +29,20 @@ struct Walk<'a, W: Write> {
     archive: &'a mut Archive<W>,
     objects: &'a Objects,
     rules: Rules,
-    entries: Vec<Entry>,
+    index: &'a mut Index,
     buffer: Vec<u8>,
 }
 
-/// Writes all files below `root`, and lists them for the index, sorted by path.
+/// Writes all files below `root`, which is within [`super::bounds`], and enters them in the index,
+/// sorted by path.
 pub(super) fn write<W: Write>(
     archive: &mut Archive<W>,
     objects: &Objects,
     root: ObjectId,
-) -> Result<Vec<Entry>, Error> {
+    index: &mut Index,
+) -> Result<(), Error> {
     let rules = Rules::new()?;
-    let mut walk = Walk { archive, objects, rules, entries: Vec::new(), buffer: Vec::new() };
-    walk.folder(root, &[], DEPTH_MAX)?;
-    Ok(walk.entries)
+    Walk { archive, objects, rules, index, buffer: Vec::new() }.folder(root, &[])
 }
 
 fn os_path(bytes: &[u8]) -> PathBuf {
@@ -62,11 +63,9 @@ impl<W: Write> Walk<'_, W> {
     }
 
     /// `prefix` is empty or ends with `/`.
-    fn folder(&mut self, tree: ObjectId, prefix: &[u8], depth: usize) -> Result<(), Error> {
-        if depth == 0 {
-            let limit = format!("depth of {DEPTH_MAX} folders");
-            return Err(Error::TooLarge { what: "the working tree".into(), limit });
-        }
+    fn folder(&mut self, tree: ObjectId, prefix: &[u8]) -> Result<(), Error> {
+        // Folders alone write nothing.
+        self.archive.check_reader()?;
         let items = self.items(tree)?;
         let rules = items.iter().find(|item| item.name == b".gitattributes" && item.mode.is_blob());
         let mut text = Vec::new();
@@ -76,23 +75,17 @@ impl<W: Write> Walk<'_, W> {
         self.rules.enter(&prefix.to_str_lossy(), &text)?;
         for item in items {
             let path = [prefix, &item.name].concat();
-            self.item(path, item.mode, item.id, depth)?;
+            self.item(path, item.mode, item.id)?;
         }
         self.rules.leave();
         Ok(())
     }
 
-    fn item(
-        &mut self,
-        mut path: Vec<u8>,
-        mode: EntryMode,
-        id: ObjectId,
-        depth: usize,
-    ) -> Result<(), Error> {
+    fn item(&mut self, mut path: Vec<u8>, mode: EntryMode, id: ObjectId) -> Result<(), Error> {
         let size = match mode.kind() {
             EntryKind::Tree => {
                 path.push(b'/');
-                return self.folder(id, &path, depth - 1);
+                return self.folder(id, &path);
             }
             EntryKind::Commit => {
                 self.archive.directory(&os_path(&path))?;
@@ -106,7 +99,7 @@ impl<W: Write> Walk<'_, W> {
             EntryKind::Blob => self.file(&path, id, 0o644)?,
             EntryKind::BlobExecutable => self.file(&path, id, 0o755)?,
         };
-        self.entries.push(Entry { path, mode: u32::from(mode.kind() as u16), id, size });
+        self.index.push(&Entry { path, mode: u32::from(mode.kind() as u16), id, size });
         Ok(())
     }
 

@@ -192,7 +192,11 @@ impl ChannelWriter {
 }
 
 impl Write for ChannelWriter {
+    /// Fails, though there be nothing to write, when the reader is gone.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.to.is_closed() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         self.buffer.extend_from_slice(bytes);
         if self.buffer.len() >= CHUNK {
             self.flush()?;

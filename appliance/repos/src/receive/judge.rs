@@ -31,17 +31,19 @@ pub(super) fn judge(
     let judge = Judge { objects, table, head, rules };
     let mut verdicts = Vec::with_capacity(commands.len());
     let mut named = HashSet::new();
+    let again: Vec<bool> =
+        commands.iter().map(|command| !named.insert(command.name.as_str())).collect();
     // Removals first, so that `a` may go and `a/b` come in one push.
-    for command in commands.iter().filter(|command| command.new.is_none()) {
-        if judge.refusal(command, next)?.is_none() {
+    for (command, again) in commands.iter().zip(&again) {
+        if command.new.is_none() && !again && judge.refusal(command, next)?.is_none() {
             next.remove(&command.name);
         }
     }
-    for command in commands {
-        let refusal = if named.insert(command.name.as_str()) {
-            judge.refusal(command, next)?
-        } else {
+    for (command, again) in commands.iter().zip(&again) {
+        let refusal = if *again {
             Some("it is named twice in one push".into())
+        } else {
+            judge.refusal(command, next)?
         };
         if let (None, Some(new)) = (&refusal, command.new) {
             next.set(command.name.clone(), entry_for(objects, new)?);

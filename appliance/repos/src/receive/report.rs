@@ -28,6 +28,11 @@ impl Report {
         Self { unpack: "ok".into(), verdicts, failure: None }
     }
 
+    /// References have moved, and then something failed.
+    pub(super) fn doubtful(verdicts: Vec<(String, Verdict)>, failure: Failure) -> Self {
+        Self { failure: Some(failure), ..Self::of(verdicts) }
+    }
+
     /// The pack could not be taken.
     pub(super) fn unpack_failed(commands: &[Command], failure: Failure) -> Self {
         Self { unpack: failure.message(), ..Self::refuse_all(commands, "unpacker error", failure) }

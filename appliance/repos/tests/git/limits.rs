@@ -61,7 +61,7 @@ fn a_push_of_too_many_references_is_refused() {
 }
 
 /// Sends `body` to receive-pack and reads the whole answer.
-fn post(place: &Place, body: &[u8]) -> String {
+pub(crate) fn post(place: &Place, body: &[u8]) -> String {
     let url = place.server.url();
     let host = url.strip_prefix("http://").unwrap().split('/').next().unwrap().to_owned();
     let mut stream = TcpStream::connect(&host).unwrap();
@@ -84,7 +84,7 @@ fn command(copy: &super::client::Copy) -> Vec<u8> {
     format!("{:04x}{line}0000", line.len() + 4).into_bytes()
 }
 
-fn pack(copy: &super::client::Copy, revisions: &str) -> Vec<u8> {
+pub(crate) fn pack(copy: &super::client::Copy, revisions: &str) -> Vec<u8> {
     copy.write(".git/revisions", revisions);
     let mut command =
         super::client::command(&copy.dir, &["pack-objects", "--revs", "--stdout", "-q"]);

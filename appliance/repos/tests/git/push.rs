@@ -1,6 +1,9 @@
 //! Pushing.
 
-use super::client::{Place, noise};
+use super::{
+    client::{Place, noise},
+    limits::{pack, post},
+};
 use repos::{PushPolicy, Rev, Standing};
 
 #[test]
@@ -173,6 +176,43 @@ fn a_branch_cannot_be_a_folder_of_another_unless_that_one_goes() {
     assert!(said.contains("cannot stand beside refs/heads/a"), "{said}");
     copy.git(&["push", "-q", "origin", ":a", "main:a/b"]);
     place.fsck();
+}
+
+#[test]
+fn a_reference_that_is_named_twice_is_not_removed_when_both_are_refused() {
+    let place = Place::new();
+    let copy = place.copy("a");
+    copy.git(&["push", "-q", "origin", "main", "main:victim"]);
+    let (id, zero, wrong) = (copy.head(), "0".repeat(40), "1".repeat(40));
+    let lines = [
+        format!("{wrong} {id} refs/heads/victim\0report-status"),
+        format!("{id} {zero} refs/heads/victim"),
+        format!("{zero} {id} refs/heads/new"),
+    ];
+    let mut body: Vec<u8> = lines
+        .iter()
+        .flat_map(|line| format!("{:04x}{line}", line.len() + 4).into_bytes())
+        .collect();
+    body.extend(b"0000");
+    body.extend(pack(&copy, "HEAD\n"));
+    let answer = post(&place, &body);
+    assert!(answer.contains("ng refs/heads/victim stale info"), "{answer}");
+    assert!(answer.contains("ng refs/heads/victim it is named twice in one push"), "{answer}");
+    assert!(answer.contains("ok refs/heads/new"), "{answer}");
+    let victim = place.server.repository().resolve(Rev::Branch("victim")).unwrap();
+    assert_eq!(victim.revision, id);
+}
+
+#[test]
+fn a_push_whose_head_cannot_follow_has_moved_and_is_told() {
+    let place = Place::new();
+    let copy = place.copy("a");
+    let lock = place.dir.path().join("root/acme/relay.git/HEAD.lock");
+    std::fs::write(&lock, "").unwrap();
+    copy.git(&["push", "-q", "origin", "main:trunk"]);
+    assert_eq!(place.server.watcher.after.lock().unwrap().len(), 1);
+    assert_eq!(place.server.repository().default_branch().unwrap(), "trunk");
+    assert!(lock.exists());
 }
 
 #[test]

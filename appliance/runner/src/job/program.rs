@@ -1,6 +1,9 @@
 //! Starting programs inside the job and learning their ends.
 
-use super::{Job, StepEnd, StepError};
+use super::{
+    Job, StepEnd, StepError,
+    room::{self, Short},
+};
 use crate::{
     control_plane::{ControlPlane, Trouble},
     environment::{BASH_ENV, Environment},
@@ -19,11 +22,17 @@ use std::{
     future::Future,
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// The longest line that is told as the reason why a job failed.
 const LINE_MAX: u64 = 4 << 10;
+
+/// A link that is lost for so long is told in the step that waits for it; a restart is over sooner.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// Reasons for waiting that one step tells.
+const REASONS_MAX: usize = 5;
 
 /// A program of a step.
 pub(crate) struct Program {
@@ -160,11 +169,7 @@ impl<C: ControlPlane> Job<C> {
                 StepEnd { state: StepState::Failed, exit_code: None }
             }
             How::DiskShort { free } => {
-                let message = format!(
-                    "Out of disk: only {free} is left on the machine that ran the job, and every job there was stopped. Ask the operator to make room"
-                );
-                self.outbox.say(step, &format!("\n{message}\n"));
-                self.cut_for_disk(message);
+                self.tell_disk_short(step, *free);
                 StepEnd { state: StepState::Failed, exit_code: None }
             }
             How::Stopped => StepEnd { state: StepState::Canceled, exit_code: None },
@@ -199,6 +204,37 @@ impl<C: ControlPlane> Job<C> {
         self.cut_for_disk(message);
     }
 
+    fn tell_disk_short(&self, step: u32, free: Bytes) {
+        let message = format!(
+            "Out of disk: only {free} is left on the machine that ran the job, and every job there was stopped. Ask the operator to make room"
+        );
+        self.outbox.say(step, &format!("\n{message}\n"));
+        self.cut_for_disk(message);
+    }
+
+    /// Does `work`, which fills `file` on the machine's disk, while there is room for that.
+    pub(crate) async fn with_room_for<T>(
+        &self,
+        step: u32,
+        file: &Path,
+        work: impl Future<Output = Result<T, StepError>>,
+    ) -> Result<T, StepError> {
+        let limit = self.host.config.disk;
+        let (done, short) = tokio::select! {
+            done = work => (done?, room::look(file, limit)),
+            short = room::outgrown(file, limit) => return Err(self.cut_short(step, short)),
+        };
+        short.map_or(Ok(done), |short| Err(self.cut_short(step, short)))
+    }
+
+    fn cut_short(&self, step: u32, short: Short) -> StepError {
+        match short {
+            Short::Job { used, limit } => self.tell_disk_full(step, used, limit),
+            Short::Machine { free } => self.tell_disk_short(step, free),
+        }
+        StepError::Told(None)
+    }
+
     fn cut_for_disk(&self, message: String) {
         let mut state = self.state();
         state.message = Some(message);
@@ -210,10 +246,45 @@ impl<C: ControlPlane> Job<C> {
     where
         F: Future<Output = Result<T, Trouble>> + Send,
     {
+        self.persist_and(ask, |_| {}).await
+    }
+
+    /// The same; the step's log tells what it waits for, once that takes long.
+    pub(crate) async fn persist_aloud<T, F>(
+        &self,
+        step: u32,
+        ask: impl Fn() -> F,
+    ) -> Result<T, StepError>
+    where
+        F: Future<Output = Result<T, Trouble>> + Send,
+    {
+        let (begun, mut told) = (Instant::now(), Vec::new());
+        self.persist_and(ask, |trouble| {
+            let reason = trouble.told();
+            let is_news = told.len() < REASONS_MAX && !told.contains(&reason);
+            if begun.elapsed() > QUIET && is_news {
+                self.outbox.say(step, &format!("Still trying: {reason}\n"));
+                told.push(reason);
+            }
+        })
+        .await
+    }
+
+    async fn persist_and<T, F>(
+        &self,
+        ask: impl Fn() -> F,
+        mut on_trouble: impl FnMut(&Trouble),
+    ) -> Result<T, StepError>
+    where
+        F: Future<Output = Result<T, Trouble>> + Send,
+    {
         let mut patience = Patience::default();
         loop {
             match ask().await {
-                Err(trouble @ Trouble::Link { .. }) => patience.wait(&trouble).await,
+                Err(trouble @ Trouble::Link { .. }) => {
+                    on_trouble(&trouble);
+                    patience.wait(&trouble).await;
+                }
                 other => return other.map_err(StepError::from),
             }
         }

@@ -21,7 +21,12 @@ impl<C: ControlPlane> Job<C> {
             step,
             &format!("Checking out {}{place} of {}\n", vcs.revision, vcs.repository_url),
         );
-        self.persist_in_asking(|| self.control.checkout(self.outbox.held(), &archive)).await?;
+        let fetched =
+            self.persist_aloud(step, || self.control.checkout(self.outbox.held(), &archive));
+        if let Err(error) = self.with_room_for(step, &archive, fetched).await {
+            discard(&archive);
+            return Err(error);
+        }
         let into = resolve(path, &stands.user.home, &stands.working_directory);
         let asked = Asked::Checkout { into };
         self.agent(step, asking(&asked), Some(archive.clone()), None).await?;

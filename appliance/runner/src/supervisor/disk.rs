@@ -21,7 +21,7 @@ use std::{
 
 /// The shortest time between two looks. A disk that writes a gigabyte a second is then over its
 /// bound by two.
-const PAUSE: Duration = Duration::from_secs(2);
+pub(crate) const PAUSE: Duration = Duration::from_secs(2);
 
 /// A look that took long is followed by a pause this much longer.
 const SHARE: u32 = 20;
@@ -102,7 +102,7 @@ pub(super) fn taken_by(files: &[PathBuf]) -> Bytes {
 }
 
 /// What must stay free on a disk of this size.
-fn floor(size: Bytes) -> Bytes {
+pub(crate) fn floor(size: Bytes) -> Bytes {
     Bytes(size.0 / FLOOR_SHARE).min(FLOOR)
 }
 

@@ -6,12 +6,14 @@ use crate::{
     assign::{assignment, command_of, run},
     named,
     restart::supervisors,
+    task::Task,
 };
 use base::{
     plan::{Action, Step, When},
     protocol::Progress,
     state::TaskOutcome,
 };
+use http::StatusCode;
 use std::{sync::Arc, time::Duration};
 
 /// Failures of four kilobytes each.
@@ -92,6 +94,49 @@ async fn artifacts_are_bounded_as_the_disk_is() {
     assert_eq!(done.outcome(), Some(TaskOutcome::Failed), "{:#?}", done.progress);
     let told = done.text_of("artifacts");
     assert!(told.contains("may store 64 MiB"), "{told}");
+}
+
+fn checkout() -> Step {
+    named("Checkout code", When::OnSuccess, Action::Checkout { path: ".".into() })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkout_that_can_never_succeed_fails_and_says_why() {
+    let Some(bench) = Bench::start() else { return };
+    let answer = (StatusCode::UNPROCESSABLE_ENTITY, "the working tree is too deep\n");
+    bench.control.state.lock().unwrap().no_checkout = Some(answer);
+    let done = bench.finish(&[checkout()]).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::Failed), "{:#?}", done.progress);
+    let told = done.text_of("Checkout code");
+    let reason = "could not check out the commit: the working tree is too deep\n";
+    assert!(told.ends_with(reason), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkout_that_waits_tells_what_for_and_goes_on() {
+    let Some(bench) = Bench::start() else { return };
+    let answer = (StatusCode::INSUFFICIENT_STORAGE, "the disk of the server is full\n");
+    bench.control.state.lock().unwrap().no_checkout = Some(answer);
+    bench.control.state.lock().unwrap().checkout = crate::commit();
+    let task = bench.control.assign(assignment(&[checkout()]));
+    let reason = "Still trying: could not check out the commit: HTTP status 507: the disk of the server is full\n";
+    let says_so = |task: &Task| task.output.keys().any(|step| task.text(*step).contains(reason));
+    bench.control.until(task, Duration::from_secs(30), says_so).await;
+    bench.control.state.lock().unwrap().no_checkout = None;
+    let done = bench.control.finished(task).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::Success), "{:#?}", done.progress);
+    assert_eq!(done.text_of("Checkout code").matches("Still trying").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_archive_of_a_checkout_is_bounded_as_the_disk_is() {
+    let Some(bench) = Bench::start_with(&["64"]) else { return };
+    bench.control.state.lock().unwrap().checkout = vec![1; 65 << 20];
+    let done = bench.finish(&[checkout(), run("echo never")]).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::Failed), "{:#?}", done.progress);
+    let told = done.text_of("Checkout code");
+    assert!(told.contains("Out of disk: the job kept 65 MiB and may keep 64 MiB"), "{told}");
+    assert!(done.steps().iter().all(|step| step.0 != "echo never"));
 }
 
 /// Paths of the artifacts that were stored.

@@ -42,6 +42,8 @@ pub(crate) struct State {
     pub(crate) news: Option<()>,
     /// Every request is answered with 503.
     pub(crate) down: bool,
+    /// How a checkout is answered in place of the archive.
+    pub(crate) no_checkout: Option<(StatusCode, &'static str)>,
     /// Test results are rejected.
     pub(crate) rejects_tests: bool,
     /// Tasks that were given in the answer to another's end.
@@ -262,7 +264,10 @@ fn carry_out(
         "confirm" => Ok(confirm(state, serde_json::from_slice(body).unwrap())),
         "cache" => Ok(json(&cache(state, body))),
         "workspace" => Ok(json(&workspace(state))),
-        "checkout" => Ok(state.checkout.clone()),
+        "checkout" => match state.no_checkout {
+            None => Ok(state.checkout.clone()),
+            Some((status, message)) => Err((status, message.into())),
+        },
         "timings" => Ok(br#"[{"file":"slow","time":9},{"file":"a","time":1},{"file":"b","time":1},{"file":"c","time":1}]"#.to_vec()),
         "image" => Err((
             StatusCode::NOT_FOUND,
