@@ -132,7 +132,8 @@ fn images_are_brought_in_for_runs_without_a_server() {
     for unpacks in [true, false] {
         let (code, told) = run(folder.path(), "images");
         assert_eq!(code, Some(0), "{told}");
-        for text in ["from a service", "| up", "Container site/box:1 (page)", "read me", "/etc/box-release"]
+        for text in
+            ["from a service", "| up", "Container site/box:1 (page)", "read me", "/etc/box-release"]
         {
             assert!(told.contains(text), "`{text}` is missing:\n{told}");
         }
