@@ -128,6 +128,8 @@ fn orbs_come_from_the_store_and_a_missing_one_tells_how() {
         "",
         "appliance orb import FILE acme/say@VERSION",
     );
+    let looked_for = format!("orbs are looked for in {}/orbs", at.display());
+    check(at, &["config", "validate", "config.yml"], 8, "", &looked_for);
     check(at, &["orb", "import", "bad.yml", "acme/say@1.0.0"], 8, "", "nothing");
     check(at, &["orb", "import", "say.yml", "acme/say@1.0.0"], 0, "acme/say@1.0.0 imported", "");
     check(at, &["orb", "import", "src", "acme/say@1.0.0"], 1, "", "never changes");
@@ -148,6 +150,33 @@ fn orbs_come_from_the_store_and_a_missing_one_tells_how() {
     let bundle = at.join("all.tar.gz").display().to_string();
     check(other.path(), &["orb", "import", &bundle], 0, "acme/say@1.0.0 imported", "");
     check(other.path(), &["config", "validate", "config.yml"], 0, "is valid", "");
+}
+
+#[test]
+fn a_data_directory_that_is_named_is_meant_whatever_the_environment_says() {
+    let folder = folder(&[("say.yml", ORB)]);
+    let at = folder.path();
+    let check = |words: &[&str], code: i32, expected: &str| {
+        let output = Command::new(BINARY)
+            .args(words)
+            .current_dir(at)
+            .env("APPLIANCE_HOST", "https://127.0.0.1:1")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let told = text(&[output.stdout, output.stderr].concat());
+        assert_eq!(output.status.code(), Some(code), "{words:?}\n{told}");
+        assert!(told.contains(expected), "{words:?}: {expected}\n{told}");
+    };
+    let import = ["orb", "import", "say.yml", "acme/say@1.0.0"];
+    check(&import, 7, "https://127.0.0.1:1");
+    let into = format!("imported into {}/data/orbs", at.display());
+    check(&[&import[..], &["--data-dir", "data"]].concat(), 0, &into);
+    check(&["orb", "list", "--data-dir=data"], 0, "acme/say  1.0.0");
+    check(&["registry", "list"], 7, "https://127.0.0.1:1");
+    check(&["registry", "list", "--data-dir", "data"], 7, "data/control.sock");
+    let both = ["orb", "list", "--data-dir", "data", "--host", "https://127.0.0.1:2"];
+    check(&both, 7, "https://127.0.0.1:2");
 }
 
 #[test]

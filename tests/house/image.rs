@@ -13,7 +13,7 @@ use std::{
 
 const PROJECT: &str = "acme/box";
 
-const CONFIG: &str = "version: 2.1\njobs:\n  inside:\n    docker: [{image: 'site/box:1'}]\n    steps:\n      - checkout\n      - run: {command: 'echo from $FLAVOUR; ls /etc/box-release; cat README /etc/hosts; id -u', shell: '/bin/sh -e'}\n      - run: echo by default in $0\nworkflows:\n  main:\n    jobs: [inside]\n";
+const CONFIG: &str = "version: 2.1\njobs:\n  inside:\n    docker: [{image: 'site/box:1'}]\n    steps:\n      - checkout\n      - run: {command: 'echo from $FLAVOUR > /dev/stdout; ls /etc/box-release; cat README /etc/hosts; id -u', shell: '/bin/sh -e'}\n      - run: echo by default in $0\nworkflows:\n  main:\n    jobs: [inside]\n";
 
 /// Runs a shell script in a folder; it must succeed.
 fn shell(folder: &Path, script: &str) {

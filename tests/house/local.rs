@@ -36,12 +36,12 @@ jobs:
       - image: site/box:1
       - image: site/box:1
         name: page
-        entrypoint: [/bin/sh, -c, 'mkdir /www; echo from a service > /www/index.html; exec httpd -f -p 8080 -h /www']
+        entrypoint: [/bin/sh, -c, 'mkdir /www; echo from a service > /www/index.html; echo up > /dev/stdout; exec httpd -f -p 8080 -h /www']
     shell: /bin/sh -e
     steps:
       - checkout
       - run: until wget -q -O - http://page:8080/; do sleep 0.1; done
-      - run: cat README; ls /etc/box-release
+      - run: cat README > /dev/stderr; ls /etc/box-release
 workflows:
   images:
     jobs: [housed]
@@ -132,7 +132,8 @@ fn images_are_brought_in_for_runs_without_a_server() {
     for unpacks in [true, false] {
         let (code, told) = run(folder.path(), "images");
         assert_eq!(code, Some(0), "{told}");
-        for text in ["from a service", "Container site/box:1 (page)", "read me", "/etc/box-release"]
+        for text in
+            ["from a service", "| up", "Container site/box:1 (page)", "read me", "/etc/box-release"]
         {
             assert!(told.contains(text), "`{text}` is missing:\n{told}");
         }

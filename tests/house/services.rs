@@ -16,7 +16,7 @@ const PAGE: Image<'_> = Image {
     script: r#"echo 'page:x:70:70::/srv:/bin/sh' >> root/etc/passwd
 printf '%s\n' '#!/bin/sh -e' 'mkdir -p /tmp/www' \
   'echo "$GREETING $* from $(id -un) in $(pwd) on $PORT; secret: $TOKEN; files: $(ls /etc/*release)" > /tmp/www/index.html' \
-  'echo serving "$(cat /tmp/www/index.html)"' 'exec httpd -f -p "$PORT" -h /tmp/www' > root/serve
+  'echo serving "$(cat /tmp/www/index.html)" > /dev/stderr' 'exec httpd -f -p "$PORT" -h /tmp/www' > root/serve
 chmod 755 root/serve; chmod 1777 root/tmp; echo 1 > root/etc/page-release"#,
 };
 

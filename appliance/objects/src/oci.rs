@@ -50,7 +50,7 @@ pub enum ImageError {
     )]
     Missing(String),
     /// The name cannot be one.
-    #[error("`{0}` is no image reference: write `name:tag` or `name@sha256:…`")]
+    #[error("{}", no_reference(.0))]
     Reference(String),
     /// Its name is there, and a part of it is not or cannot be read.
     #[error("image `{reference}` is damaged in the local store ({what}): import it again")]
@@ -88,6 +88,15 @@ pub enum ImageError {
     /// Bytes could not be kept or got.
     #[error("the image store failed")]
     Objects(#[from] Error),
+}
+
+fn no_reference(text: &str) -> String {
+    let what = if text.trim().is_empty() {
+        "the name of the image is empty".to_owned()
+    } else {
+        format!("`{text}` is no image reference")
+    };
+    format!("{what}: write `name:tag` or `name@sha256:…`")
 }
 
 /// A name and the manifest that it leads to.

@@ -131,7 +131,9 @@ fn command(args: &[String]) -> Result<u8, AgentError> {
     match words.as_slice() {
         ["internal-entry", words @ ..] => return Err(launch::entry(words)),
         ["internal", json] => internal(json)?,
-        ["step", "halt", ..] => halt::halt()?,
+        ["step", "halt"] => halt::halt()?,
+        ["step", "halt", "--help" | "-h"] => say(&format!("{}\n", halt::USAGE))?,
+        ["step", "halt", ..] => return Err(AgentError::Refused(halt::USAGE.into())),
         ["env", "subst", text @ ..] => substitute::run(text)?,
         ["tests", rest @ ..] => return tests::run(rest),
         ["run", "oidc", ..] => {
@@ -177,4 +179,22 @@ fn say(text: &str) -> Result<(), AgentError> {
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
         .map_err(AgentError::failed("write the answer"))
+}
+
+#[cfg(test)]
+mod questions {
+    use super::*;
+
+    /// Without a job around it, a halt fails.
+    #[test]
+    fn only_the_whole_command_halts() {
+        let asked =
+            |words: &[&str]| command(&words.iter().map(|word| (*word).into()).collect::<Vec<_>>());
+        assert_eq!(asked(&["step", "halt", "--help"]).unwrap(), 0);
+        for wrong in ["now", "--force"] {
+            let error = asked(&["step", "halt", wrong]).unwrap_err().to_string();
+            assert!(error.starts_with("usage: "), "{error}");
+        }
+        assert!(asked(&["step", "halt"]).unwrap_err().to_string().starts_with("could not halt"));
+    }
 }

@@ -21,6 +21,7 @@ use base::{
 use indexmap::IndexMap;
 use place::Place;
 use std::{
+    collections::BTreeSet,
     future::Future,
     path::{Path, PathBuf},
     pin::Pin,
@@ -30,6 +31,7 @@ use uuid::Uuid;
 
 mod graph;
 mod lines;
+mod names;
 mod place;
 mod working_copy;
 
@@ -93,6 +95,14 @@ pub enum LocalError {
         /// The cause.
         source: std::io::Error,
     },
+    /// What an earlier run stored is in the way.
+    #[error("could not empty {path}: remove it yourself, or name another place by XDG_CACHE_HOME")]
+    Artifacts {
+        /// The working copy's artifacts.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
     /// Nothing has the name that was asked for.
     #[error("no {kind} is named `{name}`: there are {known}")]
     Unknown {
@@ -115,6 +125,7 @@ pub async fn run(
     interrupt: impl Future<Output = ()>,
 ) -> Result<bool, LocalError> {
     let copy = working_copy::read(&options.directory)?;
+    let project = copy.project.clone();
     let (plan, vcs, repo) = plan(&options, copy)?;
     let plan = chosen(plan, &options)?;
     if plan.workflows.is_empty() {
@@ -124,11 +135,15 @@ pub async fn run(
     let host = Host::prepare(options.host.clone())?;
     let place = Arc::new(Place::new(
         options.keep.clone(),
+        project,
         options.directory.clone(),
         options.images.clone(),
         options.print.clone(),
     ));
-    let run = graph::Run { options: &options, host: host.clone(), place, vcs, repo };
+    place.empty_artifacts()?;
+    contexts(&plan).iter().for_each(|line| (options.print)("", line));
+    let several = plan.workflows.len() > 1;
+    let run = graph::Run { options: &options, host: host.clone(), place, vcs, repo, several };
     let result = run.all(&plan, interrupt).await;
     host.sweep_rules();
     result
@@ -157,6 +172,16 @@ fn plan(options: &Options, copy: working_copy::Copy) -> Result<(Plan, Vcs, RepoN
             Err(LocalError::Configuration(lines.join("\n")))
         }
     }
+}
+
+/// What is said of the contexts that jobs of the plan ask for: no server gives them here.
+fn contexts(plan: &Plan) -> Vec<String> {
+    let jobs = plan.workflows.iter().flat_map(|workflow| &workflow.jobs);
+    let names: BTreeSet<&String> = jobs.flat_map(|job| &job.contexts).collect();
+    let line = |name| {
+        format!("The context `{name}` is not here: give its variables with --env NAME=VALUE (-e)")
+    };
+    names.into_iter().map(line).collect()
 }
 
 /// The plan cut down to what was asked for.

@@ -46,6 +46,9 @@ pub(crate) fn network(
     data: &Path,
 ) -> (Network, String) {
     let wanted = match policy {
+        NetworkPolicy::Off if site.gateway.is_none() => {
+            return (Network::Off, "off: this runner gives jobs none".into());
+        }
         NetworkPolicy::Off => return (Network::Off, "off, as the project is set".into()),
         NetworkPolicy::Site => None,
         NetworkPolicy::Full { allow } => Some(allow),
@@ -245,6 +248,9 @@ mod tests {
         let (found, note) = network(&full(&[]), &SiteNetwork::default(), 0, Path::new("/data"));
         assert_eq!(found, Network::Off);
         assert!(note.contains("job_network"), "{note}");
+        let (_, note) =
+            network(&NetworkPolicy::Off, &SiteNetwork::default(), 0, Path::new("/data"));
+        assert!(!note.contains("project"), "a run without a server has no project: {note}");
         assert!(variables(&NetworkPolicy::Site, &SiteNetwork::default()).is_empty());
     }
 

@@ -295,6 +295,9 @@ fn limits_of(host: &Host, job: &Assignment) -> Result<Limits, StepError> {
         .map_err(|error| StepError::Failed(error.to_string()))
 }
 
+/// How the log tells the root of `machine` jobs where the operator gave none.
+const HOST_COPY: &str = "machine, on a copy of the host; nobody in it changes the host's files, not even root (where jobs install packages, give them a root of their own: settings `machine_root`, `machine_images`)";
+
 /// Images that mean whatever the machine has.
 const ANY_IMAGE: [&str; 2] = ["default", "self-hosted"];
 
@@ -311,7 +314,7 @@ fn machine_root(config: &HostConfig, image: Option<&str>) -> Prepared {
         }
         (None, None) => {
             let masks = config.masks.iter().cloned().chain([config.data.clone()]).collect();
-            (Root::Host(HostRoot { masks }), "machine, on a copy of the host".to_owned())
+            (Root::Host(HostRoot { masks }), HOST_COPY.to_owned())
         }
     };
     let unknown = image.filter(|name| named.is_none() && !ANY_IMAGE.contains(name));

@@ -16,6 +16,8 @@ mod kernel;
 mod measure;
 #[path = "jobs/next.rs"]
 mod next;
+#[path = "jobs/output.rs"]
+mod output;
 #[path = "jobs/pace.rs"]
 mod pace;
 #[path = "jobs/restart.rs"]

@@ -27,7 +27,13 @@ impl local::Images for NoImages {
     }
 }
 
-/// Runs `config` in a working copy of one file; what was printed, and whether all was well.
+fn make_copy(copy: &Path, config: &str) {
+    fs::create_dir_all(copy.join(".circleci")).unwrap();
+    fs::write(copy.join(".circleci/config.yml"), config).unwrap();
+    fs::write(copy.join("hello.txt"), "from the working copy\n").unwrap();
+}
+
+/// Runs `config` in the working copy of one file in `keep`; what was printed, and whether all was well.
 async fn check(
     keep: &Path,
     config: &str,
@@ -37,16 +43,14 @@ async fn check(
         println!("skipped: sandboxes need root");
         return None;
     }
-    let copy = tempfile::tempdir().unwrap();
-    fs::create_dir(copy.path().join(".circleci")).unwrap();
-    fs::write(copy.path().join(".circleci/config.yml"), config).unwrap();
-    fs::write(copy.path().join("hello.txt"), "from the working copy\n").unwrap();
+    let copy = keep.join("copy");
+    make_copy(&copy, config);
     let data = tempfile::tempdir().unwrap();
     let printed = Arc::new(Mutex::new(String::new()));
     let lines = printed.clone();
     let mut options = local::Options {
         orbs: pipeline::Orbs::default(),
-        directory: copy.path().into(),
+        directory: copy,
         workflows: Vec::new(),
         job: None,
         parameters: indexmap::IndexMap::new(),
@@ -123,16 +127,62 @@ async fn a_working_copy_runs_as_on_a_server() {
         "{printed}"
     );
     assert!(at("from the working copy") < at("── Saving cache"), "{printed}");
-    assert_eq!(
-        fs::read_to_string(keep.path().join("artifacts/build/out/x")).unwrap(),
-        "built-build\n"
-    );
+    let mut projects = fs::read_dir(keep.path().join("artifacts")).unwrap().flatten();
+    let project = projects.next().unwrap().path();
+    assert!(project.file_name().unwrap().to_string_lossy().starts_with("copy-"), "{project:?}");
+    let artifact = project.join("main/build/out/x");
+    assert_eq!(fs::read_to_string(&artifact).unwrap(), "built-build\n");
+    fs::write(project.join("old"), "of an earlier run").unwrap();
     // The cache is there the next time.
     let (result, printed) =
         check(keep.path(), CONFIG, |options| options.job = Some("build".into())).await.unwrap();
     assert_eq!(result, Ok(true));
     assert!(printed.contains("build| Found a cache from build 1 at v1-"), "{printed}");
     assert!(!printed.contains("test|"), "{printed}");
+    assert!(artifact.exists() && !project.join("old").exists());
+    // Another working copy has caches and artifacts of its own.
+    let other = keep.path().join("other/copy");
+    make_copy(&other, CONFIG);
+    let (result, printed) = check(keep.path(), CONFIG, |options| {
+        (options.directory, options.job) = (other, Some("build".into()));
+    })
+    .await
+    .unwrap();
+    assert_eq!(result, Ok(true));
+    assert!(!printed.contains("Found a cache"), "{printed}");
+    assert!(artifact.exists());
+}
+
+const TWO: &str = r#"
+version: 2.1
+jobs:
+  build:
+    machine: true
+    steps:
+      - run: echo of $FROM > /tmp/a
+      - store_artifacts: {path: /tmp/a, destination: a}
+workflows:
+  one: {jobs: [{build: {context: [deploy, other]}}]}
+  two: {jobs: [{build: {context: deploy}}, {hold: {type: approval}}]}
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workflows_are_told_apart_and_contexts_are_told_to_be_absent() {
+    let keep = tempfile::tempdir().unwrap();
+    let Some((result, printed)) = check(keep.path(), TWO, |_| ()).await else { return };
+    assert_eq!(result, Ok(true), "{printed}");
+    for line in ["one/build| ── artifact ", "two/build| ── artifact ", "two/hold| ── waits for"]
+    {
+        assert!(printed.contains(line), "{line}: {printed}");
+    }
+    for folder in ["/one/build/a\n", "/two/build/a\n"] {
+        assert!(printed.contains(folder), "{folder}: {printed}");
+    }
+    for name in ["deploy", "other"] {
+        let line = format!("| The context `{name}` is not here: give its variables with --env");
+        assert_eq!(printed.matches(&line).count(), 1, "{printed}");
+    }
+    assert!(printed.contains("Network: off: this runner gives jobs none"), "{printed}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

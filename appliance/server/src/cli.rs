@@ -17,8 +17,10 @@ pub(crate) use stored::{
     ArtifactCommand, BucketCommand, KeyCommand, RegistryCommand, RetentionCommand,
 };
 
-use clap::{Args, Parser, Subcommand};
-use std::path::PathBuf;
+use clap::{
+    ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource,
+};
+use std::{ffi::OsString, path::PathBuf};
 
 const EXIT_CODES: &str = "Exit codes: 0 passed, 1 failed, 2 usage, 3 not found, 4 not allowed, \
 5 canceled, 7 appliance unreachable, 8 configuration invalid; `doctor` has its own.";
@@ -36,6 +38,36 @@ const EXIT_CODES: &str = "Exit codes: 0 passed, 1 failed, 2 usage, 3 not found, 
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Reads the command line; ends the process where that cannot be read, or asks for help.
+    pub(crate) fn read(arguments: &[OsString]) -> Self {
+        Self::try_read(arguments).unwrap_or_else(|error| error.exit())
+    }
+
+    /// A data directory that is named on the command line is meant, whatever appliance the
+    /// environment names.
+    fn try_read(arguments: &[OsString]) -> Result<Self, clap::Error> {
+        let command = Self::command();
+        let mut found = command.clone().try_get_matches_from(arguments)?;
+        if names_data_dir(&found) {
+            found = without_host_variable(command).try_get_matches_from(arguments)?;
+        }
+        Self::from_arg_matches(&found)
+    }
+}
+
+fn names_data_dir(found: &ArgMatches) -> bool {
+    // What a command does not take must not be asked for.
+    let taken = found.try_contains_id("data_dir").unwrap_or(false);
+    taken && found.value_source("data_dir") == Some(ValueSource::CommandLine)
+        || found.subcommand().is_some_and(|(_, inner)| names_data_dir(inner))
+}
+
+fn without_host_variable(command: clap::Command) -> clap::Command {
+    let unset = |arg: clap::Arg| if arg.get_id() == "host" { arg.env(None::<&str>) } else { arg };
+    command.mut_args(unset).mut_subcommands(without_host_variable)
 }
 
 #[derive(Debug, Subcommand)]

@@ -286,12 +286,16 @@ impl Client {
         }
     }
 
-    pub(crate) fn wrong(&self, why: &str) -> Failure {
-        let address = match &self.place {
+    /// Which appliance this is, for people.
+    pub(crate) fn address(&self) -> String {
+        match &self.place {
             Place::Socket(path) => path.display().to_string(),
             Place::Tls { authority, .. } => format!("https://{authority}"),
-        };
-        Failure::Unreachable { address, why: why.into() }
+        }
+    }
+
+    pub(crate) fn wrong(&self, why: &str) -> Failure {
+        Failure::Unreachable { address: self.address(), why: why.into() }
     }
 
     pub(crate) fn unreachable(&self, error: &dyn std::error::Error) -> Failure {

@@ -5,7 +5,7 @@
 //! parsed, and get a runtime only if they need one.
 
 use anyhow::Context;
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use std::{path::Path, process::ExitCode};
 
 mod calm;
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     if let Some(code) = runner::before_threads(&arguments) {
         return ExitCode::from(code);
     }
-    match run(Cli::parse_from(arguments).command) {
+    match run(Cli::read(&arguments).command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             output::error(&format!("error: {error:#}"));

@@ -33,6 +33,12 @@ pub(super) fn pack(
     globs: bool,
     may_be_empty: bool,
 ) -> Result<(), AgentError> {
+    if !root.exists() {
+        return Err(AgentError::Refused(format!(
+            "the root {} does not exist: make it in a step before this one, or name another `root`",
+            root.display()
+        )));
+    }
     let mut found = Vec::new();
     for path in paths {
         let before = found.len();
@@ -195,6 +201,12 @@ mod tests {
         check(&["deep/*.txt", "b.*"], &["b.log", "deep/c.txt"]);
         check(&["."], &["a.txt", "b.log", "deep/c.txt", "deep/er/d.txt"]);
         check(&["missing", "*.nothing"], &[]);
+    }
+
+    #[test]
+    fn a_root_that_is_not_there_is_named() {
+        let error = pack(Path::new("/no/such/root"), &["*".into()], true, false).unwrap_err();
+        assert!(error.to_string().starts_with("the root /no/such/root does not exist"), "{error}");
     }
 
     #[test]

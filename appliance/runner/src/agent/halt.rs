@@ -11,6 +11,9 @@ use std::{
 /// The supervisor answers at once, unless it is making or removing a sandbox.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
+/// What is told instead of halting.
+pub(super) const USAGE: &str = "usage: `circleci step halt` ends the job after this step, as a success; it takes no further words";
+
 pub(super) fn halt() -> Result<(), AgentError> {
     ring().map_err(AgentError::failed("halt the job"))
 }

@@ -2,6 +2,7 @@
 
 use super::{
     LocalError, Options,
+    names::folder_name,
     place::{Place, Task},
 };
 use crate::{
@@ -22,7 +23,7 @@ use base::{
     trigger::Vcs,
 };
 use control::workflow::{Edge, Kind, Node, settle};
-use std::{collections::HashMap, convert::Infallible, future::Future, sync::Arc};
+use std::{collections::HashMap, convert::Infallible, future::Future, path::Path, sync::Arc};
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinSet,
@@ -36,6 +37,8 @@ pub(super) struct Run<'a> {
     pub(super) place: Arc<Place>,
     pub(super) vcs: Vcs,
     pub(super) repo: RepoName,
+    /// Lines name their workflow, because there are several.
+    pub(super) several: bool,
 }
 
 impl Run<'_> {
@@ -84,10 +87,12 @@ impl Run<'_> {
                         left.insert(index, (count, JobState::Success));
                     }
                     JobState::OnHold => {
-                        nodes[index].state = self.approval(job);
+                        nodes[index].state = self.approval(&self.label(workflow, &job.name));
                         decided = true;
                     }
-                    JobState::NotRun => (self.options.print)(&job.name, "── not run"),
+                    JobState::NotRun => {
+                        (self.options.print)(&self.label(workflow, &job.name), "── not run");
+                    }
                     _ => {}
                 }
             }
@@ -107,13 +112,18 @@ impl Run<'_> {
         *orders.borrow() == Order::Run && nodes.iter().all(is_good)
     }
 
-    fn approval(&self, job: &PlannedJob) -> JobState {
+    /// What stands in front of the lines of a job, or of one of its nodes.
+    fn label(&self, workflow: &WorkflowPlan, name: &str) -> String {
+        if self.several { format!("{}/{name}", workflow.name) } else { name.to_owned() }
+    }
+
+    fn approval(&self, label: &str) -> JobState {
         if self.options.approve {
-            (self.options.print)(&job.name, "── approved");
+            (self.options.print)(label, "── approved");
             return JobState::Success;
         }
         (self.options.print)(
-            &job.name,
+            label,
             "── waits for approval, which was not given: say --approve to go on",
         );
         JobState::Canceled
@@ -133,13 +143,15 @@ impl Run<'_> {
         let upstream = upstream(workflow, index);
         for node in 0..spec.parallelism {
             let assignment = self.assignment(job, spec, index, node);
-            let label = if spec.parallelism > 1 {
+            let name = if spec.parallelism > 1 {
                 format!("{}-{node}", job.name)
             } else {
                 job.name.clone()
             };
-            self.place
-                .expect(assignment.task, Task::new(label, job.name.clone(), upstream.clone()));
+            let folder = Path::new(&folder_name(&workflow.name)).join(folder_name(&name));
+            let label = self.label(workflow, &name);
+            let task = Task::new(label, folder, job.name.clone(), upstream.clone());
+            self.place.expect(assignment.task, task);
             let (host, place) = (self.host.clone(), self.place.clone());
             let (slots, orders) = (slots.clone(), orders.subscribe());
             running.spawn(async move {

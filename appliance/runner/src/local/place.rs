@@ -1,11 +1,17 @@
 //! The control side of `appliance run`: prints what a server would keep, keeps what jobs share.
 //!
-//! Form: `caches/<hash of key>/{key,archive}`, `artifacts/<job>/<path>`, and `layers/` for the
-//! workspaces of this run.
+//! Form: `caches/<project>/<hash of key>/{key,archive}`,
+//! `artifacts/<project>/<workflow>/<job>/<path>`, and `objects/` for the workspaces of this run. A
+//! project is one working copy.
 //! Invariants: a cache is complete when its folder has its final name; keys are never overwritten;
 //! a name that comes from the repository or the job never leads out of its folder.
 
-use super::{Images, Print, lines::Lines, working_copy};
+use super::{
+    Images, LocalError, Print,
+    lines::Lines,
+    names::{artifact, hash},
+    working_copy,
+};
 use crate::control_plane::{ControlPlane, Trouble};
 use base::{
     ids::{JobNumber, TaskId},
@@ -17,12 +23,11 @@ use base::{
     state::{StepState, TaskOutcome},
 };
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom},
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use uuid::Uuid;
@@ -31,6 +36,8 @@ use uuid::Uuid;
 pub(super) struct Task {
     /// Shown in front of each line.
     pub(super) label: String,
+    /// Where its artifacts are, within those of the project.
+    pub(super) folder: PathBuf,
     /// Its job's place in the workflow.
     pub(super) job: String,
     /// Jobs whose layers it sees, with their generation.
@@ -40,8 +47,13 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) fn new(label: String, job: String, upstream: HashMap<String, u32>) -> Self {
-        Self { label, job, upstream, lines: Lines::default(), outcome: None }
+    pub(super) fn new(
+        label: String,
+        folder: PathBuf,
+        job: String,
+        upstream: HashMap<String, u32>,
+    ) -> Self {
+        Self { label, folder, job, upstream, lines: Lines::default(), outcome: None }
     }
 }
 
@@ -61,6 +73,8 @@ struct State {
 
 pub(super) struct Place {
     keep: PathBuf,
+    /// Names the folders of this working copy.
+    project: String,
     directory: PathBuf,
     images: Arc<dyn Images>,
     print: Print,
@@ -70,11 +84,31 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn new(
         keep: PathBuf,
+        project: String,
         directory: PathBuf,
         images: Arc<dyn Images>,
         print: Print,
     ) -> Self {
-        Self { keep, directory, images, print, state: Mutex::default() }
+        Self { keep, project, directory, images, print, state: Mutex::default() }
+    }
+
+    /// Removes what earlier runs of this working copy stored as artifacts.
+    pub(super) fn empty_artifacts(&self) -> Result<(), LocalError> {
+        let path = self.artifacts();
+        match fs::remove_dir_all(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(LocalError::Artifacts { path, source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn artifacts(&self) -> PathBuf {
+        self.keep.join("artifacts").join(&self.project)
+    }
+
+    fn caches(&self) -> PathBuf {
+        self.keep.join("caches").join(&self.project)
     }
 
     pub(super) fn expect(&self, id: TaskId, task: Task) {
@@ -104,7 +138,7 @@ impl Place {
                 lines
             }
             Progress::Artifact { path, .. } => {
-                let kept = self.artifact(&task.label, path);
+                let kept = artifact(&self.artifacts(), &task.folder, path);
                 kept.map(|kept| format!("── artifact {}", kept.display())).into_iter().collect()
             }
             Progress::Ended { outcome, message, .. } => {
@@ -129,20 +163,13 @@ impl Place {
         lines.iter().for_each(|line| (self.print)(&task.label, line));
     }
 
-    fn artifact(&self, label: &str, path: &str) -> Option<PathBuf> {
-        artifact(&self.keep, label, path)
-    }
-
     fn cache_folder(&self, key: &str) -> PathBuf {
-        let hash = Sha256::digest(key)
-            .iter()
-            .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-        self.keep.join("caches").join(hash)
+        self.caches().join(hash(key.as_bytes()))
     }
 
     /// The newest cache whose key begins with `key`.
     fn find_cache(&self, key: &str) -> Option<CacheHit> {
-        let entries = fs::read_dir(self.keep.join("caches")).ok()?.flatten();
+        let entries = fs::read_dir(self.caches()).ok()?.flatten();
         let found = entries.filter_map(|entry| {
             let full = fs::read_to_string(entry.path().join("key"))
                 .ok()
@@ -175,7 +202,7 @@ impl Place {
                 fs::write(draft.join("key"), key)?;
                 fs::write(draft.join("paths"), confirm.paths.join("\n"))?;
                 fs::rename(&object, draft.join("archive"))?;
-                fs::create_dir_all(self.keep.join("caches"))?;
+                fs::create_dir_all(self.caches())?;
                 fs::rename(draft, folder)
             }
             StoreRequest::Workspace => {
@@ -186,13 +213,9 @@ impl Place {
                 Ok(())
             }
             StoreRequest::Artifact { path } => {
-                let label = self
-                    .state()
-                    .tasks
-                    .get(&task.task)
-                    .map(|task| task.label.clone())
-                    .unwrap_or_default();
-                let into = self.artifact(&label, path).ok_or(io::ErrorKind::InvalidFilename)?;
+                let folder = self.state().tasks.get(&task.task).map(|task| task.folder.clone());
+                let into = artifact(&self.artifacts(), &folder.unwrap_or_default(), path)
+                    .ok_or(io::ErrorKind::InvalidFilename)?;
                 fs::create_dir_all(into.parent().unwrap_or(&self.keep))?;
                 fs::rename(object, into)
             }
@@ -201,23 +224,6 @@ impl Place {
 
     fn object(&self, kind: &str) -> PathBuf {
         self.keep.join("objects").join(format!("{kind}-{}", Uuid::new_v4().simple()))
-    }
-}
-
-/// Where an artifact is kept; `None` for a path that leads elsewhere.
-fn artifact(keep: &Path, label: &str, path: &str) -> Option<PathBuf> {
-    let is_plain = |part| matches!(part, Component::Normal(_));
-    let path = Path::new(path);
-    let inside = path.components().all(is_plain) && path.file_name().is_some();
-    inside.then(|| keep.join("artifacts").join(folder_name(label)).join(path))
-}
-
-/// A job's name as the name of one folder.
-fn folder_name(label: &str) -> String {
-    let name = label.replace(['/', '\0'], "_");
-    match name.as_str() {
-        "" | "." | ".." => format!("_{name}"),
-        _ => name,
     }
 }
 
@@ -252,7 +258,7 @@ impl ControlPlane for Place {
 
     async fn store(&self, _: Held, request: &StoreRequest) -> Result<StoreTarget, Trouble> {
         if let StoreRequest::Artifact { path } = request
-            && self.artifact("", path).is_none()
+            && artifact(Path::new(""), Path::new(""), path).is_none()
         {
             return Err(Trouble::Rejected {
                 message: format!(
@@ -333,28 +339,5 @@ impl Drop for Place {
     /// Layers and unfinished objects are of this run alone.
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(self.keep.join("objects"));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(label: &str, path: &str, expected: Option<&str>) {
-        let found = artifact(Path::new("/keep"), label, path);
-        assert_eq!(found, expected.map(PathBuf::from), "{label} {path}");
-    }
-
-    #[test]
-    fn artifacts_stay_in_their_folder() {
-        check("build", "out/a.txt", Some("/keep/artifacts/build/out/a.txt"));
-        check("build 1/2", "a", Some("/keep/artifacts/build 1_2/a"));
-        check("../../etc", "cron.d/x", Some("/keep/artifacts/.._.._etc/cron.d/x"));
-        check("..", "a", Some("/keep/artifacts/_../a"));
-        check("/etc", "a", Some("/keep/artifacts/_etc/a"));
-        check("build", "../../../etc/cron.d/x", None);
-        check("build", "a/../../b", None);
-        check("build", "/etc/passwd", None);
-        check("build", "", None);
     }
 }

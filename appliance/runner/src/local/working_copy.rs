@@ -3,7 +3,7 @@
 //! Limits: a branch whose reference is neither loose nor packed has no revision here; jobs then
 //! see forty zeros, as for a copy that is no repository.
 
-use super::LocalError;
+use super::{LocalError, names::project_of};
 use base::{ids::RepoName, trigger::Vcs};
 use ignore::WalkBuilder;
 use std::{
@@ -22,6 +22,8 @@ pub(super) struct Copy {
     pub(super) vcs: Vcs,
     pub(super) repo: RepoName,
     pub(super) actor: String,
+    /// Names what is kept of it.
+    pub(super) project: String,
 }
 
 pub(super) fn read(directory: &Path) -> Result<Copy, LocalError> {
@@ -48,7 +50,7 @@ pub(super) fn read(directory: &Path) -> Result<Copy, LocalError> {
     let actor = std::env::var("SUDO_USER")
         .or_else(|_| std::env::var("USER"))
         .unwrap_or_else(|_| "local".into());
-    Ok(Copy { config, vcs, repo, actor })
+    Ok(Copy { config, vcs, repo, actor, project: project_of(&directory) })
 }
 
 /// The checked-out branch and its revision.

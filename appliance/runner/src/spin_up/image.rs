@@ -14,12 +14,12 @@ use crate::{
 };
 use base::{
     plan::DockerImage,
-    protocol::{ImageSource, LayerSource},
+    protocol::{ImageSource, LayerSource, Variable},
     units::Bytes,
 };
 use sandbox::Root;
 use serde::Deserialize;
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{cell::RefCell, collections::BTreeMap, path::PathBuf};
 
 /// The label with which an image insists on its entry point.
 const PRESERVE: &str = "com.circleci.preserve-entrypoint";
@@ -85,14 +85,12 @@ impl<C: ControlPlane> Job<C> {
     }
 
     async fn unpack(&self, image: &DockerImage) -> Result<(Root, String, RunConfig), StepError> {
-        // The one place where the language puts variables into a value.
-        let variable = |name: &str| {
-            let mut secrets = self.assignment.secrets.iter().rev();
-            secrets.find(|one| one.name == name).map(|one| one.value.expose().to_owned())
-        };
-        let name = substitute(&image.image, variable);
+        let (name, unset) = filled(&image.image, &self.assignment.secrets);
         let ask = || self.control.image(self.outbox.held(), &name);
-        let source = self.persist_in_asking(ask).await?;
+        let source = self.persist_in_asking(ask).await.map_err(|error| match error {
+            StepError::Failed(why) => StepError::Failed(why + &told_unset(&image.image, &unset)),
+            other => other,
+        })?;
         let config = read(&source)
             .map_err(|why| StepError::Failed(format!("image {}: {why}", image.image)))?;
         let mut lowers = Vec::with_capacity(source.layers.len());
@@ -135,6 +133,32 @@ impl<C: ControlPlane> Job<C> {
         let program = Program::agent(args, env, cwd);
         Ok(self.start(RunId { step: 0, nth: 0 }, program, &stands).await?)
     }
+}
+
+/// An image's name with the values of its variables, and the variables that have none: the one
+/// place where the language puts variables into a value.
+fn filled(written: &str, secrets: &[Variable]) -> (String, Vec<String>) {
+    let unset = RefCell::new(Vec::new());
+    let variable = |name: &str| {
+        let found = secrets.iter().rev().find(|one| one.name == name);
+        if found.is_none() {
+            unset.borrow_mut().push(name.to_owned());
+        }
+        found.map(|one| one.value.expose().to_owned())
+    };
+    let name = substitute(written, variable);
+    (name, unset.into_inner())
+}
+
+/// What follows a complaint about an image whose name is made of these variables.
+fn told_unset(written: &str, unset: &[String]) -> String {
+    if unset.is_empty() {
+        return String::new();
+    }
+    let names = unset.join("`, `");
+    format!(
+        ". The configuration says `image: {written}`, and `{names}` has no value here: set it in the project or a context"
+    )
 }
 
 /// The configuration, when it fits the layers.
@@ -225,6 +249,18 @@ mod tests {
         let run: RunConfig = serde_json::from_value(json).unwrap();
         let found = entry(&image(entrypoint, None), &run).map(|words| words.join(" "));
         assert_eq!(found.as_deref(), expected);
+    }
+
+    #[test]
+    fn a_variable_without_value_in_an_image_is_named() {
+        let secret = |name: &str, value: &str| Variable {
+            name: name.into(),
+            value: base::secret::Secret::new(value),
+        };
+        let (name, unset) = filled("a/$B:$TAG", &[secret("B", "old"), secret("B", "b")]);
+        assert_eq!((name.as_str(), unset.join(" ").as_str()), ("a/b:", "TAG"));
+        assert!(told_unset("a/$B:$TAG", &unset).contains("`TAG` has no value"));
+        assert_eq!(told_unset("a", &[]), "");
     }
 
     #[test]

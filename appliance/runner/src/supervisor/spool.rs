@@ -12,7 +12,7 @@ use crate::{
     mask::{Patterns, Stream},
 };
 use base::{limits::STEP_OUTPUT_MAX, units::Bytes};
-use rustix::io::Errno;
+use rustix::{fs::Mode, io::Errno};
 use std::{
     fs::File,
     io::{self, Write},
@@ -23,6 +23,10 @@ use std::{
 
 /// A pipe this large holds what a fast program prints during a rest.
 const PIPE_SIZE: usize = 1 << 20;
+
+/// The job may open its output anew, by `/dev/stdout` say, though the pipe belongs to a user that it
+/// does not know. It has no other name, so that nobody else comes to it; nor can the job read it.
+const REOPENED: Mode = Mode::from_raw_mode(0o622);
 
 /// How long a busy pipe is left alone.
 const REST: Duration = Duration::from_millis(1);
@@ -61,6 +65,7 @@ impl Spool {
     pub(super) fn open(path: &Path, patterns: Patterns) -> io::Result<(Self, OwnedFd)> {
         let (pipe, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         rustix::fs::fcntl_setfl(&pipe, rustix::fs::OFlags::NONBLOCK)?;
+        rustix::fs::fchmod(&writer, REOPENED)?;
         // Refused beyond the user's share of pipe memory: then it is smaller, and slower.
         let _ = rustix::pipe::fcntl_setpipe_size(&pipe, PIPE_SIZE);
         let file = private(path)?;

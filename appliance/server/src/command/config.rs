@@ -74,7 +74,23 @@ pub(crate) fn with_orbs(
         (orbs.clone(), pipeline::compile(text, &request))
     };
     let store = super::orb::local(data)?;
-    Ok(store.compile_with(text, compile, |(_, done): &(Orbs, Compilation)| done.absent.clone())?)
+    let found =
+        store.compile_with(text, compile, |(_, done): &(Orbs, Compilation)| done.absent.clone())?;
+    if !found.1.absent.is_empty() {
+        output::note(&looked_for(data));
+    }
+    Ok(found)
+}
+
+/// Where orbs that are not there were looked for: an import goes to a running appliance, if one is
+/// named.
+fn looked_for(data: Option<&Path>) -> String {
+    let folder = super::orb::folder(data);
+    let data = folder.parent().unwrap_or(&folder).display();
+    format!(
+        "orbs are looked for in {}: `appliance orb import --data-dir {data} …` brings them there",
+        folder.display()
+    )
 }
 
 /// Pipeline parameters as the original command line takes them: a map, or a file with one.

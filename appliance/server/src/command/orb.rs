@@ -47,15 +47,21 @@ fn data_dir(given: Option<&Path>) -> PathBuf {
         let share = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/share"));
         Some(data.or_else(share)?.join("appliance"))
     };
-    given.map(Path::to_path_buf).unwrap_or_else(|| {
+    let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    given.map(whole).unwrap_or_else(|| {
         let is_ours = fs::read_dir(SYSTEM).is_ok();
         if is_ours { SYSTEM.into() } else { home().unwrap_or_else(|| SYSTEM.into()) }
     })
 }
 
+/// The store of commands without an appliance.
+pub(crate) fn folder(data: Option<&Path>) -> PathBuf {
+    data_dir(data).join("orbs")
+}
+
 /// The orbs that commands without an appliance may use; addresses as this machine's settings allow.
 pub(crate) fn local(data: Option<&Path>) -> anyhow::Result<Registry> {
-    let store = Registry::at(data_dir(data).join("orbs"));
+    let store = Registry::at(folder(data));
     Ok(orb_addresses::as_set(store, &super::config::of_this_machine()?)?)
 }
 
@@ -88,15 +94,25 @@ async fn import(path: &Path, name: Option<&str>, place: &OrbPlace) -> anyhow::Re
         output::json(&done.into());
         return Ok(0);
     }
+    let store = store_of(server.as_ref(), place);
     for one in &done {
         let told = match one["result"].as_str() {
-            Some("same") => "was there already",
-            Some("replaced") => "replaced",
-            _ => "imported",
+            Some("same") => "was already in",
+            Some("replaced") => "replaced in",
+            _ => "imported into",
         };
-        output::line(&format!("{} {told}", one["reference"].as_str().unwrap_or_default()));
+        let reference = one["reference"].as_str().unwrap_or_default();
+        output::line(&format!("{reference} {told} {store}"));
     }
     Ok(0)
+}
+
+/// Which store that is, for people.
+fn store_of(server: Option<&Client>, place: &OrbPlace) -> String {
+    match server {
+        Some(client) => format!("the orb store of {}", client.address()),
+        None => folder(place.data_dir.as_deref()).display().to_string(),
+    }
 }
 
 async fn add_remote(client: &Client, candidate: &Candidate) -> Result<&'static str, Failure> {

@@ -19,6 +19,7 @@ pub(crate) async fn run(command: RegistryCommand) -> anyhow::Result<Code> {
         RegistryCommand::Import { path, tag, local: true, remote } => {
             let images = LocalImages::of_user()?.import(&path, tag.as_deref()).await?;
             show(images.iter().map(tagged).collect(), &remote);
+            output::note("imported for `appliance run` of this user");
         }
         RegistryCommand::List { local: true, remote } => {
             let images = LocalImages::of_user()?.list().await?;
@@ -26,8 +27,10 @@ pub(crate) async fn run(command: RegistryCommand) -> anyhow::Result<Code> {
         }
         RegistryCommand::Import { path, tag, remote, .. } => {
             let body = json!({ "path": std::path::absolute(path)?, "name": tag });
-            let made = Client::new(&remote)?.post(PATH, &body).await?;
+            let client = Client::new(&remote)?;
+            let made = client.post(PATH, &body).await?;
             show(made["items"].as_array().cloned().unwrap_or_default(), &remote);
+            output::note(&format!("imported into the registry of {}", client.address()));
         }
         RegistryCommand::List { remote, .. } => {
             show(items(&Client::new(&remote)?, PATH).await?, &remote)

@@ -148,7 +148,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         key: "machine_root",
         default: "/",
         expected: "an absolute path",
-        about: "Root file system of `machine` jobs, under an overlay. `/` is this machine's own.",
+        about: "Root file system of `machine` jobs, under an overlay. `/` is this machine's own.\nOf that one jobs read what everybody may, and change none of its files, not even as root, because it hides what the host keeps from others: installing packages and `useradd` need a root file system made for jobs, named here or in `machine_images`.",
     },
     Setting {
         key: "git_pack_mib",

@@ -1,6 +1,7 @@
 //! A job's whole output as plain text, to be read or followed in a terminal.
 //!
-//! The form: for each step a line `==> NAME`, then its output as it was printed. With several nodes
+//! The form: for each step a line `==> NAME`, then its output as it was printed; what has no line end
+//! is given one before the next such line. With several nodes
 //! the header names the node. With `follow=true` the answer goes on until the job has ended, or until
 //! the follower's token or session has; that is looked at twice a minute.
 //! Memory: one piece of output at a time.
@@ -60,8 +61,15 @@ async fn get(
     let room = if wanted.follow { Some(state.stream_room()?) } else { None };
     let (to, mut from) = mpsc::channel::<Result<Bytes, Failure>>(PIECES);
     tokio::spawn(async move {
-        let mut writer =
-            Writer { state, user, to, asked: interval(TRUST), told: BTreeMap::new(), _room: room };
+        let mut writer = Writer {
+            state,
+            user,
+            to,
+            asked: interval(TRUST),
+            told: BTreeMap::new(),
+            open: false,
+            _room: room,
+        };
         if let Err(Stop::Failed(error)) = writer.write(&job, wanted.follow).await {
             // A reader that left meanwhile is nobody to tell.
             let _ = writer.to.send(Err(error)).await;
@@ -92,6 +100,8 @@ struct Writer {
     to: mpsc::Sender<Result<Bytes, Failure>>,
     /// Steps already written, by task.
     told: BTreeMap<TaskId, u32>,
+    /// The last line that was sent has no end.
+    open: bool,
     asked: Interval,
     /// Held as long as a follower reads.
     _room: Option<OwnedSemaphorePermit>,
@@ -163,7 +173,8 @@ impl Writer {
         follow: bool,
     ) -> Result<(), Stop> {
         let node = if several { format!(" (node {})", task.node) } else { String::new() };
-        self.send(format!("==> {}{node}\n", step.name).into_bytes()).await?;
+        let end = if self.open { "\n" } else { "" };
+        self.send(format!("{end}==> {}{node}\n", step.name).into_bytes()).await?;
         // A background step may outlive the steps after it; what it prints later is left out.
         if follow && step.state == StepState::Running && !step.background {
             let mut follower = self.state.logs.follow(task.id, step.step, 0);
@@ -184,7 +195,7 @@ impl Writer {
         self.write_stored(task.id, step.step).await
     }
 
-    async fn write_stored(&self, task: TaskId, step: u32) -> Result<(), Stop> {
+    async fn write_stored(&mut self, task: TaskId, step: u32) -> Result<(), Stop> {
         let mut offset = 0;
         loop {
             let chunk = self.state.logs.read(task, step, offset..u64::MAX).await?;
@@ -196,7 +207,8 @@ impl Writer {
         }
     }
 
-    async fn send(&self, bytes: Vec<u8>) -> Result<(), Stop> {
+    async fn send(&mut self, bytes: Vec<u8>) -> Result<(), Stop> {
+        self.open = bytes.last().map_or(self.open, |last| *last != b'\n');
         self.to.send(Ok(Bytes::from(bytes))).await.map_err(|_| Stop::Left)
     }
 }

@@ -147,7 +147,7 @@ fn body(view: &View, user: &User, now: Timestamp) -> Markup {
     html! {
         (top(view, now))
         @if !pipeline.errors.is_empty() { (config_error::list(&pipeline.errors, source)) }
-        @for (workflow, jobs) in view.row.workflows.iter().rev() {
+        @for (workflow, jobs) in shown(&view.row.workflows) {
             (workflow_section(view, workflow, jobs, user, now))
         }
         @if pipeline.errors.is_empty() && view.row.workflows.is_empty() {
@@ -157,6 +157,13 @@ fn body(view: &View, user: &User, now: Timestamp) -> Markup {
             }
         }
     }
+}
+
+/// Reruns first, the newest at the top; then the others in the configuration's order.
+fn shown(workflows: &[(Workflow, Vec<Job>)]) -> impl Iterator<Item = &(Workflow, Vec<Job>)> {
+    let is_rerun = |(workflow, _): &&(Workflow, Vec<Job>)| workflow.rerun_of.is_some();
+    let reruns = workflows.iter().rev().filter(is_rerun);
+    reruns.chain(workflows.iter().filter(move |one| !is_rerun(one)))
 }
 
 fn top(view: &View, now: Timestamp) -> Markup {
@@ -333,6 +340,37 @@ fn config_body(view: &View) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base::ids::ProjectId;
+
+    fn workflow(name: &str, rerun_of: Option<WorkflowId>) -> (Workflow, Vec<Job>) {
+        let id = WorkflowId(uuid::Uuid::from_u128(1));
+        let workflow = Workflow {
+            id,
+            pipeline: PipelineId(id.0),
+            project: ProjectId(id.0),
+            name: name.into(),
+            state: WorkflowState::Success,
+            created_at: Timestamp(0),
+            stopped_at: None,
+            started_by: String::new(),
+            canceled_by: None,
+            workspace: id,
+            rerun_of,
+            reruns: 0,
+            auto_rerun: 0,
+            max_auto_reruns: 0,
+        };
+        (workflow, Vec::new())
+    }
+
+    #[test]
+    fn workflows_stand_as_configured_below_the_reruns() {
+        let rerun = Some(WorkflowId(uuid::Uuid::from_u128(1)));
+        let all = [("a", None), ("b", None), ("a 2", rerun), ("c", None), ("a 3", rerun)];
+        let all = all.map(|(name, rerun_of)| workflow(name, rerun_of));
+        let names: Vec<&str> = shown(&all).map(|(workflow, _)| workflow.name.as_str()).collect();
+        assert_eq!(names, ["a 3", "a 2", "a", "b", "c"]);
+    }
 
     #[test]
     fn a_trigger_tells_how_it_came() {

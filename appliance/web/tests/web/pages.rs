@@ -370,3 +370,18 @@ async fn raw_output_comes_whole_and_as_text() {
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(&bytes[..], crate::site::output::TESTS_FAIL.as_bytes());
 }
+
+#[tokio::test]
+async fn each_step_of_a_log_begins_on_a_line_of_its_own() {
+    let visitor = Visitor::new().await;
+    work::populate(&visitor.site).await;
+    let path = "/api/v2/project/gh/acme/relay-firmware/job/221/log";
+    let log = visitor.ask("GET", path, &[]).await.into_body().collect().await.unwrap().to_bytes();
+    let log = String::from_utf8_lossy(&log);
+    for text in [
+        "==> Saving cache (node 0)\n==> Uploading test results",
+        "214 tests\n==> Uploading artifacts",
+    ] {
+        assert!(log.contains(text), "`{text}` is missing: {log}");
+    }
+}

@@ -187,7 +187,7 @@ pub(crate) async fn populate(site: &Site) -> (TaskId, ProjectId) {
                     output::TESTS_FAIL,
                 ),
                 ("Saving cache", 0, StepState::Skipped, ""),
-                ("Uploading test results", 1, StepState::Success, "Read 9 files, 214 tests\n"),
+                ("Uploading test results", 1, StepState::Success, "Read 9 files, 214 tests"),
                 ("Uploading artifacts", 2, StepState::Success, "Stored 6 files, 1.9 MiB\n"),
             ],
         )
