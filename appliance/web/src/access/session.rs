@@ -36,13 +36,15 @@ pub(super) async fn lookup(
     }
 }
 
-/// Would who began a long answer a while ago still be let in? A password counts for its request.
+/// Would who began a long answer a while ago still be let in? A password counts for its request, as
+/// long as its account does.
 pub(crate) async fn stands(user: &User, state: &State) -> Result<bool, Failure> {
-    let (via, now) = (user.via, state.now());
+    let (id, via, now) = (user.id, user.via, state.now());
     let stands = state.store.look(|reader| match via {
         Via::Session(id) => reader.session_holder(id, now).map(|held| held.is_some()),
         Via::Token(id) => reader.token_holder(id, now).map(|held| held.is_some()),
-        Via::Password | Via::Socket => Ok(true),
+        Via::Password => reader.user_get(id).map(|held| held.is_some_and(|held| !held.disabled)),
+        Via::Socket => Ok(true),
     });
     Ok(stands?)
 }

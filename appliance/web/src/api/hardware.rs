@@ -119,7 +119,7 @@ pub(crate) async fn moments(state: &State, span: Duration) -> Result<Vec<Moment>
 }
 
 /// A word each few seconds while the page is open: the browser fetches it anew.
-async fn follow(_: Viewer, state: State) -> Result<Response, Failure> {
+async fn follow(Viewer(user): Viewer, state: State) -> Result<Response, Failure> {
     let room = state.stream_room()?;
     let news = state.engine.governed();
     let moments = stream::unfold((news, room), move |(mut news, room)| async move {
@@ -128,7 +128,7 @@ async fn follow(_: Viewer, state: State) -> Result<Response, Failure> {
         let slots = news.borrow_and_update().decision.slots;
         Some((Ok::<_, Infallible>(Event::default().data(slots.to_string())), (news, room)))
     });
-    Ok(events::answer(moments, &state))
+    Ok(events::answer(moments, user, &state))
 }
 
 async fn metrics(Viewer(user): Viewer, state: State) -> Result<Response, Failure> {

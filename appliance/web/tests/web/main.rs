@@ -12,5 +12,6 @@ mod pages;
 mod registry;
 #[path = "site/site.rs"]
 mod site;
+mod streams;
 mod trigger;
 mod version_3;
