@@ -13,6 +13,7 @@ mod api;
 pub mod error;
 mod events;
 pub mod git;
+mod guarded;
 mod overall;
 pub mod pages;
 mod registry;

@@ -7,6 +7,7 @@ mod disk;
 mod doors;
 mod files;
 mod git;
+mod guards;
 mod levels;
 mod pages;
 mod registry;
