@@ -10,6 +10,7 @@ pub mod access;
 mod accounts;
 pub mod ansi;
 mod api;
+mod deeds;
 pub mod error;
 mod events;
 pub mod git;
