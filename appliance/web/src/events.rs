@@ -3,7 +3,7 @@
 //! Why server-sent events: they pass every proxy, resume by themselves with `Last-Event-ID`, and
 //! are readable with curl. An event's id is its cursor; a line's id is its number.
 //! Invariants: who would not be let in any more loses the stream within [`KEEP_ALIVE`]; each ends after
-//! [`STREAM_LIFE`]; at most a fixed number of streams at once ([`State`]); a slow reader holds one page
+//! [`STREAM_LIFE`]; at most a fixed number of streams at once ([`crate::streams`]); a slow reader holds one page
 //! of events.
 //! On failure: the stream ends, the browser comes again where it was.
 
@@ -12,6 +12,7 @@ use crate::{
     access::{Routes, User, Viewer, session},
     ansi::Terminal,
     error::Failure,
+    streams::StreamRoom,
 };
 use axum::{
     extract::{Path, Query},
@@ -30,7 +31,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
 use store::runs::family;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 
 /// After this a stream ends and the browser connects again.
 const STREAM_LIFE: Duration = Duration::from_secs(900);
@@ -111,7 +112,7 @@ struct EventTail {
     place: Cursor,
     news: watch::Receiver<Cursor>,
     ready: VecDeque<Recorded>,
-    _room: OwnedSemaphorePermit,
+    _room: StreamRoom,
 }
 
 async fn events(
@@ -123,7 +124,7 @@ async fn events(
     if let Some(project) = asked.project {
         user.reach(project)?;
     }
-    let room = state.stream_room()?;
+    let room = state.stream_room(&user)?;
     let mut news = state.store.events();
     let newest = *news.borrow_and_update();
     let place = last_id(&headers).or(asked.after).map_or(newest, Cursor);
@@ -204,7 +205,7 @@ struct LogTail {
     line: u64,
     /// The next output is sent however much follows it.
     jumped: bool,
-    _room: OwnedSemaphorePermit,
+    _room: StreamRoom,
     over: bool,
 }
 
@@ -218,7 +219,7 @@ async fn log(
     let job = family::job_of(task);
     let job = state.store.read(move |reader| reader.job_get(job)).await?;
     user.reach(job.ok_or_else(|| Failure::missing("Step"))?.project)?;
-    let room = state.stream_room()?;
+    let room = state.stream_room(&user)?;
     let line = last_id(&headers).unwrap_or(asked.line);
     let start = state.logs.read_lines(task, step, line, 0).await?;
     let follower = state.logs.follow(task, step, start.chunk.offset);

@@ -23,6 +23,7 @@ mod runner_api;
 pub mod schedule;
 mod shell;
 mod state;
+mod streams;
 pub mod trigger;
 
 pub use access::Peer;

@@ -99,7 +99,8 @@ async fn by_password(
     address: &str,
     state: &State,
 ) -> Result<store::access::User, Failure> {
-    count_attempt(login, address, state)?;
+    let counted = state.attempts().count(login, address, state.now());
+    counted.map_err(|after| Failure::TooOften { after })?;
     let wanted = login.to_owned();
     let found = state
         .store
@@ -114,27 +115,8 @@ async fn by_password(
     // Without an account as much work is done: the time tells nothing.
     let fits = state.passwords().fits(password, phc).await;
     let account = account.filter(|_| fits).ok_or(Failure::Unproven)?;
-    take_back_attempt(login, address, state);
+    state.attempts().take_back(login, address);
     Ok(account)
-}
-
-/// The address first: one that is refused must not go on to fill the logins of others.
-fn attempt_keys(login: &str, address: &str) -> [String; 2] {
-    let login: String = login.chars().take(64).flat_map(char::to_lowercase).collect();
-    [format!("address {address}"), format!("login {login}")]
-}
-
-fn count_attempt(login: &str, address: &str, state: &State) -> Result<(), Failure> {
-    let mut attempts = state.attempts();
-    for key in attempt_keys(login, address) {
-        attempts.attempt(&key, state.now()).map_err(|after| Failure::TooOften { after })?;
-    }
-    Ok(())
-}
-
-fn take_back_attempt(login: &str, address: &str, state: &State) {
-    let mut attempts = state.attempts();
-    attempt_keys(login, address).iter().for_each(|key| attempts.take_back(key));
 }
 
 /// A browser that logs in.

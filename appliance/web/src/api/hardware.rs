@@ -120,7 +120,7 @@ pub(crate) async fn moments(state: &State, span: Duration) -> Result<Vec<Moment>
 
 /// A word each few seconds while the page is open: the browser fetches it anew.
 async fn follow(Viewer(user): Viewer, state: State) -> Result<Response, Failure> {
-    let room = state.stream_room()?;
+    let room = state.stream_room(&user)?;
     let news = state.engine.governed();
     let moments = stream::unfold((news, room), move |(mut news, room)| async move {
         tokio::time::sleep(NEWS).await;

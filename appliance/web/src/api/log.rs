@@ -10,6 +10,7 @@ use crate::{
     State,
     access::{Routes, User, Viewer, session},
     error::Failure,
+    streams::StreamRoom,
 };
 use axum::{
     body::{Body, Bytes},
@@ -26,7 +27,7 @@ use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 use store::runs::{Job, Step, Task};
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::mpsc,
     time::{Interval, interval},
 };
 
@@ -56,7 +57,7 @@ async fn get(
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Failure> {
     let (job, _) = find(&state, &user, path).await?;
-    let room = if wanted.follow { Some(state.stream_room()?) } else { None };
+    let room = if wanted.follow { Some(state.stream_room(&user)?) } else { None };
     let (to, mut from) = mpsc::channel::<Result<Bytes, Failure>>(PIECES);
     tokio::spawn(async move {
         let mut writer =
@@ -93,7 +94,7 @@ struct Writer {
     told: BTreeMap<TaskId, u32>,
     asked: Interval,
     /// Held as long as a follower reads.
-    _room: Option<OwnedSemaphorePermit>,
+    _room: Option<StreamRoom>,
 }
 
 impl Writer {

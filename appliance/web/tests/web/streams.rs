@@ -53,3 +53,21 @@ async fn a_live_page_ends_soon_after_its_session() {
         tokio::time::resume();
     }
 }
+
+#[tokio::test]
+async fn one_account_with_many_tabs_leaves_live_pages_to_others() {
+    let site = Site::open(BASE).await;
+    let mut held = Vec::new();
+    for (login, opened) in [("mira", 64), ("ben", 1)] {
+        let user = site.account(login, Role::Viewer, WORD, false).await;
+        let token = site.token(user, Role::Viewer).await;
+        let headers = [("circle-token", token.as_str())];
+        for _ in 0..opened {
+            let stream = ask(&site, "GET", "/events", &headers, "").await;
+            assert_eq!(stream.status(), StatusCode::OK, "{login}");
+            held.push(stream);
+        }
+        let more = ask(&site, "GET", "/events", &headers, "").await.status();
+        assert_eq!(more == StatusCode::SERVICE_UNAVAILABLE, login == "mira", "{login}: {more}");
+    }
+}
