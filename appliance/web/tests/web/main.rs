@@ -11,6 +11,7 @@ mod git;
 mod guards;
 mod levels;
 mod pages;
+mod refusals;
 mod registry;
 #[path = "site/site.rs"]
 mod site;
