@@ -3,8 +3,8 @@
 //! Why server-sent events: they pass every proxy, resume by themselves with `Last-Event-ID`, and
 //! are readable with curl. An event's id is its cursor; a line's id is its number.
 //! Invariants: who would not be let in any more loses the stream within [`KEEP_ALIVE`]; each ends after
-//! [`STREAM_LIFE`]; at most a fixed number of streams at once ([`crate::streams`]); a slow reader holds one page
-//! of events.
+//! [`STREAM_LIFE`]; at most a fixed number of streams at once ([`crate::streams`]); a slow reader holds
+//! one page of events.
 //! On failure: the stream ends, the browser comes again where it was.
 
 use crate::{
