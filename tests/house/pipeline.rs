@@ -169,6 +169,12 @@ fn a_canceled_workflow_stops_its_running_job() {
         .to_owned();
     assert!(appliance.cli(&["workflow", "cancel", &workflow]).status.success());
     assert_eq!(appliance.wait_for_workflows(&pipeline)[0].1, "canceled");
+    for command in ["show", "log"] {
+        let told = appliance.cli(&["job", command, PROJECT, "1"]);
+        let told = [told.stdout, told.stderr].concat();
+        let told = String::from_utf8_lossy(&told);
+        assert!(told.contains("canceled by "), "job {command}: {told}");
+    }
 }
 
 #[test]

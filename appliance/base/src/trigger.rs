@@ -101,7 +101,7 @@ pub enum ConfigText {
 
 /// A pipeline parameter's value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a parameter is true or false, a whole number or a text")]
 pub enum ParameterValue {
     /// `true` or `false`.
     Boolean(bool),

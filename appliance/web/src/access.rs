@@ -8,6 +8,7 @@
 //! unless the browser says that our own page asked; secrets are kept as hashes alone.
 //! On failure: [`crate::error::Failure`], the same answer for an unknown login and a wrong password.
 
+mod attempts;
 mod caller;
 mod cookie;
 mod credential;
@@ -20,11 +21,11 @@ mod routes;
 pub mod session;
 pub mod token;
 
+pub(crate) use attempts::Attempts;
 pub(crate) use caller::OPERATOR;
 pub use caller::{Caller, Job, Peer, User, Via, identify};
 pub use cookie::Transport;
 pub use headers::{POLICY, SANDBOX};
-pub(crate) use limit::{Limiter, Rate};
 pub(crate) use origin::host;
 pub use permit::{Account, Admin, Anyone, Member, Public, Runner, Viewer};
 pub use routes::{Entry, Guarded, Permit, Routes};

@@ -51,6 +51,7 @@ use serde_json::{Value, json};
 use store::projects::Project;
 
 pub(crate) use projects::check_value;
+pub(crate) use shapes::canceled_by;
 
 /// Items of one page, as the original sends.
 const PAGE: u32 = 20;

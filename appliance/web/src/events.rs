@@ -2,16 +2,18 @@
 //!
 //! Why server-sent events: they pass every proxy, resume by themselves with `Last-Event-ID`, and
 //! are readable with curl. An event's id is its cursor; a line's id is its number.
-//! Invariants: a stream ends after [`STREAM_LIFE`], so that a revoked session ends with it; at most
-//! a fixed number of streams at once ([`State`]); a slow reader holds one page of events.
+//! Invariants: who would not be let in any more loses the stream within [`KEEP_ALIVE`]; each ends after
+//! [`STREAM_LIFE`]; at most a fixed number of streams at once ([`crate::streams`]); a slow reader holds
+//! one page of events.
 //! On failure: the stream ends, the browser comes again where it was.
 
 use crate::{
     State,
-    access::{Routes, User, Viewer},
+    access::{Routes, User, Viewer, session},
     ansi::Terminal,
     error::Failure,
     found,
+    streams::StreamRoom,
 };
 use axum::{
     extract::{Path, Query},
@@ -30,7 +32,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
 use store::runs::family;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 
 /// After this a stream ends and the browser connects again.
 const STREAM_LIFE: Duration = Duration::from_secs(900);
@@ -48,7 +50,7 @@ const MESSAGE_LINES: usize = 1000;
 /// Events read at once.
 const PAGE: u32 = 200;
 
-/// Keeps proxies from ending an idle stream.
+/// Keeps proxies from ending an idle stream; so often a follower is asked for again as well.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 pub(crate) fn routes() -> Routes {
@@ -65,12 +67,14 @@ fn last_id(headers: &HeaderMap) -> Option<u64> {
     headers.get("last-event-id")?.to_str().ok()?.parse().ok()
 }
 
-/// The stream ends with the service: an open page must not hold up its stop.
-pub(crate) fn answer<S>(events: S, state: &State) -> Response
+/// The stream ends with the service: an open page must not hold up its stop. It ends with the session
+/// or token of `user` as well.
+pub(crate) fn answer<S>(events: S, user: User, state: &State) -> Response
 where
     S: Stream<Item = Result<Event, Infallible>> + Send + 'static,
 {
-    let mut response = Sse::new(mortal(events, state.closing()))
+    let over = future::select(Box::pin(state.closing()), Box::pin(distrusted(user, state.clone())));
+    let mut response = Sse::new(mortal(events, over))
         .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
         .into_response();
     // Proxies that buffer would hold events back.
@@ -80,13 +84,25 @@ where
     response
 }
 
-/// The stream until its life is over, however much news there is, or until `closing`.
+/// The stream until its life is over, however much news there is, or until it is `over` before.
 fn mortal<S: Stream>(
     events: S,
-    closing: impl Future<Output = ()> + Send + 'static,
+    over: impl Future<Output: Send> + Send + Unpin + 'static,
 ) -> impl Stream<Item = S::Item> {
     let life = Box::pin(tokio::time::sleep(STREAM_LIFE));
-    events.take_until(future::select(Box::pin(closing), life))
+    events.take_until(future::select(over, life))
+}
+
+/// Completes when who follows would not be let in any more, or when nobody can tell.
+async fn distrusted(user: User, state: State) {
+    loop {
+        tokio::time::sleep(KEEP_ALIVE).await;
+        match session::stands(&user, &state).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return tracing::warn!(%error, "a stream ended: its follower is unknown"),
+        }
+    }
 }
 
 /// A reader of the event log at its place.
@@ -97,7 +113,7 @@ struct EventTail {
     place: Cursor,
     news: watch::Receiver<Cursor>,
     ready: VecDeque<Recorded>,
-    _room: OwnedSemaphorePermit,
+    _room: StreamRoom,
 }
 
 async fn events(
@@ -109,7 +125,7 @@ async fn events(
     if let Some(project) = asked.project {
         user.reach(project)?;
     }
-    let room = state.stream_room()?;
+    let room = state.stream_room(&user)?;
     let mut news = state.store.events();
     let newest = *news.borrow_and_update();
     let place = last_id(&headers).or(asked.after).map_or(newest, Cursor);
@@ -120,13 +136,13 @@ async fn events(
         ready: VecDeque::new(),
         _room: room,
         state: state.clone(),
-        user,
+        user: user.clone(),
     };
     let events = stream::unfold(tail, |mut tail| async move {
         let event = tail.next().await?;
         Some((Ok(event), tail))
     });
-    Ok(answer(events, &state))
+    Ok(answer(events, user, &state))
 }
 
 impl EventTail {
@@ -190,7 +206,7 @@ struct LogTail {
     line: u64,
     /// The next output is sent however much follows it.
     jumped: bool,
-    _room: OwnedSemaphorePermit,
+    _room: StreamRoom,
     over: bool,
 }
 
@@ -204,7 +220,7 @@ async fn log(
     let job = family::job_of(task);
     let job = state.store.read(move |reader| found::job(reader, job)).await?;
     user.reach(job.ok_or_else(|| Failure::missing("Step"))?.project)?;
-    let room = state.stream_room()?;
+    let room = state.stream_room(&user)?;
     let line = last_id(&headers).unwrap_or(asked.line);
     let start = state.logs.read_lines(task, step, line, 0).await?;
     let follower = state.logs.follow(task, step, start.chunk.offset);
@@ -223,7 +239,7 @@ async fn log(
         let event = tail.next().await?;
         Some((Ok(event), tail))
     });
-    Ok(answer(events, &state))
+    Ok(answer(events, user, &state))
 }
 
 impl LogTail {
@@ -290,7 +306,7 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(1)).await;
             Some(((), ()))
         });
-        let told = mortal(news, future::pending()).count().await;
+        let told = mortal(news, future::pending::<()>()).count().await;
         assert!((898..=900).contains(&told), "{told}");
     }
 }

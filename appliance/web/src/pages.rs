@@ -89,6 +89,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(30);
 pub(crate) fn failure(
     status: StatusCode,
     message: &str,
+    remedy: Option<&str>,
     id: &str,
     theme: Theme,
     state: &State,
@@ -100,6 +101,9 @@ pub(crate) fn failure(
             h1 { (title) }
             p { (message) }
             p.faint { "Request " code { (id) } }
+            @if let Some(remedy) = remedy {
+                p { a.button.primary href=(remedy) { @if remedy.starts_with("/login") { "Log in" } @else { "To your account" } } }
+            }
             p { a.button href="/" { "To the pipelines" } }
         }
     };

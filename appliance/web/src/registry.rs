@@ -4,8 +4,8 @@
 //! a short-lived pass from `/v2/token`, or with an access key of the S3 face as login and password.
 //! Rules: a viewer pulls, a member pushes, an administrator removes. A token that is bound to
 //! projects opens the repositories `<org>/<name>` of these projects and what lies below them. An
-//! access key opens what its rules name in the bucket `images`, repositories taken as keys. A pass
-//! opens what was granted, as long as whoever got it may do the same: each request asks ([`proof`]).
+//! access key opens the repositories that its rules name in the bucket `images`, and what lies below
+//! them. A pass opens what was granted, as long as whoever got it may do the same: each request asks ([`proof`]).
 //! What was removed stands in the audit log.
 //! On failure: the specification's JSON, with the challenge that clients answer by themselves.
 
@@ -26,6 +26,7 @@ use objects::{
     Objects, Scope, Verb,
     registry::{Action, Caller as Holder},
 };
+pub(crate) use proof::names as projects_named;
 use proof::{Proof, Reach};
 use std::{convert::Infallible, sync::Arc};
 use store::access::NewAudit;
@@ -169,18 +170,27 @@ async fn by_access_key(id: &str, secret: &str, state: &State) -> Result<Holder, 
 }
 
 fn within_scope(scope: Arc<Scope>) -> Holder {
-    Holder::new(move |repository, action| {
-        let verb = match action {
-            Action::Pull => Verb::Read,
-            Action::Push => Verb::Write,
-            Action::Delete => Verb::Delete,
-        };
-        match &*scope {
-            // An owner's key opens nothing in the house's buckets.
-            Scope::Owner | Scope::Protected | Scope::Unprotected => false,
-            other => other.covers("images", &format!("{repository}/"), verb),
-        }
-    })
+    Holder::new(move |repository, action| opens(&scope, repository, action))
+}
+
+/// Does an access key of this scope do that to the repository?
+fn opens(scope: &Scope, repository: &str, action: Action) -> bool {
+    let verb = match action {
+        Action::Pull => Verb::Read,
+        Action::Push => Verb::Write,
+        Action::Delete => Verb::Delete,
+    };
+    match scope {
+        // An owner's key opens nothing in the house's buckets.
+        Scope::Owner | Scope::Protected | Scope::Unprotected => false,
+        Scope::Site => true,
+        Scope::Rules(rules) => rules.iter().any(|rule| {
+            let named = rule.prefix.trim_end_matches('/');
+            rule.bucket == "images"
+                && rule.verbs.contains(&verb)
+                && (named.is_empty() || is_below(repository, named))
+        }),
+    }
 }
 
 async fn by_user(user: User, state: &State) -> Result<Holder, Failure> {
@@ -222,6 +232,13 @@ async fn by_pass(pass: &str, state: &State) -> Result<Holder, Failure> {
     Ok(pass.within(owner.ok_or(Failure::Unproven)?))
 }
 
+/// Is an image, by its full name, of a repository of these projects?
+pub(crate) fn is_image_of(reference: &str, projects: &[String]) -> bool {
+    let Some((name, _)) = reference.rsplit_once(':') else { return false };
+    let repository = name.strip_prefix("docker.io/").unwrap_or(name);
+    projects.iter().any(|project| is_below(repository, project))
+}
+
 /// A repository is that of the project, or lies below it.
 fn is_below(repository: &str, project: &str) -> bool {
     let rest = repository.strip_prefix(project);
@@ -231,6 +248,7 @@ fn is_below(repository: &str, project: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use objects::Rule;
 
     #[test]
     fn a_project_has_the_repositories_below_its_name() {
@@ -238,6 +256,41 @@ mod tests {
             [("acme/app", true), ("acme/app/x", true), ("acme/application", false), ("acme", false)]
         {
             assert_eq!(is_below(repository, "acme/app"), expected, "{repository}");
+        }
+    }
+
+    #[test]
+    fn an_access_key_opens_the_repositories_that_its_rules_name() {
+        let rule = |prefix: &str| Rule {
+            bucket: "images".into(),
+            prefix: prefix.into(),
+            verbs: vec![Verb::Read, Verb::Write],
+        };
+        for (prefix, repository, expected) in [
+            ("acme", "acme/app", true),
+            ("acme/", "acme/app", true),
+            ("acme/app", "acme/app", true),
+            ("acme", "acme2/app", false),
+            ("acme/app", "acme/application", false),
+            ("", "acme/app", true),
+        ] {
+            let scope = Scope::Rules(vec![rule(prefix)]);
+            assert_eq!(opens(&scope, repository, Action::Push), expected, "{prefix} {repository}");
+            assert!(!opens(&scope, repository, Action::Delete), "a verb that no rule names");
+        }
+    }
+
+    #[test]
+    fn an_image_is_of_the_project_whose_name_it_begins_with() {
+        let projects = ["acme/pa".to_owned()];
+        for (reference, expected) in [
+            ("docker.io/acme/pa:v1", true),
+            ("docker.io/acme/pa/tools:v1", true),
+            ("docker.io/acme/pb:v1", false),
+            ("docker.io/library/alpine:3.20", false),
+            ("ghcr.io/acme/pa:v1", false),
+        ] {
+            assert_eq!(is_image_of(reference, &projects), expected, "{reference}");
         }
     }
 

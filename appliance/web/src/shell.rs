@@ -5,7 +5,7 @@ mod forms;
 
 use crate::{
     State,
-    access::{Routes, secure},
+    access::{Routes, host, secure},
     api::slug,
     error::{Failure, Told},
     pages,
@@ -137,6 +137,8 @@ struct Asked {
     target: String,
     by_browser: bool,
     token_in_address: bool,
+    /// The page of this site that the request came from.
+    from: Option<String>,
     theme: pages::Theme,
 }
 
@@ -151,6 +153,7 @@ impl Asked {
             target: target.to_owned(),
             by_browser,
             token_in_address: request.uri().query().is_some_and(has_token),
+            from: referer(request.uri(), request.headers()).map(str::to_owned),
             theme: pages::Theme::of(request.headers()),
             path,
         }
@@ -179,9 +182,22 @@ impl Asked {
             let next = utf8_percent_encode(&self.target, NON_ALPHANUMERIC);
             return Redirect::to(&format!("{remedy}?next={next}")).into_response();
         }
-        let page = pages::failure(told.status, &told.message, id, self.theme, state);
+        // A form cannot be sent again from there: its page is what to go back to.
+        let remedy = told.remedy.map(|remedy| {
+            let next = utf8_percent_encode(self.from.as_deref().unwrap_or("/"), NON_ALPHANUMERIC);
+            format!("{remedy}?next={next}")
+        });
+        let (message, remedy) = (&told.message, remedy.as_deref());
+        let page = pages::failure(told.status, message, remedy, id, self.theme, state);
         (told.status, page).into_response()
     }
+}
+
+/// Path and query of the page that a browser came from, when that is one of this host.
+fn referer<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    let (_, address) = headers.get(header::REFERER)?.to_str().ok()?.split_once("://")?;
+    let path = address.strip_prefix(host(uri, headers)?)?;
+    path.starts_with('/').then_some(path)
 }
 
 /// As older tools send it.

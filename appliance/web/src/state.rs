@@ -1,10 +1,11 @@
 //! What every handler can reach.
 
 use crate::{
-    access::{Limiter, Rate, Transport, password::Checker},
+    access::{Attempts, Transport, User, password::Checker},
     api::large,
     error::Failure,
     pages::ReportKey,
+    streams::{StreamRoom, Streams},
 };
 use base::time::Timestamp;
 use std::{
@@ -13,7 +14,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 
 /// Settings of the faces.
 #[derive(Debug, Clone)]
@@ -73,9 +74,9 @@ struct Shared {
     rooms: Rooms,
     passwords: Checker,
     /// Attempts to log in, by address and by login.
-    attempts: Mutex<Limiter>,
+    attempts: Mutex<Attempts>,
     /// Streams that browsers hold open.
-    streams: Arc<Semaphore>,
+    streams: Streams,
     large: large::Room,
     reports: ReportKey,
     /// Held while a project or repository gets or gives up its name.
@@ -89,14 +90,6 @@ struct Shared {
 #[derive(Debug, Clone)]
 pub struct State(Arc<Shared>);
 
-/// Event and log streams at once. Each costs some kilobytes; a forgotten tab must not cost the
-/// service its memory.
-const STREAMS_MAX: usize = 256;
-
-/// Ten quick mistakes, then one attempt in six seconds: a person never notices, a guesser gets
-/// 14,400 a day.
-const ATTEMPTS: Rate = Rate { burst: 10, every: Duration::from_secs(6) };
-
 impl State {
     /// Puts the rooms together.
     #[must_use]
@@ -104,8 +97,8 @@ impl State {
         Self(Arc::new(Shared {
             rooms,
             passwords: Checker::default(),
-            attempts: Mutex::new(Limiter::new(ATTEMPTS)),
-            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            attempts: Mutex::default(),
+            streams: Streams::default(),
             large: large::Room::default(),
             reports: ReportKey::random(),
             naming: tokio::sync::Mutex::default(),
@@ -118,7 +111,7 @@ impl State {
         &self.0.passwords
     }
 
-    pub(crate) fn attempts(&self) -> MutexGuard<'_, Limiter> {
+    pub(crate) fn attempts(&self) -> MutexGuard<'_, Attempts> {
         self.0.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -156,10 +149,9 @@ impl State {
         &self.0.large
     }
 
-    /// Room for one more stream; it is held as long as the stream.
-    pub(crate) fn stream_room(&self) -> Result<OwnedSemaphorePermit, Failure> {
-        let room = Arc::clone(&self.0.streams).try_acquire_owned();
-        room.map_err(|_| Failure::Unavailable("too many live pages are open: close some".into()))
+    /// Room for one more stream of this account; it is held as long as the stream.
+    pub(crate) fn stream_room(&self, of: &User) -> Result<StreamRoom, Failure> {
+        self.0.streams.room(of.id)
     }
 
     /// The time of this request.

@@ -174,6 +174,9 @@ pub(crate) enum RetentionCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
     /// Make an access key of the S3 service and the registry; its secret is shown once.
+    ///
+    /// Without --only it opens the buckets of its owner, and nothing of the registry: there a key opens
+    /// the repositories that `--only images/ORG/NAME` names, and those below them.
     Create {
         /// Who acts with it [default: you].
         #[arg(long)]

@@ -45,7 +45,7 @@ fn messages(job: &Value) -> impl Iterator<Item = String> {
     job["messages"].as_array().into_iter().flatten().map(|told| field(told, "message"))
 }
 
-/// Prints a log, or why there is none; one that is followed must end with its job, not with the
+/// Prints a log, or why there is none, and who canceled the job; one that is followed must end with its job, not with the
 /// service.
 async fn log(client: &Client, job: &str, follow: bool) -> anyhow::Result<()> {
     let mut body = client.stream(&format!("{job}/log?follow={follow}")).await?;
@@ -56,13 +56,12 @@ async fn log(client: &Client, job: &str, follow: bool) -> anyhow::Result<()> {
             output::raw(&data);
         }
     }
-    if follow || is_empty {
-        let now: Value = client.get(job).await?;
-        messages(&now).filter(|_| is_empty).for_each(|message| output::note(&message));
-        if follow && matches!(now["status"].as_str(), Some("running" | "queued" | "on_hold")) {
-            let why = "the log broke off while the job goes on: follow it again";
-            return Err(client.wrong(why).into());
-        }
+    let now: Value = client.get(job).await?;
+    let tells = is_empty || now["status"] == "canceled";
+    messages(&now).filter(|_| tells).for_each(|message| output::note(&message));
+    if follow && matches!(now["status"].as_str(), Some("running" | "queued" | "on_hold")) {
+        let why = "the log broke off while the job goes on: follow it again";
+        return Err(client.wrong(why).into());
     }
     Ok(())
 }

@@ -22,7 +22,8 @@ pub struct Account(pub User);
 #[derive(Debug, Clone)]
 pub struct Viewer(pub User);
 
-/// May also trigger, cancel, rerun, approve, and change projects and contexts.
+/// May also trigger, cancel, rerun, approve, and change projects and contexts, as far as no protected
+/// job runs with them ([`crate::guarded`]).
 #[derive(Debug, Clone)]
 pub struct Member(pub User);
 

@@ -36,13 +36,15 @@ pub(super) async fn lookup(
     }
 }
 
-/// Would who began a long answer a while ago still be let in? A password counts for its request.
+/// Would who began a long answer a while ago still be let in? A password counts for its request, as
+/// long as its account does.
 pub(crate) async fn stands(user: &User, state: &State) -> Result<bool, Failure> {
-    let (via, now) = (user.via, state.now());
+    let (id, via, now) = (user.id, user.via, state.now());
     let stands = state.store.look(|reader| match via {
         Via::Session(id) => reader.session_holder(id, now).map(|held| held.is_some()),
         Via::Token(id) => reader.token_holder(id, now).map(|held| held.is_some()),
-        Via::Password | Via::Socket => Ok(true),
+        Via::Password => reader.user_get(id).map(|held| held.is_some_and(|held| !held.disabled)),
+        Via::Socket => Ok(true),
     });
     Ok(stands?)
 }
@@ -97,7 +99,8 @@ async fn by_password(
     address: &str,
     state: &State,
 ) -> Result<store::access::User, Failure> {
-    count_attempt(login, address, state)?;
+    let counted = state.attempts().count(login, address, state.now());
+    counted.map_err(|after| Failure::TooOften { after })?;
     let wanted = login.to_owned();
     let found = state
         .store
@@ -112,27 +115,8 @@ async fn by_password(
     // Without an account as much work is done: the time tells nothing.
     let fits = state.passwords().fits(password, phc).await;
     let account = account.filter(|_| fits).ok_or(Failure::Unproven)?;
-    take_back_attempt(login, address, state);
+    state.attempts().take_back(login, address);
     Ok(account)
-}
-
-/// The address first: one that is refused must not go on to fill the logins of others.
-fn attempt_keys(login: &str, address: &str) -> [String; 2] {
-    let login: String = login.chars().take(64).flat_map(char::to_lowercase).collect();
-    [format!("address {address}"), format!("login {login}")]
-}
-
-fn count_attempt(login: &str, address: &str, state: &State) -> Result<(), Failure> {
-    let mut attempts = state.attempts();
-    for key in attempt_keys(login, address) {
-        attempts.attempt(&key, state.now()).map_err(|after| Failure::TooOften { after })?;
-    }
-    Ok(())
-}
-
-fn take_back_attempt(login: &str, address: &str, state: &State) {
-    let mut attempts = state.attempts();
-    attempt_keys(login, address).iter().for_each(|key| attempts.take_back(key));
 }
 
 /// A browser that logs in.

@@ -33,6 +33,8 @@ pub(crate) struct Asked {
     pub(crate) projects: Option<Vec<ProjectId>>,
     /// `None`: until it is revoked.
     pub(crate) days: Option<u32>,
+    /// Refused when a token with this label is in force: a form that is sent again makes no second.
+    pub(crate) once: bool,
 }
 
 /// How long a token or key of so many days is in force.
@@ -56,29 +58,40 @@ pub(crate) async fn create(
     asked: Asked,
 ) -> Result<(TokenId, Secret), Failure> {
     let scope = scope(by, of, &asked)?;
+    let label = label(&asked.label)?;
     let life = asked.days.map(life).transpose()?;
     let now = state.now();
     let (secret, hash) = token::new_token().map_err(Failure::inside)?;
-    let new = NewToken {
-        hash,
-        user: of.id,
-        label: asked.label.trim().chars().take(LABEL_MAX).collect(),
-        scope,
-        expires_at: life.map(|life| now.plus(life)),
-    };
+    let new =
+        NewToken { hash, user: of.id, label, scope, expires_at: life.map(|life| now.plus(life)) };
     let deed = by.deed("token.create", told(&of.login, &new));
     let id = state
         .store
         .write(move |txn| {
-            let live = txn.token_list(new.user)?.iter().filter(|token| is_live(token, now)).count();
-            if live >= TOKENS_MAX {
+            let mut live = txn.token_list(new.user)?;
+            live.retain(|token| is_live(token, now));
+            if live.len() >= TOKENS_MAX {
                 return Err(store::Error::Conflict("revoke some of the tokens first".into()));
+            }
+            if asked.once && live.iter().any(|token| token.label == new.label) {
+                return Err(store::Error::Conflict(format!(
+                    "there is a token `{}` already: choose another label, or revoke it first",
+                    new.label
+                )));
             }
             txn.audit_append(now, &deed)?;
             txn.token_create(&new, now)
         })
         .await?;
     Ok((id, secret))
+}
+
+fn label(asked: &str) -> Result<String, Failure> {
+    let label: String = asked.trim().chars().take(LABEL_MAX).collect();
+    if label.is_empty() {
+        return Err(Failure::Invalid("the label is empty: say what the token is for".into()));
+    }
+    Ok(label)
 }
 
 /// What was granted, for the audit log.

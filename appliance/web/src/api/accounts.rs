@@ -180,6 +180,7 @@ async fn create_token(
             None => None,
         },
         days: asked.days,
+        once: false,
     };
     let (id, text) = tokens::create(&state, &by, &of, asked).await?;
     // Shown in this answer and never again.

@@ -6,7 +6,7 @@
 use super::{body::Sent, message, projects::audit, shapes};
 use crate::{
     State,
-    access::{Admin, Routes},
+    access::{Admin, Routes, User},
     accounts::tokens,
     error::Failure,
 };
@@ -75,17 +75,26 @@ pub(super) struct AskedBucket {
     owner: Option<String>,
 }
 
+/// Whose it is to be: the caller's when nobody is named. Without an owner it would be everybody's.
+fn owner(asked: Option<String>, user: &User) -> Result<String, Failure> {
+    let owner = asked.unwrap_or_else(|| user.login.clone());
+    if owner.trim().is_empty() {
+        let why = "the owner is empty: name an account, or ORG/REPO, or leave it out to be it";
+        return Err(Failure::Invalid(why.into()));
+    }
+    if owner == objects::HOUSE_OWNER {
+        let why = format!("`{owner}` is the appliance itself: name another owner");
+        return Err(Failure::Invalid(why));
+    }
+    Ok(owner)
+}
+
 async fn create(
     Admin(user): Admin,
     state: State,
     Sent(asked): Sent<AskedBucket>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let owner = asked.owner.unwrap_or_else(|| user.login.clone());
-    if owner == objects::HOUSE_OWNER {
-        return Err(Failure::Invalid(format!(
-            "`{owner}` is the appliance itself: name another owner"
-        )));
-    }
+    let owner = owner(asked.owner, &user)?;
     if !state.objects.bucket_create(&asked.name, &owner).await? {
         return Err(Failure::Conflict(format!("bucket `{}` exists already", asked.name)));
     }
@@ -279,7 +288,7 @@ async fn create_key(
     let now = state.now();
     let life = asked.days.map(tokens::life).transpose()?;
     let expires = life.map(|life| now.plus(life));
-    let login = asked.owner.unwrap_or_else(|| user.login.clone());
+    let login = owner(asked.owner, &user)?;
     let granted = told_scope(&scope);
     let owner = Owner { id: login.clone(), display: login.clone(), email: String::new() };
     let made = state.objects.key_create(owner, scope, expires).await?;

@@ -10,6 +10,7 @@ use crate::{
     State,
     access::{Member, Routes, Viewer},
     error::Failure,
+    guarded,
 };
 use axum::{
     Json,
@@ -166,6 +167,7 @@ async fn remove(
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     user.unbound()?;
     let context = find(&state, &id).await?;
+    guarded::context(&state, &user, &context).await?;
     let (now, deed) = (state.now(), audit(&user, "context.remove", &context.name));
     state
         .store
@@ -203,6 +205,7 @@ async fn set(
 ) -> Result<Json<Value>, Failure> {
     user.unbound()?;
     let context = find(&state, &id).await?;
+    guarded::context(&state, &user, &context).await?;
     check_name(&name)?;
     check_value(&name, &new.value)?;
     let (now, deed) =
@@ -227,6 +230,7 @@ async fn unset(
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     user.unbound()?;
     let context = find(&state, &id).await?;
+    guarded::context(&state, &user, &context).await?;
     let (now, deed) =
         (state.now(), audit(&user, "context.variable.remove", &format!("{} {name}", context.name)));
     let removed = state

@@ -119,8 +119,8 @@ pub(crate) async fn moments(state: &State, span: Duration) -> Result<Vec<Moment>
 }
 
 /// A word each few seconds while the page is open: the browser fetches it anew.
-async fn follow(_: Viewer, state: State) -> Result<Response, Failure> {
-    let room = state.stream_room()?;
+async fn follow(Viewer(user): Viewer, state: State) -> Result<Response, Failure> {
+    let room = state.stream_room(&user)?;
     let news = state.engine.governed();
     let moments = stream::unfold((news, room), move |(mut news, room)| async move {
         tokio::time::sleep(NEWS).await;
@@ -128,7 +128,7 @@ async fn follow(_: Viewer, state: State) -> Result<Response, Failure> {
         let slots = news.borrow_and_update().decision.slots;
         Some((Ok::<_, Infallible>(Event::default().data(slots.to_string())), (news, room)))
     });
-    Ok(events::answer(moments, &state))
+    Ok(events::answer(moments, user, &state))
 }
 
 async fn metrics(Viewer(user): Viewer, state: State) -> Result<Response, Failure> {

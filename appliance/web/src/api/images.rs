@@ -8,6 +8,7 @@ use crate::{
     State,
     access::{Admin, Member, Routes, Via, Viewer},
     error::Failure,
+    registry,
 };
 use axum::{
     Json,
@@ -20,6 +21,7 @@ use objects::oci::{Source, Tagged};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use store::Reader;
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -36,8 +38,15 @@ fn page(images: &[Tagged]) -> Json<Value> {
     Json(shapes::page(items.collect(), None))
 }
 
-async fn list(_: Viewer, state: State) -> Result<Json<Value>, Failure> {
-    Ok(page(&state.objects.image_list().await?))
+/// A token that is bound to projects sees what it could pull.
+async fn list(Viewer(user): Viewer, state: State) -> Result<Json<Value>, Failure> {
+    let mut images = state.objects.image_list().await?;
+    let named =
+        move |reader: &Reader<'_>| registry::projects_named(user.projects.as_deref(), reader);
+    if let Some(projects) = state.store.read(named).await? {
+        images.retain(|image| registry::is_image_of(&image.reference, &projects));
+    }
+    Ok(page(&images))
 }
 
 /// What to import.

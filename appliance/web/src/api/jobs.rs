@@ -4,6 +4,7 @@ use super::{accepted, id, project, shapes};
 use crate::{
     State,
     access::{Member, Routes, User, Viewer},
+    deeds,
     error::Failure,
     found,
 };
@@ -91,7 +92,7 @@ async fn cancel(
     Path(path): Path<Numbered>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let (job, _) = find(&state, &user, path).await?;
-    state.engine.cancel_job(job.id, &user.login).await?;
+    deeds::cancel_job(&state, &user, &job).await?;
     Ok(accepted())
 }
 
@@ -101,7 +102,7 @@ async fn cancel_by_id(
     Path(text): Path<String>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let job = by_id(&state, &user, &text).await?;
-    state.engine.cancel_job(job.id, &user.login).await?;
+    deeds::cancel_job(&state, &user, &job).await?;
     Ok(accepted())
 }
 

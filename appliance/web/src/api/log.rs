@@ -12,6 +12,7 @@ use crate::{
     access::{Routes, User, Viewer, session},
     error::Failure,
     found,
+    streams::StreamRoom,
 };
 use axum::{
     body::{Body, Bytes},
@@ -28,7 +29,7 @@ use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 use store::runs::{Job, Step, Task};
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::mpsc,
     time::{Interval, interval},
 };
 
@@ -58,7 +59,7 @@ async fn get(
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Failure> {
     let (job, _) = find(&state, &user, path).await?;
-    let room = if wanted.follow { Some(state.stream_room()?) } else { None };
+    let room = if wanted.follow { Some(state.stream_room(&user)?) } else { None };
     let (to, mut from) = mpsc::channel::<Result<Bytes, Failure>>(PIECES);
     tokio::spawn(async move {
         let mut writer = Writer {
@@ -104,7 +105,7 @@ struct Writer {
     open: bool,
     asked: Interval,
     /// Held as long as a follower reads.
-    _room: Option<OwnedSemaphorePermit>,
+    _room: Option<StreamRoom>,
 }
 
 impl Writer {

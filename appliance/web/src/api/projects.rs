@@ -5,7 +5,7 @@ use crate::{
     State,
     access::{Admin, Member, Routes, User, Viewer},
     error::Failure,
-    removal,
+    guarded, removal,
 };
 use axum::{Json, extract::Path};
 use base::{protocol::NetworkPolicy, secret::Secret, trust::ProtectedRefs};
@@ -198,6 +198,7 @@ async fn set(
     Sent(new): Sent<NewVariable>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let project = project(&state, &user, slug).await?;
+    guarded::project(&user, &project)?;
     check_name(&new.name)?;
     check_value(&new.name, &new.value)?;
     let (id, now, deed) = (
@@ -235,6 +236,7 @@ async fn remove(
     Path((vcs, org, repo, name)): Path<(String, String, String, String)>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let project = project(&state, &user, (vcs, org, repo)).await?;
+    guarded::project(&user, &project)?;
     let (id, now, deed) = (
         project.id,
         state.now(),

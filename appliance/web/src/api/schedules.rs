@@ -13,7 +13,10 @@ use indexmap::IndexMap;
 use pipeline::timetable::Timetable;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::projects::{Project, Schedule};
+use store::{
+    access::NewAudit,
+    projects::{Project, Schedule},
+};
 
 /// Schedules of one project; more is a loop that makes them.
 const SCHEDULES_MAX: usize = 200;
@@ -69,6 +72,11 @@ fn shape(schedule: &Schedule, slug: &str, people: &People) -> Value {
 async fn told(state: &State, schedule: &Schedule, slug: &str) -> Result<Value, Failure> {
     let people = people(state, std::slice::from_ref(schedule)).await?;
     Ok(shape(schedule, slug, &people))
+}
+
+/// A line for the audit log.
+fn deed(by: &User, action: &str, slug: &str, schedule: &Schedule) -> NewAudit {
+    by.deed(action, format!("{slug} {} {}", schedule.name, schedule.id))
 }
 
 /// Checks what is wanted, and puts it into the schedule.
@@ -148,6 +156,7 @@ async fn make(
         updated_at: now,
     };
     put(&mut schedule, wanted, &user)?;
+    let (by, of) = (user, repo.slug());
     let saved = state
         .store
         .write(move |txn| {
@@ -156,6 +165,7 @@ async fn make(
             }
             schedule.id = txn.schedule_id(now);
             txn.schedule_save(&schedule)?;
+            txn.audit_append(now, &deed(&by, "schedule.create", &of, &schedule))?;
             Ok::<_, store::Error>(Some(schedule))
         })
         .await?;
@@ -197,7 +207,7 @@ async fn change(
     Sent(wanted): Sent<Wanted>,
 ) -> Result<Json<Value>, Failure> {
     let (Schedule { id, .. }, slug) = find(&state, &user, &text).await?;
-    let now = state.now();
+    let (now, of) = (state.now(), slug.clone());
     let change = move |txn: &mut store::Txn<'_>| {
         // It may have been changed or removed since.
         let Some(mut schedule) = txn.schedule_get(id)? else {
@@ -208,6 +218,7 @@ async fn change(
         }
         schedule.updated_at = now;
         txn.schedule_save(&schedule)?;
+        txn.audit_append(now, &deed(&user, "schedule.change", &of, &schedule))?;
         Ok::<_, store::Error>(Ok(schedule))
     };
     let schedule = state.store.write(change).await??;
@@ -219,7 +230,12 @@ async fn remove(
     state: State,
     Path(text): Path<String>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let (schedule, _) = find(&state, &user, &text).await?;
-    state.store.write(move |txn| txn.schedule_remove(schedule.id)).await?;
+    let (schedule, slug) = find(&state, &user, &text).await?;
+    let now = state.now();
+    let remove = move |txn: &mut store::Txn<'_>| {
+        txn.audit_append(now, &deed(&user, "schedule.remove", &slug, &schedule))?;
+        txn.schedule_remove(schedule.id)
+    };
+    state.store.write(remove).await?;
     Ok(message(StatusCode::OK, "Schedule deleted."))
 }

@@ -6,7 +6,10 @@
 //! it leaves out.
 
 use super::people::People;
-use base::{ids::JobId, plan::Executor, plan::JobSpec, protocol::TestResult, time::Timestamp};
+use base::{
+    ids::JobId, plan::Executor, plan::JobSpec, protocol::TestResult, state::JobState,
+    time::Timestamp,
+};
 use serde_json::{Map, Value, json};
 use store::runs::{Artifact, Job, JobType, Pipeline, Task, Workflow};
 
@@ -112,11 +115,19 @@ pub(super) fn workflow_job(row: &Job, slug: &str, people: &People) -> Value {
     }
     if row.kind == JobType::Approval {
         object["approval_request_id"] = json!(row.id);
-        if let Some(login) = &row.decided_by {
+        if let (JobState::Success, Some(login)) = (row.state, &row.decided_by) {
             object["approved_by"] = json!(people.id(login));
         }
     }
+    if let Some(login) = canceled_by(row) {
+        object["canceled_by"] = json!(people.id(login));
+    }
     object
+}
+
+/// Who canceled the job, or what did.
+pub(crate) fn canceled_by(row: &Job) -> Option<&str> {
+    row.decided_by.as_deref().filter(|_| row.state == JobState::Canceled)
 }
 
 /// What the job object tells besides its own row.
@@ -140,7 +151,8 @@ pub(super) fn job(row: &Job, around: &Around<'_>) -> Value {
         .collect();
     let message =
         |kind: &str, text: &String| json!({ "type": kind, "message": text, "reason": "" });
-    let errors = row.message.iter().map(|text| message("error", text));
+    let canceled = canceled_by(row).map(|by| format!("canceled by {by}"));
+    let errors = row.message.iter().chain(&canceled).map(|text| message("error", text));
     // Why an attempt was lost, while the job itself goes on.
     let attempts = around.tasks.iter().filter_map(|task| task.message.as_ref());
     let attempts = attempts.filter(|text| row.message.as_ref() != Some(text));

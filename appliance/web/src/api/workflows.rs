@@ -4,6 +4,7 @@ use super::{accepted, body::Sent, id, people::People, pipelines::with_project, s
 use crate::{
     State,
     access::{Member, Routes, User, Viewer},
+    deeds,
     error::Failure,
 };
 use axum::{Json, extract::Path};
@@ -63,8 +64,8 @@ async fn jobs(
     let (workflow, _, project) = find(&state, &user, &id).await?;
     let rows = state.store.read(move |reader| reader.job_list(workflow.id)).await?;
     let slug = project.repo.slug();
-    let approvers = rows.iter().filter_map(|row| row.decided_by.as_deref());
-    let people = People::find(&state, approvers).await?;
+    let deciders = rows.iter().filter_map(|row| row.decided_by.as_deref());
+    let people = People::find(&state, deciders).await?;
     let jobs = rows.iter().map(|row| shapes::workflow_job(row, &slug, &people));
     Ok(Json(shapes::page(jobs.collect(), None)))
 }
@@ -75,7 +76,7 @@ async fn cancel(
     Path(id): Path<String>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let (workflow, ..) = find(&state, &user, &id).await?;
-    state.engine.cancel_workflow(workflow.id, &user.login).await?;
+    deeds::cancel_workflow(&state, &user, workflow.id).await?;
     Ok(accepted())
 }
 
@@ -112,7 +113,7 @@ async fn rerun(
         Request { jobs, .. } if jobs.is_empty() => RerunWanted::FromStart,
         Request { jobs, .. } => RerunWanted::Jobs(jobs),
     };
-    let new = state.engine.rerun(workflow.id, what, &user.login).await?;
+    let new = deeds::rerun(&state, &user, workflow.id, what).await?;
     Ok((StatusCode::ACCEPTED, Json(json!({ "workflow_id": new }))))
 }
 
@@ -123,10 +124,9 @@ async fn approve(
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let (workflow, ..) = find(&state, &user, &id).await?;
     let job: JobId = super::id(&request, "Approval request")?;
-    let of = state.store.read(move |reader| reader.job_get(job)).await?;
-    if of.is_none_or(|job| job.workflow() != workflow.id) {
-        return Err(Failure::missing("Approval request"));
-    }
-    state.engine.approve(job, &user.login).await?;
+    let job = state.store.read(move |reader| reader.job_get(job)).await?;
+    let job = job.filter(|job| job.workflow() == workflow.id);
+    let job = job.ok_or_else(|| Failure::missing("Approval request"))?;
+    deeds::approve(&state, &user, &job).await?;
     Ok(accepted())
 }

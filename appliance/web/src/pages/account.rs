@@ -209,7 +209,7 @@ async fn create(
     state: State,
     theme: Theme,
     Form(given): Form<NewGiven>,
-) -> Result<Markup, Failure> {
+) -> Result<Response, Failure> {
     let role = Some(accounts::role(&given.scope)?);
     let days = match given.days.as_str() {
         "" => None,
@@ -218,10 +218,19 @@ async fn create(
                 .map_err(|_| Failure::Invalid("that is no number of days".into()))?,
         ),
     };
-    let asked = Asked { label: given.label, role, projects: None, days };
+    // A page that is loaded again sends its form again.
+    let asked = Asked { label: given.label, role, projects: None, days, once: true };
     let of = own(&state, &user).await?;
-    let (_, secret) = tokens::create(&state, &user, &of, asked).await?;
-    page(&state, &user, theme, &Notice::Made(secret)).await
+    match tokens::create(&state, &user, &of, asked).await {
+        Ok((_, secret)) => {
+            Ok(page(&state, &user, theme, &Notice::Made(secret)).await?.into_response())
+        }
+        Err(failure @ (Failure::Invalid(_) | Failure::Conflict(_))) => {
+            let page = page(&state, &user, theme, &Notice::Wrong(failure.to_string())).await?;
+            Ok((failure.status(), page).into_response())
+        }
+        Err(other) => Err(other),
+    }
 }
 
 async fn own(state: &State, user: &User) -> Result<Row, Failure> {

@@ -9,10 +9,11 @@ use crate::{
     State,
     access::{Member, Role, Routes, User, Viewer},
     error::Failure,
+    guarded,
     restrictions::{self, Restriction},
 };
 use axum::{Form, extract::Path, response::Redirect};
-use base::ids::{ContextId, RepoName};
+use base::ids::ContextId;
 use maud::{Markup, html};
 use serde::Deserialize;
 use store::{
@@ -34,6 +35,8 @@ struct Held {
     context: Context,
     variables: Vec<VariableInfo>,
     restrictions: Vec<Restriction>,
+    /// Why only administrators change it, if so.
+    closed: Option<String>,
 }
 
 /// An organisation with its contexts and projects.
@@ -47,13 +50,16 @@ fn list(reader: &Reader<'_>) -> Result<Vec<Listed>, store::Error> {
     let mut found = Vec::new();
     let all = reader.project_list()?;
     for org in reader.org_list()? {
+        let projects: Vec<Project> =
+            all.iter().filter(|project| project.org == org.id).cloned().collect();
         let mut contexts = Vec::new();
         for context in reader.context_list(org.id)? {
             let variables = reader.context_variable_list(context.id)?;
             let restrictions = restrictions::list(reader, context.id)?;
-            contexts.push(Held { context, variables, restrictions });
+            let closed =
+                guarded::context_closed(&context.name, !restrictions.is_empty(), &projects);
+            contexts.push(Held { context, variables, restrictions, closed });
         }
-        let projects = all.iter().filter(|project| project.org == org.id).cloned().collect();
         found.push(Listed { org, contexts, projects });
     }
     Ok(found)
@@ -82,12 +88,13 @@ async fn show(Viewer(user): Viewer, state: State, theme: Theme) -> Result<Markup
                 pre.command { code { "workflows:\n  deploy:\n    jobs:\n      - release:\n          context: production" } }
             }
         }
-        @for Listed { org, contexts, projects } in &orgs { @for Held { context, variables, restrictions } in contexts {
+        @for Listed { org, contexts, projects } in &orgs { @for Held { context, variables, restrictions, closed } in contexts {
+            @let closed = closed.as_deref().filter(|_| !is_admin);
             details.panel open[count < 4] id=(format!("c-{}", context.id)) {
                 summary { h2 { span.faint { (org.name) " / " } (context.name) } span.count { (variables.len()) } }
-                (variables::list(&format!("/contexts/{}/variables", context.id), variables, may, state.now()))
+                (variables::list(&format!("/contexts/{}/variables", context.id), variables, may, closed, state.now()))
                 (panel::list(context, restrictions, projects, is_admin))
-                @if may { form.corner method="post" action=(format!("/contexts/{}/remove", context.id)) {
+                @if may && closed.is_none() { form.corner method="post" action=(format!("/contexts/{}/remove", context.id)) {
                     label.check { input type="checkbox" required; "All jobs that ask for it will be refused" }
                     button.danger type="submit" { "Remove context" }
                 } }
@@ -119,30 +126,38 @@ async fn create(
 ) -> Result<Redirect, Failure> {
     user.unbound()?;
     let name = new.name.trim().to_owned();
-    // Any valid repository name proves that the organisation's half is valid.
-    let probe: Result<RepoName, _> = format!("{}/x", new.org.trim()).parse();
-    let org = probe.map_err(|_| Failure::Invalid("that is not an organisation's name".into()))?;
+    let org = new.org.trim().to_owned();
     if name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
         return Err(Failure::Invalid("a context's name has 1 to 100 characters".into()));
     }
-    let deed = user.deed("context.create", format!("context {}/{name}", org.org()));
+    let deed = user.deed("context.create", format!("context {org}/{name}"));
     let now = state.now();
     state
         .store
         .write(move |txn| {
+            let Some(known) = txn.org_by_name(&org)? else { return Ok(Err(unknown(&org))) };
             txn.audit_append(now, &deed)?;
-            let org = txn.org_ensure(org.org(), now)?;
-            txn.context_create(org.id, &name, now)
+            txn.context_create(known.id, &name, now).map(Ok)
         })
-        .await?;
+        .await??;
     Ok(Redirect::to("/contexts"))
 }
 
-/// The context's name for the audit log.
+/// A typing error makes no organisation.
+fn unknown(org: &str) -> Failure {
+    let org: String = org.chars().take(100).collect();
+    Failure::Invalid(format!(
+        "there is no organisation `{org}`: one begins with the first push to a repository of it"
+    ))
+}
+
+/// The name, for the audit log, of a context that the caller may change.
 async fn find(state: &State, user: &User, id: ContextId) -> Result<String, Failure> {
     user.unbound()?;
     let found = state.store.read(move |reader| reader.context_get(id)).await?;
-    Ok(found.ok_or_else(|| Failure::missing("Context"))?.name)
+    let context = found.ok_or_else(|| Failure::missing("Context"))?;
+    guarded::context(state, user, &context).await?;
+    Ok(context.name)
 }
 
 async fn remove(

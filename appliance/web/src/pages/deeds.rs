@@ -1,17 +1,17 @@
-//! What a person does to running work: cancel, rerun, approve. Plain forms, each noted in the
-//! audit log before it takes effect.
+//! Plain forms for what a person does to running work: cancel, rerun, approve.
 
 use super::pipeline::workflow_address;
 use crate::{
     State,
     access::{Member, Routes, User},
+    deeds,
     error::Failure,
 };
 use axum::{
     extract::{Path, Query},
     response::Redirect,
 };
-use base::ids::{JobId, ProjectId, WorkflowId};
+use base::ids::{JobId, WorkflowId};
 use engine::RerunWanted;
 use serde::Deserialize;
 use store::{Reader, runs::Job};
@@ -24,35 +24,27 @@ pub(super) fn routes() -> Routes {
         .post("/jobs/{id}/approve", approve)
 }
 
-/// Writes the deed to the audit log; a deed that cannot be noted is not done.
-async fn note(
-    state: &State,
-    user: &User,
-    project: ProjectId,
-    action: &str,
-    subject: String,
-) -> Result<(), Failure> {
-    user.reach(project)?;
-    let (deed, now) = (user.deed(action, subject), state.now());
-    Ok(state.store.write(move |txn| txn.audit_append(now, &deed)).await?)
-}
-
-/// The workflow's project, and where it is shown.
-async fn find_workflow(state: &State, id: WorkflowId) -> Result<(ProjectId, String), Failure> {
+/// Where a workflow within the caller's reach is shown.
+async fn find_workflow(state: &State, user: &User, id: WorkflowId) -> Result<String, Failure> {
     let find = move |reader: &Reader<'_>| {
         let workflow = reader.workflow_get(id)?.ok_or_else(|| Failure::missing("Workflow"))?;
         Ok::<_, Failure>((workflow.project, workflow_address(reader, id)?))
     };
-    state.store.read(find).await
+    let (project, address) = state.store.read(find).await?;
+    user.reach(project)?;
+    Ok(address)
 }
 
-async fn find_job(state: &State, id: JobId) -> Result<(Job, String), Failure> {
+/// A job within the caller's reach, and where its workflow is shown.
+async fn find_job(state: &State, user: &User, id: JobId) -> Result<(Job, String), Failure> {
     let find = move |reader: &Reader<'_>| {
         let job = reader.job_get(id)?.ok_or_else(|| Failure::missing("Job"))?;
         let address = workflow_address(reader, job.workflow())?;
         Ok::<_, Failure>((job, address))
     };
-    state.store.read(find).await
+    let (job, address) = state.store.read(find).await?;
+    user.reach(job.project)?;
+    Ok((job, address))
 }
 
 async fn cancel_workflow(
@@ -60,9 +52,8 @@ async fn cancel_workflow(
     state: State,
     Path(id): Path<WorkflowId>,
 ) -> Result<Redirect, Failure> {
-    let (project, address) = find_workflow(&state, id).await?;
-    note(&state, &user, project, "workflow.cancel", format!("workflow {id}")).await?;
-    state.engine.cancel_workflow(id, user.login).await?;
+    let address = find_workflow(&state, &user, id).await?;
+    deeds::cancel_workflow(&state, &user, id).await?;
     Ok(Redirect::to(&address))
 }
 
@@ -78,11 +69,10 @@ async fn rerun(
     Path(id): Path<WorkflowId>,
     Query(From { from }): Query<From>,
 ) -> Result<Redirect, Failure> {
-    let (project, _) = find_workflow(&state, id).await?;
-    note(&state, &user, project, "workflow.rerun", format!("workflow {id}")).await?;
+    find_workflow(&state, &user, id).await?;
     let wanted = if from == "failed" { RerunWanted::FromFailed } else { RerunWanted::FromStart };
-    let new = state.engine.rerun(id, wanted, user.login).await?;
-    let (_, address) = find_workflow(&state, new).await?;
+    let new = deeds::rerun(&state, &user, id, wanted).await?;
+    let address = find_workflow(&state, &user, new).await?;
     Ok(Redirect::to(&address))
 }
 
@@ -91,9 +81,8 @@ async fn cancel_job(
     state: State,
     Path(id): Path<JobId>,
 ) -> Result<Redirect, Failure> {
-    let (job, address) = find_job(&state, id).await?;
-    note(&state, &user, job.project, "job.cancel", format!("job {} {id}", job.name)).await?;
-    state.engine.cancel_job(id, user.login).await?;
+    let (job, address) = find_job(&state, &user, id).await?;
+    deeds::cancel_job(&state, &user, &job).await?;
     Ok(Redirect::to(&address))
 }
 
@@ -102,8 +91,7 @@ async fn approve(
     state: State,
     Path(id): Path<JobId>,
 ) -> Result<Redirect, Failure> {
-    let (job, address) = find_job(&state, id).await?;
-    note(&state, &user, job.project, "job.approve", format!("job {} {id}", job.name)).await?;
-    state.engine.approve(id, user.login).await?;
+    let (job, address) = find_job(&state, &user, id).await?;
+    deeds::approve(&state, &user, &job).await?;
     Ok(Redirect::to(&address))
 }

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     State,
     access::{Role, Routes, User, Viewer},
+    api::canceled_by,
     error::Failure,
 };
 use axum::{
@@ -272,6 +273,7 @@ fn facts(view: &View, now: Timestamp) -> Markup {
     let waited = job.queued_at.map(|at| (at, job.started_at.or(job.stopped_at)));
     html! {
         @if let Some(number) = job.number { div { dt { "Job" } dd { "#" (number) } } }
+        @if let Some(by) = canceled_by(job) { div { dt { "Canceled by" } dd { (by) } } }
         div { dt { "Duration" } dd { (moment::took(job.started_at, job.stopped_at, now)) } }
         @if let Some((from, to)) = waited { div { dt { "Queued" } dd { (moment::took(Some(from), to, now)) } } }
         @if let Some(spec) = &view.spec {

@@ -12,7 +12,7 @@ use crate::{
     State,
     access::{Member, Role, Routes, User, Viewer},
     error::Failure,
-    git,
+    git, guarded,
 };
 use axum::{Form, extract::Path, response::Redirect};
 use base::{ids::RepoName, protocol::NetworkPolicy};
@@ -69,11 +69,12 @@ async fn settings(
         look: None,
         live: None,
     };
+    let closed = guarded::project(&user, &view.project).err().map(|why| why.to_string());
     let body = html! {
         nav.trail aria-label="Breadcrumb" { a href=(links::project(&view.project.repo)) { (view.project.repo) } }
         div.head { h1 { "Project settings" } }
         (settings_form(&view.project, user.may(Role::Member), user.may(Role::Admin)))
-        (variables::list(&links::settings(&view.project.repo).replace("/settings", "/variables"), &view.variables, user.may(Role::Member), state.now()))
+        (variables::list(&links::settings(&view.project.repo).replace("/settings", "/variables"), &view.variables, user.may(Role::Member), closed.as_deref(), state.now()))
         section.panel {
             h2 { "Clone and push" }
             pre.command { code { "git clone " (links::git(&state.config.base_url, &view.project.repo.to_string())) } }
@@ -89,11 +90,14 @@ fn settings_form(project: &Project, may: bool, is_admin: bool) -> Markup {
     html! {
         form.panel.stack method="post" action=(links::settings(&project.repo)) {
             h2 { "Builds" }
+            fieldset disabled[!is_admin] {
+                legend { "Default branch" @if !is_admin { span.faint { " (administrators only)" } } }
+                label { "Name" input name="default_branch" value=(settings.default_branch) required spellcheck="false"; }
+                label.check { input type="checkbox" name="force_push" value="1" checked[settings.force_push]; "Members may rewrite and remove other branches with git push --force" }
+            }
             fieldset disabled[!may] {
-                label { "Default branch" input name="default_branch" value=(settings.default_branch) required spellcheck="false"; }
                 label { "Jobs at once" input name="jobs_max" type="number" min="1" max="10000" value=[settings.jobs_max] placeholder="as many as there are slots"; }
                 label.check { input type="checkbox" name="autocancel" value="1" checked[settings.autocancel]; "A newer pipeline of a branch cancels the older ones, but for the default branch" }
-                label.check { input type="checkbox" name="force_push" value="1" checked[settings.force_push]; "Members may rewrite branches with git push --force" }
                 label.check { input type="checkbox" name="setup_workflows" value="1" checked[settings.setup_workflows]; "Setup configurations may continue into a second one" }
             }
             fieldset disabled[!is_admin] {
@@ -146,6 +150,7 @@ async fn save(
 ) -> Result<Redirect, Failure> {
     let view = load(&state, &user, &org, &repo).await?;
     let project = view.project;
+    let keeps_branch = given.default_branch.is_none() || !user.may(Role::Admin);
     let keeps_network = given.network.is_none() || !user.may(Role::Admin);
     let keeps_protected = given.protected_branches.is_none() || !user.may(Role::Admin);
     let settings = judged(given, &project.settings, user.may(Role::Admin))?;
@@ -164,6 +169,10 @@ async fn save(
             txn.project_settings_change(id, |current| {
                 // An administrator may have changed these since this page was read.
                 let before = std::mem::replace(current, settings);
+                if keeps_branch {
+                    current.default_branch = before.default_branch;
+                    current.force_push = before.force_push;
+                }
                 if keeps_network {
                     current.network = before.network;
                 }
@@ -185,6 +194,7 @@ async fn variable_set(
 ) -> Result<Redirect, Failure> {
     let (name, value) = given.judged()?;
     let project = load(&state, &user, &org, &repo).await?.project;
+    guarded::project(&user, &project)?;
     let deed = user.deed("variable.set", format!("project {} {name}", project.repo));
     let now = state.now();
     state
@@ -204,6 +214,7 @@ async fn variable_remove(
     Form(Named { name }): Form<Named>,
 ) -> Result<Redirect, Failure> {
     let project = load(&state, &user, &org, &repo).await?.project;
+    guarded::project(&user, &project)?;
     let deed = user.deed("variable.remove", format!("project {} {name}", project.repo));
     let now = state.now();
     state

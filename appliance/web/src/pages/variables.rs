@@ -11,11 +11,20 @@ use store::projects::VariableInfo;
 const VALUE_MAX: usize = 128 << 10;
 
 /// The list, and a form for one more; `action` takes both deeds.
-pub(super) fn list(action: &str, variables: &[VariableInfo], may: bool, now: Timestamp) -> Markup {
+/// With a reason in `closed`, that is shown in the place of the deeds.
+pub(super) fn list(
+    action: &str,
+    variables: &[VariableInfo],
+    may: bool,
+    closed: Option<&str>,
+    now: Timestamp,
+) -> Markup {
+    let may = may && closed.is_none();
     html! {
         section.panel {
             h2 { "Environment variables" }
             p.faint { "Values are encrypted, given to jobs alone, and masked in their output. They cannot be read again." }
+            @if let Some(why) = closed { p.faint { (why) } }
             @if variables.is_empty() { p { "None yet." } } @else {
                 div.scroll { table {
                     thead { tr { th { "Name" } th { "Value" } th { "Set" } th { span.sr { "Remove" } } } }

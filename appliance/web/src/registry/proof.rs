@@ -110,7 +110,7 @@ fn mark(account: UserId, reader: &Reader<'_>) -> Result<String, Error> {
 }
 
 /// Names of projects, as repositories are named.
-pub(super) fn names(
+pub(crate) fn names(
     projects: Option<&[ProjectId]>,
     reader: &Reader<'_>,
 ) -> Result<Option<Vec<String>>, Error> {

@@ -196,6 +196,7 @@ async fn a_one_time_password_opens_nothing_but_its_change() {
 async fn other_sites_cannot_make_a_browser_do_anything() {
     let site = Site::open(BASE).await;
     let user = site.account("mira", Role::Admin, WORD, false).await;
+    site.project("acme/relay").await;
     let session = cookie(&log_in(&site, "mira", WORD).await);
     let session = ("cookie", session.as_str());
     let body = "org=acme&name=production";

@@ -253,7 +253,7 @@ async fn the_default_branch_of_a_project_is_the_first_that_comes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_settings_form_moves_the_branch_that_a_clone_checks_out() {
     let site = Site::open().await;
-    site.account("mira", Role::Member).await;
+    site.account("mira", Role::Admin).await;
     let (copy, url) = (site.copy("a").await, site.url("mira"));
     copy.git(&["push", "-q", &url, "main", "main:release/2"]).await;
     assert_eq!(site.save_default_branch("mira", "release/2").await, "303");

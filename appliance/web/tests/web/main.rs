@@ -3,15 +3,19 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod clients;
+mod deeds;
 mod deletion;
 mod disk;
 mod doors;
 mod files;
 mod git;
+mod guards;
 mod levels;
 mod pages;
+mod refusals;
 mod registry;
 #[path = "site/site.rs"]
 mod site;
+mod streams;
 mod trigger;
 mod version_3;

@@ -5,6 +5,7 @@ use crate::{
     State,
     access::{Member, Routes, Viewer},
     api::{body::Sent, people::People, pipelines, workflows::find},
+    deeds,
     error::Failure,
 };
 use axum::{
@@ -57,7 +58,7 @@ async fn cancel(
     Path(text): Path<String>,
 ) -> Result<Json<Value>, Failure> {
     let (row, ..) = find(&state, &user, &text).await?;
-    state.engine.cancel_workflow(row.id, &user.login).await?;
+    deeds::cancel_workflow(&state, &user, row.id).await?;
     Ok(entity(json!({ "id": row.id })))
 }
 
@@ -77,6 +78,6 @@ async fn rerun(
     let (row, ..) = find(&state, &user, &text).await?;
     let what =
         if request.is_from_failed { RerunWanted::FromFailed } else { RerunWanted::FromStart };
-    let new = state.engine.rerun(row.id, what, &user.login).await?;
+    let new = deeds::rerun(&state, &user, row.id, what).await?;
     Ok((StatusCode::CREATED, entity(json!({ "id": new }))))
 }

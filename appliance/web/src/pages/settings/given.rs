@@ -11,7 +11,7 @@ const NETWORKS_MAX: usize = 64;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Given {
-    default_branch: String,
+    pub(super) default_branch: Option<String>,
     #[serde(default)]
     jobs_max: String,
     autocancel: Option<String>,
@@ -27,15 +27,10 @@ pub(super) struct Given {
 
 /// The new settings, or what is wrong with them. What a member may not change stays.
 pub(super) fn judged(given: Given, old: &Settings, is_admin: bool) -> Result<Settings, Failure> {
-    let branch = given.default_branch.trim();
-    let plain = |c: char| !c.is_whitespace() && !c.is_control() && !"~^:?*[\\".contains(c);
-    if branch.is_empty()
-        || branch.len() > 200
-        || branch.starts_with('-')
-        || !branch.chars().all(plain)
-    {
-        return Err(Failure::Invalid("the default branch is not a branch name".into()));
-    }
+    let (default_branch, force_push) = match given.default_branch.filter(|_| is_admin) {
+        Some(branch) => (branch_name(&branch)?, given.force_push.is_some()),
+        None => (old.default_branch.clone(), old.force_push),
+    };
     let jobs_max = match given.jobs_max.trim() {
         "" => None,
         text => Some(text.parse().ok().filter(|n| (1..=10_000).contains(n)).ok_or_else(|| {
@@ -53,15 +48,25 @@ pub(super) fn judged(given: Given, old: &Settings, is_admin: bool) -> Result<Set
         _ => (old.protected.clone(), old.jobs_may_push),
     };
     Ok(Settings {
-        default_branch: branch.to_owned(),
+        default_branch,
         network,
         autocancel: given.autocancel.is_some(),
         jobs_max,
-        force_push: given.force_push.is_some(),
+        force_push,
         setup_workflows: given.setup_workflows.is_some(),
         protected,
         jobs_may_push,
     })
+}
+
+fn branch_name(text: &str) -> Result<String, Failure> {
+    let branch = text.trim();
+    let plain = |c: char| !c.is_whitespace() && !c.is_control() && !"~^:?*[\\".contains(c);
+    let is_name = !branch.is_empty() && branch.len() <= 200 && !branch.starts_with('-');
+    if is_name && branch.chars().all(plain) {
+        return Ok(branch.to_owned());
+    }
+    Err(Failure::Invalid("the default branch is not a branch name".into()))
 }
 
 /// The lines of a text area that are not empty.
