@@ -92,6 +92,30 @@ fn a_hook_that_fails_hangs_or_floods_stops_nobody() {
     assert_eq!(outcomes[5].output, "here\n");
 }
 
+/// Whether this process has the other end of a pipe, by its name.
+fn holds(pipe: &str) -> bool {
+    let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    open.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|to| to == Path::new(pipe))
+}
+
+/// Its outputs stay open for as long as it lives, but not here.
+#[test]
+fn a_daemon_that_a_hook_leaves_behind_holds_nothing_here() {
+    let folder = Folder::new();
+    let script = "cd \"${0%/*}\"\n\
+        setsid sh -c 'echo $$ >.pid; exec sleep 300' &\n\
+        readlink /proc/$$/fd/1 /proc/$$/fd/2 >.pipes\n\
+        until [ -s .pid ]; do sleep 0.05; done; echo begun";
+    folder.plant("link-down/10-daemon", script);
+    let outcomes = folder.fire(Event::LinkDown);
+    let left = |name: &str| read(folder.0.path(), &format!("link-down/{name}"));
+    let (pid, pipes) = (left(".pid"), left(".pipes"));
+    let held: Vec<&str> = pipes.lines().filter(|pipe| holds(pipe)).collect();
+    assert!(Command::new("kill").arg(pid).status().unwrap().success(), "it has lived until now");
+    assert_eq!((&outcomes[0].verdict, outcomes[0].output.as_str()), (&Verdict::Done, "begun\n"));
+    assert_eq!((pipes.lines().count(), held.as_slice()), (2, &[] as &[&str]));
+}
+
 #[test]
 fn what_others_could_have_written_is_refused_with_the_remedy() {
     let folder = Folder::new();
