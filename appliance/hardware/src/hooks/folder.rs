@@ -119,16 +119,13 @@ impl Hooks {
         files.into_iter().take(HOOKS_MAX).map(|path| self.judge(path)).collect()
     }
 
-    /// Runs the hooks of a happening, one after the other.
-    #[must_use]
-    pub fn fire(&self, happening: &Happening) -> Vec<Outcome> {
-        let hooks = self.of(happening.event).into_iter();
-        hooks
-            .map(|hook| match hook {
-                Ok(hook) => run::run(&hook, happening),
-                Err(refusal) => Outcome::refused(&refusal),
-            })
-            .collect()
+    /// Runs the hooks of a happening, each when the outcome of the one before was taken: a hook may
+    /// switch the machine off.
+    pub fn fire(&self, happening: &Happening) -> impl Iterator<Item = Outcome> {
+        self.of(happening.event).into_iter().map(move |hook| match hook {
+            Ok(hook) => run::run(&hook, happening),
+            Err(refusal) => Outcome::refused(&refusal),
+        })
     }
 
     fn judge(&self, path: PathBuf) -> Result<Hook, Refusal> {

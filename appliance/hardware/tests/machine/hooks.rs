@@ -33,7 +33,7 @@ impl Folder {
     }
 
     fn fire(&self, event: Event) -> Vec<hardware::hooks::Outcome> {
-        self.hooks().fire(&Happening::example(event, Timestamp(0)))
+        self.hooks().fire(&Happening::example(event, Timestamp(0))).collect()
     }
 }
 
@@ -92,6 +92,20 @@ fn a_hook_that_fails_hangs_or_floods_stops_nobody() {
     assert_eq!(outcomes[5].output, "here\n");
 }
 
+/// The last of them may switch the machine off.
+#[test]
+fn the_outcome_of_a_hook_is_told_before_the_next_runs() {
+    let folder = Folder::new();
+    folder.plant("power-low/10-first", "echo first");
+    folder.plant("power-low/20-second", "touch \"${0%/*}/.second\"");
+    let (hooks, example) = (folder.hooks(), Happening::example(Event::PowerLow, Timestamp(0)));
+    let mut outcomes = hooks.fire(&example);
+    assert_eq!(outcomes.next().unwrap().output, "first\n");
+    let second = folder.0.path().join("power-low/.second");
+    assert!(!second.exists());
+    assert!(outcomes.next().unwrap().is_ok() && second.exists());
+}
+
 /// Whether this process has the other end of a pipe, by its name.
 fn holds(pipe: &str) -> bool {
     let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
@@ -146,9 +160,10 @@ fn a_hook_of_a_superuser_runs_as_nobody_without_privileges() {
     let folder = Folder::new();
     folder.plant("boot-complete/10-who", "id -u; id -G; grep NoNewPrivs /proc/self/status");
     let hooks = Hooks::new(folder.0.path(), "65534");
-    let said = hooks.fire(&Happening::example(Event::BootComplete, Timestamp(0)));
+    let example = Happening::example(Event::BootComplete, Timestamp(0));
+    let said = hooks.fire(&example).next().unwrap();
     assert_eq!(
-        said[0].output.split_whitespace().collect::<Vec<_>>(),
+        said.output.split_whitespace().collect::<Vec<_>>(),
         ["65534", "65534", "NoNewPrivs:", "1"]
     );
 }
