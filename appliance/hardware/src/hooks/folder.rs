@@ -110,6 +110,22 @@ impl Hooks {
         entries.flatten().map(|entry| entry.path()).filter(is_stray).collect()
     }
 
+    /// Whether there is somebody as whom hooks run.
+    #[must_use]
+    pub fn has_user(&self) -> bool {
+        ids(&self.folder, &self.user).is_ok()
+    }
+
+    /// Why hooks of whatever event will not run, each once.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<Refusal> {
+        let mut all = Vec::new();
+        for refusal in Event::ALL.into_iter().flat_map(|event| self.of(event)) {
+            all.extend(refusal.err().filter(|refusal| !all.contains(refusal)));
+        }
+        all
+    }
+
     /// The hooks of `event`, in their order, each ready or refused.
     #[must_use]
     pub fn of(&self, event: Event) -> Vec<Result<Hook, Refusal>> {
