@@ -67,7 +67,7 @@ pub struct RunnerStatus {
 
 impl Handle {
     pub(crate) fn new(to: mpsc::Sender<Input>, store: Store, config: Config, ids: Ids) -> Self {
-        let governing = Arc::new(govern::Shared::new(config.limits.slots));
+        let governing = Arc::new(govern::Shared::new(config.limits.slots, wall()));
         Self { to, store, config: Arc::new(config), ids, governing, numbers: Arc::default() }
     }
 
