@@ -8,7 +8,10 @@ use crate::{
     Error,
     command::{Asking, Command},
 };
-use base::{ids::RunnerId, protocol::Assignment};
+use base::{
+    ids::RunnerId,
+    protocol::{Assignment, Reported},
+};
 use tokio::sync::{mpsc, oneshot};
 
 /// Where the answer to a claim goes.
@@ -26,6 +29,15 @@ impl Delivery {
         Self { assignments: Vec::new(), back: None }
     }
 
+    pub(super) fn new(assignments: Vec<Assignment>, back: &mpsc::WeakSender<Input>) -> Self {
+        Self { assignments, back: Some(back.clone()) }
+    }
+
+    /// The answer to a report, with the task that it brings: it is about to be told.
+    pub(crate) fn into_next_of(self, reported: Reported) -> Reported {
+        Reported { next: self.take().pop().map(Box::new), ..reported }
+    }
+
     /// The runner's connection has them now.
     pub(crate) fn take(mut self) -> Vec<Assignment> {
         std::mem::take(&mut self.assignments)
@@ -40,7 +52,7 @@ impl Drop for Delivery {
 }
 
 /// Nobody has heard of an assignment: it returns to the queue.
-pub(super) fn take_back(back: &mpsc::WeakSender<Input>, assignment: &Assignment) {
+fn take_back(back: &mpsc::WeakSender<Input>, assignment: &Assignment) {
     let command = Command::Undelivered(assignment.task, assignment.fence);
     if let Some(back) = back.upgrade() {
         // When the loop is full, the lease runs out instead.
@@ -83,7 +95,7 @@ impl Parked {
                 continue;
             }
             // A claimant that is gone drops the delivery, which brings it back.
-            drop(claimant.send(Ok(Delivery { assignments, back: Some(back.clone()) })));
+            drop(claimant.send(Ok(Delivery::new(assignments, back))));
         }
     }
 
