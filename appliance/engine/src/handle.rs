@@ -161,7 +161,7 @@ impl Handle {
     pub async fn report(&self, report: Report) -> Result<Reported, Error> {
         let (answer, next) = self.change_for(Command::Report(report)).await?;
         match answer {
-            Answer::Reported(reported) => Ok(next.into_next_of(reported)),
+            Answer::Reported(reported) => Ok(Reported { next: next.into_next(), ..reported }),
             other => Err(unexpected(&other)),
         }
     }

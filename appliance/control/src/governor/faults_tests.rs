@@ -126,10 +126,10 @@ fn no_number() {
 }
 
 /// Half a minute beside a sensor that never spoke, from the start; what is said when slots are few.
-fn check_never_spoke(silent: &Heat, beside: Option<Heat>, said: Option<&str>) {
+fn check_never_spoke(silent: &Heat, beside: Option<&Heat>, said: Option<&str>) {
     let mut this = Bench { governor: Governor::default(), law: Law::new(POOL), at: 0 };
     let mut one = || {
-        let heats = [Some(silent.clone()), beside.clone()].into_iter().flatten().collect();
+        let heats = [Some(silent), beside].into_iter().flatten().cloned().collect();
         this.one(heats, 0.3)
     };
     (0..29).for_each(|_| assert_eq!(one().slots, POOL, "it may take a while to begin"));
@@ -146,12 +146,12 @@ fn a_processor_whose_sensor_has_never_spoken_gets_the_safe_values() {
     check_never_spoke(&cpu, None, Some("cpu has never given a reading (failed)"));
     let wrong = silent("cpu", Quality::Implausible);
     check_never_spoke(&wrong, None, Some("cpu has never given a reading (implausible)"));
-    let disk = Some(heat("nvme", Some(40.0)));
-    check_never_spoke(&cpu, disk, Some("cpu has never given a reading (failed)"));
+    let disk = heat("nvme", Some(40.0));
+    check_never_spoke(&cpu, Some(&disk), Some("cpu has never given a reading (failed)"));
     let core = Heat { is_processor: true, ..heat("core", Some(40.0)) };
-    check_never_spoke(&cpu, Some(core), None);
+    check_never_spoke(&cpu, Some(&core), None);
     let sibling = Heat { chip: "cpu".into(), ..heat("board", Some(40.0)) };
-    check_never_spoke(&cpu, Some(sibling), None);
+    check_never_spoke(&cpu, Some(&sibling), None);
     check_never_spoke(&silent("acpitz", Quality::Failed), None, None);
     check_never_spoke(&silent("cpu", Quality::Lost), None, None);
 }

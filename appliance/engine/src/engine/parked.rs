@@ -8,10 +8,7 @@ use crate::{
     Error,
     command::{Asking, Command},
 };
-use base::{
-    ids::RunnerId,
-    protocol::{Assignment, Reported},
-};
+use base::{ids::RunnerId, protocol::Assignment};
 use tokio::sync::{mpsc, oneshot};
 
 /// Where the answer to a claim goes.
@@ -33,9 +30,9 @@ impl Delivery {
         Self { assignments, back: Some(back.clone()) }
     }
 
-    /// The answer to a report, with the task that it brings: it is about to be told.
-    pub(crate) fn into_next_of(self, reported: Reported) -> Reported {
-        Reported { next: self.take().pop().map(Box::new), ..reported }
+    /// The one task of the answer to a report, which is about to be told.
+    pub(crate) fn into_next(self) -> Option<Box<Assignment>> {
+        self.take().pop().map(Box::new)
     }
 
     /// The runner's connection has them now.

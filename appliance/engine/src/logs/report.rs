@@ -47,7 +47,7 @@ impl Logs {
         if task_ended {
             self.settle_task(task).await;
         }
-        Ok(next.into_next_of(reported))
+        Ok(Reported { next: next.into_next(), ..reported })
     }
 
     /// A gap before the rest is told by [`Logs::finish`], which names the step.
