@@ -57,8 +57,8 @@ pub(crate) enum Input {
     Drain(oneshot::Sender<()>),
 }
 
-/// Where the answer to a change goes.
-pub(crate) type Reply = oneshot::Sender<Result<Answer, Error>>;
+/// Where the answer to a change goes, and the task that it brought: who asked may go at any moment.
+pub(crate) type Reply = oneshot::Sender<Result<(Answer, Delivery), Error>>;
 
 /// Starts the loop.
 #[derive(Debug)]

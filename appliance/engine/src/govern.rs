@@ -99,7 +99,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(pool: u32) -> Self {
+    /// Paces are numbered from the time on: a runner may still know one of the service before, and
+    /// would wait for another when a new one had its number.
+    pub(crate) fn new(pool: u32, begun: Timestamp) -> Self {
+        let number = u64::try_from(begun.0 / 1000).unwrap_or(0);
         let open = Governed {
             readings: None,
             limit: Law::new(pool).limit,
@@ -109,7 +112,7 @@ impl Shared {
         };
         Self {
             now: watch::Sender::new(Arc::new(open)),
-            pace: watch::Sender::new(Pace::default()),
+            pace: watch::Sender::new(Pace { number, ..Pace::default() }),
             recent: Mutex::default(),
         }
     }
@@ -320,6 +323,17 @@ mod tests {
         assert_eq!(set_pace(&mut pace, &decision), changed);
         assert_eq!(pace.quota, expected);
         assert_eq!(pace.number, if changed { 4 } else { 3 });
+    }
+
+    #[test]
+    fn no_pace_has_the_number_of_one_of_the_service_before() {
+        let of = |begun| {
+            let shared = Shared::new(4, Timestamp(begun));
+            let hot = Decision { pause: true, ..Decision::open(4) };
+            shared.pace.send_if_modified(|pace| set_pace(pace, &hot));
+            shared.pace.borrow().number
+        };
+        assert!(of(2_000_000) > of(1_000_000) + 100);
     }
 
     #[test]

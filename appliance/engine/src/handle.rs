@@ -67,7 +67,7 @@ pub struct RunnerStatus {
 
 impl Handle {
     pub(crate) fn new(to: mpsc::Sender<Input>, store: Store, config: Config, ids: Ids) -> Self {
-        let governing = Arc::new(govern::Shared::new(config.limits.slots));
+        let governing = Arc::new(govern::Shared::new(config.limits.slots, wall()));
         Self { to, store, config: Arc::new(config), ids, governing, numbers: Arc::default() }
     }
 
@@ -159,19 +159,23 @@ impl Handle {
     /// # Errors
     /// [`Error::Refused`] when the lease is lost or reports are missing in between.
     pub async fn report(&self, report: Report) -> Result<Reported, Error> {
-        match self.change(Command::Report(report)).await? {
-            Answer::Reported(reported) => Ok(reported),
+        let (answer, next) = self.change_for(Command::Report(report)).await?;
+        match answer {
+            Answer::Reported(reported) => Ok(Reported { next: next.into_next(), ..reported }),
             other => Err(unexpected(&other)),
         }
     }
 
-    /// [`Handle::report`] that also seals output, in the same transaction; see [`crate::logs`].
-    ///
-    /// # Errors
-    /// As [`Handle::report`].
-    pub async fn report_with(&self, report: Report, tails: Vec<Tail>) -> Result<Reported, Error> {
-        match self.change(Command::ReportWith(report, tails)).await? {
-            Answer::Reported(reported) => Ok(reported),
+    /// [`Handle::report`] that also seals output, in the same transaction; see [`crate::logs`]. The
+    /// next task is apart: dropped before it is told, it returns to the queue.
+    pub(crate) async fn report_with(
+        &self,
+        report: Report,
+        tails: Vec<Tail>,
+    ) -> Result<(Reported, Delivery), Error> {
+        let (answer, next) = self.change_for(Command::ReportWith(report, tails)).await?;
+        match answer {
+            Answer::Reported(reported) => Ok((reported, next)),
             other => Err(unexpected(&other)),
         }
     }
@@ -293,6 +297,11 @@ impl Handle {
     }
 
     async fn change(&self, command: Command) -> Result<Answer, Error> {
+        self.change_for(command).await.map(|(answer, _)| answer)
+    }
+
+    /// What a change led to, and the task that it brought.
+    async fn change_for(&self, command: Command) -> Result<(Answer, Delivery), Error> {
         let (reply, answer) = oneshot::channel();
         self.send(Input::Change(command, Some(reply))).await?;
         answer.await.map_err(|_| Error::Stopping)?

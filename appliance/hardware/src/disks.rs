@@ -77,7 +77,7 @@ impl Disks {
         let mounts = mounts(root);
         let mut watched: Vec<Watched> = Vec::new();
         for folder in folders {
-            let Some(mount) = mount_of(&mounts, folder) else { continue };
+            let Some(mount) = mount_of(&mounts, &root.real(folder)) else { continue };
             if watched.iter().all(|known| known.mount.point != mount.point) {
                 watched.push(Watched::start(root, mount.clone(), folder, smartctl)?);
             }
@@ -202,7 +202,7 @@ pub(crate) fn mounts(root: &Root) -> Vec<Mount> {
     text.lines().filter_map(mount).collect()
 }
 
-/// The mount that holds `folder`: the deepest, and the last of several on one point.
+/// The mount that holds `folder`, which is a path without links ([`Root::real`]): the deepest, and the last of several on one point.
 pub(crate) fn mount_of<'a>(mounts: &'a [Mount], folder: &Path) -> Option<&'a Mount> {
     let holds = mounts.iter().filter(|mount| folder.starts_with(&mount.point));
     holds.max_by_key(|mount| mount.point.len())

@@ -12,6 +12,7 @@
 //! On failure: the journal tells which hook, how it ended, and what it said.
 
 mod conf;
+mod ears;
 mod event;
 mod folder;
 mod run;

@@ -13,7 +13,7 @@ use base::{
 };
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
-    net::{TcpStream, ToSocketAddrs},
+    net::{Ipv6Addr, TcpStream, ToSocketAddrs},
     str::FromStr,
     time::Duration,
 };
@@ -47,14 +47,30 @@ impl FromStr for Address {
             !word.is_empty()
                 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
         };
-        let bare = host.rsplit_once(':').map_or(host, |(bare, _)| bare);
         let bad = || format!("`{text}` is not [UPS@]HOST[:PORT]");
-        if name.is_some_and(|name| !plain(name)) || bare.is_empty() || host.contains(' ') {
+        let (bare, port) = parts(host).ok_or_else(bad)?;
+        if name.is_some_and(|name| !plain(name)) || !(bare.starts_with('[') || plain(bare)) {
             return Err(bad());
         }
-        let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let host = if has_port { host.to_owned() } else { format!("{host}:{PORT}") };
+        let host = format!("{bare}:{}", port.unwrap_or(PORT));
         Ok(Self { name: name.map(str::to_owned), host })
+    }
+}
+
+/// The host as it stands, and the port if one does: an address of IPv6 stands in brackets.
+fn parts(text: &str) -> Option<(&str, Option<u16>)> {
+    let host_end = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (inside, _) = rest.split_once(']')?;
+            inside.parse::<Ipv6Addr>().ok()?;
+            inside.len() + 2
+        }
+        None => text.find(':').unwrap_or(text.len()),
+    };
+    let (host, rest) = text.split_at(host_end);
+    match rest {
+        "" => Some((host, None)),
+        _ => Some((host, Some(rest.strip_prefix(':')?.parse().ok().filter(|port| *port > 0)?))),
     }
 }
 
@@ -270,8 +286,22 @@ mod tests {
         assert_eq!(host("127.0.0.1"), Ok("127.0.0.1:3493".into()));
         assert_eq!(host("rack@[::1]:4000"), Ok("[::1]:4000".into()));
         assert_eq!("rack@10.0.0.1".parse::<Address>().unwrap().name.as_deref(), Some("rack"));
-        assert!(host("ra ck@host").is_err());
-        assert!(host("").is_err());
+        assert_eq!(host("rack@[::1]"), Ok("[::1]:3493".into()));
+        assert_eq!(host("ups.site:4000"), Ok("ups.site:4000".into()));
+        for bad in [
+            "ra ck@host",
+            "",
+            "ups@host:99999",
+            "host:0",
+            "host:",
+            "host:x",
+            "::1",
+            "[::1",
+            "[x]",
+            "[::1]4000",
+        ] {
+            assert!(host(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -85,6 +85,21 @@ impl Root {
         names
     }
 
+    /// An absolute path of the machine without links, as far as it exists: mount points have none. A
+    /// link that leads out of a captured tree is not followed.
+    #[must_use]
+    pub fn real(&self, path: &Path) -> PathBuf {
+        let root = fs::canonicalize(&self.0).unwrap_or_else(|_| self.0.clone());
+        let real = path.ancestors().find_map(|there| {
+            let real =
+                fs::canonicalize(self.join(there.strip_prefix("/").unwrap_or(there))).ok()?;
+            let below = Path::new("/").join(real.strip_prefix(&root).ok()?);
+            let rest = path.strip_prefix(there).ok().filter(|rest| *rest != Path::new(""));
+            Some(rest.map_or_else(|| below.clone(), |rest| below.join(rest)))
+        });
+        real.unwrap_or_else(|| path.to_path_buf())
+    }
+
     /// Where a link below `/sys` leads, as a path below the root's `sys/`: the name of a device
     /// that stays over restarts. The given path itself when it is no link.
     #[must_use]
@@ -118,5 +133,24 @@ mod tests {
         assert_eq!(root.names("sys/class/hwmon"), ["hwmon3"]);
         assert!(root.names("sys/class/none").is_empty());
         assert!(root.value::<i64>("sys/class/hwmon/hwmon3/temp2_input").is_err());
+    }
+
+    #[test]
+    fn links_are_followed_within_the_root_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::new(folder.path());
+        let link = |to: &str, at: &str| std::os::unix::fs::symlink(to, root.join(at)).unwrap();
+        fs::create_dir_all(root.join("srv/data")).unwrap();
+        fs::create_dir_all(root.join("var/lib")).unwrap();
+        link("../../srv/data", "var/lib/appliance");
+        link("/dev", "var/lib/out");
+        let check =
+            |path: &str, real: &str| assert_eq!(root.real(Path::new(path)), Path::new(real));
+        check("/", "/");
+        check("/var/lib/appliance", "/srv/data");
+        check("/var/lib/appliance/not/yet", "/srv/data/not/yet");
+        check("/srv", "/srv");
+        check("/none/at/all", "/none/at/all");
+        check("/var/lib/out", "/var/lib/out");
     }
 }

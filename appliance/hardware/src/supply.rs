@@ -2,7 +2,9 @@
 //!
 //! Invariants: the worst word of any device counts; a device that cannot be read makes the whole
 //! bad, because a UPS that is silent may be empty. Peripherals (a mouse has a battery, too) do not
-//! count. Adapters are taken together: one that is plugged in feeds the machine.
+//! count. Adapters are taken together: one that is plugged in feeds the machine, and when all say that
+//! they are not, a battery does that does not say that it charges or is full. Whether a battery is
+//! low holds until it tells of its charge again.
 //! Units: percent, seconds. Source: kernel documentation, `ABI/testing/sysfs-class-power`.
 
 use crate::{
@@ -15,7 +17,7 @@ use base::{
     units::{Share, Span},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     time::{Duration, Instant},
 };
@@ -43,10 +45,21 @@ pub(crate) struct Entry {
     runtime: Option<u64>,
 }
 
+/// What the adapters say together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Adapters {
+    Plugged,
+    Unplugged,
+    /// There is none, or not all can be read.
+    Unknown,
+}
+
 /// All that tells of the supply.
 pub(crate) struct Supplies {
     class: Slow<Vec<Entry>>,
     last: Vec<Entry>,
+    /// Batteries that were nearly empty when they last told.
+    low: BTreeSet<String>,
     ups: Option<Ups>,
     tracks: BTreeMap<Source, Track<Supply>>,
     whole: Whole,
@@ -80,6 +93,7 @@ impl Supplies {
         Ok(Self {
             class: Slow::start("power", move || read(&place))?,
             last: Vec::new(),
+            low: BTreeSet::new(),
             ups,
             tracks: BTreeMap::new(),
             whole: Whole {
@@ -104,9 +118,10 @@ impl Supplies {
         let answer = self.class.take(deadline);
         let late = answer.is_none();
         if let Some(entries) = answer {
+            entries.iter().for_each(|entry| entry.note_low(&mut self.low));
             self.last = entries;
         }
-        let mut heard: Vec<Heard> = class_devices(&self.last);
+        let mut heard: Vec<Heard> = class_devices(&self.last, &self.low);
         if late {
             heard.iter_mut().for_each(|heard| heard.supply = Err(Quality::Stale));
         }
@@ -238,21 +253,51 @@ fn read_entry(root: &Root, name: &str) -> Option<Entry> {
     })
 }
 
+impl Entry {
+    /// Whether the charge is nearly at its end; `None` when it does not tell.
+    fn is_low(&self) -> Option<bool> {
+        match (self.charge, self.level.as_str()) {
+            (_, "Low" | "Critical") => Some(true),
+            (Some(charge), _) => Some(charge <= LOW_PERCENT),
+            (None, "" | "Unknown") => None,
+            (None, _) => Some(false),
+        }
+    }
+
+    fn note_low(&self, low: &mut BTreeSet<String>) {
+        match self.is_low() {
+            Some(true) => drop(low.insert(self.name.clone())),
+            Some(false) => drop(low.remove(&self.name)),
+            None => {}
+        }
+    }
+}
+
+fn adapters(entries: &[Entry]) -> Adapters {
+    let adapters = || entries.iter().filter(|entry| !entry.is_battery);
+    if adapters().any(|entry| entry.online == Some(true)) {
+        return Adapters::Plugged;
+    }
+    let all_say_no = adapters().count() > 0 && adapters().all(|entry| entry.online.is_some());
+    if all_say_no { Adapters::Unplugged } else { Adapters::Unknown }
+}
+
 /// The devices of the class: each battery, or the adapters where there is none.
-fn class_devices(entries: &[Entry]) -> Vec<Heard> {
-    let plugged = entries.iter().any(|entry| !entry.is_battery && entry.online == Some(true));
+fn class_devices(entries: &[Entry], low: &BTreeSet<String>) -> Vec<Heard> {
+    let adapters = adapters(entries);
     let batteries: Vec<Heard> = entries
         .iter()
         .filter(|entry| entry.is_battery)
         .map(|entry| Heard {
             source: Source::new("power_supply", entry.name.as_str()),
-            supply: battery_supply(entry, plugged).map_err(Quality::from),
+            supply: battery_supply(entry, adapters, low.contains(&entry.name))
+                .map_err(Quality::from),
             charge: entry.charge.map(Share),
             runtime: entry.runtime.map(|seconds| Span(Duration::from_secs(seconds))),
             status: entry.status.clone().unwrap_or_default(),
         })
         .collect();
-    if !batteries.is_empty() || !plugged {
+    if !batteries.is_empty() || adapters != Adapters::Plugged {
         return batteries;
     }
     vec![Heard {
@@ -266,14 +311,18 @@ fn class_devices(entries: &[Entry]) -> Vec<Heard> {
 
 /// A battery that empties while an adapter is plugged in is still emptying: the adapter is too weak
 /// or its socket is dead.
-fn battery_supply(entry: &Entry, plugged: bool) -> Raw<Supply> {
-    let low = entry.charge.is_some_and(|charge| charge <= LOW_PERCENT)
-        || matches!(entry.level.as_str(), "Low" | "Critical");
-    Ok(match (entry.status.as_ref().map_err(|miss| *miss)?.as_str(), plugged) {
-        ("Discharging", _) if low => Supply::BatteryLow,
-        ("Discharging", _) => Supply::Battery,
-        ("Unknown" | "", false) if entry.online == Some(false) => Supply::Battery,
-        _ => Supply::Mains,
+fn battery_supply(entry: &Entry, adapters: Adapters, is_low: bool) -> Raw<Supply> {
+    let feeds = match (entry.status.as_ref().map_err(|miss| *miss)?.as_str(), adapters) {
+        ("Discharging", _) => true,
+        ("Charging" | "Full", _) | (_, Adapters::Plugged) => false,
+        (_, Adapters::Unplugged) => true,
+        ("Unknown" | "", Adapters::Unknown) => entry.online == Some(false),
+        (_, Adapters::Unknown) => false,
+    };
+    Ok(match (feeds, is_low) {
+        (true, true) => Supply::BatteryLow,
+        (true, false) => Supply::Battery,
+        (false, _) => Supply::Mains,
     })
 }
 
@@ -281,7 +330,7 @@ fn battery_supply(entry: &Entry, plugged: bool) -> Raw<Supply> {
 mod tests {
     use super::*;
 
-    fn check(status: &str, charge: f64, plugged: bool, expected: Supply) {
+    fn check(status: &str, charge: f64, adapters: Adapters, expected: Supply) {
         let entry = Entry {
             name: "BAT0".into(),
             is_battery: true,
@@ -291,16 +340,29 @@ mod tests {
             charge: Some(charge),
             runtime: None,
         };
-        assert_eq!(battery_supply(&entry, plugged), Ok(expected), "{status} {charge} {plugged}");
+        let supply = battery_supply(&entry, adapters, entry.is_low() == Some(true));
+        assert_eq!(supply, Ok(expected), "{status} {charge} {adapters:?}");
     }
 
     #[test]
     fn a_battery_tells_what_feeds_the_machine() {
-        check("Charging", 5.0, true, Supply::Mains);
-        check("Full", 100.0, true, Supply::Mains);
-        check("Not charging", 80.0, true, Supply::Mains);
-        check("Discharging", 80.0, false, Supply::Battery);
-        check("Discharging", 15.0, false, Supply::BatteryLow);
-        check("Discharging", 80.0, true, Supply::Battery);
+        check("Charging", 5.0, Adapters::Plugged, Supply::Mains);
+        check("Full", 100.0, Adapters::Plugged, Supply::Mains);
+        check("Not charging", 80.0, Adapters::Plugged, Supply::Mains);
+        check("Not charging", 80.0, Adapters::Unknown, Supply::Mains);
+        check("Discharging", 80.0, Adapters::Unplugged, Supply::Battery);
+        check("Discharging", 15.0, Adapters::Unplugged, Supply::BatteryLow);
+        check("Discharging", 80.0, Adapters::Plugged, Supply::Battery);
+    }
+
+    #[test]
+    fn adapters_that_are_all_unplugged_leave_the_battery() {
+        for status in ["Unknown", "", "Not charging"] {
+            check(status, 80.0, Adapters::Unplugged, Supply::Battery);
+            check(status, 8.0, Adapters::Unplugged, Supply::BatteryLow);
+            check(status, 8.0, Adapters::Plugged, Supply::Mains);
+        }
+        check("Charging", 8.0, Adapters::Unplugged, Supply::Mains);
+        check("Full", 100.0, Adapters::Unplugged, Supply::Mains);
     }
 }

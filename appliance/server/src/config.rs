@@ -175,7 +175,7 @@ fn job_network(settings: &Settings) -> Result<Option<JobNetwork>, Error> {
         return Err(settings.refuse("network_allow"));
     }
     let servers = words(settings.text("name_servers"));
-    let servers: Option<_> = servers.iter().map(|text| text.parse().ok()).collect();
+    let servers: Option<_> = servers.iter().map(|text| name_server(text)).collect();
     let name_servers = servers.ok_or_else(|| settings.refuse("name_servers"))?;
     let text = settings.text("job_network");
     if text == "off" {
@@ -185,12 +185,23 @@ fn job_network(settings: &Settings) -> Result<Option<JobNetwork>, Error> {
     Ok(Some(JobNetwork { gateway, prefix, allow, name_servers }))
 }
 
+/// An address that jobs can reach: their loopback is their own.
+fn name_server(text: &str) -> Option<Ipv4Addr> {
+    let address = text.parse::<Ipv4Addr>().ok()?;
+    let is_host = !address.is_loopback() && !address.is_unspecified() && !address.is_multicast();
+    (is_host && !address.is_broadcast()).then_some(address)
+}
+
 /// The first address of a network, and its bits.
 fn network(text: &str) -> Option<(Ipv4Addr, u8)> {
     let (address, prefix) = text.split_once('/')?;
     let prefix = prefix.parse().ok().filter(|prefix| JOB_NETWORK_BITS.contains(prefix))?;
     let mask = u32::MAX << (32 - u32::from(prefix));
-    let address = address.parse::<Ipv4Addr>().ok()?.to_bits() & mask;
+    let address = address.parse::<Ipv4Addr>().ok()?.to_bits();
+    // Bits beyond the network's mean that somebody thought of another one.
+    if address & !mask != 0 {
+        return None;
+    }
     Some((Ipv4Addr::from_bits(address + 1), prefix))
 }
 
@@ -302,7 +313,7 @@ mod tests {
 
     #[test]
     fn the_gateway_is_the_first_address_of_the_network() {
-        assert_eq!(network("10.231.7.9/16"), Some((Ipv4Addr::new(10, 231, 0, 1), 16)));
+        assert_eq!(network("10.231.0.0/16"), Some((Ipv4Addr::new(10, 231, 0, 1), 16)));
     }
 
     #[test]
@@ -322,6 +333,7 @@ mod tests {
         check("keep_days", "0", false);
         check("ups", "rack@10.0.0.1", true);
         check("ups", "a b", false);
+        check("ups", "ups@host:99999", false);
         check("watchdog", "watchdog", false);
         check("base_url", "ftp://x", false);
         check("base_url", "https://box.site:8443/", true);
@@ -333,10 +345,14 @@ mod tests {
         check("job_network", "off", true);
         check("job_network", "10.0.0.0/24", false);
         check("job_network", "10.0.0.0", false);
+        check("job_network", "10.0.0.0/16", true);
+        check("job_network", "10.231.1.0/16", false);
         check("network_allow", "10.0.0.0/8 192.168.1.7:443", true);
         check("network_allow", "everything", false);
         check("name_servers", "10.0.0.53", true);
         check("name_servers", "dns.site", false);
+        check("name_servers", "10.0.0.53 127.0.0.1", false);
+        check("name_servers", "0.0.0.0", false);
         check("machine_images", "ubuntu-2204:current=/srv/jammy", true);
         check("machine_images", "ubuntu-2204:current=jammy", false);
         check("job_disk_gib", "65537", false);

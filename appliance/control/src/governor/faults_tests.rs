@@ -8,7 +8,14 @@ const POOL: u32 = 8;
 const SAFE: u32 = 2;
 
 fn heat(name: &str, celsius: Option<f64>) -> Heat {
-    Heat { name: name.into(), chip: name.into(), celsius, quality: Quality::Good, own_limit: None }
+    Heat {
+        name: name.into(),
+        chip: name.into(),
+        celsius,
+        quality: Quality::Good,
+        is_processor: name == "cpu",
+        own_limit: None,
+    }
 }
 
 struct Bench {
@@ -116,6 +123,46 @@ fn no_number() {
     check_lost(Some(f64::NAN));
     check_lost(Some(f64::INFINITY));
     check_lost(Some(f64::NEG_INFINITY));
+}
+
+/// Half a minute beside a sensor that never spoke, from the start; what is said when slots are few.
+fn check_never_spoke(silent: &Heat, beside: Option<&Heat>, said: Option<&str>) {
+    let mut this = Bench { governor: Governor::default(), law: Law::new(POOL), at: 0 };
+    let mut one = || {
+        let heats = [Some(silent), beside].into_iter().flatten().cloned().collect();
+        this.one(heats, 0.3)
+    };
+    (0..29).for_each(|_| assert_eq!(one().slots, POOL, "it may take a while to begin"));
+    let decision = one();
+    assert_eq!(decision.slots, if said.is_some() { SAFE } else { POOL }, "{decision:?}");
+    assert_eq!(decision.quota <= 0.5, said.is_some(), "{decision:?}");
+    assert_eq!(decision.binding().map(|bound| bound.reading.as_str()), said);
+}
+
+#[test]
+fn a_processor_whose_sensor_has_never_spoken_gets_the_safe_values() {
+    let silent = |name: &str, quality| Heat { quality, ..heat(name, None) };
+    let cpu = silent("cpu", Quality::Failed);
+    check_never_spoke(&cpu, None, Some("cpu has never given a reading (failed)"));
+    let wrong = silent("cpu", Quality::Implausible);
+    check_never_spoke(&wrong, None, Some("cpu has never given a reading (implausible)"));
+    let disk = heat("nvme", Some(40.0));
+    check_never_spoke(&cpu, Some(&disk), Some("cpu has never given a reading (failed)"));
+    let core = Heat { is_processor: true, ..heat("core", Some(40.0)) };
+    check_never_spoke(&cpu, Some(&core), None);
+    let sibling = Heat { chip: "cpu".into(), ..heat("board", Some(40.0)) };
+    check_never_spoke(&cpu, Some(&sibling), None);
+    check_never_spoke(&silent("acpitz", Quality::Failed), None, None);
+    check_never_spoke(&silent("cpu", Quality::Lost), None, None);
+}
+
+#[test]
+fn a_processors_sensor_that_begins_to_speak_opens_the_slots() {
+    let mut this = Bench { governor: Governor::default(), law: Law::new(POOL), at: 0 };
+    let silent = Heat { quality: Quality::Failed, ..heat("cpu", None) };
+    let last = (0..40).map(|_| this.one(vec![silent.clone()], 0.3)).last();
+    assert_eq!(last.map(|decision| decision.slots), Some(SAFE));
+    assert_eq!(this.shows(Some(50.0), 2).slots, POOL);
 }
 
 #[test]

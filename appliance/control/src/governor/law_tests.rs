@@ -37,6 +37,7 @@ pub(super) fn sight(second: &Second) -> Sight {
         chip: chip.into(),
         celsius,
         quality: Quality::Good,
+        is_processor: chip == "cpu",
         own_limit: None,
     };
     Sight {

@@ -29,6 +29,7 @@ fn law() -> impl FnMut(Seen) -> Act {
             chip: "cpu".into(),
             celsius: seen.celsius,
             quality: Quality::Good,
+            is_processor: true,
             own_limit: None,
         };
         let sight = Sight {

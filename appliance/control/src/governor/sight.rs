@@ -77,6 +77,7 @@ fn heat(thermal: &reading::Thermal) -> Heat {
         chip: source.device.to_string(),
         celsius: thermal.temperature.fresh().map(|celsius| celsius.0),
         quality: thermal.temperature.quality,
+        is_processor: thermal.kind == ThermalKind::Cpu,
         own_limit: own.into_iter().flatten().reduce(f64::min),
     }
 }

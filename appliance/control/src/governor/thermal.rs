@@ -2,7 +2,10 @@
 //!
 //! Invariants: slots and quota are the minimum over all sources; the guard closes when that of any
 //! source does; a source that was seen and is gone falls to safe values, unless another sensor of
-//! the same chip still works.
+//! the same chip still works. So does a processor's sensor that is found and has never told anything,
+//! unless another of the processor or of its chip has: a restart must not loosen what a broken sensor
+//! tightened. Other sources that never spoke are none: many a board and virtual machine shows zones
+//! of its firmware that nothing is behind.
 //! Limits: at most [`ZONES_MAX`] sources; further ones are not judged.
 
 use super::{
@@ -26,12 +29,17 @@ pub struct Heat {
     pub celsius: Option<f64>,
     /// What the room that read it thinks of it; said when there is no reading.
     pub quality: Quality,
+    /// It is the processor's.
+    pub is_processor: bool,
     /// The source's own highest temperature, where its maker tells one.
     pub own_limit: Option<f64>,
 }
 
 /// More sensors than a rack server shows.
 pub(super) const ZONES_MAX: usize = 128;
+
+/// So long a processor's sensor may take until it speaks for the first time.
+const SILENT_SECONDS: f64 = 30.0;
 
 /// A source that has been gone for so long was taken out, or is the business of a person.
 const FORGET_SECONDS: f64 = 3600.0;
@@ -63,6 +71,8 @@ pub(super) struct Verdict {
 #[derive(Default)]
 pub(super) struct ThermalLimiter {
     zones: BTreeMap<Key, Known>,
+    /// How long a sensor of the processor has been found and silent.
+    silent_seconds: f64,
 }
 
 impl ThermalLimiter {
@@ -105,8 +115,34 @@ impl ThermalLimiter {
                 verdict.bound = Bound { limiter: Limiter::Thermal, slots: allowed.slots, reading };
             }
         }
+        self.silence(heats, &mut verdict, moment);
         self.forget(heats, moment);
         verdict
+    }
+
+    fn silence(&mut self, heats: &[Heat], verdict: &mut Verdict, moment: &Moment<'_>) {
+        let Some(silent) = heats.iter().find(|heat| self.is_silent(heat, heats)) else {
+            self.silent_seconds = 0.0;
+            return;
+        };
+        self.silent_seconds += moment.seconds;
+        if self.silent_seconds < SILENT_SECONDS {
+            return;
+        }
+        verdict.quota = verdict.quota.min(moment.law.tuning.safe_quota);
+        if moment.safe() <= verdict.bound.slots {
+            let reading = format!("{} has never given a reading ({})", silent.name, silent.quality);
+            verdict.bound = Bound { limiter: Limiter::Thermal, slots: moment.safe(), reading };
+        }
+    }
+
+    /// A sensor of the processor that never spoke, and none that did stands in for it.
+    fn is_silent(&self, heat: &Heat, heats: &[Heat]) -> bool {
+        let stands_in = |other: &Heat| {
+            (other.is_processor || other.chip == heat.chip) && self.zones.contains_key(&key(other))
+        };
+        let tries = matches!(heat.quality, Quality::Stale | Quality::Failed | Quality::Implausible);
+        heat.is_processor && heat.celsius.is_none() && tries && !heats.iter().any(stands_in)
     }
 
     fn meet(&mut self, heats: &[Heat], moment: &Moment<'_>) {

@@ -1,6 +1,6 @@
 //! Telling what was committed to everybody whom it concerns.
 
-use super::{Batch, Loop, parked::take_back};
+use super::{Batch, Delivery, Loop};
 use crate::command::{Answer, Command, Outcome};
 use base::{
     ids::RunnerId,
@@ -20,19 +20,22 @@ impl Loop {
             }
             match (reply, answer) {
                 // Who asked may have gone; what was committed stays, but for a task that it got.
-                (Some(reply), answer) => {
-                    if let Err(Ok(Answer::Reported(Reported { next: Some(next), .. }))) =
-                        reply.send(answer)
-                    {
-                        take_back(&self.back, &next);
-                    }
-                }
+                (Some(reply), answer) => drop(reply.send(answer.map(|answer| self.guard(answer)))),
                 (None, Err(error)) => {
                     tracing::warn!(error = %error, "{command:?} was not carried out")
                 }
                 (None, Ok(_)) => {}
             }
         }
+    }
+
+    /// Parts an answer from the task that it brings.
+    fn guard(&self, mut answer: Answer) -> (Answer, Delivery) {
+        let next = match &mut answer {
+            Answer::Reported(Reported { next, .. }) => next.take(),
+            _ => None,
+        };
+        (answer, Delivery::new(next.map(|next| *next).into_iter().collect(), &self.back))
     }
 
     /// A runner that registers again may have lost what it held: its next heartbeat tells.

@@ -26,6 +26,15 @@ impl Delivery {
         Self { assignments: Vec::new(), back: None }
     }
 
+    pub(super) fn new(assignments: Vec<Assignment>, back: &mpsc::WeakSender<Input>) -> Self {
+        Self { assignments, back: Some(back.clone()) }
+    }
+
+    /// The one task of the answer to a report, which is about to be told.
+    pub(crate) fn into_next(self) -> Option<Box<Assignment>> {
+        self.take().pop().map(Box::new)
+    }
+
     /// The runner's connection has them now.
     pub(crate) fn take(mut self) -> Vec<Assignment> {
         std::mem::take(&mut self.assignments)
@@ -40,7 +49,7 @@ impl Drop for Delivery {
 }
 
 /// Nobody has heard of an assignment: it returns to the queue.
-pub(super) fn take_back(back: &mpsc::WeakSender<Input>, assignment: &Assignment) {
+fn take_back(back: &mpsc::WeakSender<Input>, assignment: &Assignment) {
     let command = Command::Undelivered(assignment.task, assignment.fence);
     if let Some(back) = back.upgrade() {
         // When the loop is full, the lease runs out instead.
@@ -83,7 +92,7 @@ impl Parked {
                 continue;
             }
             // A claimant that is gone drops the delivery, which brings it back.
-            drop(claimant.send(Ok(Delivery { assignments, back: Some(back.clone()) })));
+            drop(claimant.send(Ok(Delivery::new(assignments, back))));
         }
     }
 

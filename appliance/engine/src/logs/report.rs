@@ -40,14 +40,14 @@ impl Logs {
         if task_ended {
             tails.extend(self.finish_task(task).await?);
         }
-        let reported = engine.report_with(report, tails).await?;
+        let (reported, next) = engine.report_with(report, tails).await?;
         for step in ended {
             self.settle(task, step).await;
         }
         if task_ended {
             self.settle_task(task).await;
         }
-        Ok(reported)
+        Ok(Reported { next: next.into_next(), ..reported })
     }
 
     /// A gap before the rest is told by [`Logs::finish`], which names the step.

@@ -8,6 +8,7 @@ mod handle;
 mod house;
 mod kill;
 mod leftovers;
+mod next;
 mod pace;
 mod removal;
 mod still;

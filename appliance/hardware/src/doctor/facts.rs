@@ -181,7 +181,8 @@ impl Facts {
             self.inodes = (found.f_files > 0).then_some((found.f_files, found.f_ffree));
         }
         let mounts = disks::mounts(root);
-        self.is_read_only = disks::mount_of(&mounts, folder).is_some_and(|mount| mount.read_only);
+        let mount = disks::mount_of(&mounts, &root.real(folder));
+        self.is_read_only = mount.is_some_and(|mount| mount.read_only);
         let text = root.text("proc/meminfo").unwrap_or_default();
         let field = |name: &str| memory::meminfo(&text, name);
         self.memory = field("MemTotal").zip(field("MemAvailable"));

@@ -110,6 +110,22 @@ impl Hooks {
         entries.flatten().map(|entry| entry.path()).filter(is_stray).collect()
     }
 
+    /// Whether there is somebody as whom hooks run.
+    #[must_use]
+    pub fn has_user(&self) -> bool {
+        ids(&self.folder, &self.user).is_ok()
+    }
+
+    /// Why hooks of whatever event will not run, each once.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<Refusal> {
+        let mut all = Vec::new();
+        for refusal in Event::ALL.into_iter().flat_map(|event| self.of(event)) {
+            all.extend(refusal.err().filter(|refusal| !all.contains(refusal)));
+        }
+        all
+    }
+
     /// The hooks of `event`, in their order, each ready or refused.
     #[must_use]
     pub fn of(&self, event: Event) -> Vec<Result<Hook, Refusal>> {
@@ -119,16 +135,13 @@ impl Hooks {
         files.into_iter().take(HOOKS_MAX).map(|path| self.judge(path)).collect()
     }
 
-    /// Runs the hooks of a happening, one after the other.
-    #[must_use]
-    pub fn fire(&self, happening: &Happening) -> Vec<Outcome> {
-        let hooks = self.of(happening.event).into_iter();
-        hooks
-            .map(|hook| match hook {
-                Ok(hook) => run::run(&hook, happening),
-                Err(refusal) => Outcome::refused(&refusal),
-            })
-            .collect()
+    /// Runs the hooks of a happening, each when the outcome of the one before was taken: a hook may
+    /// switch the machine off.
+    pub fn fire(&self, happening: &Happening) -> impl Iterator<Item = Outcome> {
+        self.of(happening.event).into_iter().map(move |hook| match hook {
+            Ok(hook) => run::run(&hook, happening),
+            Err(refusal) => Outcome::refused(&refusal),
+        })
     }
 
     fn judge(&self, path: PathBuf) -> Result<Hook, Refusal> {

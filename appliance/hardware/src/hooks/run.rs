@@ -1,27 +1,27 @@
 //! One hook, run and ended.
 //!
 //! Invariants: the child leads a process group of its own, so that what it started ends with it;
-//! it is told to end after its seconds and killed [`GRACE`] later; of its output [`OUTPUT_MAX`] is
-//! kept and the rest read and thrown away, so that a chatty hook neither blocks nor fills memory.
-//! The spawning thread has `no_new_privs` set, which its children inherit: no setuid program and no
+//! it is told to end after its seconds and killed [`GRACE`] later; its outputs are heard for [`GRACE`]
+//! after its end at most, and then closed, whoever still holds them. The spawning thread has `no_new_privs` set, which its children inherit: no setuid program and no
 //! file capability gives them more than their user has.
 
-use super::{Happening, Hook, Refusal};
-use rustix::process::{Pid, Signal, kill_process_group};
+use super::{Happening, Hook, Refusal, ears::Ears};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use std::{
     ffi::OsStr,
-    io::{self, Read, Write},
-    os::unix::process::{CommandExt, ExitStatusExt},
+    io::{self, Write},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::process::{CommandExt, ExitStatusExt},
+    },
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
     time::{Duration, Instant},
 };
 
 /// After being told to end; a hook only has to let go of a bus.
 const GRACE: Duration = Duration::from_secs(2);
-const OUTPUT_MAX: usize = 64 << 10;
 /// What a hook finds its programs by; `sbin` holds ipmitool and the like.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// A hook says so when the event does not concern this machine.
@@ -167,40 +167,43 @@ pub(crate) fn ask<'a>(
 }
 
 fn attend(mut child: Child, allowed: Duration) -> (Verdict, String) {
-    let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(0));
-    let output = listen([
-        child.stdout.take().map(|out| Box::new(out) as Box<dyn Read + Send>),
-        child.stderr.take().map(|out| Box::new(out) as Box<dyn Read + Send>),
-    ]);
-    let (ended, end) = channel();
-    // The wait needs the child, the killing only its group.
-    let waiter = thread::Builder::new().name("hook-wait".into()).spawn(move || {
-        let _ = ended.send(child.wait());
-    });
-    if waiter.is_err() {
-        return (Verdict::NotStarted("no thread left to wait for it".into()), String::new());
-    }
-    let verdict = match end.recv_timeout(allowed) {
-        Ok(status) => verdict(status),
-        Err(RecvTimeoutError::Disconnected) => Verdict::NotStarted("its waiter is gone".into()),
-        Err(RecvTimeoutError::Timeout) => {
-            kill(group, Signal::TERM);
-            if end.recv_timeout(GRACE).is_err() {
-                kill(group, Signal::KILL);
-                let _ = end.recv_timeout(GRACE);
-            }
-            Verdict::TimedOut(allowed)
+    let Some(pid) = Pid::from_raw(i32::try_from(child.id()).unwrap_or(0)) else {
+        return (Verdict::NotStarted("it has no number".into()), String::new());
+    };
+    let process = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(process) => process,
+        Err(error) => {
+            kill(pid, Signal::KILL);
+            return (Verdict::NotStarted(format!("it cannot be watched: {error}")), String::new());
         }
     };
-    // What the hook left behind in its group would hold its outputs open.
-    kill(group, Signal::KILL);
-    (verdict, gather(&output))
+    let mut ears = Ears::of(&mut child);
+    let in_time = ears.hear_out(process.as_fd(), Instant::now() + allowed);
+    let has_ended = in_time || stop(pid, &process, &mut ears);
+    // What the hook left behind in its group would hold its outputs open. It is ended before the
+    // hook is waited for: until then the group's number is nobody else's.
+    kill(pid, Signal::KILL);
+    let status = if has_ended { child.wait() } else { leave(child) };
+    let verdict = if in_time { verdict(status) } else { Verdict::TimedOut(allowed) };
+    (verdict, ears.rest(Instant::now() + GRACE))
 }
 
-fn kill(group: Option<Pid>, signal: Signal) {
-    if let Some(group) = group {
-        let _ = kill_process_group(group, signal);
-    }
+/// Ends a hook that runs for too long; whether it has ended.
+fn stop(pid: Pid, process: &OwnedFd, ears: &mut Ears) -> bool {
+    [Signal::TERM, Signal::KILL].into_iter().any(|signal| {
+        kill(pid, signal);
+        ears.hear_out(process.as_fd(), Instant::now() + GRACE)
+    })
+}
+
+/// A process that hangs in the kernel ends when that lets go of it; somebody has to be told then.
+fn leave(mut child: Child) -> io::Result<ExitStatus> {
+    thread::Builder::new().name("hook-wait".into()).spawn(move || child.wait())?;
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+fn kill(group: Pid, signal: Signal) {
+    let _ = kill_process_group(group, signal);
 }
 
 fn verdict(status: io::Result<ExitStatus>) -> Verdict {
@@ -213,37 +216,4 @@ fn verdict(status: io::Result<ExitStatus>) -> Verdict {
         },
         Err(error) => Verdict::NotStarted(error.to_string()),
     }
-}
-
-/// Reads both outputs to their ends; what does not fit is thrown away.
-fn listen(pipes: [Option<Box<dyn Read + Send>>; 2]) -> Receiver<Vec<u8>> {
-    let (told, heard) = channel();
-    for pipe in pipes.into_iter().flatten() {
-        let told = told.clone();
-        // Without a thread the output is lost, and the hook still runs.
-        let _ = thread::Builder::new().name("hook-output".into()).spawn(move || read(pipe, &told));
-    }
-    heard
-}
-
-fn read(mut pipe: Box<dyn Read + Send>, told: &std::sync::mpsc::Sender<Vec<u8>>) {
-    let mut buffer = [0; 4096];
-    let mut left = OUTPUT_MAX;
-    while let Ok(count @ 1..) = pipe.read(&mut buffer) {
-        let kept = count.min(left);
-        left -= kept;
-        if kept > 0 && told.send(buffer[..kept].to_vec()).is_err() {
-            return;
-        }
-    }
-}
-
-/// Everything that was said, until both ends are closed.
-fn gather(heard: &Receiver<Vec<u8>>) -> String {
-    let until = Instant::now() + GRACE;
-    let mut all = Vec::new();
-    while let Ok(part) = heard.recv_timeout(until.saturating_duration_since(Instant::now())) {
-        all.extend(part);
-    }
-    String::from_utf8_lossy(&all).into_owned()
 }

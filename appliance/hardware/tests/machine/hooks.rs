@@ -33,7 +33,7 @@ impl Folder {
     }
 
     fn fire(&self, event: Event) -> Vec<hardware::hooks::Outcome> {
-        self.hooks().fire(&Happening::example(event, Timestamp(0)))
+        self.hooks().fire(&Happening::example(event, Timestamp(0))).collect()
     }
 }
 
@@ -92,6 +92,44 @@ fn a_hook_that_fails_hangs_or_floods_stops_nobody() {
     assert_eq!(outcomes[5].output, "here\n");
 }
 
+/// The last of them may switch the machine off.
+#[test]
+fn the_outcome_of_a_hook_is_told_before_the_next_runs() {
+    let folder = Folder::new();
+    folder.plant("power-low/10-first", "echo first");
+    folder.plant("power-low/20-second", "touch \"${0%/*}/.second\"");
+    let (hooks, example) = (folder.hooks(), Happening::example(Event::PowerLow, Timestamp(0)));
+    let mut outcomes = hooks.fire(&example);
+    assert_eq!(outcomes.next().unwrap().output, "first\n");
+    let second = folder.0.path().join("power-low/.second");
+    assert!(!second.exists());
+    assert!(outcomes.next().unwrap().is_ok() && second.exists());
+}
+
+/// Whether this process has the other end of a pipe, by its name.
+fn holds(pipe: &str) -> bool {
+    let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    open.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|to| to == Path::new(pipe))
+}
+
+/// Its outputs stay open for as long as it lives, but not here.
+#[test]
+fn a_daemon_that_a_hook_leaves_behind_holds_nothing_here() {
+    let folder = Folder::new();
+    let script = "cd \"${0%/*}\"\n\
+        setsid sh -c 'echo $$ >.pid; exec sleep 300' &\n\
+        readlink /proc/$$/fd/1 /proc/$$/fd/2 >.pipes\n\
+        until [ -s .pid ]; do sleep 0.05; done; echo begun";
+    folder.plant("link-down/10-daemon", script);
+    let outcomes = folder.fire(Event::LinkDown);
+    let left = |name: &str| read(folder.0.path(), &format!("link-down/{name}"));
+    let (pid, pipes) = (left(".pid"), left(".pipes"));
+    let held: Vec<&str> = pipes.lines().filter(|pipe| holds(pipe)).collect();
+    assert!(Command::new("kill").arg(pid).status().unwrap().success(), "it has lived until now");
+    assert_eq!((&outcomes[0].verdict, outcomes[0].output.as_str()), (&Verdict::Done, "begun\n"));
+    assert_eq!((pipes.lines().count(), held.as_slice()), (2, &[] as &[&str]));
+}
+
 #[test]
 fn what_others_could_have_written_is_refused_with_the_remedy() {
     let folder = Folder::new();
@@ -122,9 +160,10 @@ fn a_hook_of_a_superuser_runs_as_nobody_without_privileges() {
     let folder = Folder::new();
     folder.plant("boot-complete/10-who", "id -u; id -G; grep NoNewPrivs /proc/self/status");
     let hooks = Hooks::new(folder.0.path(), "65534");
-    let said = hooks.fire(&Happening::example(Event::BootComplete, Timestamp(0)));
+    let example = Happening::example(Event::BootComplete, Timestamp(0));
+    let said = hooks.fire(&example).next().unwrap();
     assert_eq!(
-        said[0].output.split_whitespace().collect::<Vec<_>>(),
+        said.output.split_whitespace().collect::<Vec<_>>(),
         ["65534", "65534", "NoNewPrivs:", "1"]
     );
 }

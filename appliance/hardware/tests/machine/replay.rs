@@ -127,6 +127,20 @@ fn a_drive_below_a_mapping_is_asked_for_its_health_and_never_waited_for() {
 }
 
 #[test]
+fn a_folder_behind_a_link_is_on_the_disk_that_the_link_leads_to() {
+    let tree = "proc/self/mountinfo: 22 1 8:2 / / rw - ext4 /dev/sda2 rw\\n\
+        30 22 8:17 / /srv ro - ext4 /dev/sdb1 ro\n\
+        srv/data/appliance.db: x\n\
+        var/lib/appliance -> ../../srv/data\n";
+    let mut machine = Machine::with(tree, |config| {
+        config.folders = vec![PathBuf::from("/var/lib/appliance"), PathBuf::from("/")];
+    });
+    let disks = machine.round().disks;
+    let told: Vec<_> = disks.iter().map(|disk| (disk.mount.as_str(), disk.read_only)).collect();
+    assert_eq!(told, [("/srv", true), ("/", false)]);
+}
+
+#[test]
 fn a_fan_that_is_driven_and_stands_still_has_failed() {
     let mut machine = Machine::new(SERVER);
     machine.round();

@@ -111,6 +111,41 @@ fn a_battery_that_cannot_be_read_is_no_mains() {
     assert_eq!(machine.round().power.supply.quality, Quality::Lost);
 }
 
+/// What is not known any more is no better than what was known.
+#[test]
+fn a_battery_whose_charge_is_lost_stays_as_low_as_it_was() {
+    for lost in [Some("900"), Some("-5"), None] {
+        let mut machine = Machine::new(CABINET);
+        machine.write("sys/class/power_supply/AC/online", 0);
+        machine.write("sys/class/power_supply/BAT0/status", "Discharging");
+        machine.write("sys/class/power_supply/BAT0/capacity", 9);
+        assert_eq!(machine.round().power.supply.fresh(), Some(&Supply::BatteryLow));
+        let path = machine.path("sys/class/power_supply/BAT0/capacity");
+        match lost {
+            Some(text) => std::fs::write(&path, text).unwrap(),
+            None => std::fs::remove_file(&path).unwrap(),
+        }
+        let power = machine.round().power;
+        assert_eq!(power.supply.fresh(), Some(&Supply::BatteryLow), "{lost:?}");
+        assert_eq!(power.charge.quality, Quality::Lost, "{lost:?}");
+        machine.write("sys/class/power_supply/BAT0/capacity", 40);
+        assert_eq!(machine.round().power.supply.fresh(), Some(&Supply::Battery), "{lost:?}");
+    }
+}
+
+#[test]
+fn a_battery_that_says_nothing_beside_an_unplugged_adapter_feeds_the_machine() {
+    let mut machine = Machine::new(CABINET);
+    machine.write("sys/class/power_supply/AC/online", 0);
+    machine.write("sys/class/power_supply/BAT0/capacity", 8);
+    for status in ["Discharging", "Unknown", "", "Not charging"] {
+        machine.write("sys/class/power_supply/BAT0/status", status);
+        assert_eq!(machine.round().power.supply.fresh(), Some(&Supply::BatteryLow), "{status}");
+    }
+    machine.write("sys/class/power_supply/AC/online", 1);
+    assert_eq!(machine.round().power.supply.fresh(), Some(&Supply::Mains));
+}
+
 #[test]
 fn energy_counters_become_watts_over_their_wrap() {
     let mut machine = Machine::new(SERVER);

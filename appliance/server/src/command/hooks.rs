@@ -97,17 +97,19 @@ fn list(hooks: &Hooks, folder: &Path, as_json: bool) {
 }
 
 fn run_all(hooks: &Hooks, folder: &Path, happening: &Happening) -> Code {
-    let outcomes = hooks.fire(happening);
-    if outcomes.is_empty() {
-        let (folder, event) = (folder.display(), happening.event);
-        output::line(&format!("no hook for {event} in {folder}/{event} or {folder}/any"));
-    }
-    for outcome in &outcomes {
+    let (mut count, mut failed) = (0_usize, false);
+    for outcome in hooks.fire(happening) {
+        count += 1;
+        failed |= !outcome.is_ok();
         let said = outcome.output.trim_end();
         let took = outcome.took.as_millis();
         let path = outcome.path.display();
         output::line(format!("{path} {} ({took} ms)", outcome.verdict).trim_start());
         said.lines().for_each(|line| output::line(&format!("  {line}")));
     }
-    if outcomes.iter().all(hardware::hooks::Outcome::is_ok) { 0 } else { FAILED }
+    if count == 0 {
+        let (folder, event) = (folder.display(), happening.event);
+        output::line(&format!("no hook for {event} in {folder}/{event} or {folder}/any"));
+    }
+    if failed { FAILED } else { 0 }
 }

@@ -183,7 +183,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "job_network",
         default: "10.231.0.0/16",
-        expected: "an IPv4 network as 10.231.0.0/16 (8 to 22 bits), or `off`",
+        expected: "an IPv4 network as 10.231.0.0/16 (8 to 22 bits, and no others set), or `off`",
         about: "Addresses for the links of jobs. The first is this machine's, as jobs see it.",
     },
     Setting {
@@ -195,7 +195,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "name_servers",
         default: "",
-        expected: "IPv4 addresses, separated by blanks",
+        expected: "IPv4 addresses that jobs can reach (their 127.0.0.1 is their own), separated by blanks",
         about: "Name servers for jobs of projects with full network. They are reached without being in `network_allow`.",
     },
     Setting {
