@@ -40,7 +40,7 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let now = base::time::Timestamp(i64::try_from(since.as_micros()).unwrap());
-        let authority = Authority::open(folder.path(), "afar", now).unwrap();
+        let authority = Authority::open(folder.path(), "afar").unwrap();
         let names = Names { dns: vec!["afar".into()], addresses: vec![Ipv4Addr::LOCALHOST.into()] };
         let (chain, key) = authority.server(&names, now).unwrap();
         let tls = Certificates::load(&chain, &key).unwrap().server_config().unwrap();
