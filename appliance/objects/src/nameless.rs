@@ -71,7 +71,9 @@ impl Objects {
         for path in &nameless {
             self.inner.vault.remove(path).await?;
         }
-        self.inner.vault.count_put(Vec::new()).await?;
+        if !self.counted().await?.is_empty() {
+            self.inner.vault.count_put(Vec::new()).await?;
+        }
         Ok(nameless.len() as u64)
     }
 
