@@ -212,7 +212,7 @@ fn a_start_without_the_database_or_authority_that_was_there_destroys_nothing() {
     fs::create_dir_all(stray.parent().unwrap()).unwrap();
     fs::write(&stray, b"bytes").unwrap();
     for (lost, words) in
-        [("state/appliance.db", "latest copy of the database"), ("tls/ca.key", "put it back")]
+        [("state/appliance.db", "put the latest copy of"), ("tls/ca.key", "put it back")]
     {
         let kept = data.join("kept");
         fs::rename(data.join(lost), &kept).unwrap();
@@ -220,6 +220,19 @@ fn a_start_without_the_database_or_authority_that_was_there_destroys_nothing() {
         assert!(stray.exists(), "without {lost}");
         fs::rename(&kept, data.join(lost)).unwrap();
     }
+    let database = data.join("state/appliance.db");
+    let whole = fs::read(&database).unwrap();
+    fs::write(&database, b"").unwrap();
+    check_refused(&arguments, "appliance.db is empty");
+    fs::write(&database, whole).unwrap();
+    appliance.start_again();
+    appliance.kill();
+    fs::remove_file(data.join("state/appliance.db-wal")).unwrap();
+    check_refused(&arguments, "truncate -s 0");
+    fs::write(data.join("state/in-use"), b"").unwrap();
+    appliance.start_again();
+    assert!(!appliance.log().contains("first start"), "{}", appliance.log());
+    assert!(stray.exists(), "what is not named stays for a day");
 }
 
 #[test]

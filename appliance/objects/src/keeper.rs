@@ -2,7 +2,8 @@
 //!
 //! Invariants: a row goes before its file, and a file's name is never used again, so that a
 //! cut at any point loses nothing and the next run goes on. Each run reads the state afresh; files
-//! that could not be removed are noted in memory for the next one, and swept after a restart.
+//! that could not be removed are noted in memory for the next one, and swept after a restart (see
+//! `nameless.rs`).
 
 use crate::{
     error::Error,
@@ -21,6 +22,9 @@ const BATCH: u32 = 256;
 /// Between two runs: space comes back within two minutes of a delete, and an idle house stays idle.
 const PAUSE: Duration = Duration::from_secs(60);
 
+/// Runs of the collection in an hour.
+const RUNS_AN_HOUR: u64 = 3600 / PAUSE.as_secs();
+
 /// What a run removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Removed {
@@ -31,7 +35,7 @@ pub struct Removed {
 }
 
 impl Objects {
-    /// Keeps the place tidy until it is dropped: one sweep, then a collection every minute, and
+    /// Keeps the place tidy until it is dropped: a collection every minute, a step of the sweep every hour, and
     /// beside it the rounds of the scrubber, the lifecycle rules, the notices and the access logs. A run
     /// that fails is logged, and the next one begins afresh.
     pub async fn keep(self) {
@@ -45,12 +49,12 @@ impl Objects {
     }
 
     async fn collect_for_ever(&self) {
-        match self.sweep().await {
-            Ok(0) => {}
-            Ok(files) => tracing::info!(files, "removed files that a cut had left without a name"),
-            Err(error) => tracing::warn!(%error, "could not sweep the object store"),
+        // A database that lost changes names less than there is.
+        let sweeps = self.inner.store.lost_commits() == 0;
+        if sweeps {
+            self.begin_sweep().await;
         }
-        loop {
+        for run in 1_u64.. {
             tokio::time::sleep(PAUSE).await;
             if let Err(error) = self.gc().await {
                 tracing::warn!(%error, "could not give back the space of deleted objects");
@@ -58,6 +62,28 @@ impl Objects {
             if let Err(error) = self.look_at_suspects().await {
                 tracing::warn!(%error, "could not read bytes that looked damaged again");
             }
+            if sweeps && run.is_multiple_of(RUNS_AN_HOUR) {
+                self.go_on_sweeping().await;
+            }
+        }
+    }
+
+    async fn begin_sweep(&self) {
+        match self.sweep().await {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(
+                files,
+                "nothing names some files, as a cut leaves them; they are removed after 24 hours of running"
+            ),
+            Err(error) => tracing::warn!(%error, "could not sweep the object store"),
+        }
+    }
+
+    async fn go_on_sweeping(&self) {
+        match self.sweep_hour().await {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(files, "removed files that a cut had left without a name"),
+            Err(error) => tracing::warn!(%error, "could not sweep the object store"),
         }
     }
 
@@ -132,23 +158,5 @@ impl Objects {
             Ok(forgotten)
         })
         .await
-    }
-
-    /// Removes files of earlier runs that no row names.
-    ///
-    /// # Errors
-    /// As [`Objects::gc`].
-    pub async fn sweep(&self) -> Result<u64, Error> {
-        let mut removed = 0;
-        for shard in crate::vault::Vault::shards() {
-            for path in self.inner.vault.shard(shard).await? {
-                let asked = path.clone();
-                if !self.read(move |reader| Ok(reader.blob_path_known(&asked)?)).await? {
-                    self.inner.vault.remove(&path).await?;
-                    removed += 1;
-                }
-            }
-        }
-        Ok(removed)
     }
 }

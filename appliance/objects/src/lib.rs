@@ -32,6 +32,7 @@ mod listing;
 mod located;
 mod lock;
 mod md5;
+mod nameless;
 mod notices;
 mod notify;
 mod objects;

@@ -4,7 +4,7 @@
 //! promises durability only when asked, and not for the removal of what a cut left behind.
 //! Invariants: a path is used once (its name is random), so that a file, once complete, never
 //! changes; [`Filing::finish`] returns after the bytes and every directory entry on the way to
-//! them are on the disk; files that no row names are removed by [`Vault::sweep`].
+//! them are on the disk; files that no row names are removed by `nameless.rs`.
 //! Units: sizes in bytes.
 
 use crate::{
@@ -39,6 +39,9 @@ const UNREMOVED_MAX: usize = 4096;
 
 /// So many removals may fail before the rest is left for later.
 const FAILURES_MAX: usize = 3;
+
+/// Beside the shards: for how long which files have had no name.
+const COUNT: &str = "nameless";
 
 /// Folders that the files are spread over; a power of 16.
 const SHARDS: u32 = 256;
@@ -239,6 +242,30 @@ impl Vault {
             }
         }
         Ok(found)
+    }
+
+    /// The count of files without a name; empty when there is none.
+    pub(crate) async fn count_get(&self) -> Result<Bytes, Error> {
+        let found = self.bytes.get(&Location::from(COUNT)).await;
+        let read = match found {
+            Err(object_store::Error::NotFound { .. }) => return Ok(Bytes::new()),
+            Ok(found) => found.bytes().await,
+            Err(source) => Err(source),
+        };
+        read.map_err(|source| Error::bytes("read", COUNT, source))
+    }
+
+    /// Replaces the count in one step; an empty one leaves no file.
+    pub(crate) async fn count_put(&self, count: Vec<u8>) -> Result<(), Error> {
+        let at = Location::from(COUNT);
+        let put = match count.is_empty() {
+            true => self.bytes.delete(&at).await,
+            false => self.bytes.put(&at, count.into()).await.map(drop),
+        };
+        match put {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(Error::bytes("write", COUNT, source)),
+        }
     }
 
     /// The numbers of all shards.

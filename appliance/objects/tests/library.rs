@@ -130,7 +130,7 @@ async fn a_room_keeps_its_bytes_in_the_s3_of_another() {
     use_place(dir.path(), place(&address, "site-1")).await;
     // What a cut left is swept by the next room of that store.
     let objects = room(dir.path(), place(&address, "site-1")).await;
-    assert_eq!(objects.sweep().await.unwrap(), 1);
+    assert_eq!(objects.sweep_now().await.unwrap(), 1);
     assert_eq!(objects.get_small("caches", "small", 9).await.unwrap(), b"few");
 }
 

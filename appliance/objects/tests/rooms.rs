@@ -170,6 +170,32 @@ async fn a_sender_that_stops_leaves_the_old_object_and_no_file() {
     wait(|| files(&dir.path().join("blobs")) == 0).await;
 }
 
+/// The database that names a file may come back within a day; a restart in between does not shorten it.
+#[tokio::test]
+async fn a_file_without_a_name_stays_for_a_day_of_running() {
+    let dir = tempfile::tempdir().unwrap();
+    let (left, half) =
+        (dir.path().join("blobs/00/0123-left"), dir.path().join("blobs/00/0123-half#1"));
+    let mut hours = 0;
+    for starts in 0..3 {
+        let (objects, store) = open(dir.path()).await;
+        if starts == 0 {
+            std::fs::write(&left, "x").unwrap();
+            std::fs::write(&half, "x").unwrap();
+        }
+        assert_eq!(objects.sweep().await.unwrap(), 1);
+        assert!(!half.exists(), "nothing could ever name it");
+        for _ in 0..8 {
+            assert!(left.exists(), "after {hours} hours");
+            assert_eq!(objects.sweep_hour().await.unwrap(), u64::from(hours == 23));
+            hours += 1;
+        }
+        drop(objects);
+        tokio::task::spawn_blocking(move || store.close()).await.unwrap().unwrap();
+    }
+    assert_eq!(files(&dir.path().join("blobs")), 0, "the file and the count are gone");
+}
+
 #[tokio::test]
 async fn leftovers_of_a_cut_are_swept_and_named_files_stay() {
     let dir = tempfile::tempdir().unwrap();
@@ -183,7 +209,7 @@ async fn leftovers_of_a_cut_are_swept_and_named_files_stay() {
     std::fs::write(blobs.join("ff/0123-half#1"), "x").unwrap();
     let (objects, _store) = open(dir.path()).await;
     objects.put("logs", "new", noise(60_000)).await.unwrap();
-    assert_eq!(objects.sweep().await.unwrap(), 1);
+    assert_eq!(objects.sweep_now().await.unwrap(), 1);
     assert_eq!(files(&blobs), 2);
     assert_eq!(objects.get_small("logs", "k", 1 << 20).await.unwrap(), noise(50_000));
 }

@@ -37,21 +37,39 @@ impl DataDir {
         }
         check_mode(path)?;
         room_to_start(path)?;
+        for (folder, meaning) in lost_folders(path) {
+            tracing::error!(
+                "{} is gone, although {} was in use: {meaning}; stop the service and put the latest copy of the data directory back, if there is one",
+                path.join(folder).display(),
+                path.display()
+            );
+        }
         Self::open_with(path, &["state", "live", "objects", "repos", "runner", "tls"])
+    }
+
+    /// Whether a database stood here: there must be one with something in it.
+    pub(crate) fn was_in_use(&self) -> bool {
+        self.join(PLACE_FILE).exists()
     }
 
     /// Refuses to begin anew where a database was: all that it knew would be swept away as leftovers
     /// of a cut.
     pub(crate) fn check_database(&self) -> anyhow::Result<()> {
-        let database = self.join("state").join(store::DATABASE);
-        // Written once the first database stood.
-        if database.exists() || !self.join(PLACE_FILE).exists() {
-            return Ok(());
-        }
+        let state = self.join("state");
+        let database = state.join(store::DATABASE);
+        let wrong = match fs::metadata(&database) {
+            Ok(meta) if meta.is_dir() => "is a folder",
+            // Written once the first database stood.
+            _ if !self.was_in_use() => return Ok(()),
+            Ok(meta) if meta.len() == 0 => "is empty",
+            Ok(_) => return Ok(()),
+            Err(_) => "is missing",
+        };
         bail!(
-            "{} is missing, but {} was in use: put the latest copy of the database back; or move all of the folder away and start again with nothing",
+            "{} {wrong}, but {} was in use: put the latest copy of {} back, all its files together; or move all of the data directory away and start again with nothing",
             database.display(),
-            self.0.display()
+            self.0.display(),
+            state.display()
         )
     }
 
@@ -126,10 +144,29 @@ fn check_mode(path: &Path) -> anyhow::Result<()> {
     )
 }
 
-/// A full disk is told before anything is written to it.
+/// Folders that a directory in use must have, and what it means that they are gone.
+fn lost_folders(path: &Path) -> Vec<(&'static str, &'static str)> {
+    const MEANINGS: [(&str, &str); 3] = [
+        ("objects", "artifacts, caches, objects and images that are kept in this machine are lost"),
+        ("repos", "the repositories of all projects are lost"),
+        ("tls", "a new authority is made, which every client must trust anew"),
+    ];
+    if !path.join(PLACE_FILE).exists() {
+        return Vec::new();
+    }
+    MEANINGS.into_iter().filter(|(folder, _)| !path.join(folder).exists()).collect()
+}
+
+/// A disk that is full or takes no writes is told before anything is written to it.
 fn room_to_start(path: &Path) -> anyhow::Result<()> {
     let disk = rustix::fs::statvfs(path)
         .with_context(|| format!("cannot ask for the free space of {}", path.display()))?;
+    if disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+        bail!(
+            "the disk that holds {0} is mounted read-only, often because it failed: look for its errors in `dmesg`, check it with `fsck`, then mount it for writing (`findmnt --target {0}` names it)",
+            path.display()
+        );
+    }
     let free = Bytes(disk.f_bavail.saturating_mul(disk.f_frsize));
     if free < START_FREE {
         bail!(
@@ -180,12 +217,36 @@ mod tests {
     fn a_lost_database_is_not_begun_anew_over_what_it_knew() {
         let folder = tempfile::tempdir().unwrap();
         let data = DataDir::open(&folder.path().join("data")).unwrap();
+        let database = data.join("state/appliance.db");
+        let refused = |words: &str| {
+            let message = data.check_database().unwrap_err().to_string();
+            assert!(message.contains(words) && message.contains("latest copy"), "{message}");
+        };
         data.check_database().unwrap();
         fs::write(data.join(PLACE_FILE), b"here").unwrap();
-        let message = data.check_database().unwrap_err().to_string();
-        assert!(message.contains("appliance.db is missing"), "{message}");
-        fs::write(data.join("state/appliance.db"), b"x").unwrap();
+        refused("appliance.db is missing");
+        fs::write(&database, b"").unwrap();
+        refused("appliance.db is empty");
+        fs::write(&database, b"x").unwrap();
         data.check_database().unwrap();
+        fs::remove_file(&database).unwrap();
+        fs::create_dir(&database).unwrap();
+        refused("appliance.db is a folder");
+    }
+
+    #[test]
+    fn folders_that_were_there_are_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        assert!(lost_folders(&path).is_empty(), "at the first start");
+        let data = DataDir::open(&path).unwrap();
+        fs::write(data.join(PLACE_FILE), b"here").unwrap();
+        assert!(lost_folders(&path).is_empty());
+        for lost in ["repos", "tls"] {
+            fs::remove_dir(data.join(lost)).unwrap();
+        }
+        let missed: Vec<_> = lost_folders(&path).into_iter().map(|(folder, _)| folder).collect();
+        assert_eq!(missed, ["repos", "tls"]);
     }
 
     #[test]

@@ -37,6 +37,10 @@ pub(crate) fn settle(config: &Config, data: &DataDir) -> anyhow::Result<()> {
     let file = data.join(PLACE_FILE);
     match fs::read_to_string(&file) {
         Ok(kept) if kept.trim() == wanted => Ok(()),
+        Ok(kept) if kept.trim().is_empty() => bail!(
+            "{file}, which tells where bytes are kept, is empty: put it back from a copy; or, if all that was stored is in {wanted}, run `printf '%s' '{wanted}' > {file}` (otherwise set `objects_place` to where it is first)",
+            file = file.display()
+        ),
         Ok(kept) => bail!(
             "`objects_place` names {wanted}, but what was stored until now is in {kept}: set it back; or copy the bytes there first, then remove {file}",
             kept = kept.trim(),

@@ -144,6 +144,10 @@ impl House {
         let live = Arc::new(SledLive::open(&data.join("live"))?);
         let logs = Logs::new(store.clone(), objects.clone(), Arc::clone(&live) as _);
         let first_password = first_start::administrator(&store, now()).await?;
+        if first_password.is_some() {
+            // Until then all of it is in the log alone.
+            store.copy_home().await;
+        }
         let mut face = web::Config::new(base_url.clone());
         face.keep = config.keep;
         face.authority = fs::read_to_string(data.join("tls/ca.pem")).ok();
@@ -362,9 +366,16 @@ impl Sockets {
 fn open_store(data: &DataDir) -> anyhow::Result<Store> {
     data.check_database()?;
     let key = SiteKey::new(data.site_key()?);
-    let store = Store::open(&store::Config::new(data.join("state")), key)?;
-    if store.was_unclean() {
-        tracing::warn!("the last stop was not clean; the database was checked and is whole");
+    let was_in_use = data.was_in_use();
+    let config = store::Config { was_in_use, ..store::Config::new(data.join("state")) };
+    let store = Store::open(&config, key)?;
+    match store.lost_commits() {
+        0 if !store.was_unclean() => {}
+        0 => tracing::warn!("the last stop was not clean; the database was checked and is whole"),
+        commits => tracing::error!(
+            commits,
+            "the database's log was damaged: at least the last {commits} changes before the stop are lost, and the database is as it was before them; check the disk. Files that nothing names are kept at this start: to go back to a copy of the data directory, stop the service and put it back"
+        ),
     }
     Ok(store)
 }

@@ -3,9 +3,13 @@
 //! [`Error`] is `Clone`, because one failed commit is the answer to every write of its group.
 
 use std::{
+    cell::RefCell,
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+/// `SQLITE_IOERR_SHMSIZE`.
+const INDEX_NOT_GROWN: i32 = rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 
 /// A read or write failed; nothing of the write remains.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -21,6 +25,11 @@ pub enum Error {
     /// The database refused a statement or a commit.
     #[error("the database refused an operation")]
     Sql(#[source] Arc<rusqlite::Error>),
+    /// What the database's file holds makes no sense.
+    #[error(
+        "the database, `state/appliance.db` in the data directory, is damaged: stop the service and put back the latest copy of the data directory"
+    )]
+    Damaged(#[source] Arc<rusqlite::Error>),
     /// A stored value cannot be read, or a given one cannot be stored.
     #[error("{what} cannot be turned to or from its stored form")]
     Form {
@@ -55,12 +64,29 @@ pub enum Error {
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
+        let error = Self::of(error);
+        if error.is_device_failure() {
+            DEVICE_FAILURE.set(Some(error.clone()));
+        }
+        error
+    }
+}
+
+impl Error {
+    fn of(error: rusqlite::Error) -> Self {
         // SQLite's integers end at 2^63 - 1, and so does every number that was given out.
         if let rusqlite::Error::ToSqlConversionFailure(_) = error {
             return Self::Missing("a number beyond 9223372036854775807".to_owned());
         }
+        // The index of the log could not grow: with a full disk, and before anything is committed.
+        if error.sqlite_error().is_some_and(|error| error.extended_code == INDEX_NOT_GROWN) {
+            return Self::Full;
+        }
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
+            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+                Self::Damaged(Arc::new(error))
+            }
             // The words of the trigger in `0007_keeping.sql`.
             Some(rusqlite::ErrorCode::ConstraintViolation) if error.to_string() == "quota" => {
                 Self::Quota
@@ -68,14 +94,16 @@ impl From<rusqlite::Error> for Error {
             _ => Self::Sql(Arc::new(error)),
         }
     }
-}
 
-impl Error {
     /// After such an error nobody knows what the disk holds.
     pub(crate) fn is_device_failure(&self) -> bool {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, SystemIoFailure};
-        let Self::Sql(error) = self else { return false };
-        matches!(error.sqlite_error_code(), Some(SystemIoFailure | DatabaseCorrupt))
+        match self {
+            Self::Damaged(_) => true,
+            Self::Sql(error) => {
+                error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure)
+            }
+            _ => false,
+        }
     }
 
     /// A uniqueness or foreign-key rule of the schema was violated.
@@ -84,6 +112,16 @@ impl Error {
         let Self::Sql(error) = self else { return false };
         error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation)
     }
+}
+
+thread_local! {
+    static DEVICE_FAILURE: RefCell<Option<Error>> = const { RefCell::new(None) };
+}
+
+/// Takes the last failure of the device that this thread met, whatever was made of it since: the errors
+/// of the topics' callers are of many types.
+pub(crate) fn met_device_failure() -> Option<Error> {
+    DEVICE_FAILURE.take()
 }
 
 /// The store could not be opened.
@@ -120,6 +158,30 @@ pub enum OpenError {
         path: PathBuf,
         /// First finding of the check.
         report: String,
+    },
+    /// The log was there when the directory was last used, and is of no use any more.
+    #[error(
+        "the last stop was not clean, and {log}, which holds the latest changes, is {gone}: put the latest copy of the data directory back; or, to go on with what {path} itself holds and lose all later changes, run `truncate -s 0 {mark}` and start again (nothing is lost if the log went because another program, such as sqlite3, has opened and closed the database since)"
+    )]
+    LostLog {
+        /// The database.
+        path: PathBuf,
+        /// Its log.
+        log: PathBuf,
+        /// The mark that tells of the log.
+        mark: PathBuf,
+        /// How it is: `missing`, say.
+        gone: &'static str,
+    },
+    /// A database with nothing in it stands where one was in use.
+    #[error(
+        "{path} holds nothing, but {dir} was in use: put the latest copy of that folder back, all its files together"
+    )]
+    Emptied {
+        /// The database.
+        path: PathBuf,
+        /// Its folder.
+        dir: PathBuf,
     },
     /// The site key is not the one that sealed this database.
     #[error("{path} was sealed under another site key: put back the key file that belongs to it")]
@@ -163,15 +225,32 @@ pub enum OpenError {
 impl OpenError {
     /// Tells damage from other refusals of the database.
     pub(crate) fn database(path: &Path, source: Error) -> Self {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
         let path = path.to_owned();
         match &source {
-            Error::Sql(error)
-                if matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)) =>
-            {
-                Self::Damaged { path, report: error.to_string() }
-            }
+            Error::Damaged(error) => Self::Damaged { path, report: error.to_string() },
             _ => Self::Database { path, source },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sqlite(code: i32) -> Error {
+        rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None).into()
+    }
+
+    #[test]
+    fn a_full_disk_is_no_failed_device_and_damage_is_told_with_its_remedy() {
+        let full = sqlite(INDEX_NOT_GROWN);
+        assert!(matches!(full, Error::Full) && !full.is_device_failure(), "{full}");
+        assert!(sqlite(rusqlite::ffi::SQLITE_IOERR_FSYNC).is_device_failure());
+        for code in [rusqlite::ffi::SQLITE_CORRUPT, rusqlite::ffi::SQLITE_NOTADB] {
+            let damaged = sqlite(code);
+            assert!(damaged.is_device_failure());
+            let words = damaged.to_string();
+            assert!(words.contains("appliance.db") && words.contains("put back"), "{words}");
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod machine;
 pub mod migrate;
 pub mod objects;
 mod place;
+mod prepare;
 pub mod projects;
 mod readers;
 mod row;

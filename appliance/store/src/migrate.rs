@@ -37,6 +37,11 @@ pub fn newest() -> u32 {
     u32::try_from(STEPS.len()).expect("the steps are a short list in the source")
 }
 
+/// Nothing has been made in it yet.
+pub(crate) fn is_new(sql: &Connection) -> rusqlite::Result<bool> {
+    Ok(version(sql)? == 0)
+}
+
 fn version(sql: &Connection) -> rusqlite::Result<u32> {
     sql.pragma_query_value(None, "user_version", |row| row.get(0))
 }

@@ -1,7 +1,8 @@
 //! The directory: one process at a time, and a mark that tells how the last one ended.
 //!
 //! The lock is the kernel's (`flock`), so that a killed process never leaves it behind; the pid
-//! inside is for the message alone. The mark is a file that exists while the directory is in use.
+//! inside is for the message alone. The mark is a file that exists while the directory is in use. Its
+//! text is the number of bytes that the database's log has had since; empty while it may have none.
 
 use crate::error::OpenError;
 use std::{
@@ -64,28 +65,70 @@ fn noted_pid(file: &mut File) -> String {
     }
 }
 
+/// How the last user of the directory ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Last {
+    /// With all put away, or there was none.
+    Clean,
+    /// The mark still stood.
+    Unclean {
+        /// Bytes that the log has at the least; 0 when it may be missing.
+        log: u64,
+    },
+}
+
 /// The mark that stands while the directory is in use.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Mark {
     path: PathBuf,
 }
 
 impl Mark {
-    /// Sets the mark durably; `true` when it still stood: the last stop was not clean.
-    pub(crate) fn set(dir: &Path) -> Result<(Self, bool), OpenError> {
+    /// Sets the mark durably, or leaves the one that still stands.
+    pub(crate) fn set(dir: &Path) -> Result<(Self, Last), OpenError> {
         let path = dir.join("in-use");
-        let unclean = path.exists();
-        if !unclean {
-            let made = File::create(&path).and_then(|file| file.sync_all());
-            made.and_then(|()| sync_dir(dir)).map_err(|source| failed("create", &path, source))?;
-        }
-        Ok((Self { path }, unclean))
+        let last = match std::fs::read(&path) {
+            Ok(text) => Last::Unclean { log: noted_log(&text) },
+            // The start looks at it as at one that says nothing.
+            Err(_) if path.exists() => Last::Unclean { log: 0 },
+            Err(_) => {
+                let made = File::create(&path).and_then(|file| file.sync_all());
+                made.and_then(|()| sync_dir(dir))
+                    .map_err(|source| failed("create", &path, source))?;
+                Last::Clean
+            }
+        };
+        Ok((Self { path }, last))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// From here on the log has so many bytes. Always as many digits, so that no cut mixes two numbers.
+    pub(crate) fn note_log(&self, bytes: u64) -> std::io::Result<()> {
+        // The log's own entry first.
+        self.path.parent().map_or(Ok(()), sync_dir)?;
+        let mut file = OpenOptions::new().write(true).open(&self.path)?;
+        file.write_all(format!("{bytes:020}\n").as_bytes())?;
+        file.sync_all()
+    }
+
+    /// From here on the log may be missing: all of it is home.
+    pub(crate) fn forget_log(&self) -> std::io::Result<()> {
+        let file = OpenOptions::new().write(true).open(&self.path)?;
+        file.set_len(0)?;
+        file.sync_all()
     }
 
     /// Takes the mark away: everything is on disk.
     pub(crate) fn clear(self) -> Result<(), OpenError> {
         std::fs::remove_file(&self.path).map_err(|source| failed("remove", &self.path, source))
     }
+}
+
+fn noted_log(text: &[u8]) -> u64 {
+    str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
 
 fn sync_dir(dir: &Path) -> std::io::Result<()> {
@@ -107,14 +150,17 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_left_behind_is_an_unclean_stop() {
+    fn a_mark_left_behind_is_an_unclean_stop_and_tells_of_the_log() {
         let dir = tempfile::tempdir().unwrap();
-        let (mark, unclean) = Mark::set(dir.path()).unwrap();
-        assert!(!unclean);
-        drop(mark);
-        let (mark, unclean) = Mark::set(dir.path()).unwrap();
-        assert!(unclean);
+        let last = || Mark::set(dir.path()).unwrap().1;
+        let (mark, first) = Mark::set(dir.path()).unwrap();
+        assert_eq!((first, last()), (Last::Clean, Last::Unclean { log: 0 }));
+        mark.note_log(4_000_000).unwrap();
+        mark.note_log(77).unwrap();
+        assert_eq!(last(), Last::Unclean { log: 77 });
+        mark.forget_log().unwrap();
+        assert_eq!(last(), Last::Unclean { log: 0 });
         mark.clear().unwrap();
-        assert!(!Mark::set(dir.path()).unwrap().1);
+        assert_eq!(last(), Last::Clean);
     }
 }

@@ -3,7 +3,7 @@
 //! Reads wait for no write and no other way round; they see the last commit before they began. Looks are
 //! reads of a few rows found by their keys: handing one to a thread and back costs more than the look.
 
-use crate::{Reader, SiteKey, error::Error};
+use crate::{Reader, SiteKey, error::Error, prepare, wal};
 use rusqlite::{Connection, OpenFlags};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -54,10 +54,11 @@ where
 pub(crate) fn connect(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let sql = Connection::open_with_flags(path, flags)?;
-    crate::store::steady_plans(&sql)?;
+    prepare::steady_plans(&sql)?;
+    wal::keep_at_close(&sql, true)?;
     sql.pragma_update(None, "cache_size", -CACHE_KIB)?;
     sql.pragma_update(None, "temp_store", "MEMORY")?;
-    sql.set_prepared_statement_cache_capacity(crate::store::STATEMENTS_MAX);
+    sql.set_prepared_statement_cache_capacity(prepare::STATEMENTS_MAX);
     Ok(sql)
 }
 

@@ -4,16 +4,18 @@ use crate::{
     Reader, SiteKey, Txn,
     error::{Error, OpenError},
     flushes::Flushes,
-    migrate,
-    place::{self, Lock, Mark},
+    place::{self, Last, Lock, Mark},
+    prepare::{look_at_log, prepare},
     readers::{self, Looks},
     writer::{self, Job, Writer},
 };
 use base::ids::Cursor;
-use rusqlite::{Connection, OptionalExtension, config::DbConfig};
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -22,23 +24,6 @@ use tokio::sync::{mpsc, watch};
 /// The database's file in its directory.
 pub const DATABASE: &str = "appliance.db";
 
-/// Statements kept compiled per connection; more than all topics have together would be waste.
-pub(crate) const STATEMENTS_MAX: usize = 128;
-
-/// Bytes per page. A commit writes whole pages, and a trivial job changes a few rows in a few
-/// tables: with small pages that is 16 KiB of log on flash, with pages of 1 KiB twice as much. A database
-/// that was made with others keeps them.
-const PAGE_SIZE: u32 = 512;
-
-/// Page cache of the writing connection in KiB.
-const CACHE_KIB: i32 = 2048;
-
-/// The log is cut to this size after a burst, in bytes.
-const WAL_KEEP: u32 = 8 << 20;
-
-/// The value that a fresh database seals to recognise its key later.
-const KEY_PROOF: &[u8] = b"appliance";
-
 /// Where the store lives and how wide it reads.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -46,13 +31,15 @@ pub struct Config {
     pub dir: PathBuf,
     /// Threads that read, at least 1. Two serve an edge machine: one long listing, one quick look.
     pub readers: usize,
+    /// Whether there must be a database with something in it: an empty one is refused, not begun.
+    pub was_in_use: bool,
 }
 
 impl Config {
     /// The usual settings for a directory.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), readers: 2 }
+        Self { dir: dir.into(), readers: 2, was_in_use: false }
     }
 }
 
@@ -71,13 +58,17 @@ struct Shared {
     events: watch::Receiver<Cursor>,
     flushes: Arc<Flushes>,
     unclean: bool,
+    lost_commits: u64,
+    broken: Arc<AtomicBool>,
     closing: Mutex<Option<Closing>>,
 }
 
 /// What is left to do at the end; taken by whoever closes first.
 #[derive(Debug)]
 struct Closing {
-    threads: Vec<JoinHandle<()>>,
+    readers: Vec<JoinHandle<()>>,
+    /// Ends with whether the end is clean.
+    writer: JoinHandle<bool>,
     mark: Mark,
     _lock: Lock,
 }
@@ -88,20 +79,26 @@ impl Store {
     pub fn open(config: &Config, key: SiteKey) -> Result<Self, OpenError> {
         place::make(&config.dir)?;
         let lock = Lock::take(&config.dir)?;
-        let (mark, unclean) = Mark::set(&config.dir)?;
+        let (mark, last_end) = Mark::set(&config.dir)?;
         let path = config.dir.join(DATABASE);
         let at = |source| OpenError::database(&path, source);
-        let sql = prepare(&path, unclean, &key)?;
+        let (unclean, lost_commits) = match last_end {
+            Last::Clean => (false, 0),
+            Last::Unclean { log } => (true, look_at_log(&path, &mark, log)?),
+        };
+        let sql = prepare(&path, unclean, config, &key)?;
         let last = Reader::new(&sql, &key).event_last().map_err(at)?;
         let (tell, events) = watch::channel(last);
         let (writes, write_queue) = mpsc::channel(writer::QUEUE_MAX);
         let (reads, read_queue) = mpsc::channel(readers::QUEUE_MAX);
-        let mut threads = start_readers(config, &path, &key, read_queue)?;
+        let readers = start_readers(config, &path, &key, read_queue)?;
         let looks = Looks::over(readers::connect(&path).map_err(at)?);
         let writer = Writer::new(sql, key.clone(), tell).map_err(at)?;
-        let flushes = writer.flushes();
-        threads.push(spawn("store-writer".to_owned(), &path, || writer.serve(write_queue))?);
-        let closing = Mutex::new(Some(Closing { threads, mark, _lock: lock }));
+        let (flushes, broken) = (writer.flushes(), writer.broken());
+        let noted = mark.clone();
+        let serve = move || writer.serve(write_queue, &noted);
+        let writer = spawn("store-writer".to_owned(), &path, serve)?;
+        let closing = Mutex::new(Some(Closing { readers, writer, mark, _lock: lock }));
         Ok(Self {
             shared: Arc::new(Shared {
                 writes,
@@ -111,6 +108,8 @@ impl Store {
                 events,
                 flushes,
                 unclean,
+                lost_commits,
+                broken,
                 closing,
             }),
         })
@@ -120,6 +119,24 @@ impl Store {
     #[must_use]
     pub fn was_unclean(&self) -> bool {
         self.shared.unclean
+    }
+
+    /// Acknowledged commits, at the least, that damage took since the last stop; 0 when none are known.
+    #[must_use]
+    pub fn lost_commits(&self) -> u64 {
+        self.shared.lost_commits
+    }
+
+    /// The device failed in the middle of a write: nothing is written until a restart.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.shared.broken.load(Ordering::Relaxed)
+    }
+
+    /// Has what was committed until now copied from the log into the database's own file, soon.
+    pub async fn copy_home(&self) {
+        // A writer that is gone has done it.
+        drop(self.shared.writes.send(writer::Ask::Home).await);
     }
 
     /// Follows the place of the last committed event.
@@ -205,76 +222,19 @@ impl Store {
     }
 
     /// Finishes what is queued, checkpoints, and marks the stop as clean. Blocks; later calls of
-    /// any clone are answered [`Error::Closed`]. Without it the next start checks the database.
+    /// any clone are answered [`Error::Closed`]. Without it, and when the device failed, the next start
+    /// checks the database.
     pub fn close(&self) -> Result<(), OpenError> {
         let closing = self.shared.closing.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(closing) = closing else { return Ok(()) };
         self.shared.looks.close();
         // A thread that is gone already has nothing left to finish.
         drop(self.shared.reads.blocking_send(readers::Ask::Close));
+        let read = closing.readers.into_iter().map(JoinHandle::join).all(|end| end.is_ok());
         drop(self.shared.writes.blocking_send(writer::Ask::Close));
-        let ended = closing.threads.into_iter().map(JoinHandle::join).all(|end| end.is_ok());
-        if ended { closing.mark.clear() } else { Ok(()) }
+        let wrote = closing.writer.join().unwrap_or(false);
+        if read && wrote { closing.mark.clear() } else { Ok(()) }
     }
-}
-
-/// Connects for writing; checked, migrated, and of the right key when this returns.
-fn prepare(path: &Path, unclean: bool, key: &SiteKey) -> Result<Connection, OpenError> {
-    let at = |source: Error| OpenError::database(path, source);
-    let mut sql = connect(path).map_err(|error| at(error.into()))?;
-    if unclean {
-        check(&sql, path)?;
-    }
-    migrate::run(&mut sql, path)?;
-    if !key_matches(&sql, key).map_err(at)? {
-        return Err(OpenError::WrongKey { path: path.to_owned() });
-    }
-    Ok(sql)
-}
-
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let sql = Connection::open(path)?;
-    sql.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    // The page size counts only before the first table is made.
-    sql.pragma_update(None, "page_size", PAGE_SIZE)?;
-    sql.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-    sql.pragma_update(None, "synchronous", "FULL")?;
-    steady_plans(&sql)?;
-    sql.pragma_update(None, "foreign_keys", true)?;
-    sql.pragma_update(None, "temp_store", "MEMORY")?;
-    sql.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    sql.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
-    sql.pragma_update_and_check(None, "journal_size_limit", WAL_KEEP, |_| Ok(()))?;
-    Ok(sql)
-}
-
-/// Plans do not depend on the values that are bound: otherwise some statements would be compiled
-/// anew at every use.
-pub(crate) fn steady_plans(sql: &Connection) -> rusqlite::Result<()> {
-    sql.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
-}
-
-/// Looks for damage; the first finding stops the start.
-fn check(sql: &Connection, path: &Path) -> Result<(), OpenError> {
-    let report = sql
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
-        .unwrap_or_else(|error| error.to_string());
-    if report == "ok" {
-        return Ok(());
-    }
-    Err(OpenError::Damaged { path: path.to_owned(), report })
-}
-
-fn key_matches(sql: &Connection, key: &SiteKey) -> Result<bool, Error> {
-    let stored: Option<Vec<u8>> = sql
-        .query_row("SELECT value FROM meta WHERE name = 'key_proof'", [], |row| row.get(0))
-        .optional()?;
-    if let Some(stored) = stored {
-        return Ok(key.open("key_proof", &stored).is_ok_and(|plain| *plain == KEY_PROOF));
-    }
-    let proof = key.seal("key_proof", KEY_PROOF)?;
-    sql.execute("INSERT INTO meta (name, value) VALUES ('key_proof', ?1)", [proof])?;
-    Ok(true)
 }
 
 fn start_readers(
@@ -293,11 +253,11 @@ fn start_readers(
         .collect()
 }
 
-fn spawn(
+fn spawn<T: Send + 'static>(
     name: String,
     path: &Path,
-    work: impl FnOnce() + Send + 'static,
-) -> Result<JoinHandle<()>, OpenError> {
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, OpenError> {
     std::thread::Builder::new().name(name).spawn(work).map_err(|source| OpenError::File {
         attempt: "start a thread for",
         path: path.to_owned(),

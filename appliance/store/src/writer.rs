@@ -5,17 +5,25 @@
 //! The way: take all that is queued, run each closure in its own savepoint of one transaction,
 //! commit once, then answer all. Checkpoints come after the answers, so that nobody waits for them.
 //! On failure: a closure's error undoes its savepoint alone; a failed commit is everyone's answer.
-//! After a device failure nothing is written any more, since the state on disk is unknown.
+//! After a device failure nothing is written any more, since the state on disk is unknown, and the
+//! end is no clean one.
 
-use crate::{SiteKey, Txn, error::Error, flushes::Flushes, wal};
+use crate::{
+    SiteKey, Txn,
+    error::{self, Error},
+    flushes::Flushes,
+    place::Mark,
+    wal,
+};
 use base::ids::Cursor;
 use rusqlite::Connection;
 use std::{
+    fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -34,6 +42,8 @@ const WAL_BYTES_MAX: u32 = 4 << 20;
 pub(crate) enum Ask {
     /// To write.
     Write(Box<dyn Work>),
+    /// To copy the log home, whatever its length.
+    Home,
     /// To take nothing new, finish what is queued, and end.
     Close,
 }
@@ -94,7 +104,7 @@ pub(crate) struct Writer {
     wal_pages_max: u32,
     page_size: u32,
     flushes: Arc<Flushes>,
-    broken: bool,
+    broken: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -123,7 +133,7 @@ impl Writer {
             wal_pages_max,
             page_size,
             flushes,
-            broken: false,
+            broken: Arc::default(),
         })
     }
 
@@ -132,35 +142,66 @@ impl Writer {
         Arc::clone(&self.flushes)
     }
 
-    /// Serves until it is told to close or every sender is gone, then leaves the log checkpointed.
-    pub(crate) fn serve(mut self, mut queue: mpsc::Receiver<Ask>) {
-        self.reserve_log();
+    /// Whether the device failed, and nothing is written any more.
+    pub(crate) fn broken(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.broken)
+    }
+
+    /// Serves until it is told to close or every sender is gone. `true` when the end is clean: all that
+    /// was committed is in the database's own file, and the log is empty.
+    pub(crate) fn serve(mut self, mut queue: mpsc::Receiver<Ask>, mark: &Mark) -> bool {
+        let index = self.reserve(mark);
         while let Some(first) = queue.blocking_recv() {
-            let group = gather(first, &mut queue);
+            let Asked { group, home } = gather(first, &mut queue);
             self.group(group);
-            if self.wal_pages.load(Ordering::Relaxed) >= self.wal_pages_max {
+            if home || self.wal_pages.load(Ordering::Relaxed) >= self.wal_pages_max {
                 self.checkpoint("PASSIVE");
             }
         }
-        self.checkpoint("TRUNCATE");
+        let clean = self.end(mark);
+        drop(self.sql);
+        drop(index);
+        clean
     }
 
-    /// Before anybody waits for a commit.
-    fn reserve_log(&self) {
-        let Some(path) = self.sql.path().filter(|path| !path.is_empty()) else { return };
-        if let Err(error) = wal::reserve(Path::new(path), self.wal_pages_max, self.page_size) {
+    /// Room for the log and its index, before anybody waits for a commit. The index's file is not to be
+    /// closed before the database is: see [`wal::reserve_index`].
+    fn reserve(&self, mark: &Mark) -> Option<File> {
+        let path = Path::new(self.sql.path().filter(|path| !path.is_empty())?);
+        let reserved = wal::reserve(path, self.wal_pages_max, self.page_size);
+        if let Err(error) = reserved.and_then(|length| mark.note_log(length)) {
             tracing::warn!(%error, "no room could be taken for the database's log; commits wait longer");
         }
+        let index = wal::reserve_index(path, self.wal_pages_max);
+        index
+            .inspect_err(|error| {
+                tracing::warn!(%error, "no room could be taken for the index of the database's log");
+            })
+            .ok()
+    }
+
+    /// Copies all of the log home, and only then lets it go.
+    fn end(&self, mark: &Mark) -> bool {
+        let home = !self.is_broken() && self.checkpoint("FULL") && mark.forget_log().is_ok();
+        if home {
+            // From here on the last to close may remove the log.
+            drop(wal::keep_at_close(&self.sql, false));
+        }
+        home && self.checkpoint("TRUNCATE")
+    }
+
+    fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
     }
 
     fn group(&mut self, mut group: Vec<Box<dyn Work>>) {
         if group.is_empty() {
             return;
         }
-        let committed = if self.broken { Err(Error::Broken) } else { self.commit(&mut group) };
+        let committed = if self.is_broken() { Err(Error::Broken) } else { self.commit(&mut group) };
         if committed.as_ref().is_err_and(Error::is_device_failure) {
             tracing::error!("the database's device failed; no more writes until a restart");
-            self.broken = true;
+            self.broken.store(true, Ordering::Relaxed);
         }
         for work in group {
             work.answer(committed.clone());
@@ -197,11 +238,12 @@ impl Writer {
     fn run_one(&self, work: &mut dyn Work, last: Cursor) -> Result<Cursor, Error> {
         self.sql.prepare_cached("SAVEPOINT one")?.execute([])?;
         let mut txn = Txn::new(&self.sql, &self.key, last);
+        drop(error::met_device_failure());
         let keep = work.run(&mut txn);
         let reached = txn.last_event;
         if self.sql.is_autocommit() {
-            // SQLite gave up the whole transaction, as it does when the disk is full.
-            return Err(Error::Full);
+            // SQLite gave up the whole transaction, as it does when the disk is full or fails.
+            return Err(error::met_device_failure().unwrap_or(Error::Full));
         }
         if !keep {
             self.sql.prepare_cached("ROLLBACK TO one")?.execute([])?;
@@ -210,124 +252,38 @@ impl Writer {
         Ok(if keep { reached } else { last })
     }
 
-    fn checkpoint(&self, mode: &str) {
-        let done = self.sql.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()));
-        if let Err(error) = done {
+    /// `true` when nothing is left in the log that is not home.
+    fn checkpoint(&self, mode: &str) -> bool {
+        wal::checkpoint(&self.sql, mode).unwrap_or_else(|error| {
             // The log keeps what could not be copied home; the next checkpoint tries again.
             tracing::warn!(error = %error, "could not checkpoint the database's log");
-        }
+            false
+        })
     }
+}
+
+/// What was asked at once.
+struct Asked {
+    group: Vec<Box<dyn Work>>,
+    home: bool,
 }
 
 /// All that is queued now, up to the group's bound.
-fn gather(first: Ask, queue: &mut mpsc::Receiver<Ask>) -> Vec<Box<dyn Work>> {
-    let mut group = Vec::new();
+fn gather(first: Ask, queue: &mut mpsc::Receiver<Ask>) -> Asked {
+    let mut asked = Asked { group: Vec::new(), home: false };
     let mut next = Some(first);
     while let Some(ask) = next.take() {
         match ask {
-            Ask::Write(work) => group.push(work),
+            Ask::Write(work) => asked.group.push(work),
+            Ask::Home => asked.home = true,
             Ask::Close => queue.close(),
         }
-        if group.len() < GROUP_MAX {
+        if asked.group.len() < GROUP_MAX {
             next = queue.try_recv().ok();
         }
     }
-    group
+    asked
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use base::{event::Event, ids::PipelineId, state::PipelineState, time::Timestamp};
-
-    fn writer() -> Writer {
-        let mut sql = Connection::open_in_memory().unwrap();
-        crate::migrate::run(&mut sql, Path::new("test.db")).unwrap();
-        Writer::new(sql, SiteKey::new([1; 32]), watch::channel(Cursor(0)).0).unwrap()
-    }
-
-    /// Queues one append per entry of `counts` in one group; answers tell how each fared.
-    fn check(writer: &mut Writer, counts: &[usize]) -> Vec<Result<Cursor, Error>> {
-        let (group, answers): (Vec<Box<dyn Work>>, Vec<_>) = counts
-            .iter()
-            .map(|&count| {
-                let (job, answer) = Job::new(move |txn: &mut Txn<'_>| append(txn, count));
-                (job as Box<dyn Work>, answer)
-            })
-            .unzip();
-        writer.group(group);
-        answers.into_iter().map(|answer| answer.blocking_recv().unwrap()).collect()
-    }
-
-    fn append(txn: &mut Txn<'_>, count: usize) -> Result<Cursor, Error> {
-        let pipeline = PipelineId(uuid::Uuid::nil());
-        let event = Event::PipelineChanged { pipeline, state: PipelineState::Created };
-        (0..count).try_for_each(|_| txn.event_append(Timestamp(0), None, &event).map(drop))?;
-        Ok(txn.last_event)
-    }
-
-    #[test]
-    fn a_full_disk_is_told_to_the_whole_group_and_space_heals_it() {
-        let mut writer = writer();
-        let pages: u32 =
-            writer.sql.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
-        writer.sql.pragma_update_and_check(None, "max_page_count", pages + 2, |_| Ok(())).unwrap();
-        let answers = check(&mut writer, &[1, 500]);
-        assert!(answers.iter().any(|answer| matches!(answer, Err(Error::Full))), "{answers:?}");
-        writer.sql.pragma_update_and_check(None, "max_page_count", 9999, |_| Ok(())).unwrap();
-        let before = writer.last_event.0;
-        let healed = check(&mut writer, &[500]);
-        assert_eq!(healed[0].as_ref().unwrap().0, before + 500);
-        assert_eq!(*writer.tell.borrow(), Cursor(before + 500));
-    }
-
-    /// Space runs out at every page in turn, within a group and at its commit.
-    #[test]
-    fn wherever_the_space_ends_the_acknowledged_is_whole_and_nothing_else() {
-        for free in 0.. {
-            let mut writer = writer();
-            let pages: u32 =
-                writer.sql.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
-            writer
-                .sql
-                .pragma_update_and_check(None, "max_page_count", pages + free, |_| Ok(()))
-                .unwrap();
-            let mut acknowledged = 0;
-            let mut was_full = false;
-            for _ in 0..6 {
-                for answer in check(&mut writer, &[1, 7, 20]) {
-                    match answer {
-                        Ok(cursor) => acknowledged = acknowledged.max(cursor.0),
-                        Err(error) => {
-                            assert!(matches!(error, Error::Full), "{error}");
-                            was_full = true;
-                        }
-                    }
-                }
-            }
-            assert_whole(&writer.sql, acknowledged);
-            if !was_full {
-                return;
-            }
-        }
-    }
-
-    /// Sound, and with exactly the events that were acknowledged.
-    fn assert_whole(sql: &Connection, acknowledged: u64) {
-        let report: String = sql.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
-        assert_eq!(report, "ok");
-        let kept: (u64, u64) = sql
-            .query_row("SELECT count(*), coalesce(max(cursor), 0) FROM events", [], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
-            .unwrap();
-        assert_eq!(kept, (acknowledged, acknowledged));
-    }
-
-    #[test]
-    fn after_a_device_failure_nothing_is_written() {
-        let mut writer = writer();
-        writer.broken = true;
-        assert!(matches!(check(&mut writer, &[1])[0], Err(Error::Broken)));
-    }
-}
+mod tests;

@@ -130,3 +130,30 @@ fn damage_is_found_after_an_unclean_stop() {
     let refused = open(dir.path()).unwrap_err();
     assert!(refused.to_string().contains("put back the latest copy"), "{refused}");
 }
+
+#[test]
+fn an_emptied_database_is_not_begun_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).unwrap().close().unwrap();
+    std::fs::write(dir.path().join("appliance.db"), b"").unwrap();
+    let config = Config { was_in_use: true, ..Config::new(dir.path()) };
+    let refused = Store::open(&config, SiteKey::new([1; 32])).unwrap_err();
+    assert!(matches!(refused, OpenError::Emptied { .. }), "{refused}");
+}
+
+/// All that a new database knows is in its own file soon, and not in the log alone.
+#[tokio::test]
+async fn what_is_copied_home_outlives_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let size = || std::fs::metadata(dir.path().join("appliance.db")).unwrap().len();
+    let begun = size();
+    assert!(begun > 10_000, "the key's proof is home: {begun}");
+    store.write(|txn| (0..200).try_for_each(|n| append(txn, n).map(drop))).await.unwrap();
+    store.copy_home().await;
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while size() == begun {
+        assert!(std::time::Instant::now() < until, "nothing was copied");
+        tokio::task::yield_now().await;
+    }
+}

@@ -36,7 +36,7 @@ const SIZE: usize = 60_000;
 /// All that the room does about garbage, as if everything were old.
 pub(crate) async fn collect(objects: &Objects) -> Result<(), String> {
     let told = |error: objects::Error| error.to_string();
-    objects.sweep().await.map_err(told)?;
+    objects.sweep_now().await.map_err(told)?;
     let later = Timestamp(jiff::Timestamp::now().as_microsecond() + 2 * 86_400_000_000);
     objects.image_sweep(later).await.map_err(|error| error.to_string())?;
     objects.gc_now().await.map(drop).map_err(told)

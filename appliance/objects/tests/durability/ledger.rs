@@ -90,7 +90,7 @@ impl Ledger {
             locked(&self.may).insert(key, vec![fits]);
         }
         self.nothing_else(&objects).await;
-        objects.sweep().await.unwrap();
+        objects.sweep_now().await.unwrap();
         objects.gc_now().await.unwrap();
         let scrubbed = objects.scrub_all().await.unwrap();
         assert_eq!(scrubbed.rotten, 0, "rows without their bytes");

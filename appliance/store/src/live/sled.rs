@@ -8,7 +8,7 @@
 use super::{Live, LiveError, Pair, Watch, Watchers, check_sizes};
 use crate::{
     error::OpenError,
-    place::{self, Mark},
+    place::{self, Last, Mark},
 };
 use sled::{Batch, Config, Db, Mode};
 use std::{
@@ -69,8 +69,8 @@ impl SledLive {
         place::make(dir)?;
         let files = dir.join("sled");
         let failed = |attempt, source| OpenError::File { attempt, path: files.clone(), source };
-        let (mark, unclean) = Mark::set(dir)?;
-        if unclean {
+        let (mark, last) = Mark::set(dir)?;
+        if last != Last::Clean {
             remove(&files).map_err(|source| failed("remove", source))?;
         }
         let db = match open_db(&files) {

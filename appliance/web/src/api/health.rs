@@ -19,8 +19,11 @@ async fn alive(_: Public) -> &'static str {
     "ok\n"
 }
 
-/// Ready when the store answers.
+/// Ready when the store answers, and may be written to.
 async fn ready(_: Public, state: State) -> Result<&'static str, Failure> {
+    if state.store.is_broken() {
+        return Err(store::Error::Broken.into());
+    }
     state.store.read(|reader| reader.event_last()).await?;
     Ok("ready\n")
 }

@@ -56,7 +56,7 @@ pub(super) async fn enter(
         }
     };
     user.reach(project.id)?;
-    let repository = open_repository(state, &project).await?;
+    let repository = open_repository(state, &project, purpose).await?;
     Ok(Entered { who: Who::Person(user), project, repository })
 }
 
@@ -77,7 +77,7 @@ async fn enter_job(
             "jobs of {name} may not push: an administrator allows it in the project's settings (`jobs_may_push`)"
         )));
     }
-    let repository = open_repository(state, &project).await?;
+    let repository = open_repository(state, &project, purpose).await?;
     Ok(Entered { who: Who::Job(job), project, repository })
 }
 
@@ -127,12 +127,24 @@ async fn make_project(state: &State, user: &User, name: RepoName) -> Result<Proj
     Ok(state.store.write(make).await?)
 }
 
-/// The project's repository, made when a cut came between the project and it.
-async fn open_repository(state: &State, project: &Project) -> Result<Repository, Failure> {
+/// The project's repository, made when a cut came between the project and it. A project that has had
+/// pipelines has had a repository, too: whoever fetches would take an empty one for what was pushed.
+/// A push makes it again, from a clone.
+async fn open_repository(
+    state: &State,
+    project: &Project,
+    purpose: Purpose,
+) -> Result<Repository, Failure> {
+    let id = project.id;
+    let had_one = purpose == Purpose::Fetch
+        && state.store.look(|reader| reader.pipeline_last_number(id))?.0 > 0;
     let (repos, name) = (state.repos.clone(), project.repo.clone());
     let get = move || repos.get(&name);
     let found = tokio::task::spawn_blocking(get).await.map_err(Failure::inside)?;
     match found {
+        Err(repos::Error::NoRepository(name)) if had_one => Err(Failure::Unavailable(format!(
+            "the repository {name} is gone from the appliance's disk: an administrator puts `repos/{name}.git` of the data directory back from a copy; or somebody pushes it again, all branches and tags, from a clone"
+        ))),
         Err(repos::Error::NoRepository(_)) => make_repository(state, project).await,
         found => found.map_err(Failure::inside),
     }

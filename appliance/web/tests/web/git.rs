@@ -196,6 +196,21 @@ async fn a_push_makes_the_project_and_runs_its_pipeline() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_is_gone_is_not_shown_as_an_empty_one_and_a_push_makes_it_again() {
+    let site = Site::open().await;
+    site.account("mira", Role::Member).await;
+    let copy = site.copy("a").await;
+    copy.git(&["push", &site.url("mira"), "main"]).await;
+    std::fs::remove_dir_all(site.dir.path().join("repos/acme/relay.git")).unwrap();
+    let said = copy.fails(&["ls-remote", &site.url("mira")]).await;
+    assert!(said.contains("503"), "{said}");
+    copy.git(&["push", &site.url("mira"), "main"]).await;
+    let head = copy.git(&["rev-parse", "HEAD"]).await.0;
+    let (found, _) = copy.git(&["ls-remote", &site.url("mira"), "main"]).await;
+    assert!(found.contains(head.trim()), "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tags_deletions_and_skip_marks_are_told_apart() {
     let site = Site::open().await;
     site.account("mira", Role::Member).await;
