@@ -48,7 +48,11 @@ class Browser:
             return json.load(answer)["value"]
 
     def open(self, url):
-        self.call("POST", "/url", {"url": url})
+        """Chromium gives up a page when the network changes, and links of jobs come and go."""
+        def there():
+            self.call("POST", "/url", {"url": url})
+            return self.script("return location.href").startswith(url)
+        wait_for(f"the page {url}", there)
 
     def find(self, css):
         return self.call("POST", "/element", {"using": "css selector", "value": css})[ELEMENT]
@@ -80,16 +84,16 @@ class Browser:
 
 
 def wait_for(what, check):
-    end = time.monotonic() + DEADLINE
+    end, last = time.monotonic() + DEADLINE, None
     while time.monotonic() < end:
         try:
             value = check()
-        except urllib.error.HTTPError:
-            value = None
+        except urllib.error.HTTPError as error:
+            value, last = None, error.read().decode(errors="replace")[:300]
         if value:
             return value
         time.sleep(0.05)
-    raise SystemExit(f"gave up waiting for {what}")
+    raise SystemExit(f"gave up waiting for {what}; the last refusal of the driver: {last}")
 
 
 def log_in(browser, base, password):

@@ -163,6 +163,9 @@ fn an_orb_is_fetched_below_an_allowed_prefix_and_kept() {
     let answer = compiled(&appliance, &good);
     assert!(answer["output-yaml"].as_str().unwrap().contains("hello from afar"), "{answer}");
     assert_eq!(site.asked(), 2);
+    // A job that runs on when the service stops is not left behind by mistake.
+    let pipeline = appliance.newest_pipeline(PROJECT)["id"].as_str().unwrap().to_owned();
+    appliance.wait_for_workflows(&pipeline);
 
     // It is asked for again when it is old; when nobody answers, the copy serves, also after a start.
     age(&appliance);

@@ -175,7 +175,9 @@ pub(super) fn own_network() {
     )]
     let mut again = Command::new("unshare");
     let program = std::env::current_exe().expect("this program");
-    let loopback = "ip link set lo up 2>/dev/null; exec \"$0\" \"$@\"";
+    // It begins with the host's own settings, which another program may have changed.
+    let loopback =
+        "ip link set lo up 2>/dev/null; echo 0 >/proc/sys/net/ipv4/ip_forward; exec \"$0\" \"$@\"";
     again
         .args(["--net", "sh", "-c", loopback])
         .arg(program)
