@@ -4,7 +4,10 @@
 
 use std::{
     ffi::OsStr,
+    io::{BufRead, BufReader},
+    path::Path,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 /// This binary once more, to run the one test `name` with `variable` set.
@@ -12,6 +15,23 @@ pub(crate) fn again(name: &str, variable: &str, value: &OsStr) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([name, "--exact", "--nocapture"]).env(variable, value).stdin(Stdio::null());
     command
+}
+
+/// One life of the test `name` as a child over `dir`, cut `after` it printed that it begins.
+pub(crate) fn one_life(name: &str, variable: &str, dir: &Path, after: Duration) {
+    let mut child = again(name, variable, dir.as_os_str())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("begins"))).unwrap().unwrap();
+    let dies = Instant::now() + after;
+    while Instant::now() < dies && child.try_wait().unwrap().is_none() {
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 /// Runs the test `name` in a process of its own; false there, where the test is to do its work.

@@ -1,7 +1,7 @@
 //! What uploads left behind goes, what anybody needs stays, and a kill in the middle harms neither.
 
 use crate::{
-    alone::again,
+    alone::one_life,
     house::{House, ONE_JOB, ended, now, open},
 };
 use base::{
@@ -14,10 +14,8 @@ use base::{
 use engine::leftovers::{self, Swept};
 use objects::Objects;
 use std::{
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::Stdio,
-    time::{Duration, Instant},
+    time::Duration,
 };
 use store::{
     Store,
@@ -138,23 +136,6 @@ async fn child() {
     leftovers::sweep(&objects, days(2)).await.unwrap();
 }
 
-/// One life of a child that sweeps, cut `after` it began.
-fn one_life(dir: &Path, after: Duration) {
-    let mut child = again("leftovers::child", DIR, dir.as_os_str())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("begins"))).unwrap().unwrap();
-    let dies = Instant::now() + after;
-    while Instant::now() < dies && child.try_wait().unwrap().is_none() {
-        std::thread::park_timeout(Duration::from_millis(1));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-}
-
 /// Fills the buckets: what is named beside what is not.
 async fn fill(dir: &Path, round: u128) -> Vec<String> {
     let store = open(dir);
@@ -187,7 +168,7 @@ async fn a_sweep_that_is_killed_takes_nothing_that_is_named_and_the_next_goes_on
     let mut left = Vec::new();
     for kill in 0..6_u64 {
         named.extend(fill(dir.path(), u128::from(kill)).await);
-        one_life(dir.path(), Duration::from_millis(kill * 3));
+        one_life("leftovers::child", DIR, dir.path(), Duration::from_millis(kill * 3));
         let store = open(dir.path());
         let objects = objects(dir.path(), &store).await;
         let there = keys(&objects, "artifacts").await;

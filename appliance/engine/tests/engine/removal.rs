@@ -2,7 +2,7 @@
 //! however often the purge is killed.
 
 use crate::{
-    alone::again,
+    alone::one_life,
     house::{House, ONE_JOB, ended, now, open},
 };
 use base::{
@@ -15,7 +15,6 @@ use engine::{Error, RerunWanted, logs::Logs, removal};
 use objects::Objects;
 use std::{
     path::{Path, PathBuf},
-    process::Stdio,
     sync::Arc,
     time::Duration,
 };
@@ -160,24 +159,6 @@ async fn child() {
     removal::purge(&store, &logs, &objects, removal.project).await.unwrap();
 }
 
-/// One life of a child that purges, cut `after` it began.
-fn one_life(dir: &Path, after: Duration) {
-    use std::io::{BufRead, BufReader};
-    let mut child = again("removal::child", DIR, dir.as_os_str())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("begins"))).unwrap().unwrap();
-    let dies = std::time::Instant::now() + after;
-    while std::time::Instant::now() < dies && child.try_wait().unwrap().is_none() {
-        std::thread::park_timeout(Duration::from_millis(1));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-}
-
 async fn other_project(house: &House) -> ProjectId {
     let repo = "acme/other".parse().unwrap();
     let make =
@@ -201,7 +182,7 @@ async fn a_purge_that_is_killed_again_and_again_leaves_nothing_and_harms_nobody_
     drop((logs, objects));
     house.stop().await;
     for kill in 0..8 {
-        one_life(dir.path(), Duration::from_millis(kill * 4));
+        one_life("removal::child", DIR, dir.path(), Duration::from_millis(kill * 4));
     }
     let store = open(dir.path());
     let (logs, objects) = rooms(dir.path(), &store).await;

@@ -14,7 +14,7 @@ pub(super) fn section(repo: &RepoName) -> Markup {
             h2 { "Delete project" }
             p { "Its Git repository, all pipelines with their logs, artifacts, workspaces and test results, its caches, variables, schedules and settings are removed for ever, and tokens that are bound to it alone are revoked. Images of the registry, buckets, contexts and the audit log stay." }
             p.faint { "Workflows that have not ended must be canceled before. The name is free at once: a push to it makes a new project, which begins with pipeline 1." }
-            label { "Type " b { (repo) } " to delete it" input name="name" required autocomplete="off" spellcheck="false" autocapitalize="none"; }
+            label { span { "Type " b { (repo) } " to delete it" } input name="name" required autocomplete="off" spellcheck="false" autocapitalize="none"; }
             button.danger type="submit" { "Delete project" }
         }
     }
