@@ -59,10 +59,10 @@ class SlowDisk:
         return self.folder
 
     def __exit__(self, *_):
+        # Another program's mount namespace may hold copies of the mounts: no end would come, and no place be free.
         for place in (self.folder, self.point):
-            subprocess.run(["umount", place], check=False)
+            subprocess.run(["umount", "--lazy", place], check=False)
         os.close(self.device)
-        # Another program's mount namespace may hold a copy of the mount, and no end would come.
         os.kill(self.server, signal.SIGKILL)
         os.waitpid(self.server, 0)
         os.close(self.file)

@@ -214,6 +214,8 @@ const INSIDE_NAME: &str = "eth0";
 pub(crate) fn inside_up(link: &Inside) -> io::Result<()> {
     let mut routes = route::Routes::open()?;
     let index = routes.index(INSIDE_NAME)?;
+    // Nothing answers there, and the kernel would look for neighbours on its own account.
+    routes.ipv6_address_refuse(index)?;
     routes.address_add(index, link.address)?;
     routes.up(index)?;
     routes.route_add(index, (link.gateway, 32), None)?;

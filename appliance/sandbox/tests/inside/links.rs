@@ -69,6 +69,7 @@ pub(super) fn a_link_reaches_what_it_may(place: &mut Place) {
     assert_eq!(links(), 2);
     let ipv6 = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
     assert!(!ipv6.contains("apl-"), "the host's ends have no address there: {ipv6}");
+    assert!(run(&mut one, "! grep -q eth0 /proc/net/if_inet6", LIMIT).held(), "nor have the jobs'");
     one.destroy().expect("removed");
     assert_eq!(sandbox::sweep_links().expect("asked"), 1, "the rules of the one that is gone");
     check(&mut other, "10.231.0.1", port(&closed), false);
