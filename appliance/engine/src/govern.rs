@@ -26,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 use still::Stillness;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 pub use control::governor::{Bound, Decision, Law, Limiter};
 
@@ -40,7 +40,7 @@ const SNAPSHOT_MAX: Duration = Duration::from_secs(10);
 /// Between two moments of the recent past, while they are looked for that often.
 pub const MOMENT: Duration = Duration::from_secs(10);
 
-/// Six hours of moments.
+/// Six hours of moments while there is something to look at, more at rest.
 pub const RECENT_MAX: usize = 2160;
 
 /// Below this change of the quota no runner is woken; a multiple of it is all a job can feel.
@@ -94,6 +94,8 @@ pub struct Moment {
 #[derive(Debug)]
 pub(crate) struct Shared {
     now: watch::Sender<Arc<Governed>>,
+    /// Rung when somebody begins to follow it.
+    looked_at: Notify,
     pace: watch::Sender<Pace>,
     recent: Mutex<VecDeque<Moment>>,
 }
@@ -112,6 +114,7 @@ impl Shared {
         };
         Self {
             now: watch::Sender::new(Arc::new(open)),
+            looked_at: Notify::new(),
             pace: watch::Sender::new(Pace { number, ..Pace::default() }),
             recent: Mutex::default(),
         }
@@ -123,10 +126,12 @@ impl Shared {
 }
 
 impl Handle {
-    /// Follows what holds.
+    /// Follows what holds; brings the next look at the machine.
     #[must_use]
     pub fn governed(&self) -> watch::Receiver<Arc<Governed>> {
-        self.shared().now.subscribe()
+        let follower = self.shared().now.subscribe();
+        self.shared().looked_at.notify_one();
+        follower
     }
 
     /// The last hours, oldest first.
@@ -170,7 +175,7 @@ impl Handle {
         let mut before = Arc::clone(&readings.borrow());
         let mut pulse = Pulse::new(self.events());
         let mut stillness = Stillness::default();
-        while pulse.next(&mut readings).await {
+        while pulse.next(&mut readings, &self.shared().looked_at).await {
             // What happens after this look wakes the next wait.
             pulse.events.mark_unchanged();
             let snapshot = Arc::clone(&readings.borrow_and_update());
@@ -196,7 +201,7 @@ impl Handle {
                 last_moment = Some(Instant::now());
                 self.note(moment(&governed, wall()));
             }
-            let lookers = self.shared().now.receiver_count();
+            let lookers = self.shared().now.receiver_count() + usize::from(pulse.is_looked_at);
             pulse.every = stillness.take(&governed, lookers, Instant::now());
             rest(pulse.every);
             self.publish(governed).await;
@@ -226,22 +231,30 @@ struct Pulse {
     events: watch::Receiver<Cursor>,
     /// More than [`STEP`] while everything is still.
     every: Duration,
+    /// Somebody who looks, perhaps only once, has brought this step.
+    is_looked_at: bool,
 }
 
 impl Pulse {
     fn new(events: watch::Receiver<Cursor>) -> Self {
         let mut ticks = tokio::time::interval(STEP);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        Self { ticks, events, every: STEP }
+        Self { ticks, events, every: STEP, is_looked_at: false }
     }
 
     /// Waits for it: a second, or while everything is still for the next snapshot, for anything that
-    /// happens, or until the last snapshot is too old. `false` when the sender of readings is gone.
-    async fn next(&mut self, readings: &mut watch::Receiver<Arc<Readings>>) -> bool {
+    /// happens, for somebody who looks, or until the last snapshot is too old. `false` when the sender of readings is gone.
+    async fn next(
+        &mut self,
+        readings: &mut watch::Receiver<Arc<Readings>>,
+        looked_at: &Notify,
+    ) -> bool {
+        self.is_looked_at = false;
         if self.every > STEP {
             tokio::select! {
                 _ = readings.changed() => {}
                 _ = self.events.changed() => {}
+                () = looked_at.notified() => self.is_looked_at = true,
                 () = tokio::time::sleep(SNAPSHOT_MAX.max(2 * self.every)) => {}
             }
             self.ticks.reset();

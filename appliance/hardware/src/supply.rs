@@ -1,7 +1,8 @@
 //! Mains, batteries and UPS, told as one: what feeds the machine now.
 //!
-//! Invariants: the worst word of any device counts; a device that cannot be read makes the whole
-//! bad, because a UPS that is silent may be empty. Peripherals (a mouse has a battery, too) do not
+//! Invariants: the worst word of any device counts. That the machine runs on a battery counts whatever
+//! another device does not say; that it runs on mains only when none is silent, because a UPS that is may be
+//! empty. Peripherals (a mouse has a battery, too) do not
 //! count. Adapters are taken together: one that is plugged in feeds the machine, and when all say that
 //! they are not, a battery does that does not say that it charges or is full. Whether a battery is
 //! low holds until it tells of its charge again.
@@ -195,8 +196,10 @@ impl Ups {
 impl Whole {
     fn tell(&mut self, devices: Vec<SupplyDevice>, now: Duration) -> Power {
         let bad = devices.iter().map(|d| d.supply.quality).filter(|q| q.is_bad()).max();
-        let worst = devices.iter().filter_map(|device| device.supply.value).max();
+        let good = devices.iter().filter(|device| !device.supply.quality.is_bad());
+        let worst = good.filter_map(|device| device.supply.value).max();
         let supply = match (bad, worst) {
+            (Some(_), Some(worst)) if worst != Supply::Mains => Ok(worst),
             (Some(quality), _) => Err(quality),
             (None, Some(worst)) => Ok(worst),
             (None, None) if self.supply.last().is_some() => Err(Quality::Lost),
@@ -353,6 +356,33 @@ mod tests {
         check("Discharging", 80.0, Adapters::Unplugged, Supply::Battery);
         check("Discharging", 15.0, Adapters::Unplugged, Supply::BatteryLow);
         check("Discharging", 80.0, Adapters::Plugged, Supply::Battery);
+    }
+
+    #[test]
+    fn a_battery_in_use_counts_though_another_device_is_silent_and_mains_do_not() {
+        use Quality::{Failed, Good};
+        let device = |supply: Option<Supply>, quality| SupplyDevice {
+            supply: Reading { value: supply, quality, ..Reading::default() },
+            charge: None,
+            runtime: None,
+            status: String::new(),
+        };
+        let check = |told: Supply, other: (Option<Supply>, Quality), expected: Option<Supply>| {
+            let source = |label: &str| Source::new("power", label);
+            let mut whole = Whole {
+                supply: Track::new(source("supply")),
+                charge: Track::new(source("charge")),
+                runtime: Track::new(source("runtime")),
+            };
+            let devices = vec![device(Some(told), Good), device(other.0, other.1)];
+            let power = whole.tell(devices, Duration::from_secs(1));
+            assert_eq!(power.supply.fresh().copied(), expected, "{told:?} beside {other:?}");
+        };
+        check(Supply::BatteryLow, (None, Failed), Some(Supply::BatteryLow));
+        check(Supply::Battery, (Some(Supply::Mains), Failed), Some(Supply::Battery));
+        check(Supply::Mains, (Some(Supply::Battery), Failed), None);
+        check(Supply::Mains, (None, Failed), None);
+        check(Supply::Mains, (Some(Supply::Battery), Good), Some(Supply::Battery));
     }
 
     #[test]

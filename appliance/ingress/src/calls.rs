@@ -2,24 +2,17 @@
 //!
 //! Why: a connection costs a slot of few. HTTP/1 bounds the wait for each header; HTTP/2 sets no bound,
 //! and a peer that answers pings could hold every slot without ever asking for anything.
-//! Invariants: a call counts from its header to the end of its answer; of a connection that speaks
-//! HTTP/1 nothing is counted, and it is never over.
+//! Invariant: a call counts from its header to the end of its answer.
 //! Cost: one lock at either end of a call, one alarm for each wait of [`Calls::over`].
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::time::{Instant, sleep_until};
 
 /// Of one connection.
-pub(crate) struct Calls {
-    is_http1: AtomicBool,
-    state: Mutex<State>,
-}
+pub(crate) struct Calls(Mutex<State>);
 
 struct State {
     open: usize,
@@ -33,8 +26,7 @@ pub(crate) struct Call(Arc<Calls>);
 
 impl Calls {
     pub(crate) fn new() -> Arc<Self> {
-        let state = Mutex::new(State { open: 0, since: Instant::now(), asked: false });
-        Arc::new(Self { is_http1: AtomicBool::new(false), state })
+        Arc::new(Self(Mutex::new(State { open: 0, since: Instant::now(), asked: false })))
     }
 
     pub(crate) fn begin(self: &Arc<Self>) -> Call {
@@ -45,21 +37,11 @@ impl Calls {
         Call(Arc::clone(self))
     }
 
-    /// The peer speaks HTTP/1, which has bounds of its own.
-    pub(crate) fn are_http1(&self) {
-        if !self.is_http1.load(Relaxed) {
-            self.is_http1.store(true, Relaxed);
-        }
-    }
-
     /// Completes when no call has been under way for `rest`, or none at all came within `first`.
     pub(crate) async fn over(&self, first: Duration, rest: Duration) {
         let mut look = Instant::now() + first;
         loop {
             sleep_until(look).await;
-            if self.is_http1.load(Relaxed) {
-                return std::future::pending().await;
-            }
             let now = Instant::now();
             look = self.end(now, first, rest);
             if look <= now {
@@ -79,7 +61,7 @@ impl Calls {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -123,13 +105,5 @@ mod tests {
         check(&[(5, 6)], 66).await;
         check(&[(5, 300)], 360).await;
         check(&[(5, 300), (10, 20), (350, 351)], 411).await;
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_that_speaks_http1_is_never_over() {
-        let all = Calls::new();
-        all.are_http1();
-        let over = tokio::time::timeout(FIRST * 100, all.over(FIRST, REST)).await;
-        assert!(over.is_err());
     }
 }

@@ -171,14 +171,11 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let builder = http_builder();
-    let (calls, patience) = (Calls::new(), taking.as_ref().map(|taking| taking.patience()));
+    let (calls, stranger) = (Calls::new(), taking.clone());
     let counted = Arc::clone(&calls);
     let service = service_fn(move |request: Request<Incoming>| {
         // On HTTP/1 an answer waits for nothing but the socket.
         let is_http2 = request.version() == Version::HTTP_2;
-        if !is_http2 {
-            counted.are_http1();
-        }
         let (taking, call) =
             (taking.clone().filter(|_| is_http2), is_http2.then(|| counted.begin()));
         let answer = ServiceExt::oneshot(service.clone(), leftover::of(request));
@@ -195,7 +192,7 @@ where
             connection.as_mut().graceful_shutdown();
             connection.await
         }
-        () = rested(&calls, patience) => {
+        () = rested(&calls, stranger.as_deref()) => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = connection => ended,
@@ -209,12 +206,17 @@ where
     }
 }
 
-/// Completes when a peer that is a stranger has asked for nothing for too long.
-async fn rested(calls: &Calls, patience: Option<Patience>) {
-    match patience {
-        Some(patience) => calls.over(patience.first, patience.rest).await,
-        None => std::future::pending().await,
+/// Completes when a peer that is a stranger has asked for nothing for too long over HTTP/2. HTTP/1 has
+/// bounds of its own, and nothing of it is counted.
+async fn rested(calls: &Calls, stranger: Option<&Taking>) {
+    if let Some(taking) = stranger {
+        let patience = taking.patience();
+        calls.over(patience.first, patience.rest).await;
+        if !taking.is_http1() {
+            return;
+        }
     }
+    std::future::pending().await
 }
 
 fn http_builder() -> auto::Builder<TokioExecutor> {

@@ -44,14 +44,14 @@ impl Default for Patience {
     }
 }
 
-/// The preface of HTTP/2 (RFC 9113 section 3.4): only after so many bytes the protocol is known,
-/// and with it the bounds of its own.
-const PREFACE: usize = 24;
+/// How HTTP/2 begins (RFC 9113 section 3.4): only then the protocol is known, and with it the bounds of
+/// its own.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A connection whose peer may be cut.
 pub(crate) struct Patient<I> {
     io: I,
-    /// Bytes read so far, up to [`PREFACE`].
+    /// Bytes read so far, up to the length of [`PREFACE`].
     heard: usize,
     taking: Arc<Taking>,
     /// The peer lets bytes for the socket wait.
@@ -74,6 +74,15 @@ impl<I> Patient<I> {
         Arc::clone(&self.taking)
     }
 
+    fn hear(&mut self, bytes: &[u8]) {
+        let due = &PREFACE[self.heard..];
+        let count = bytes.len().min(due.len());
+        if bytes[..count] != due[..count] {
+            self.taking.speaks_http1();
+        }
+        self.heard += count;
+    }
+
     /// What became of an attempt to give bytes to the peer.
     fn given<T>(
         &mut self,
@@ -82,7 +91,7 @@ impl<I> Patient<I> {
         count: impl FnOnce(&T) -> usize,
     ) -> Poll<io::Result<T>> {
         // Who is answered has asked.
-        self.heard = PREFACE;
+        self.heard = PREFACE.len();
         let Poll::Ready(done) = result else { return self.wait(context) };
         if std::mem::take(&mut self.blocked) {
             self.taking.end();
@@ -109,7 +118,7 @@ impl<I> Patient<I> {
 
     /// A peer of whom nothing comes: it is to send its first bytes, or to take what waits for it.
     fn is_late_silent(&mut self, context: &mut Context<'_>) -> bool {
-        if self.heard < PREFACE {
+        if self.heard < PREFACE.len() {
             self.alarm.as_mut().poll(context).is_ready()
         } else {
             self.is_late(context)
@@ -126,7 +135,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Patient<I> {
         let this = &mut *self;
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.io).poll_read(context, buffer);
-        this.heard = PREFACE.min(this.heard + buffer.filled().len() - before);
+        this.hear(&buffer.filled()[before..]);
         if read.is_pending() && this.is_late_silent(context) {
             return Poll::Ready(Err(late()));
         }

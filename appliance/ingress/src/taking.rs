@@ -12,7 +12,10 @@ use hyper::body::{Body, Buf, Bytes, Frame, SizeHint};
 use std::{
     io::IoSlice,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -21,6 +24,7 @@ use tokio::time::Instant;
 /// Of one connection.
 pub(crate) struct Taking {
     patience: Patience,
+    is_http1: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -38,11 +42,20 @@ struct State {
 
 impl Taking {
     pub(crate) fn new(patience: Patience) -> Arc<Self> {
-        Arc::new(Self { patience, state: Mutex::default() })
+        Arc::new(Self { patience, is_http1: AtomicBool::new(false), state: Mutex::default() })
     }
 
     pub(crate) const fn patience(&self) -> Patience {
         self.patience
+    }
+
+    /// The first bytes were not those of HTTP/2.
+    pub(crate) fn speaks_http1(&self) {
+        self.is_http1.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_http1(&self) -> bool {
+        self.is_http1.load(Relaxed)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -107,6 +107,19 @@ async fn a_peer_that_never_sends_its_request_is_cut() {
     check_silent(b"PRI * HTTP/2.0").await;
 }
 
+#[tokio::test]
+async fn a_header_that_comes_slowly_over_http1_has_its_own_time() {
+    let (address, _) = start().await;
+    let mut stream = connect(address).await;
+    for part in ["G", "ET / HTTP/1.1\r\nhost: here\r\n", "connection: close\r\n", "\r\n"] {
+        stream.write_all(part.as_bytes()).await.unwrap();
+        tokio::time::sleep(PATIENCE.first * 2 / 3).await;
+    }
+    let mut status = [0; 15];
+    tokio::time::timeout(DEADLINE, stream.read_exact(&mut status)).await.unwrap().unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200 OK");
+}
+
 /// Asks, and takes `part` bytes every `pause`, until the server gives up or all is there.
 async fn take(part: usize, pause: Duration) -> (usize, Arc<Semaphore>) {
     let (address, ended) = start().await;

@@ -18,7 +18,8 @@ pub struct Limits {
     pub entries: u64,
     /// Bytes of all paths of one working tree.
     pub paths: Bytes,
-    /// Pushes, fetches and checkouts at work at the same time; each takes a thread and some tens of megabytes.
+    /// Pushes, fetches and checkouts at work at the same time; each takes a thread and some tens of megabytes,
+    /// a checkout as much more as its index is large.
     pub transfers: usize,
     /// How long a client may neither send nor take a byte before its transfer is given up.
     pub idle: Duration,

@@ -5,7 +5,8 @@
 //! Invariants: a report is in the journal before it is sent, so that its number never names
 //! anything else; a torn last line is passed over.
 //! On failure: what the disk does not take is kept, and written before the next entry, so that no
-//! entry is missing before a later one.
+//! entry is missing before a later one. When too much is kept, nothing more is remembered: a runner that is
+//! started anew then goes on from an earlier moment.
 //! Durability: no `fsync`; see [`crate::folder`].
 
 use crate::folder::private;
@@ -72,6 +73,8 @@ pub(crate) struct Journal {
     file: File,
     /// What the disk did not take.
     owed: Vec<u8>,
+    /// An entry found no place; none is taken any more.
+    is_broken: bool,
 }
 
 impl Journal {
@@ -82,19 +85,22 @@ impl Journal {
         let file = private(path).map_err(failed("open"))?;
         let (memory, torn) = read(path).map_err(failed("read"))?;
         let owed = if torn { b"\n".to_vec() } else { Vec::new() };
-        Ok((Self { path: path.to_owned(), file, owed }, memory))
+        Ok((Self { path: path.to_owned(), file, owed, is_broken: false }, memory))
     }
 
     /// Adds an entry. One that the disk does not take is owed, and remembered when a later one is taken.
     pub(crate) fn append(&mut self, entry: &Entry) -> Result<(), JournalError> {
         let path = self.path.clone();
         let failed = |source| JournalError { attempt: "append to", path, source };
+        // There may be room again.
+        let _or_owed_still = self.pay();
         self.owe(entry).and_then(|()| self.pay()).map_err(failed)
     }
 
     fn owe(&mut self, entry: &Entry) -> io::Result<()> {
         let line = serde_json::to_vec(entry)?;
-        if self.owed.len() + line.len() > OWED_MAX && !self.owed.is_empty() {
+        self.is_broken |= self.owed.len() + line.len() > OWED_MAX && !self.owed.is_empty();
+        if self.is_broken {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.owed.extend(line);
@@ -148,6 +154,10 @@ mod tests {
     use base::time::Timestamp;
     use std::fs;
 
+    fn long(bytes: usize) -> Entry {
+        Entry::Report(Progress::Artifact { path: "x".repeat(bytes), key: String::new(), size: 0 })
+    }
+
     fn reopened(path: &Path) -> Memory {
         Journal::open(path).unwrap().1
     }
@@ -187,6 +197,35 @@ mod tests {
         journal.append(&Entry::ReportsTaken(1)).unwrap();
         let memory = reopened(&path);
         assert_eq!((memory.reports, memory.reports_taken), (vec![started], 1));
+    }
+
+    #[test]
+    fn after_an_entry_that_found_no_place_there_is_no_later_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        let room = journal.file.try_clone().unwrap();
+        journal.file = File::options().write(true).open("/dev/full").unwrap();
+        journal.append(&long(OWED_MAX / 2)).unwrap_err();
+        journal.append(&long(OWED_MAX / 2)).unwrap_err();
+        journal.append(&Entry::ReportsTaken(1)).unwrap_err();
+        journal.file = room;
+        journal.append(&Entry::ReportsTaken(1)).unwrap_err();
+        let memory = reopened(&path);
+        assert_eq!((memory.reports.len(), memory.reports_taken), (1, 0));
+    }
+
+    #[test]
+    fn room_that_is_there_again_is_used_before_an_entry_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        let room = journal.file.try_clone().unwrap();
+        journal.file = File::options().write(true).open("/dev/full").unwrap();
+        journal.append(&long(OWED_MAX / 2)).unwrap_err();
+        journal.file = room;
+        journal.append(&long(OWED_MAX / 2)).unwrap();
+        assert_eq!(reopened(&path).reports.len(), 2);
     }
 
     #[test]

@@ -213,9 +213,7 @@ struct Partial(PathBuf);
 
 impl Partial {
     fn make(root: &Path) -> Result<Self, ImageError> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = root.join(format!("{PARTIAL}{}-{count}", std::process::id()));
+        let path = partial_path(root);
         // The process's mask must not close it to the users of the image.
         let made = fs::create_dir(&path)
             .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)));
@@ -224,6 +222,13 @@ impl Partial {
             Err(source) => Err(ImageError::Store { action: "make", path, source }),
         }
     }
+}
+
+/// A name that nothing has, of something that is removed at the next start.
+fn partial_path(root: &Path) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    root.join(format!("{PARTIAL}{}-{count}", std::process::id()))
 }
 
 impl Drop for Partial {

@@ -55,13 +55,14 @@ pub(crate) fn reserve(path: &Path, pages: u32, page_size: u32) -> io::Result<u64
 }
 
 /// Makes the log's index as long as so many pages will make it. SQLite's locks are on the same file, and
-/// the kernel drops them when this process closes it once: keep it open for as long as the database is.
-pub(crate) fn reserve_index(path: &Path, pages: u32) -> io::Result<File> {
+/// the kernel drops them when this process closes it once: keep it open for as long as the database is, also
+/// when it could not be made so long.
+pub(crate) fn reserve_index(path: &Path, pages: u32) -> io::Result<(File, io::Result<()>)> {
     let wanted = (u64::from(pages) + SPARE).div_ceil(INDEXED) * INDEX_PART;
     let file = File::options().append(true).open(beside(path, "-shm"))?;
     // What it got stays: SQLite may see it already.
-    grow(&file, file.metadata()?.len(), wanted)?;
-    Ok(file)
+    let grown = file.metadata().and_then(|now| grow(&file, now.len(), wanted));
+    Ok((file, grown))
 }
 
 fn grow(mut file: &File, mut length: u64, wanted: u64) -> io::Result<()> {

@@ -173,11 +173,12 @@ impl Writer {
             tracing::warn!(%error, "no room could be taken for the database's log; commits wait longer");
         }
         let index = wal::reserve_index(path, self.wal_pages_max);
-        index
-            .inspect_err(|error| {
-                tracing::warn!(%error, "no room could be taken for the index of the database's log");
-            })
-            .ok()
+        let (file, grown) =
+            index.map_or_else(|error| (None, Err(error)), |(file, grown)| (Some(file), grown));
+        if let Err(error) = grown {
+            tracing::warn!(%error, "no room could be taken for the index of the database's log");
+        }
+        file
     }
 
     /// Copies all of the log home, and only then lets it go.

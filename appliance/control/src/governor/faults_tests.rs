@@ -295,7 +295,7 @@ fn memory_disks_power_and_load_that_are_lost_fall_to_safe_values() {
             some: None,
             full: None,
         }),
-        power: Power { supply: Some(Supply::Mains), watts: None },
+        power: Power { supply: Some(Supply::Mains), is_silent: false, watts: None },
         disks: vec![Disk {
             name: "/".into(),
             free: Bytes::gib(40),

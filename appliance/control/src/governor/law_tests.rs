@@ -54,7 +54,7 @@ pub(super) fn sight(second: &Second) -> Sight {
             full: Some(second.some / 10.0),
         }),
         flush_millis: second.flush,
-        power: Power { supply: Some(second.supply), watts: Some(second.watts) },
+        power: Power { supply: Some(second.supply), is_silent: false, watts: Some(second.watts) },
         disks: vec![Disk {
             name: "/".into(),
             free: Bytes::mib(second.free),

@@ -119,6 +119,21 @@ fn pressure_with_memory_to_spare_holds_nobody_back() {
 }
 
 #[test]
+fn a_supply_that_has_never_spoken_gets_the_safe_slots_and_one_that_is_not_there_none() {
+    let law = Law::new(POOL);
+    for (is_silent, says) in [(true, "the supply has never given a reading"), (false, "")] {
+        let mut governor = Governor::default();
+        let mut sight = sight(&fine());
+        (sight.power.supply, sight.power.is_silent) = (None, is_silent);
+        let mut one = |at: i64| governor.step(&sight, &law, Timestamp(at * SECOND));
+        (0..29).for_each(|at| assert_eq!(one(at).slots, POOL, "it may take a while to begin"));
+        let decision = (29..32).map(&mut one).last().expect("decided");
+        assert_eq!(decision.slots < POOL, is_silent, "{decision:?}");
+        assert_eq!(decision.binding().map_or("", |bound| &bound.reading), says);
+    }
+}
+
+#[test]
 fn a_nearly_empty_battery_stops_all_and_mains_come_back_slowly() {
     let (mut governor, law) = (Governor::default(), Law::new(POOL));
     let mut decide = |at: i64, supply| {

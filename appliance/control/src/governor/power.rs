@@ -1,7 +1,8 @@
 //! Power: mains, battery, nearly empty, and a cap in watts.
 //!
 //! Invariants: on battery one job at once; nearly empty nothing runs, so that the last minutes
-//! belong to an orderly stop; more watts never give more slots.
+//! belong to an orderly stop; more watts never give more slots; a supply that is there and has never said
+//! anything (a UPS that does not answer) is no good news.
 
 use super::{
     Bound, Limiter,
@@ -24,6 +25,8 @@ pub enum Supply {
 pub struct Power {
     /// `None` where nothing tells.
     pub supply: Option<Supply>,
+    /// Something should tell and does not.
+    pub is_silent: bool,
     /// Draw of the machine or its processor.
     pub watts: Option<f64>,
 }
@@ -33,12 +36,15 @@ const MAINS_DWELL_SECONDS: f64 = 60.0;
 /// Slots a second for a draw that is wrong by all of its cap.
 const WATTS_GAIN: f64 = 0.2;
 const WATTS_SECONDS: f64 = 5.0;
+/// A UPS has answered by then, after a start of everything.
+const SILENT_SECONDS: f64 = 30.0;
 
 /// The limiter's state.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PowerLimiter {
     supply: Option<Supply>,
     presence: Presence,
+    silent_seconds: f64,
     mains_seconds: Option<f64>,
     watts: Option<f64>,
     capped: Option<f64>,
@@ -48,6 +54,8 @@ impl PowerLimiter {
     /// Slots, and whether what runs must stand still.
     pub(super) fn step(&mut self, power: Power, moment: &Moment<'_>) -> (Bound, bool) {
         let lost = self.presence.is_lost(power.supply.is_some(), moment.seconds);
+        self.silent_seconds =
+            if power.is_silent { self.silent_seconds + moment.seconds } else { 0.0 };
         self.supply = power.supply.or(self.supply);
         let pool = moment.pool();
         let capped = self.cap(power.watts, moment);
@@ -65,6 +73,11 @@ impl PowerLimiter {
         if lost {
             let bound = Bound::lost(Limiter::Power, slots.min(moment.safe()), "power supply");
             return (bound, self.supply == Some(Supply::Low));
+        }
+        if self.supply.is_none() && self.silent_seconds >= SILENT_SECONDS {
+            let reading = "the supply has never given a reading".to_owned();
+            let slots = slots.min(moment.safe());
+            return (Bound { limiter: Limiter::Power, slots, reading }, false);
         }
         (Bound { limiter: Limiter::Power, slots, reading }, self.supply == Some(Supply::Low))
     }

@@ -105,7 +105,8 @@ fn power(power: &reading::Power) -> Power {
     });
     // Meters of one machine overlap (package within board): the largest speaks for it.
     let watts = power.draws.iter().filter_map(Reading::fresh).map(|watts| watts.0);
-    Power { supply, watts: watts.reduce(f64::max) }
+    let is_silent = matches!(power.supply.quality, Quality::Stale | Quality::Failed);
+    Power { supply, is_silent, watts: watts.reduce(f64::max) }
 }
 
 fn disk(disk: &reading::Disk) -> Option<Disk> {
@@ -203,6 +204,6 @@ mod tests {
         assert_eq!((sight.heats[0].celsius, sight.heats[0].quality), (None, Quality::Stuck));
         assert_eq!(sight.failed_fan.as_deref(), Some("fan1"));
         assert_eq!(sight.memory, None);
-        assert_eq!(sight.power, Power { supply: None, watts: Some(31.0) });
+        assert_eq!(sight.power, Power { supply: None, is_silent: false, watts: Some(31.0) });
     }
 }

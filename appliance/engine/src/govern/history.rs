@@ -80,10 +80,12 @@ fn read(live: &dyn Live) -> Result<Vec<Moment>, LiveError> {
         .collect())
 }
 
-/// The moments of the span that ends with the last of them.
+/// The moments of the span that ends with the last of them; none of before the clock was set back.
 fn last_span(moments: &[Moment]) -> &[Moment] {
     let Some(last) = moments.last() else { return moments };
-    &moments[moments.partition_point(|one| last.at.since(one.at) >= SPAN)..]
+    let of_span = |one: &&Moment| one.at <= last.at && last.at.since(one.at) < SPAN;
+    let count = moments.iter().rev().take_while(of_span).count();
+    &moments[moments.len() - count..]
 }
 
 /// The worst of a span, with its sums as averages.
@@ -147,6 +149,8 @@ mod tests {
         let seldom = [at(0), at(100), at(130), at(399), at(400)];
         assert_eq!(last_span(&seldom).len(), 3);
         assert_eq!(last_span(&seldom[..1]).len(), 1);
+        let set_back = [at(7000), at(7010), at(100), at(110)];
+        assert_eq!(last_span(&set_back).len(), 2, "none of before the clock was set back");
         assert_eq!(last_span(&[]), []);
     }
 

@@ -48,7 +48,7 @@ impl Seat {
         let (mut journal, memory) = Journal::open(&self.supervised.folder().journal())?;
         let number = self.number.take().or_else(|| host.number(memory.number));
         let number = number.ok_or(TakeUpError::Numbers)?;
-        if memory.number.is_none()
+        if memory.number != Some(number.get())
             && let Err(error) = journal.append(&Entry::Number(number.get()))
         {
             tracing::warn!(%error, "a restart of the runner will not remember the ids of a job");

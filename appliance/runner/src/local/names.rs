@@ -26,12 +26,13 @@ pub(super) fn hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
-/// The name of a workflow or job as the name of one folder.
+/// The name of a workflow or job as the name of one folder. Labels that are no names of folders carry
+/// their hash, so that none gets the folder of another.
 pub(super) fn folder_name(label: &str) -> String {
     let name = label.replace(['/', '\0'], "_");
-    match name.as_str() {
-        "" | "." | ".." => format!("_{name}"),
-        _ => name,
+    match name == label && !["", ".", ".."].contains(&label) {
+        true => name,
+        false => format!("{name}-{}", &hash(label.as_bytes())[..8]),
     }
 }
 
@@ -47,10 +48,12 @@ mod tests {
     #[test]
     fn artifacts_stay_in_their_folder() {
         check("build", "out/a.txt", Some("/keep/build/out/a.txt"));
-        check("build 1/2", "a", Some("/keep/build 1_2/a"));
-        check("../../etc", "cron.d/x", Some("/keep/.._.._etc/cron.d/x"));
-        check("..", "a", Some("/keep/_../a"));
-        check("/etc", "a", Some("/keep/_etc/a"));
+        check("build 1_2", "a", Some("/keep/build 1_2/a"));
+        for (label, name) in [("build 1/2", "build 1_2"), ("../../etc", ".._.._etc"), ("..", "..")]
+        {
+            let own = format!("/keep/{name}-{}/a", &hash(label.as_bytes())[..8]);
+            check(label, "a", Some(&own));
+        }
         check("build", "../../../etc/cron.d/x", None);
         check("build", "a/../../b", None);
         check("build", "/etc/passwd", None);

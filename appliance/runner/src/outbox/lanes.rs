@@ -288,11 +288,13 @@ impl Outbox {
         self.wake();
     }
 
-    /// The other side wants a step's output from `expected`. What a power cut took is not waited for:
-    /// the step then ends where its output does.
+    /// The other side wants a step's output from `expected`. What a power cut took, or the disk does not
+    /// give any more, is not waited for: the step then ends where its output does.
     fn output_wanted(&self, step: u32, expected: u64) {
         let kept = std::fs::metadata(self.folder.output(step)).map_or(0, |file| file.len());
-        let kept = kept.max(expected);
+        let one = Output { taken: expected, length: expected + 1 };
+        let is_there = kept > expected && self.frame(step, one).is_ok();
+        let kept = if is_there { kept } else { expected };
         let mut state = self.state();
         for progress in &mut state.reports {
             if let Progress::StepEnded { step: of, output_bytes, .. } = progress

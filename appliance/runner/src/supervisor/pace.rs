@@ -4,7 +4,7 @@
 //! Invariants: time in which the job stands still is neither silence nor running time; what was
 //! asked for meanwhile is done afterwards, in order; the log of every living run tells both ends
 //! of a pause; a pause ends with the sandbox.
-//! On failure: a host without a freezer goes on; the quota is then all there is.
+//! On failure: on a host without a freezer nothing stands still; the quota is then all there is.
 
 use super::{Supervisor, chain, wire::Event};
 use std::time::{Duration, Instant};

@@ -241,6 +241,29 @@ async fn output_that_a_power_cut_took_is_not_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn output_that_the_disk_does_not_give_is_not_waited_for() {
+    let Some(bench) = Bench::start() else { return };
+    let task = bench
+        .control
+        .assign(assignment(&[run("echo one; sleep 0.5; echo two"), run("echo three")]));
+    bench.control.until(task, Duration::from_secs(20), |task| task.text(2).contains("one")).await;
+    bench.control.state.lock().unwrap().down = true;
+    let job = bench.jobs().into_iter().find(|job| job.join("assignment.json").exists()).unwrap();
+    let told = |_: &[PathBuf]| {
+        let journal = std::fs::read_to_string(job.join("journal")).unwrap_or_default();
+        journal.contains(r#""output_bytes":8"#)
+    };
+    until(&bench, told).await;
+    // A file of some length, no byte of which can be read.
+    std::fs::remove_file(job.join("step-2.out")).unwrap();
+    std::fs::create_dir(job.join("step-2.out")).unwrap();
+    bench.control.state.lock().unwrap().down = false;
+    let done = bench.control.finished(task).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::Success));
+    assert_eq!((done.text(2), done.text(3)), ("one\n".to_owned(), "three\n".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fenced_job_is_killed_and_forgotten() {
     let Some(bench) = Bench::start() else { return };
     let task = bench.control.assign(assignment(&[run("while :; do echo x; sleep 0.05; done")]));

@@ -8,7 +8,7 @@
 //! Invariants: a layer that a living sandbox has (it holds a lock on the folder), or that was asked for
 //! within [`LATELY`], stays, whatever all take; a layer is there whole or not at all.
 
-use super::{ImageError, LayerStore, PARTIAL};
+use super::{ImageError, LayerStore, partial_path};
 use crate::sandbox::size_below;
 use std::{
     fs::{self, File},
@@ -44,7 +44,7 @@ impl LayerStore {
     /// their file system; tells how many bytes were freed.
     ///
     /// # Errors
-    /// When the store cannot be read, or a layer not be removed.
+    /// When the store cannot be read, or a layer not be removed; the others are swept all the same.
     pub fn sweep(&self, now: SystemTime) -> Result<u64, ImageError> {
         let failed =
             |source| ImageError::Store { action: "sweep", path: self.root.clone(), source };
@@ -56,17 +56,21 @@ impl LayerStore {
         let mut layers = self.noted()?;
         layers.sort_by_key(|layer| layer.used);
         let mut all: u64 = layers.iter().map(|layer| layer.size).sum();
-        let mut freed = 0;
+        let (mut freed, mut failed) = (0, None);
         for layer in layers {
             if all <= bound {
                 break;
             }
-            if self.remove_unused(&layer.path, now)? {
-                all -= layer.size;
-                freed += layer.size;
+            match self.remove_unused(&layer.path, now) {
+                Ok(false) => {}
+                Ok(true) => {
+                    all -= layer.size;
+                    freed += layer.size;
+                }
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
-        Ok(freed)
+        failed.map_or(Ok(freed), Err)
     }
 
     fn noted(&self) -> io::Result<Vec<Noted>> {
@@ -88,8 +92,7 @@ impl LayerStore {
             return Ok(false);
         }
         // Renamed first, so that a layer is never there in part.
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let gone = self.root.join(format!("{PARTIAL}removed-{}-{name}", std::process::id()));
+        let gone = partial_path(&self.root);
         fs::rename(path, &gone)?;
         drop(asking);
         fs::remove_file(beside(path))?;

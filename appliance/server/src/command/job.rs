@@ -58,7 +58,7 @@ async fn log(client: &Client, job: &str, follow: bool) -> anyhow::Result<()> {
     }
     let now: Value = client.get(job).await?;
     let tells = is_empty || now["status"] == "canceled";
-    messages(&now).filter(|_| tells).for_each(|message| output::note(&message));
+    messages(&now).filter(|_| tells).for_each(|message| output::error(&message));
     if follow && matches!(now["status"].as_str(), Some("running" | "queued" | "on_hold")) {
         let why = "the log broke off while the job goes on: follow it again";
         return Err(client.wrong(why).into());
