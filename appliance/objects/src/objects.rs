@@ -212,7 +212,7 @@ impl Objects {
         let held = self
             .write(move |txn| {
                 let bucket = bucket::get(txn, &bucket)?;
-                let held = txn.blob_hold(&blob)?;
+                let held = blob.hold(txn)?;
                 let details = Details { owner: bucket.owner.clone(), ..Details::default() };
                 let new = NewVersion {
                     key: &key,

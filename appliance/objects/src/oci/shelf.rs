@@ -80,7 +80,7 @@ impl<'a, 't> Shelf<'a, 't> {
             _ => {
                 let hash = *blake3::hash(text).as_bytes();
                 let (size, data) = (text.len() as u64, Some(text.to_vec()));
-                Some(self.txn.blob_hold(&NewBlob { hash, size, path: None, data })?.id)
+                Some(self.txn.blob_hold(&NewBlob { hash, size, path: None, data }, |_| false)?.id)
             }
         };
         self.put_blob(key, text.len() as u64, blob).map(drop)

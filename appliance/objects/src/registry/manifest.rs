@@ -127,7 +127,7 @@ async fn keep(
                 return Err(Code::ManifestBlobUnknown.plain().about(json!({ "digest": part })));
             }
         }
-        let held = shelf.txn().blob_hold(&blob)?;
+        let held = blob.hold(shelf.txn())?;
         shelf.put_blob(&key(&digest), size, Some(held.id))?;
         shelf.add(&name, &digest, &record)?;
         if let Some(tag) = &tag {

@@ -235,7 +235,7 @@ async fn take(call: &mut Call, name: &str, session: &Session) -> Result<u64, Fau
             if reached != offset || number > CHUNKS_MAX {
                 return Err(elsewhere_of(reached));
             }
-            let held = txn.blob_hold(&blob)?;
+            let held = blob.hold(txn)?;
             let details = details::text(&PieceDetails::default());
             let (upload, etag, details) = (row.id, etag.as_str(), details.as_str());
             let (modified, blob) = (now(), held.id);

@@ -176,7 +176,7 @@ pub(super) async fn store(
     let work = move |txn: &mut store::Txn<'_>| {
         let bucket = bucket::get(txn, &name)?;
         condition.check(txn.object_latest(bucket.id, &key)?.as_ref())?;
-        let held = txn.blob_hold(&blob)?;
+        let held = blob.hold(txn)?;
         let new = NewVersion {
             key: &key,
             size,

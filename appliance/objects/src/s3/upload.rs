@@ -163,7 +163,7 @@ pub(super) async fn store_part(
     let id = upload.id;
     let work = move |txn: &mut store::Txn<'_>| {
         txn.upload_get(&name)?.ok_or(Code::NoSuchUpload)?;
-        let held = txn.blob_hold(&blob)?;
+        let held = blob.hold(txn)?;
         let (etag, details) = (row_etag.as_str(), row.as_str());
         let (upload, blob, modified) = (id, held.id, now);
         txn.upload_part_put(&NewPart { upload, number, size, etag, modified, blob, details })?;

@@ -62,6 +62,42 @@ async fn an_upload_of_the_same_bytes_heals_them_and_a_lost_file_counts_as_rot() 
     objects.put("caches", "again", noise(BIG)).await.unwrap();
     assert!(read(&objects).await.unwrap() == noise(BIG));
     assert_eq!(objects.scrub_all().await.unwrap().rotten, 0);
+    rot(&only_file(&dir.path().join("blobs")).unwrap());
+    assert_eq!(objects.scrub_all().await.unwrap().rotten, 1);
+    objects.put("caches", "again", noise(BIG)).await.unwrap();
+    objects.gc_now().await.unwrap();
+    assert_eq!(crate::kill::on_disk(&dir.path().join("blobs")), 1, "the rotten file goes");
+}
+
+/// Reads until a reader is told that the bytes are damaged.
+async fn read_until_told(objects: &Objects) {
+    // A sample of the reads is compared; other tests of this process share the count.
+    let mut told = 0;
+    for _ in 0..64 {
+        let found = objects.get("caches", "big", None).await.unwrap();
+        told += usize::from(found.bytes.try_collect::<Vec<_>>().await.is_err());
+    }
+    assert!(told >= 1, "no read noticed");
+}
+
+/// Who was told that bytes are damaged sends them again at once: nobody has looked at them by then.
+#[tokio::test]
+async fn an_upload_heals_bytes_that_a_reader_has_just_found_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let blobs = dir.path().join("blobs");
+    let (objects, _store) = open(dir.path(), None).await.unwrap();
+    objects.put("caches", "big", noise(BIG)).await.unwrap();
+    let rotten = only_file(&blobs).unwrap();
+    rot(&rotten);
+    read_until_told(&objects).await;
+    objects.put("caches", "big", noise(BIG)).await.unwrap();
+    assert!(read(&objects).await.unwrap() == noise(BIG));
+    objects.look_at_suspects().await.unwrap();
+    assert!(read(&objects).await.unwrap() == noise(BIG));
+    assert_eq!(objects.rotten().await.unwrap(), []);
+    objects.gc_now().await.unwrap();
+    assert!(!rotten.exists(), "the rotten file goes");
+    assert_eq!(crate::kill::on_disk(&blobs), 1);
 }
 
 #[tokio::test]
@@ -70,13 +106,7 @@ async fn readers_notice_rot_by_themselves_before_long() {
     let (objects, _store) = open(dir.path(), None).await.unwrap();
     objects.put("caches", "big", noise(BIG)).await.unwrap();
     rot(&only_file(&dir.path().join("blobs")).unwrap());
-    // A sample of the reads is compared; other tests of this process share the count.
-    let mut told = 0;
-    for _ in 0..64 {
-        let found = objects.get("caches", "big", None).await.unwrap();
-        told += usize::from(found.bytes.try_collect::<Vec<_>>().await.is_err());
-    }
-    assert!(told >= 1, "no read noticed");
+    read_until_told(&objects).await;
     objects.look_at_suspects().await.unwrap();
     assert!(matches!(read(&objects).await, Err(Error::Damaged(_))));
 }
