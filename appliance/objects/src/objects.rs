@@ -86,6 +86,14 @@ pub struct Found {
     pub bytes: ByteStream,
 }
 
+/// Nothing is written beside a deed.
+///
+/// # Errors
+/// Never.
+pub const fn alone(_: &store::Txn<'_>) -> Result<(), store::Error> {
+    Ok(())
+}
+
 /// The time of the clock.
 pub(crate) fn now() -> Timestamp {
     Timestamp(jiff::Timestamp::now().as_microsecond())

@@ -38,7 +38,7 @@ mod lock;
 mod logged;
 mod logging;
 #[cfg(test)]
-mod matrix;
+pub(crate) mod matrix;
 mod meta;
 mod notification;
 mod object;

@@ -142,7 +142,7 @@ impl<'a> Room<'a> {
             let name = format!("gone{number}");
             self.image(objects, &name, Value { seed: seed + 100, size: SIZE }).await;
             self.image(objects, &name, Value { seed, size: SIZE }).await;
-            objects.image_remove(&format!("load/{name}:1")).await.unwrap();
+            objects.image_remove(&format!("load/{name}:1"), objects::alone).await.unwrap();
             self.ledger.done(&format!("image:{name}"), ABSENT);
         }
         cut(objects, "cut", noise(Value { seed: seed(200), size: SIZE })).await;
@@ -180,7 +180,7 @@ async fn an_object_in_parts_is_read_to_its_end_although_it_is_deleted_and_collec
     let mut bytes = objects.get("images", &key, None).await.unwrap().bytes;
     let mut read = bytes.next().await.unwrap().unwrap().to_vec();
     assert!(read.len() < SIZE, "it has parts");
-    objects.image_remove("load/slow:1").await.unwrap();
+    objects.image_remove("load/slow:1", objects::alone).await.unwrap();
     collect(&objects).await.unwrap();
     assert!(objects.head("images", &key).await.is_err());
     read.extend(bytes.try_collect::<Vec<_>>().await.unwrap().concat());

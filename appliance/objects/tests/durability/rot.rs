@@ -152,18 +152,18 @@ async fn bytes_that_are_gone_are_told_before_an_answer_begins_and_counted_as_rot
 async fn a_full_bucket_refuses_more_and_takes_deletes() {
     let dir = tempfile::tempdir().unwrap();
     let (objects, _store) = open(dir.path(), None).await.unwrap();
-    assert!(objects.bucket_create("site", "ann").await.unwrap());
-    assert!(!objects.bucket_create("site", "ann").await.unwrap());
+    assert!(objects.bucket_create("site", "ann", objects::alone).await.unwrap());
+    assert!(!objects.bucket_create("site", "ann", objects::alone).await.unwrap());
     let quota = objects::Quota { bytes: Some(1000), objects: None };
-    objects.bucket_quota("site", quota).await.unwrap();
+    objects.bucket_quota("site", quota, objects::alone).await.unwrap();
     objects.put("site", "a", vec![1; 900]).await.unwrap();
     assert!(matches!(objects.put("site", "b", vec![2; 200]).await, Err(Error::Quota)));
     objects.put("site", "a", vec![3; 1000]).await.expect("a replacement counts once");
     let infos = objects.bucket_infos().await.unwrap();
     let site = infos.iter().find(|info| info.name == "site").unwrap();
     assert_eq!((site.usage.bytes, site.usage.objects, site.quota), (1000, 1, quota));
-    assert!(!objects.bucket_delete("site").await.unwrap());
+    assert!(!objects.bucket_delete("site", objects::alone).await.unwrap());
     objects.delete("site", "a").await.unwrap();
-    assert!(objects.bucket_delete("site").await.unwrap());
-    assert!(matches!(objects.bucket_delete("logs").await, Err(Error::House(_))));
+    assert!(objects.bucket_delete("site", objects::alone).await.unwrap());
+    assert!(matches!(objects.bucket_delete("logs", objects::alone).await, Err(Error::House(_))));
 }
