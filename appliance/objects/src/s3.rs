@@ -42,6 +42,8 @@ pub(crate) mod matrix;
 mod meta;
 mod notification;
 mod object;
+#[cfg(test)]
+mod paging;
 mod payload;
 pub(crate) mod policy;
 mod post;
@@ -56,6 +58,8 @@ mod requests;
 mod route;
 mod setting;
 mod signers;
+#[cfg(test)]
+mod slow;
 mod tags;
 mod upload;
 mod upload_list;

@@ -79,6 +79,9 @@ impl Stored {
     }
 }
 
+/// A manifest that was made here, and the names that are to lead to it.
+type Made = (Vec<u8>, Vec<Reference>);
+
 /// What an archive holds.
 #[derive(Debug, Default)]
 struct Files {
@@ -170,7 +173,7 @@ impl Objects {
     /// Stores manifests that were made here; the names that are to lead to each.
     async fn keep_manifests(
         &self,
-        saved: Vec<(Vec<u8>, Vec<Reference>)>,
+        saved: Vec<Made>,
     ) -> Result<Vec<(Reference, String)>, ImageError> {
         let mut images = Vec::new();
         for (text, references) in saved {
@@ -184,10 +187,7 @@ impl Objects {
 }
 
 /// The images of a `docker save` archive: manifests are made from what it tells.
-fn saved(
-    files: &Files,
-    name: Option<&Reference>,
-) -> Result<Vec<(Vec<u8>, Vec<Reference>)>, String> {
+fn saved(files: &Files, name: Option<&Reference>) -> Result<Vec<Made>, String> {
     let text = files.text("manifest.json").unwrap_or_default();
     let saved: Vec<Saved> =
         serde_json::from_slice(text).map_err(|error| format!("manifest.json: {error}"))?;
