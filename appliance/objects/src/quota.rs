@@ -26,6 +26,8 @@ pub struct BucketInfo {
     pub created: Timestamp,
     /// What it holds.
     pub usage: Usage,
+    /// Uploads that are not finished, as objects, and what their parts take of `usage`.
+    pub unfinished: Usage,
     /// What it may hold.
     pub quota: Quota,
 }
@@ -53,6 +55,7 @@ impl Objects {
                     owner: row.owner,
                     created: row.created,
                     usage,
+                    unfinished: reader.bucket_unfinished(row.id)?,
                     quota,
                 })
             };
