@@ -26,7 +26,7 @@ pub(crate) use caller::OPERATOR;
 pub use caller::{Caller, Job, Peer, User, Via, identify};
 pub use cookie::Transport;
 pub use headers::{POLICY, SANDBOX};
-pub(crate) use origin::host;
+pub(crate) use origin::{host, is_foreign};
 pub use permit::{Account, Admin, Anyone, Member, Public, Runner, Viewer};
 pub use routes::{Entry, Guarded, Permit, Routes};
 pub use store::access::Role;

@@ -1,6 +1,7 @@
 //! What is done to every request and every answer: an id, a log line, the security headers, a
-//! page for people where a program gets JSON, and a net under panics.
+//! page for people where a program gets JSON, compression, and a net under panics.
 
+pub(crate) mod encoding;
 mod forms;
 
 use crate::{
@@ -17,10 +18,11 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use std::{any::Any, time::Instant};
-use tower::ServiceExt;
+use std::{any::Any, convert::Infallible, time::Instant};
+use tower::{ServiceExt, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
@@ -47,7 +49,13 @@ pub(crate) fn dress(routes: Routes, state: State) -> Router {
         .layer(middleware::from_fn_with_state(state.clone(), around))
         .with_state(state);
     // Outside of the router, because what it changes decides the route.
-    Router::new().fallback_service(ServiceExt::<Request>::map_request(routed, with_plain_slug))
+    let faces = service_fn(move |request: Request| {
+        let request = with_plain_slug(request);
+        let gzip = encoding::may(request.uri(), request.headers());
+        let answer = routed.clone().oneshot(request).map(IntoResponse::into_response);
+        answer.then(move |answer| encoding::packed(gzip, answer)).map(Ok::<_, Infallible>)
+    });
+    Router::new().fallback_service(faces)
 }
 
 fn with_plain_slug(mut request: Request) -> Request {

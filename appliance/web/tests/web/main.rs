@@ -10,6 +10,7 @@ mod doors;
 mod files;
 mod git;
 mod guards;
+mod lengths;
 mod levels;
 mod pages;
 mod refusals;
