@@ -8,6 +8,7 @@ mod deletion;
 mod disk;
 mod doors;
 mod files;
+mod forms;
 mod git;
 mod guards;
 mod lengths;
