@@ -194,7 +194,7 @@ class Log extends Lines {
   // A log is one stop of the tabulator, and not one for each line: enter leads to the line in view,
   // the arrows from there to its neighbours.
   key(event) {
-    const line = event.target.closest('li');
+    const line = event.target.closest('.log li');
     if (event.key === 'Home') this.toStart();
     else if (event.key === 'End') this.setFollow(true);
     else if (event.key === 'Enter' && !line) this.aim(this.lineInView());

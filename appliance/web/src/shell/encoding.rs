@@ -134,8 +134,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_text_of_unknown_length_stays_a_stream() {
-        let parts = futures_util::stream::repeat(Ok::<_, std::io::Error>("x".repeat(5000)));
-        let mut answer = Response::new(Body::from_stream(parts));
+        let parts = [Ok::<_, std::io::Error>("x".repeat(5000))];
+        let mut answer = Response::new(Body::from_stream(futures_util::stream::iter(parts)));
         let kind = HeaderValue::from_static("text/html");
         answer.headers_mut().insert(header::CONTENT_TYPE, kind);
         let answer = packed(true, answer).await;
