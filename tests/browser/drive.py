@@ -3,7 +3,7 @@
 
 Arguments: tour BASE_URL ONE_TIME_PASSWORD SCREENSHOT_FOLDER PIPELINE_PATH
            flood BASE_URL ONE_TIME_PASSWORD SCREENSHOT_FOLDER PIPELINE_PATH JOB_PATH LINES
-For the tour the pipeline has a job `hold` that waits for approval, and after it a job `ship` that
+For the tour the pipeline is the first of its project and has a job `hold` that waits for approval, and after it a job `ship` that
 prints "shipped" and keeps an artifact and a report; with the parameter `urgent` there is a workflow `express`. For the flood the job after `hold` prints LINES numbered
 lines, the last of which ends in `LINES of LINES`. Ends with 0 when everything was seen; each wait
 has a deadline.
@@ -119,8 +119,46 @@ def look_at(browser, name, seen):
     wait_for(f"the page about {name}", seen)
 
 
+def in_tab(browser, handle, deed):
+    """Does something in another tab, and comes back."""
+    here = browser.call("GET", "/window")
+    browser.call("POST", "/window", {"handle": handle})
+    done = deed()
+    browser.call("POST", "/window", {"handle": here})
+    return done
+
+
+def beside(browser, url):
+    """Opens a page in another tab, and marks it: a page that is loaded again has no mark."""
+    made = browser.call("POST", "/window/new", {"type": "tab"})["handle"]
+    in_tab(browser, made, lambda: (browser.open(url), browser.script("window.marked = true")))
+    return made
+
+
+def press(browser, key):
+    browser.call("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": [
+        {"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]}]})
+
+
+def keys_off_and_on(browser, base):
+    """Single keys do nothing where they were switched off."""
+    told = lambda: browser.script("return document.querySelector('#notice').textContent")
+    browser.open(base + "/account")
+    for state, expected in [("off", False), ("on", True)]:
+        browser.click("[data-keys] input")
+        wait_for("the switch", lambda: told().endswith(f"are {state}."))
+        press(browser, "\ue00c")  # Escape puts the notice away.
+        press(browser, "?")
+        if ("next failure" in told()) != expected:
+            raise SystemExit(f"keys are {state}, and the page says {told()!r}")
+
+
 def tour(browser, base, shots, pipeline):
-    # The pipeline waits for an approval; the page moves on by itself after it.
+    keys_off_and_on(browser, base)
+    # The pipeline waits for an approval; the page moves on by itself after it, and so do the tabs of its
+    # job, which has the pipeline's own number.
+    job = base + pipeline.removeprefix("/pipelines")
+    artifacts = beside(browser, job + "/artifacts")
     browser.open(base + pipeline)
     wait_for("the approval", lambda: browser.find("form[action$='/approve'] button"))
     browser.shot(os.path.join(shots, "hold.png"))
@@ -129,6 +167,8 @@ def tour(browser, base, shots, pipeline):
     link = "a[href^='/gh/']"
     wait_for("the job to succeed", lambda: "ship" in browser.text() and browser.find(link))
     browser.shot(os.path.join(shots, "pipeline.png"))
+    wait_for("the artifact on a page that was open before", lambda: in_tab(browser, artifacts, lambda:
+             "cargo.txt" in browser.text() and browser.script("return window.marked")))
 
     # The job's page shows its output, live or kept.
     address = wait_for("the link of the job", lambda: browser.script(
@@ -138,6 +178,9 @@ def tour(browser, base, shots, pipeline):
     wait_for("the end of the job", lambda: "Success" in browser.text())
     browser.script("document.querySelectorAll('details').forEach(d => d.open = true)")
     wait_for("the job's output", lambda: "shipped" in browser.text())
+    wait_for("a line by the keyboard", lambda: (
+        browser.script("document.querySelector('ol.log').focus()"), press(browser, "\ue007"),
+        browser.script("return document.activeElement.matches('.log li > a')"))[-1])
     browser.shot(os.path.join(shots, "job.png"))
 
     # Artifacts are listed, looked at, and download; a report has its style and no script.

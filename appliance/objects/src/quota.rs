@@ -30,6 +30,8 @@ pub struct BucketInfo {
     pub created: Timestamp,
     /// What it holds.
     pub usage: Usage,
+    /// Uploads that are not finished, as objects, and what their parts take of `usage`.
+    pub unfinished: Usage,
     /// What it may hold.
     pub quota: Quota,
 }
@@ -57,6 +59,7 @@ impl Objects {
                     owner: row.owner,
                     created: row.created,
                     usage,
+                    unfinished: reader.bucket_unfinished(row.id)?,
                     quota,
                 })
             };

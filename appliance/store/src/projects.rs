@@ -4,6 +4,7 @@
 //! addresses; values of variables are sealed under the site key, bound to their row, and leave
 //! only as [`base::secret::Secret`].
 
+mod context_pages;
 mod contexts;
 mod pushes;
 mod removals;
@@ -12,6 +13,7 @@ mod schedules;
 mod settings;
 mod variables;
 
+pub use context_pages::ContextLine;
 pub use contexts::Context;
 pub use pushes::{Push, PushedRef};
 pub use removals::Removal;

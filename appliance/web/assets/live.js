@@ -121,6 +121,12 @@ async function refresh() {
   }
 }
 
+// What the reader opened or closed stays so, whatever is fetched.
+document.addEventListener('click', (event) => {
+  const summary = event.target.closest?.('summary');
+  if (summary) chosen.add(summary.parentElement);
+});
+
 // A form that somebody is filling in is left alone.
 function editing() {
   return document.activeElement?.matches('main input:not([type=checkbox]), main textarea, main select');
@@ -159,6 +165,22 @@ document.addEventListener('submit', (event) => {
 });
 
 // ---- Keys ----
+// Single letters are in the way of those who speak to their machine: each browser can do without.
+
+const KEYS = 'keys';
+const stored = () => { try { return localStorage.getItem(KEYS); } catch { return null; } };
+let single = stored() !== 'off';
+
+for (const part of $$('[data-keys]')) {
+  const box = $('input', part);
+  part.hidden = false;
+  box.checked = single;
+  box.addEventListener('change', () => {
+    single = box.checked;
+    try { localStorage.setItem(KEYS, single ? 'on' : 'off'); } catch { /* For this page, then. */ }
+    notice(single ? 'Keyboard shortcuts are on.' : 'Keyboard shortcuts are off.');
+  });
+}
 
 const rows = () => $$('.run-title, .step > details > summary, .job-name a, .test-name, .cards h2 a');
 
@@ -180,7 +202,7 @@ const keys = {
     if (next) { next.tabIndex = 0; next.focus(); next.scrollIntoView({ block: 'center' }); }
   },
   e: () => logs.forEach((log) => { log.panel.closest('details').open = true; }),
-  '?': () => notice($('#notice')?.classList.contains('shown') ? '' : 'j k: next, previous · enter: open · f: next failure · e: open all steps · /: search · ?: this help'),
+  '?': () => notice($('#notice')?.classList.contains('shown') ? '' : 'j k: next, previous · enter: open · f: next failure · e: open all steps · /: search · enter in a log: its lines, then up and down · ?: this help · off: on the page of your account'),
   Escape: () => { notice(''); document.activeElement?.blur(); },
 };
 
@@ -188,7 +210,7 @@ addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const typing = event.target.matches('input, textarea, select');
   if (typing && event.key !== 'Escape') return;
-  const act = keys[event.key];
+  const act = single || event.key === 'Escape' ? keys[event.key] : null;
   if (act) { act(); if (event.key === '/') event.preventDefault(); }
 });
 

@@ -23,7 +23,7 @@ function items(step, first, lines) {
   box.innerHTML = lines.map((html, index) => {
     const number = first + index + 1;
     const id = `S${step}L${number}`;
-    return `<li id="${id}" value="${number}"><a href="#${id}" aria-label="Line ${number}">${number}</a><code>${html}</code></li>`;
+    return `<li id="${id}" value="${number}"><a href="#${id}" tabindex="-1" aria-label="Line ${number}">${number}</a><code>${html}</code></li>`;
   }).join('');
   return [...box.content.children];
 }
@@ -70,6 +70,7 @@ class Log extends Lines {
     const list = document.createElement('ol');
     list.className = 'log';
     list.tabIndex = 0;
+    list.setAttribute('aria-label', this.panel.dataset.name);
     list.append(...await this.load(null, this.count()));
     $('.log-closed', this.panel)?.replaceWith(list);
     this.list = list;
@@ -190,11 +191,22 @@ class Log extends Lines {
     if (wentDown && below < NEAR) this.later();
   }
 
+  // A log is one stop of the tabulator, and not one for each line: enter leads to the line in view,
+  // the arrows from there to its neighbours.
   key(event) {
+    const line = event.target.closest('.log li');
     if (event.key === 'Home') this.toStart();
     else if (event.key === 'End') this.setFollow(true);
+    else if (event.key === 'Enter' && !line) this.aim(this.lineInView());
+    else if (event.key === 'ArrowDown' && line) this.aim(line.nextElementSibling);
+    else if (event.key === 'ArrowUp' && line) this.aim(line.previousElementSibling);
     else return;
     event.preventDefault();
+  }
+
+  aim(line) {
+    if (this.following) this.setFollow(false);
+    $('a', line ?? undefined)?.focus();
   }
 
   // ---- Tools ----
@@ -277,7 +289,6 @@ export function openLogs() {
       log = new Log(panel);
       logs.set(panel, log);
       log.details.addEventListener('toggle', () => log.details.open && log.open());
-      $('summary', log.details).addEventListener('click', () => chosen.add(log.details));
     }
     if (log.details.open) log.open();
     // A step that begins while its job is watched opens by itself.

@@ -1,16 +1,49 @@
 //! Serves the dashboard with a site's past on loopback, to look at it: `cargo run -p web --example showcase`.
 //!
 //! Log in as `mira` with the password `correct horse`. One step keeps printing, so that live
-//! pages can be watched.
+//! pages can be watched. Some names are as long as they may be.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for developers")]
 
 #[path = "../tests/web/site/site.rs"]
 mod site;
 
+use base::{secret::Secret, time::Timestamp};
 use site::Site;
 use std::time::Duration;
 use store::access::Role;
+
+/// Names, keys and values that try every table.
+async fn extremes(site: &Site) {
+    let long = "a-login-that-is-as-long-as-a-login-may-be-sixty-four-characters-x";
+    site.account(&long[..64], Role::Member, "correct horse", false).await;
+    let project = format!("acme/{}", "firmware-of-the-northern-substations-".repeat(2) + "x");
+    site.project(&project).await;
+    site.objects.bucket_create("spare", "mira").await.unwrap();
+    for key in ["a/../b.txt", "plan\u{202e}gpj.exe", "notes.md", &"x".repeat(900)] {
+        site.objects.put("spare", key, b"bytes".to_vec()).await.unwrap();
+    }
+    let fill = move |txn: &mut store::Txn<'_>| {
+        let org = txn.org_ensure("acme", site::now())?.id;
+        for number in 0..70 {
+            let context = txn.context_create(org, &format!("team-{number:02}"), site::now())?;
+            let name = format!("A_{}", "VERY_LONG_".repeat(9));
+            txn.context_variable_set(context.id, &name, &Secret::new("secret-value"), site::now())?;
+        }
+        txn.context_create(org, &"production".repeat(9), site::now())?;
+        let deed = store::access::NewAudit {
+            actor: long[..64].to_owned(),
+            address: Some("2001:db8:1234:5678:9abc:def0:1234:5678".into()),
+            action: "project.settings".into(),
+            subject: format!("project {project}"),
+            detail: None,
+        };
+        txn.audit_append(site::now(), &deed)?;
+        let bucket = txn.bucket_get("spare")?.unwrap().id;
+        txn.upload_insert(bucket, &"big/".repeat(60), &"u".repeat(64), Timestamp(1), "{}").map(drop)
+    };
+    site.store.write(fill).await.unwrap();
+}
 
 #[tokio::main]
 async fn main() {
@@ -22,6 +55,7 @@ async fn main() {
     let empty = std::env::args().nth(2).is_some();
     if !empty {
         let (task, _) = site::work::populate(&site).await;
+        extremes(&site).await;
         let logs = site.logs.clone();
         tokio::spawn(async move {
             let mut offset = logs.read(task, 2, 0..0).await.unwrap().size;

@@ -22,11 +22,11 @@ pub mod session;
 pub mod token;
 
 pub(crate) use attempts::Attempts;
-pub(crate) use caller::OPERATOR;
 pub use caller::{Caller, Job, Peer, User, Via, identify};
+pub(crate) use caller::{OPERATOR, visitor};
 pub use cookie::Transport;
 pub use headers::{POLICY, SANDBOX};
-pub(crate) use origin::host;
+pub(crate) use origin::{host, is_foreign, is_own};
 pub use permit::{Account, Admin, Anyone, Member, Public, Runner, Viewer};
 pub use routes::{Entry, Guarded, Permit, Routes};
 pub use store::access::Role;

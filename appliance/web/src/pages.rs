@@ -15,6 +15,8 @@ mod chart;
 mod config_error;
 mod config_texts;
 mod contexts;
+#[cfg(test)]
+mod contrast;
 mod deeds;
 mod frame;
 mod graph;
@@ -41,14 +43,19 @@ mod timeline;
 mod trigger;
 mod users;
 mod variables;
+mod visit;
 
 pub use frame::Theme;
 
 pub(crate) use log::output;
 pub(crate) use report::Key as ReportKey;
 pub(crate) use settings::networks_check;
+pub(crate) use visit::Refused;
 
-use crate::{State, access::Routes};
+use crate::{
+    State,
+    access::{Routes, User},
+};
 use base::units::Bytes;
 use http::StatusCode;
 use maud::{Markup, html};
@@ -85,27 +92,54 @@ const FORM_MAX: Bytes = Bytes::kib(256);
 /// A page reads from memory and disk; what takes longer is broken.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
+/// A request that failed, as its page tells it.
+pub(crate) struct Failed<'a> {
+    pub(crate) status: StatusCode,
+    pub(crate) message: &'a str,
+    /// Where something can be done about it.
+    pub(crate) remedy: Option<&'a str>,
+    /// The page that it came from.
+    pub(crate) back: Option<String>,
+    pub(crate) id: &'a str,
+    pub(crate) theme: Theme,
+    pub(crate) path: &'a str,
+    /// Who looks: without a session there is no navigation.
+    pub(crate) user: Option<User>,
+}
+
 /// The page for a failed request.
-pub(crate) fn failure(
-    status: StatusCode,
-    message: &str,
-    remedy: Option<&str>,
-    id: &str,
-    theme: Theme,
-    state: &State,
-) -> Markup {
-    let title = status.canonical_reason().unwrap_or("Failed");
-    let body = html! {
+pub(crate) fn failure(failed: &Failed<'_>, state: &State) -> Markup {
+    let title = failed.status.canonical_reason().unwrap_or("Failed");
+    let body = failed_body(title, failed);
+    let Some(user) = &failed.user else {
+        return frame::bare(title, failed.theme, &state.config.version, &body);
+    };
+    frame::page(
+        &frame::Frame {
+            user,
+            theme: failed.theme,
+            config: &state.config,
+            here: frame::Here::of(failed.path),
+            title: title.to_owned(),
+            look: None,
+            live: None,
+        },
+        &body,
+    )
+}
+
+fn failed_body(title: &str, failed: &Failed<'_>) -> Markup {
+    html! {
         section.lone {
-            p.lone-code aria-hidden="true" { (status.as_u16()) }
+            p.lone-code aria-hidden="true" { (failed.status.as_u16()) }
             h1 { (title) }
-            p { (message) }
-            p.faint { "Request " code { (id) } }
-            @if let Some(remedy) = remedy {
+            p role="alert" { (failed.message) }
+            p.faint { "Request " code { (failed.id) } }
+            @if let Some(remedy) = failed.remedy {
                 p { a.button.primary href=(remedy) { @if remedy.starts_with("/login") { "Log in" } @else { "To your account" } } }
             }
+            @if let Some(back) = &failed.back { p { a.button.primary href=(back) { "Back" } } }
             p { a.button href="/" { "To the pipelines" } }
         }
-    };
-    frame::bare(title, theme, &state.config.version, &body)
+    }
 }

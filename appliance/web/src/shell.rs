@@ -1,11 +1,13 @@
 //! What is done to every request and every answer: an id, a log line, the security headers, a
-//! page for people where a program gets JSON, and a net under panics.
+//! page for people where a program gets JSON, compression, and a net under panics.
 
+mod again;
+pub(crate) mod encoding;
 mod forms;
 
 use crate::{
     State,
-    access::{Routes, host, secure},
+    access::{Routes, host, secure, visitor},
     api::slug,
     error::{Failure, Told},
     pages,
@@ -17,10 +19,11 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use std::{any::Any, time::Instant};
-use tower::ServiceExt;
+use std::{any::Any, convert::Infallible, time::Instant};
+use tower::service_fn;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
@@ -40,14 +43,18 @@ pub(crate) fn dress(routes: Routes, state: State) -> Router {
     let routed = routes
         .into_router()
         .fallback(nothing_there)
-        .method_not_allowed_fallback(|| async {
-            (StatusCode::METHOD_NOT_ALLOWED, "this address does not take that method")
-        })
+        .method_not_allowed_fallback(not_that_method)
         .layer(CatchPanicLayer::custom(after_panic))
         .layer(middleware::from_fn_with_state(state.clone(), around))
         .with_state(state);
     // Outside of the router, because what it changes decides the route.
-    Router::new().fallback_service(ServiceExt::<Request>::map_request(routed, with_plain_slug))
+    let faces = service_fn(move |request: Request| {
+        let request = with_plain_slug(request);
+        let gzip = encoding::may(request.uri(), request.headers());
+        let answer = again::answer(routed.clone(), request);
+        answer.then(move |answer| encoding::packed(gzip, answer)).map(Ok::<_, Infallible>)
+    });
+    Router::new().fallback_service(faces)
 }
 
 fn with_plain_slug(mut request: Request) -> Request {
@@ -69,6 +76,23 @@ async fn nothing_there(method: Method, uri: Uri) -> Failure {
         };
     }
     Failure::missing("Page")
+}
+
+/// Most such addresses take a form, and somebody typed one or loaded it again.
+async fn not_that_method(method: Method, headers: HeaderMap) -> Response {
+    let message = "this address does not take that method";
+    let mut answer = (StatusCode::METHOD_NOT_ALLOWED, message).into_response();
+    if accepts_html(&headers) {
+        let message = match method {
+            Method::GET => {
+                "This address takes what a form sends, and has no page of its own. Nothing was changed."
+            }
+            _ => message,
+        };
+        let told = Told { status: answer.status(), message: message.into(), remedy: None };
+        answer.extensions_mut().insert(told);
+    }
+    answer
 }
 
 fn after_panic(_: Box<dyn Any + Send + 'static>) -> Response {
@@ -97,7 +121,9 @@ async fn around(
         }
     }
     if let Some(told) = response.extensions_mut().remove::<Told>() {
-        response = asked.tell(&told, response, &id, &state);
+        response = asked.tell(&told, response, &id, &state).await;
+        // For the page of a form that was refused.
+        response.extensions_mut().insert(told);
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
@@ -140,6 +166,8 @@ struct Asked {
     /// The page of this site that the request came from.
     from: Option<String>,
     theme: pages::Theme,
+    /// Of a browser: its session frames the page of a failure.
+    headers: HeaderMap,
 }
 
 impl Asked {
@@ -155,14 +183,15 @@ impl Asked {
             token_in_address: request.uri().query().is_some_and(has_token),
             from: referer(request.uri(), request.headers()).map(str::to_owned),
             theme: pages::Theme::of(request.headers()),
+            headers: if by_browser { request.headers().clone() } else { HeaderMap::new() },
             path,
         }
     }
 
     /// The answer as this caller understands it.
-    fn tell(&self, told: &Told, mut response: Response, id: &str, state: &State) -> Response {
+    async fn tell(&self, told: &Told, mut response: Response, id: &str, state: &State) -> Response {
         if self.by_browser {
-            return self.page(told, id, state);
+            return self.page(told, response.headers().clone(), id, state).await;
         }
         if let Some((status, body)) = forms::form(&self.path, told, id) {
             let (mut parts, _) = response.into_parts();
@@ -177,7 +206,7 @@ impl Asked {
         response
     }
 
-    fn page(&self, told: &Told, id: &str, state: &State) -> Response {
+    async fn page(&self, told: &Told, refused: HeaderMap, id: &str, state: &State) -> Response {
         if let (Some(remedy), &Method::GET) = (told.remedy, &self.method) {
             let next = utf8_percent_encode(&self.target, NON_ALPHANUMERIC);
             return Redirect::to(&format!("{remedy}?next={next}")).into_response();
@@ -187,9 +216,32 @@ impl Asked {
             let next = utf8_percent_encode(self.from.as_deref().unwrap_or("/"), NON_ALPHANUMERIC);
             format!("{remedy}?next={next}")
         });
-        let (message, remedy) = (&told.message, remedy.as_deref());
-        let page = pages::failure(told.status, message, remedy, id, self.theme, state);
-        (told.status, page).into_response()
+        let failed = pages::Failed {
+            status: told.status,
+            message: &told.message,
+            remedy: remedy.as_deref(),
+            back: self.back(told.status),
+            id,
+            theme: self.theme,
+            path: &self.path,
+            user: visitor(&self.headers, state).await,
+        };
+        let mut page = (told.status, pages::failure(&failed, state)).into_response();
+        for name in [header::ALLOW, header::RETRY_AFTER] {
+            if let Some(value) = refused.get(&name) {
+                page.headers_mut().insert(name, value.clone());
+            }
+        }
+        page
+    }
+
+    /// Where a person comes from, or would have.
+    fn back(&self, status: StatusCode) -> Option<String> {
+        match status {
+            StatusCode::METHOD_NOT_ALLOWED => Some(pages::links::back_from_form(&self.path)),
+            _ if self.method == Method::GET => None,
+            _ => self.from.clone(),
+        }
     }
 }
 

@@ -93,17 +93,35 @@ fn show(buckets: Vec<Value>, remote: &Remote) {
     if remote.json {
         return output::json(&buckets.into());
     }
-    let row = |bucket: &Value| {
-        vec![
-            field(bucket, "name"),
-            field(bucket, "owner"),
-            bucket["objects"].to_string(),
-            size(&bucket["bytes"]),
-            size(&bucket["max_bytes"]),
-        ]
-    };
     let rows: Vec<_> = buckets.iter().map(row).collect();
-    output::table(&["bucket", "owner", "objects", "size", "quota"], &rows);
+    output::table(&["bucket", "owner", "objects", "size", "unfinished", "quota"], &rows);
+}
+
+fn row(bucket: &Value) -> Vec<String> {
+    vec![
+        field(bucket, "name"),
+        field(bucket, "owner"),
+        bucket["objects"].to_string(),
+        size(&bucket["bytes"]),
+        unfinished(bucket),
+        quota(bucket),
+    ]
+}
+
+/// Uploads in parts that nobody finished, and what they take of the size.
+fn unfinished(bucket: &Value) -> String {
+    match bucket["unfinished_uploads"].as_u64() {
+        None | Some(0) => "-".to_owned(),
+        Some(1) => format!("1 upload, {}", size(&bucket["unfinished_bytes"])),
+        Some(several) => format!("{several} uploads, {}", size(&bucket["unfinished_bytes"])),
+    }
+}
+
+fn quota(bucket: &Value) -> String {
+    let bytes = Some(size(&bucket["max_bytes"])).filter(|size| !size.is_empty());
+    let objects = bucket["max_objects"].as_u64().map(|objects| format!("{objects} objects"));
+    let parts: Vec<String> = bytes.into_iter().chain(objects).collect();
+    if parts.is_empty() { "-".to_owned() } else { parts.join(", ") }
 }
 
 /// A number of bytes, or of KiB, MiB, GiB, TiB with the letter.
@@ -123,6 +141,22 @@ fn bytes(text: &str) -> Result<u64, Usage> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bucket_is_told_with_its_quota_and_what_is_unfinished() {
+        let bare = json!({
+            "name": "a", "owner": "ann", "objects": 2, "bytes": 2048,
+            "unfinished_uploads": 0, "unfinished_bytes": 0, "max_objects": null, "max_bytes": null,
+        });
+        assert_eq!(row(&bare), ["a", "ann", "2", "2 KiB", "-", "-"]);
+        let mut full = bare;
+        full["unfinished_uploads"] = 3.into();
+        full["unfinished_bytes"] = 1024.into();
+        full["max_objects"] = 7.into();
+        assert_eq!(row(&full)[4..], ["3 uploads, 1 KiB", "7 objects"]);
+        full["max_bytes"] = (20_u64 << 30).into();
+        assert_eq!(row(&full)[5], "20 GiB, 7 objects");
+    }
 
     #[test]
     fn sizes_are_read_as_people_write_them() {

@@ -39,10 +39,37 @@ pub(crate) async fn run(command: KeyCommand) -> anyhow::Result<Code> {
 }
 
 fn row(key: &Value) -> Vec<String> {
-    let rules = key["scope"]["rules"].as_array().map(|rules| {
-        let one = |rule: &Value| format!("{}/{}", field(rule, "bucket"), field(rule, "prefix"));
-        rules.iter().map(one).collect::<Vec<_>>().join(" ")
-    });
+    let rules = key["scope"]["rules"]
+        .as_array()
+        .map(|rules| rules.iter().map(rule).collect::<Vec<_>>().join(", "));
     let scope = rules.unwrap_or_else(|| field(key, "scope"));
     vec![field(key, "id"), field(key, "owner"), scope, state_of(key)]
+}
+
+/// `backups/db/ read-only` and the like: a key that may not write says so.
+fn rule(rule: &Value) -> String {
+    let verbs = rule["verbs"].as_array().map_or(&[][..], Vec::as_slice);
+    let writes = verbs.iter().any(|verb| matches!(verb.as_str(), Some("write" | "delete")));
+    let place = format!("{}/{}", field(rule, "bucket"), field(rule, "prefix"));
+    if writes { place } else { place + " read-only" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(scope: &Value, expected: &str) {
+        let key = json!({ "id": "K", "owner": "ann", "scope": scope });
+        assert_eq!(row(&key)[2], expected, "{scope}");
+    }
+
+    #[test]
+    fn a_key_that_only_reads_is_told_as_such() {
+        check(&json!("owner"), "owner");
+        let rule = |bucket: &str, verbs: &[&str]| json!({ "bucket": bucket, "prefix": "", "verbs": verbs });
+        let (reads, all) =
+            (rule("a", &["read", "list"]), rule("b", &["read", "write", "delete", "list"]));
+        check(&json!({ "rules": [reads] }), "a/ read-only");
+        check(&json!({ "rules": [all, reads] }), "b/, a/ read-only");
+    }
 }

@@ -1,5 +1,6 @@
 //! Uploads in parts that are not finished yet.
 
+use super::Usage;
 use crate::{Reader, Txn, error::Error};
 use base::time::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
@@ -112,6 +113,26 @@ impl Reader<'_> {
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// How many parts of an upload are stored, as objects, and their bytes.
+    pub fn upload_sums(&self, upload: i64) -> Result<Usage, Error> {
+        self.unfinished(
+            "SELECT count(*), coalesce(sum(size), 0) FROM upload_parts WHERE upload = ?1",
+            upload,
+        )
+    }
+
+    /// How many uploads of a bucket are unfinished, as objects, and the bytes of their parts.
+    pub fn bucket_unfinished(&self, bucket: i64) -> Result<Usage, Error> {
+        let sql = "SELECT count(*), coalesce(sum((SELECT sum(size) FROM upload_parts WHERE upload = u.id)), 0) \
+                   FROM uploads u WHERE bucket = ?1";
+        self.unfinished(sql, bucket)
+    }
+
+    fn unfinished(&self, sql: &str, of: i64) -> Result<Usage, Error> {
+        let read = |row: &Row<'_>| Ok(Usage { objects: row.get(0)?, bytes: row.get(1)? });
+        Ok(self.statement(sql)?.query_row([of], read)?)
     }
 }
 

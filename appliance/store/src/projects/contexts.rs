@@ -25,7 +25,7 @@ pub struct Context {
 
 const SELECT: &str = "SELECT id, org, name, created_at FROM contexts";
 
-fn context(row: &Row<'_>) -> rusqlite::Result<Context> {
+pub(super) fn context(row: &Row<'_>) -> rusqlite::Result<Context> {
     Ok(Context {
         id: ContextId(row.get(0)?),
         org: OrgId(row.get(1)?),
@@ -34,7 +34,7 @@ fn context(row: &Row<'_>) -> rusqlite::Result<Context> {
     })
 }
 
-fn place(context: ContextId, name: &str) -> String {
+pub(super) fn place(context: ContextId, name: &str) -> String {
     format!("context_variables:{context}:{name}")
 }
 

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{State, error::Failure};
 use base::ids::{ProjectId, SessionId, TokenId, UserId};
-use http::request::Parts;
+use http::{HeaderMap, request::Parts};
 use std::net::IpAddr;
 use store::{
     access::{NewAudit, Role},
@@ -169,6 +169,18 @@ pub async fn identify(parts: &Parts, state: &State) -> Result<Caller, Failure> {
     let shown = credential(&parts.headers, state.transport());
     refuse_forged(parts, &shown)?;
     super::session::lookup(shown, peer_address(parts), state).await
+}
+
+/// Who looks, by the session of a browser alone; `None` when it proves nothing, or nothing any more.
+pub(crate) async fn visitor(headers: &HeaderMap, state: &State) -> Option<User> {
+    let shown = credential(headers, state.transport());
+    if !matches!(shown, Credential::Session(_)) {
+        return None;
+    }
+    match super::session::lookup(shown, String::new(), state).await {
+        Ok(Caller::User(user)) => Some(user),
+        _ => None,
+    }
 }
 
 /// A session may change something only from our own page; nobody else's page may even log in.

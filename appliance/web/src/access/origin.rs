@@ -39,6 +39,18 @@ pub(crate) fn origin(headers: &HeaderMap, host: Option<&str>) -> Origin {
     if asker.is_some() && asker == host { Origin::Same } else { Origin::Foreign }
 }
 
+/// Did another site make the browser ask?
+#[must_use]
+pub(crate) fn is_foreign(uri: &Uri, headers: &HeaderMap) -> bool {
+    origin(headers, host(uri, headers)) == Origin::Foreign
+}
+
+/// Did a page of this site make the browser ask?
+#[must_use]
+pub(crate) fn is_own(uri: &Uri, headers: &HeaderMap) -> bool {
+    origin(headers, host(uri, headers)) == Origin::Same
+}
+
 /// Only safe methods may come from anywhere.
 #[must_use]
 pub(crate) fn changes_something(method: &Method) -> bool {

@@ -69,7 +69,7 @@ fn readable(mut colour: [u8; 3]) -> [u8; 3] {
     colour
 }
 
-fn contrast(a: [u8; 3], b: [u8; 3]) -> f64 {
+pub(crate) fn contrast(a: [u8; 3], b: [u8; 3]) -> f64 {
     let (a, b) = (luminance(a), luminance(b));
     (a.max(b) + 0.05) / (a.min(b) + 0.05)
 }

@@ -59,6 +59,8 @@ fn shape(info: &BucketInfo) -> Value {
         "created_at": info.created,
         "objects": info.usage.objects,
         "bytes": info.usage.bytes,
+        "unfinished_uploads": info.unfinished.objects,
+        "unfinished_bytes": info.unfinished.bytes,
         "max_objects": info.quota.objects,
         "max_bytes": info.quota.bytes,
     })

@@ -3,6 +3,7 @@
 use super::{
     frame::{self, Frame, Here, Theme},
     login, moment,
+    visit::{Done, Visit},
 };
 use crate::{
     State,
@@ -35,13 +36,18 @@ pub(super) fn routes() -> Routes {
 /// What to tell above the forms.
 #[derive(Debug)]
 enum Notice {
-    None,
+    Of(Visit),
     Wrong(String),
     Made(Secret),
 }
 
-async fn show(Account(user): Account, state: State, theme: Theme) -> Result<Markup, Failure> {
-    page(&state, &user, theme, &Notice::None).await
+async fn show(
+    Account(user): Account,
+    state: State,
+    theme: Theme,
+    visit: Visit,
+) -> Result<Markup, Failure> {
+    page(&state, &user, theme, &Notice::Of(visit)).await
 }
 
 async fn page(
@@ -61,13 +67,14 @@ async fn page(
         look: None,
         live: None,
     };
+    let visit = if let Notice::Of(visit) = notice { visit } else { &Visit::default() };
     let body = html! {
         div.head {
             h1 { "Account" } span.pill { (user.role) }
             form.actions.phone method="post" action="/logout" { button type="submit" { "Log out" } }
         }
         @match notice {
-            Notice::None => {},
+            Notice::Of(visit) => (visit.told()),
             Notice::Wrong(message) => p.alert.bad role="alert" { (message) },
             Notice::Made(secret) => (made(secret)),
         }
@@ -77,7 +84,11 @@ async fn page(
         (password_form(user))
         @if !user.password_is_one_time {
             (token_list(&all, state.now()))
-            (token_form(user))
+            (token_form(user, visit))
+            section.panel data-keys hidden {
+                h2 { "Keyboard shortcuts" }
+                label.check { input type="checkbox"; span { "In this browser single keys act on pages: j and k, f, e, / and ?" } }
+            }
             @if user.may(Role::Admin) { nav.more aria-label="Site" {
                 @for (address, name) in frame::of_administrators() { a.button href=(address) { (name) } }
             } }
@@ -114,10 +125,10 @@ fn token_list(tokens: &[Token], now: Timestamp) -> Markup {
     let live: Vec<&Token> = tokens.iter().filter(|token| is_live(token, now)).collect();
     html! {
         section.panel {
-            h2 { "Tokens" }
+            h2 { "Personal API tokens" }
             @if live.is_empty() { p { "None. A token lets programs act for you: the API, Git, the command line." } } @else {
-                div.scroll { table {
-                    thead { tr { th { "Label" } th { "May" } th { "Made" } th { "Used" } th { "Ends" } th { span.sr { "Revoke" } } } }
+                div.scroll { table.wide {
+                    thead { tr { th { "Label" } th { "Scope" } th { "Created" } th { "Last used" } th { "Expires" } th { span.sr { "Revoke" } } } }
                     tbody { @for token in live { (token_row(token, now)) } }
                 } }
             }
@@ -135,10 +146,10 @@ fn token_row(token: &Token, now: Timestamp) -> Markup {
     html! {
         tr {
             td { (token.label) }
-            td { span.pill { (may) } @if token.scope.projects.is_some() { span.pill { "some projects" } } }
-            td { (moment::ago(token.created_at, now)) }
-            td { @match token.last_used_at { Some(at) => (moment::ago(at, now)), None => span.faint { "never" } } }
-            td { @match token.expires_at { Some(at) => (moment::full(at)), None => span.faint { "never" } } }
+            td data-th="Scope" { span.pill { (may) } @if token.scope.projects.is_some() { span.pill { "some projects" } } }
+            td data-th="Created" { (moment::ago(token.created_at, now)) }
+            td data-th="Last used" { @match token.last_used_at { Some(at) => (moment::ago(at, now)), None => span.faint { "never" } } }
+            td data-th="Expires" { @match token.expires_at { Some(at) => (moment::full(at)), None => span.faint { "never" } } }
             td.right { form method="post" action=(format!("/account/tokens/{}/revoke", token.id)) {
                 button.danger type="submit" aria-label=(format!("Revoke {}", token.label)) { "Revoke" }
             } }
@@ -146,21 +157,26 @@ fn token_row(token: &Token, now: Timestamp) -> Markup {
     }
 }
 
-fn token_form(user: &User) -> Markup {
+const TOKENS: &str = "/account/tokens";
+
+/// Days that a token may live, as a form sends them.
+const LIVES: [(&str, &str); 4] =
+    [("30", "in 30 days"), ("90", "in 90 days"), ("365", "in a year"), ("", "never")];
+
+fn token_form(user: &User, visit: &Visit) -> Markup {
+    let role = user.role.min(Role::Member).to_string();
+    let (role, days) = (visit.value(TOKENS, "scope", &role), visit.value(TOKENS, "days", "90"));
     html! {
-        form.panel.inline method="post" action="/account/tokens" {
-            h2 { "New token" }
-            label { "Label" input name="label" required maxlength="100" placeholder="what it is for"; }
-            label { "May" select name="scope" {
-                @for role in [Role::Admin, Role::Member, Role::Viewer] {
-                    @if user.may(role) { option value=(role) selected[role == user.role.min(Role::Member)] { (role) } }
+        form.panel.inline method="post" action=(TOKENS) {
+            h2 { "New personal API token" }
+            label { "Label" input name="label" value=[visit.typed(TOKENS, "label")] required maxlength="100" placeholder="what it is for"; }
+            label { "Scope" select name="scope" {
+                @for one in [Role::Admin, Role::Member, Role::Viewer] {
+                    @if user.may(one) { option value=(one) selected[one.to_string() == role] { (one) } }
                 }
             } }
-            label { "Ends" select name="days" {
-                option value="30" { "in 30 days" }
-                option value="90" selected { "in 90 days" }
-                option value="365" { "in a year" }
-                option value="" { "never" }
+            label { "Expires" select name="days" {
+                @for (value, words) in LIVES { option value=(value) selected[value == days] { (words) } }
             } }
             button.primary type="submit" { "Create token" }
         }
@@ -187,7 +203,9 @@ async fn password(
         Err(Failure::Invalid("the two new passwords are not the same".into()))
     };
     match changed {
-        Ok(secret) => Ok(login::enter(&secret, "/", &state)),
+        // Who has just begun goes on to what they came for.
+        Ok(secret) if user.password_is_one_time => Ok(login::enter(&secret, "/", &state)),
+        Ok(secret) => Ok(login::enter(&secret, &Done::PASSWORD.address("/account"), &state)),
         Err(failure @ (Failure::Invalid(_) | Failure::TooOften { .. })) => {
             let page = page(&state, &user, theme, &Notice::Wrong(failure.to_string())).await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
@@ -209,7 +227,7 @@ async fn create(
     state: State,
     theme: Theme,
     Form(given): Form<NewGiven>,
-) -> Result<Response, Failure> {
+) -> Result<Markup, Failure> {
     let role = Some(accounts::role(&given.scope)?);
     let days = match given.days.as_str() {
         "" => None,
@@ -221,16 +239,8 @@ async fn create(
     // A page that is loaded again sends its form again.
     let asked = Asked { label: given.label, role, projects: None, days, once: true };
     let of = own(&state, &user).await?;
-    match tokens::create(&state, &user, &of, asked).await {
-        Ok((_, secret)) => {
-            Ok(page(&state, &user, theme, &Notice::Made(secret)).await?.into_response())
-        }
-        Err(failure @ (Failure::Invalid(_) | Failure::Conflict(_))) => {
-            let page = page(&state, &user, theme, &Notice::Wrong(failure.to_string())).await?;
-            Ok((failure.status(), page).into_response())
-        }
-        Err(other) => Err(other),
-    }
+    let (_, secret) = tokens::create(&state, &user, &of, asked).await?;
+    page(&state, &user, theme, &Notice::Made(secret)).await
 }
 
 async fn own(state: &State, user: &User) -> Result<Row, Failure> {
@@ -245,5 +255,5 @@ async fn revoke(
     Path(id): Path<TokenId>,
 ) -> Result<Redirect, Failure> {
     tokens::revoke(&state, &user, &own(&state, &user).await?, id).await?;
-    Ok(Redirect::to("/account"))
+    Ok(Done::TOKEN_REVOKED.at("/account"))
 }

@@ -20,6 +20,7 @@ use base::{
     units::Bytes,
 };
 use maud::{Markup, html};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::collections::BTreeMap;
 use store::{
     Reader,
@@ -172,23 +173,26 @@ pub(super) fn list(artifacts: &[Artifact]) -> Markup {
         @for (node, root) in &nodes {
             @if nodes.len() > 1 { h2 { "Parallel run " (node) } }
             p.faint { (root.count()) " files, " (Bytes(root.size())) }
-            div.tree { (folder(root)) }
+            div.tree { (folder(root, &format!("node-{node}"))) }
         }
     }
 }
 
-fn folder(folder_: &Folder<'_>) -> Markup {
+/// `place` names the folder within the page, so that a live page keeps open what is open when others
+/// come before it.
+fn folder(folder_: &Folder<'_>, place: &str) -> Markup {
     html! {
         ul {
             @for (name, inner) in &folder_.folders {
-                li {
+                @let here = format!("{place}/{}", utf8_percent_encode(name, NON_ALPHANUMERIC));
+                li id=(here) {
                     details open[inner.count() <= 50] {
                         summary {
                             svg.icon aria-hidden="true" { use href=(assets::icon("folder")) {} }
                             span { (name) "/" }
                             span.size { (inner.count()) " · " (Bytes(inner.size())) }
                         }
-                        (folder(inner))
+                        (folder(inner, &here))
                     }
                 }
             }

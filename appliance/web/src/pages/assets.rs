@@ -1,28 +1,41 @@
 //! The style sheet, the script and the icons, inside the binary.
 //!
 //! Why the hash in the address: the browser keeps a file for a year, and a new version has a new
-//! address. Everything together stays below [`TOTAL_MAX`].
+//! address. Everything together stays below [`TOTAL_MAX`]. Each is compressed once, at its first use.
 
 use crate::{
     access::{Public, Routes},
     ansi::palette,
     error::Failure,
+    shell::encoding::{gzip, takes_gzip},
 };
 use axum::{
+    body::Bytes,
     extract::Path,
     response::{IntoResponse, Response},
 };
-use http::header;
+use http::{HeaderMap, header};
 use sha2::{Digest, Sha256};
 use std::sync::LazyLock;
 
-/// The first visit transfers no more than this, page included.
-pub const TOTAL_MAX: usize = 100 << 10;
+/// The first visit transfers no more than this, page included, to a browser that takes gzip.
+pub const TOTAL_MAX: usize = 50 << 10;
+
+/// They are compressed once: the most that zlib can.
+const LEVEL: u32 = 9;
 
 struct Asset {
     name: &'static str,
     kind: &'static str,
     text: &'static str,
+    /// The text as gzip.
+    packed: Bytes,
+}
+
+impl Asset {
+    fn new(name: &'static str, kind: &'static str, text: &'static str) -> Self {
+        Self { name, kind, text, packed: gzip(text.as_bytes(), LEVEL) }
+    }
 }
 
 const CSS: &str = "text/css; charset=utf-8";
@@ -30,17 +43,13 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 static ASSETS: LazyLock<[Asset; 7]> = LazyLock::new(|| {
     [
-        Asset { name: "style.css", kind: CSS, text: include_str!("../../assets/style.css") },
-        Asset { name: "ansi.css", kind: CSS, text: palette::css() },
-        Asset { name: "live.js", kind: SCRIPT, text: include_str!("../../assets/live.js") },
-        Asset { name: "log.js", kind: SCRIPT, text: include_str!("../../assets/log.js") },
-        Asset { name: "lines.js", kind: SCRIPT, text: include_str!("../../assets/lines.js") },
-        Asset { name: "base.js", kind: SCRIPT, text: include_str!("../../assets/base.js") },
-        Asset {
-            name: "icons.svg",
-            kind: "image/svg+xml",
-            text: include_str!("../../assets/icons.svg"),
-        },
+        Asset::new("style.css", CSS, include_str!("../../assets/style.css")),
+        Asset::new("ansi.css", CSS, palette::css()),
+        Asset::new("live.js", SCRIPT, include_str!("../../assets/live.js")),
+        Asset::new("log.js", SCRIPT, include_str!("../../assets/log.js")),
+        Asset::new("lines.js", SCRIPT, include_str!("../../assets/lines.js")),
+        Asset::new("base.js", SCRIPT, include_str!("../../assets/base.js")),
+        Asset::new("icons.svg", "image/svg+xml", include_str!("../../assets/icons.svg")),
     ]
 });
 
@@ -67,14 +76,22 @@ pub(crate) fn routes() -> Routes {
     Routes::new().get("/assets/{version}/{name}", asset)
 }
 
-async fn asset(_: Public, Path((_, name)): Path<(String, String)>) -> Result<Response, Failure> {
+async fn asset(
+    _: Public,
+    headers: HeaderMap,
+    Path((_, name)): Path<(String, String)>,
+) -> Result<Response, Failure> {
     let asset = ASSETS.iter().find(|asset| asset.name == name);
     let asset = asset.ok_or_else(|| Failure::missing("Asset"))?;
-    let headers = [
+    let facts = [
         (header::CONTENT_TYPE, asset.kind),
         (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+        (header::VARY, "accept-encoding"),
     ];
-    Ok((headers, asset.text).into_response())
+    if !takes_gzip(&headers) {
+        return Ok((facts, asset.text).into_response());
+    }
+    Ok((facts, [(header::CONTENT_ENCODING, "gzip")], asset.packed.clone()).into_response())
 }
 
 #[cfg(test)]
@@ -83,7 +100,7 @@ mod tests {
 
     #[test]
     fn all_assets_together_leave_room_for_the_page() {
-        let total: usize = ASSETS.iter().map(|asset| asset.text.len()).sum();
+        let total: usize = ASSETS.iter().map(|asset| asset.packed.len()).sum();
         assert!(total < TOTAL_MAX - (20 << 10), "{total} bytes");
     }
 

@@ -44,15 +44,15 @@ async fn show(
     let next = entries.last().filter(|_| entries.len() == PAGE as usize).map(|entry| entry.id);
     let body = html! {
         div.head { h1 { "Audit log" } }
-        div.scroll { table.audit {
-            thead { tr { th { "When (UTC)" } th { "Who" } th { "Did" } th { "To what" } th { "From" } } }
+        div.scroll { table.wide {
+            thead { tr { th { "Time (UTC)" } th { "Actor" } th { "Action" } th { "Target" } th { "Address" } } }
             tbody { @for entry in &entries {
                 tr {
-                    td.nowrap { time datetime=(entry.at) { (moment::full(entry.at).replace(" UTC", "")) } }
-                    td { b { (entry.deed.actor) } }
-                    td { code { (entry.deed.action) } }
-                    td { (entry.deed.subject) @if let Some(detail) = &entry.deed.detail { span.faint { " · " (detail) } } }
-                    td.faint { (entry.deed.address.as_deref().unwrap_or("–")) }
+                    td.nowrap data-th="Time (UTC)" { time datetime=(entry.at) { (moment::full(entry.at).replace(" UTC", "")) } }
+                    td data-th="Actor" { b { (entry.deed.actor) } }
+                    td.nowrap data-th="Action" { code { (entry.deed.action) } }
+                    td data-th="Target" { (entry.deed.subject) @if let Some(detail) = &entry.deed.detail { span.faint { " · " (detail) } } }
+                    td.faint data-th="Address" { (entry.deed.address.as_deref().unwrap_or("–")) }
                 }
             } }
         } }

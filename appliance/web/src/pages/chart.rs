@@ -135,8 +135,8 @@ impl Chart<'_> {
                     }
                 }
                 p.axis aria-hidden="true" {
-                    time datetime=(self.from) { (moment::full(self.from).get(5..16).unwrap_or_default()) }
-                    time datetime=(self.to) { (moment::full(self.to).get(5..16).unwrap_or_default()) }
+                    time datetime=(self.from) { (moment::short(self.from)) }
+                    time datetime=(self.to) { (moment::short(self.to)) }
                 }
                 }
             }

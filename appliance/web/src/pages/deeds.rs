@@ -1,6 +1,6 @@
 //! Plain forms for what a person does to running work: cancel, rerun, approve.
 
-use super::pipeline::workflow_address;
+use super::{pipeline::workflow_address, visit::Done};
 use crate::{
     State,
     access::{Member, Routes, User},
@@ -54,7 +54,7 @@ async fn cancel_workflow(
 ) -> Result<Redirect, Failure> {
     let address = find_workflow(&state, &user, id).await?;
     deeds::cancel_workflow(&state, &user, id).await?;
-    Ok(Redirect::to(&address))
+    Ok(Done::CANCELED.at(&address))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -73,7 +73,7 @@ async fn rerun(
     let wanted = if from == "failed" { RerunWanted::FromFailed } else { RerunWanted::FromStart };
     let new = deeds::rerun(&state, &user, id, wanted).await?;
     let address = find_workflow(&state, &user, new).await?;
-    Ok(Redirect::to(&address))
+    Ok(Done::RERUN.at(&address))
 }
 
 async fn cancel_job(
@@ -83,7 +83,7 @@ async fn cancel_job(
 ) -> Result<Redirect, Failure> {
     let (job, address) = find_job(&state, &user, id).await?;
     deeds::cancel_job(&state, &user, &job).await?;
-    Ok(Redirect::to(&address))
+    Ok(Done::CANCELED.at(&address))
 }
 
 async fn approve(
@@ -93,5 +93,5 @@ async fn approve(
 ) -> Result<Redirect, Failure> {
     let (job, address) = find_job(&state, &user, id).await?;
     deeds::approve(&state, &user, &job).await?;
-    Ok(Redirect::to(&address))
+    Ok(Done::APPROVED.at(&address))
 }

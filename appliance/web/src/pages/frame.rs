@@ -81,6 +81,15 @@ pub(super) enum Here {
     Account,
 }
 
+impl Here {
+    /// The entry that a path belongs to.
+    pub(super) fn of(path: &str) -> Self {
+        let first = path.trim_start_matches('/').split('/').next();
+        let of = |entry: &&(Self, &str, &str, &str, Role)| Some(&entry.1[1..]) == first;
+        ENTRIES.iter().find(of).map_or(Self::Pipelines, |entry| entry.0)
+    }
+}
+
 /// Address, icon, name, and who sees it.
 const ENTRIES: [(Here, &str, &str, &str, Role); 9] = [
     (Here::Pipelines, "/", "pipelines", "Pipelines", Role::Viewer),

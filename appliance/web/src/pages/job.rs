@@ -215,8 +215,7 @@ fn show(
         here: Here::Pipelines,
         title: format!("{} · {}", view.job.name, view.repo),
         look: Some(view.job.state.look()),
-        live: (tab == Tab::Steps)
-            .then_some(Live { cursor: view.cursor, project: Some(view.job.project) }),
+        live: Some(Live { cursor: view.cursor, project: Some(view.job.project) }),
     };
     let body = html! {
         (top(view, user, state.now()))
@@ -254,9 +253,9 @@ fn top(view: &View, user: &User, now: Timestamp) -> Markup {
 fn actions(view: &View) -> Markup {
     html! {
         @if !view.job.state.is_terminal() {
-            (pipeline::button(&format!("/jobs/{}/cancel", view.job.id), "Cancel job", "danger"))
+            (pipeline::button(&format!("/jobs/{}/cancel", view.job.id), "Cancel job", "danger", ""))
         } @else if view.workflow.state.is_terminal() {
-            (pipeline::button(&format!("/workflows/{}/rerun", view.workflow.id), "Rerun workflow", ""))
+            (pipeline::button(&format!("/workflows/{}/rerun", view.workflow.id), "Rerun workflow from start", "", ""))
         }
     }
 }
@@ -281,7 +280,7 @@ fn facts(view: &View, now: Timestamp) -> Markup {
             @if let Some(class) = &spec.resource_class { div { dt { "Resource class" } dd { (class) } } }
         }
         @if let Some(peak) = peak { div { dt { "Peak memory" } dd { (Bytes(peak)) } } }
-        @if job.parallelism > 1 { div { dt { "Parallel" } dd { (job.parallelism) } } }
+        @if job.parallelism > 1 { div { dt { "Parallelism" } dd { (job.parallelism) } } }
         @if view.tasks.iter().any(|task| task.attempt.0 > 1) {
             div { dt { "Attempt" } dd { (view.tasks.iter().map(|task| task.attempt.0).max().unwrap_or(1)) } }
         }

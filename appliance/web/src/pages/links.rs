@@ -1,6 +1,6 @@
 //! Addresses of pages, made in one place: other faces print them to terminals.
 
-use base::ids::{JobNumber, PipelineNumber, RepoName};
+use base::ids::{ContextId, JobNumber, PipelineNumber, RepoName};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use store::runs::Artifact;
 
@@ -46,6 +46,37 @@ pub fn git(base_url: &str, repo: &str) -> String {
     format!("{base_url}/git/{repo}.git")
 }
 
+/// One context.
+#[must_use]
+pub fn context(id: ContextId) -> String {
+    format!("/contexts/{id}")
+}
+
+/// The page with the form that is sent to this path, where one page has it: what is told of it is told
+/// there.
+#[must_use]
+pub fn page_with_form(path: &str) -> Option<String> {
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    match parts.as_slice() {
+        ["account", _, ..] => Some("/account".to_owned()),
+        ["users", ..] => Some("/users".to_owned()),
+        ["contexts"] => Some("/contexts".to_owned()),
+        ["contexts", id, _, ..] => Some(format!("/contexts/{id}")),
+        ["projects", org, repo, "trigger"] => Some(format!("/projects/{org}/{repo}/trigger")),
+        ["projects", org, repo, _, ..] => Some(format!("/projects/{org}/{repo}/settings")),
+        _ => None,
+    }
+}
+
+/// Where the way back leads from an address that takes nothing but a form.
+#[must_use]
+pub fn back_from_form(path: &str) -> String {
+    match path.trim_start_matches('/').split('/').collect::<Vec<_>>().as_slice() {
+        [of @ ("jobs" | "workflows"), id, ..] => format!("/{of}/{id}"),
+        _ => page_with_form(path).unwrap_or_else(|| "/".to_owned()),
+    }
+}
+
 /// Characters of an artifact's path that stay as they are in an address.
 const PATH: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -54,4 +85,28 @@ const PATH: &AsciiSet =
 #[must_use]
 pub fn artifact(artifact: &Artifact) -> String {
     format!("/artifacts/{}/{}", artifact.task, utf8_percent_encode(&artifact.path, PATH))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(path: &str, page: Option<&str>, back: &str) {
+        assert_eq!(page_with_form(path).as_deref(), page, "{path}");
+        assert_eq!(back_from_form(path), back, "{path}");
+    }
+
+    #[test]
+    fn each_form_leads_back_to_its_page() {
+        let settings = "/projects/a/b/settings";
+        check("/projects/a/b/delete", Some(settings), settings);
+        check("/projects/a/b/variables/remove", Some(settings), settings);
+        check("/projects/a/b/trigger", Some("/projects/a/b/trigger"), "/projects/a/b/trigger");
+        check("/contexts/7/restrictions/remove", Some("/contexts/7"), "/contexts/7");
+        check("/account/tokens/7/revoke", Some("/account"), "/account");
+        check("/users/7/role", Some("/users"), "/users");
+        check("/jobs/7/approve", None, "/jobs/7");
+        check("/workflows/7/rerun", None, "/workflows/7");
+        check("/logout", None, "/");
+    }
 }

@@ -176,7 +176,7 @@ fn items(step: u32, window: &Window) -> Markup {
         @for (index, line) in window.lines.iter().enumerate() {
             @let number = window.first + index as u64 + 1;
             li id=(format!("S{step}L{number}")) value=(number) {
-                a href=(format!("#S{step}L{number}")) aria-label=(format!("Line {number}")) { (number) }
+                a href=(format!("#S{step}L{number}")) tabindex="-1" aria-label=(format!("Line {number}")) { (number) }
                 code { (PreEscaped(line)) }
             }
         }
@@ -187,8 +187,9 @@ fn items(step: u32, window: &Window) -> Markup {
 pub(super) fn panel(step: &Step, window: Option<&Window>, permalink: &str) -> Markup {
     let address = format!("/tasks/{}/steps/{}", step.task, step.step);
     let is_live = step.state == StepState::Running;
+    let name = format!("Output of {}", step.name);
     html! {
-        div.log-panel data-keep data-log=(address) data-first=[window.map(|w| w.first)]
+        div.log-panel data-keep data-log=(address) data-name=(name) data-first=[window.map(|w| w.first)]
             data-total=[window.map(|w| w.total)] data-live-log[is_live] {
             div.log-tools {
                 @if let Some(window) = window {
@@ -197,11 +198,11 @@ pub(super) fn panel(step: &Step, window: Option<&Window>, permalink: &str) -> Ma
                     }
                 }
                 span.grow {}
-                a.tool href=(permalink) { "Link" }
-                a.tool href=(format!("{address}/raw")) { "Raw" @if step.output_bytes > 0 { " · " (Bytes(step.output_bytes)) } }
+                a.tool href=(permalink) aria-label=(format!("Link to the step {}", step.name)) { "Link" }
+                a.tool href=(format!("{address}/raw")) aria-label=(format!("Raw {}", name.to_lowercase())) { "Raw" @if step.output_bytes > 0 { " · " (Bytes(step.output_bytes)) } }
             }
             @match window {
-                Some(window) => ol.log tabindex="0" aria-label=(format!("Output of {}", step.name)) { (items(step.step, window)) },
+                Some(window) => ol.log tabindex="0" aria-label=(name) { (items(step.step, window)) },
                 None => p.log-closed { a href=(permalink) { "Show the output" } },
             }
         }

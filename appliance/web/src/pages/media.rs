@@ -24,6 +24,12 @@ pub(super) struct Asked {
     pub(super) download: Option<String>,
 }
 
+/// The address of one of these: of the page about a file, or of its bytes to be kept.
+pub(super) fn asked(address: &str, what: &str) -> String {
+    let joint = if address.contains('?') { '&' } else { '?' };
+    format!("{address}{joint}{what}")
+}
+
 /// How a browser shows a kind of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shown {

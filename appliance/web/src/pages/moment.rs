@@ -41,6 +41,12 @@ pub fn full(at: Timestamp) -> String {
     format!("{date} {} UTC", time.get(..8).unwrap_or(time))
 }
 
+/// `11-23 19:14 UTC`, where space is scarce.
+#[must_use]
+pub fn short(at: Timestamp) -> String {
+    format!("{} UTC", full(at).get(5..16).unwrap_or_default())
+}
+
 /// A time as its age, in full on hover.
 #[must_use]
 pub fn ago(at: Timestamp, now: Timestamp) -> Markup {
@@ -81,5 +87,6 @@ mod tests {
         assert_eq!(age(Timestamp(9), Timestamp(5)), "just now");
         assert_eq!(age(Timestamp(0), Timestamp(7_200_000_000)), "2 h ago");
         assert_eq!(full(Timestamp(0)), "1970-01-01 00:00:00 UTC");
+        assert_eq!(short(Timestamp(0)), "01-01 00:00 UTC");
     }
 }

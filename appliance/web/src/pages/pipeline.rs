@@ -8,6 +8,7 @@ use super::{
     moment,
     pipelines::{self, Row},
     timeline::{self, Scale},
+    visit::Visit,
 };
 use crate::{
     State,
@@ -47,11 +48,13 @@ async fn show(
     Viewer(user): Viewer,
     state: State,
     theme: Theme,
+    visit: Visit,
     Path((org, repo, number)): Path<(String, String, u64)>,
 ) -> Result<Markup, Failure> {
     let view = load(&state, &user, &org, &repo, number).await?;
     let frame = framed(&view, &user, theme, &state);
-    Ok(frame::page(&frame, &body(&view, &user, state.now())))
+    let body = html! { (visit.told()) (body(&view, &user, state.now())) };
+    Ok(frame::page(&frame, &body))
 }
 
 async fn show_config(
@@ -241,21 +244,22 @@ fn workflow_actions(workflow: &Workflow) -> Markup {
     html! {
         div.actions {
             @if !workflow.state.is_terminal() {
-                (button(&format!("/workflows/{id}/cancel"), "Cancel", "danger"))
+                (button(&format!("/workflows/{id}/cancel"), "Cancel workflow", "danger", &workflow.name))
             } @else {
                 @if matches!(workflow.state, WorkflowState::Failed | WorkflowState::Canceled | WorkflowState::Error | WorkflowState::Unauthorized) {
-                    (button(&format!("/workflows/{id}/rerun?from=failed"), "Rerun from failed", "primary"))
+                    (button(&format!("/workflows/{id}/rerun?from=failed"), "Rerun from failed", "primary", &workflow.name))
                 }
-                (button(&format!("/workflows/{id}/rerun"), "Rerun", ""))
+                (button(&format!("/workflows/{id}/rerun"), "Rerun from start", "", &workflow.name))
             }
         }
     }
 }
 
-/// A deed as a form of one button; works without a script.
-pub(super) fn button(address: &str, label: &str, class: &str) -> Markup {
+/// A deed as a form of one button; works without a script. Of several alike each names `what`.
+pub(super) fn button(address: &str, label: &str, class: &str, what: &str) -> Markup {
+    let told = (!what.is_empty()).then(|| format!("{label} {what}"));
     html! {
-        form method="post" action=(address) { button type="submit" class=(class) { (label) } }
+        form method="post" action=(address) { button type="submit" class=(class) aria-label=[told] { (label) } }
     }
 }
 
@@ -302,7 +306,7 @@ fn job_line(
             (timeline::bar(job, scale, now))
             span.took { (moment::took(job.started_at, job.stopped_at, now)) }
             @if job.kind == JobType::Approval && job.state == JobState::OnHold && user.may(Role::Member) {
-                (button(&format!("/jobs/{}/approve", job.id), "Approve", "primary"))
+                (button(&format!("/jobs/{}/approve", job.id), "Approve", "primary", &job.name))
             }
         }
     }

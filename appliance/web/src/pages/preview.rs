@@ -7,7 +7,7 @@
 
 use super::{
     assets,
-    media::{Kind, Shown, Text},
+    media::{self, Kind, Shown, Text},
     moment,
 };
 use crate::access::POLICY;
@@ -47,13 +47,13 @@ pub(super) fn body(file: &File<'_>) -> Markup {
     html! {
         (file.trail)
         div.head {
-            h1 { (file.name) }
+            h1 { bdi { (file.name) } }
             div.actions {
                 @if matches!(file.kind.1, Shown::Text | Shown::Image | Shown::Page) {
                     a.button href=(file.framed) { "Open alone" }
                 }
                 @if file.kind.1 != Shown::Sealed {
-                    a.button.primary href=(format!("{}?download", file.address)) {
+                    a.button.primary href=(media::asked(file.address, "download")) {
                         svg.icon aria-hidden="true" { use href=(assets::icon("down")) {} }
                         "Download"
                     }
@@ -99,7 +99,6 @@ fn note(text: &str) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pages::media;
 
     fn check(name: &str, size: u64, text: Option<&str>, expected: &str) {
         let file = File {

@@ -1,5 +1,9 @@
 //! The part of a context's panel that tells who may use it, and its two deeds.
 
+use super::{
+    links,
+    visit::{Done, Visit},
+};
 use crate::{
     State,
     access::{Admin, Routes},
@@ -24,14 +28,17 @@ pub(super) fn list(
     all: &[Restriction],
     projects: &[Project],
     is_admin: bool,
+    visit: &Visit,
 ) -> Markup {
     let action = format!("/contexts/{}/restrictions", context.id);
+    let is_expression = visit.typed(&action, "kind") == Some("expression");
+    let expression = visit.typed(&action, "value").filter(|_| is_expression).unwrap_or_default();
     html! {
         section.panel {
             h2 { "Restrictions" }
             p.faint { "Projects are alternatives; every expression must hold. A job that is not let in ends as unauthorized." }
             @if all.is_empty() { p { "None: every project of the organisation may use it." } } @else {
-                div.scroll { table {
+                div.scroll { table.wide {
                     thead { tr { th { "Kind" } th { "Open to" } th { span.sr { "Remove" } } } }
                     tbody { @for restriction in all { (row(&action, restriction, is_admin)) } }
                 } }
@@ -42,12 +49,12 @@ pub(super) fn list(
                     label { "Project" select name="value" required {
                         @for project in projects { option value=(project.id) { (project.repo) } }
                     } }
-                    button type="submit" { "Let in" }
+                    button type="submit" { "Add project restriction" }
                 }
                 form.stack method="post" action=(action) {
                     input type="hidden" name="kind" value="expression";
-                    label { "Expression" textarea name="value" rows="2" required maxlength="4096" spellcheck="false" placeholder="pipeline.git.branch == \"main\" and not job.ssh.enabled" {} }
-                    button type="submit" { "Restrict" }
+                    label { "Expression" textarea name="value" rows="2" required maxlength="4096" spellcheck="false" placeholder="pipeline.git.branch == \"main\" and not job.ssh.enabled" { (expression) } }
+                    button type="submit" { "Add expression restriction" }
                 }
             }
         }
@@ -64,8 +71,8 @@ fn row(action: &str, restriction: &Restriction, is_admin: bool) -> Markup {
     };
     html! {
         tr {
-            td { (kind) }
-            td { code { (text) } }
+            td data-th="Kind" { (kind) }
+            td data-th="Open to" { code { (text) } }
             td.right { @if is_admin {
                 form method="post" action=(format!("{action}/remove")) {
                     input type="hidden" name="restriction" value=(id);
@@ -96,7 +103,7 @@ async fn add(
 ) -> Result<Redirect, Failure> {
     let context = find(&state, id).await?;
     restrictions::add(&state, &user, &context, &new.kind, &new.value).await?;
-    Ok(Redirect::to(&format!("/contexts#c-{id}")))
+    Ok(Done::RESTRICTED.at(&links::context(id)))
 }
 
 /// One that is there.
@@ -113,5 +120,5 @@ async fn remove(
 ) -> Result<Redirect, Failure> {
     let context = find(&state, id).await?;
     restrictions::remove(&state, &user, &context, &restriction).await?;
-    Ok(Redirect::to(&format!("/contexts#c-{id}")))
+    Ok(Done::UNRESTRICTED.at(&links::context(id)))
 }

@@ -78,8 +78,8 @@ fn card(row: &RunnerRow, live: Option<&RunnerStatus>, now: Timestamp) -> Markup 
             dl.facts {
                 div { dt { "Host" } dd { (register.hostname) } }
                 div { dt { "Version" } dd { (register.version) } }
-                div { dt { "Heard" } dd { @match seen { Some(at) => (moment::ago(at, now)), None => "not since the service began" } } }
-                div { dt { "Serves" } dd {
+                div { dt { "Last contact" } dd { @match seen { Some(at) => (moment::ago(at, now)), None => "not since the service began" } } }
+                div { dt { "Resource classes" } dd {
                     @if register.serves_plain_classes { span.pill { "all plain classes" } }
                     @for class in &register.resource_classes { span.pill { (class) } }
                 } }

@@ -7,6 +7,7 @@ use super::{
     frame::{self, Frame, Here, Theme},
     links,
     variables::{self, Assignment, Named},
+    visit::{Done, Visit},
 };
 use crate::{
     State,
@@ -57,6 +58,7 @@ async fn settings(
     Viewer(user): Viewer,
     state: State,
     theme: Theme,
+    visit: Visit,
     Path((org, repo)): Path<(String, String)>,
 ) -> Result<Markup, Failure> {
     let view = load(&state, &user, &org, &repo).await?;
@@ -73,57 +75,71 @@ async fn settings(
     let body = html! {
         nav.trail aria-label="Breadcrumb" { a href=(links::project(&view.project.repo)) { (view.project.repo) } }
         div.head { h1 { "Project settings" } }
-        (settings_form(&view.project, user.may(Role::Member), user.may(Role::Admin)))
-        (variables::list(&links::settings(&view.project.repo).replace("/settings", "/variables"), &view.variables, user.may(Role::Member), closed.as_deref(), state.now()))
+        (visit.told())
+        (settings_form(&view.project, &visit, user.may(Role::Member), user.may(Role::Admin)))
+        (variables::list(&variables::Held {
+            action: &links::settings(&view.project.repo).replace("/settings", "/variables"),
+            variables: &view.variables,
+            may: user.may(Role::Member),
+            closed: closed.as_deref(),
+            now: state.now(),
+        }, &visit))
         section.panel {
             h2 { "Clone and push" }
             pre.command { code { "git clone " (links::git(&state.config.base_url, &view.project.repo.to_string())) } }
         }
-        @if user.may(Role::Admin) && user.projects.is_none() { (delete::section(&view.project.repo)) }
+        @if user.may(Role::Admin) && user.projects.is_none() { (delete::section(&view.project.repo, &visit)) }
     };
     Ok(frame::page(&frame, &body))
 }
 
-fn settings_form(project: &Project, may: bool, is_admin: bool) -> Markup {
+fn settings_form(project: &Project, visit: &Visit, may: bool, is_admin: bool) -> Markup {
     let settings = &project.settings;
+    let action = links::settings(&project.repo);
     let (reach, allowed) = network_parts(&settings.network);
+    let jobs_max = settings.jobs_max.map_or(String::new(), |max| max.to_string());
+    let value = |field, kept| visit.value(&action, field, kept).to_owned();
+    let checked = |field, kept| visit.checked(&action, field, kept);
+    let (branch, reach) =
+        (value("default_branch", &settings.default_branch), value("network", reach));
     html! {
-        form.panel.stack method="post" action=(links::settings(&project.repo)) {
+        form.panel.stack method="post" action=(action) {
             h2 { "Builds" }
             fieldset disabled[!is_admin] {
                 legend { "Default branch" @if !is_admin { span.faint { " (administrators only)" } } }
-                label { "Name" input name="default_branch" value=(settings.default_branch) required spellcheck="false"; }
-                label.check { input type="checkbox" name="force_push" value="1" checked[settings.force_push]; "Members may rewrite and remove other branches with git push --force" }
+                label { "Name" input name="default_branch" value=(branch) required spellcheck="false"; }
+                label.check { input type="checkbox" name="force_push" value="1" checked[checked("force_push", settings.force_push)]; "Members may rewrite and remove other branches with git push --force" }
             }
             fieldset disabled[!may] {
-                label { "Jobs at once" input name="jobs_max" type="number" min="1" max="10000" value=[settings.jobs_max] placeholder="as many as there are slots"; }
-                label.check { input type="checkbox" name="autocancel" value="1" checked[settings.autocancel]; "A newer pipeline of a branch cancels the older ones, but for the default branch" }
-                label.check { input type="checkbox" name="setup_workflows" value="1" checked[settings.setup_workflows]; "Setup configurations may continue into a second one" }
+                label { "Max concurrent jobs" input name="jobs_max" type="number" min="1" max="10000" value=(value("jobs_max", &jobs_max)) placeholder="as many as there are slots"; }
+                label.check { input type="checkbox" name="autocancel" value="1" checked[checked("autocancel", settings.autocancel)]; span { b { "Auto-cancel redundant workflows" } ": a newer pipeline of a branch cancels the older ones, but for the default branch" } }
+                label.check { input type="checkbox" name="setup_workflows" value="1" checked[checked("setup_workflows", settings.setup_workflows)]; span { b { "Enable dynamic config using setup workflows" } ": setup configurations may continue into a second one" } }
             }
             fieldset disabled[!is_admin] {
                 legend { "Network of jobs" @if !is_admin { span.faint { " (administrators only)" } } }
                 @for (value, name, what) in REACHES {
                     label.check { input type="radio" name="network" value=(value) checked[value == reach]; span { b { (name) } " " (what) } }
                 }
-                label { "Networks that “full” allows, one per line, as far as the operator allows them (empty: all of those)" textarea name="allow" rows="3" spellcheck="false" placeholder="10.20.0.0/16" { (allowed) } }
+                label { "Networks that “full” allows, one per line, as far as the operator allows them (empty: all of those)" textarea name="allow" rows="3" spellcheck="false" placeholder="10.20.0.0/16" { (value("allow", &allowed)) } }
             }
-            (protection(settings, is_admin))
+            (protection(settings, visit, &action, is_admin))
             @if may { button.primary type="submit" { "Save" } }
         }
     }
 }
 
 /// What only administrators push to, and whether jobs push at all.
-fn protection(settings: &Settings, is_admin: bool) -> Markup {
+fn protection(settings: &Settings, visit: &Visit, action: &str, is_admin: bool) -> Markup {
     let protected = &settings.protected;
+    let may_push = visit.checked(action, "jobs_may_push", settings.jobs_may_push);
     html! {
         fieldset disabled[!is_admin] {
             legend { "Protected branches and tags" @if !is_admin { span.faint { " (administrators only)" } } }
             p.faint { "Only administrators push to these. Their jobs find no cache, and get no object below “unprotected/”, of other branches; jobs of those put objects there alone. Empty: all branches are of one level." }
             @for (name, what, patterns) in [("protected_branches", "Branches", &protected.branches), ("protected_tags", "Tags", &protected.tags)] {
-                label { (what) ", one name or /pattern/ per line, as in the filters of a workflow" textarea name=(name) rows="2" spellcheck="false" placeholder=(if name == "protected_tags" { "/v[0-9].*/" } else { "main" }) { (patterns.join("\n")) } }
+                label { (what) ", one name or /pattern/ per line, as in the filters of a workflow" textarea name=(name) rows="2" spellcheck="false" placeholder=(if name == "protected_tags" { "/v[0-9].*/" } else { "main" }) { (visit.value(action, name, &patterns.join("\n"))) } }
             }
-            label.check { input type="checkbox" name="jobs_may_push" value="1" checked[settings.jobs_may_push]; "Jobs may push to this repository; to protected branches those of protected branches alone" }
+            label.check { input type="checkbox" name="jobs_may_push" value="1" checked[may_push]; "Jobs may push to this repository; to protected branches those of protected branches alone" }
         }
     }
 }
@@ -183,7 +199,7 @@ async fn save(
             })
         })
         .await?;
-    Ok(Redirect::to(&links::settings(&project.repo)))
+    Ok(Done::SETTINGS.at(&links::settings(&project.repo)))
 }
 
 async fn variable_set(
@@ -204,7 +220,7 @@ async fn variable_set(
             txn.project_variable_set(project.id, &name, &value, now)
         })
         .await?;
-    Ok(Redirect::to(&links::settings(&project.repo)))
+    Ok(Done::VARIABLE_SET.at(&links::settings(&project.repo)))
 }
 
 async fn variable_remove(
@@ -224,5 +240,5 @@ async fn variable_remove(
             txn.project_variable_remove(project.id, &name)
         })
         .await?;
-    Ok(Redirect::to(&links::settings(&project.repo)))
+    Ok(Done::VARIABLE_REMOVED.at(&links::settings(&project.repo)))
 }

@@ -14,6 +14,7 @@
 use super::{
     frame::{self, Frame, Here, Theme},
     links,
+    visit::Visit,
 };
 use crate::{
     State,
@@ -119,13 +120,26 @@ async fn ask(
     Member(user): Member,
     state: State,
     theme: Theme,
+    visit: Visit,
     Path((org, repo)): Path<(String, String)>,
-    Query(wanted): Query<Wanted>,
+    Query(asked): Query<Wanted>,
 ) -> Result<Markup, Failure> {
     let project = find(&state, &user, &org, &repo).await?;
+    let wanted = typed(&visit, &links::trigger(&project.repo), asked);
     let found = look(&state, &user, &project, &wanted).await;
-    let form = form(&project, &wanted, found.as_ref(), None);
-    Ok(page(&state, &user, theme, &project, &form))
+    let form = form(&project, &wanted, found.as_ref(), None, &visit);
+    Ok(page(&state, &user, theme, &project, &html! { (visit.told()) (form) }))
+}
+
+/// The place of a form that was refused, or else the one that the address names.
+fn typed(visit: &Visit, action: &str, asked: Wanted) -> Wanted {
+    match (visit.typed(action, "branch"), visit.typed(action, "tag")) {
+        (None, None) => asked,
+        (branch, tag) => Wanted {
+            branch: branch.unwrap_or_default().to_owned(),
+            tag: tag.unwrap_or_default().to_owned(),
+        },
+    }
 }
 
 fn page(state: &State, user: &User, theme: Theme, project: &Project, form: &Markup) -> Markup {
@@ -152,6 +166,7 @@ fn form(
     wanted: &Wanted,
     found: Result<&Trigger, &Failure>,
     stale: Option<&Wanted>,
+    visit: &Visit,
 ) -> Markup {
     let address = links::trigger(&project.repo);
     html! {
@@ -168,12 +183,12 @@ fn form(
                 label { "or tag" input name="tag" value=(wanted.tag) spellcheck="false" autocapitalize="none"; }
                 button type="submit" formmethod="get" formaction=(address) { "Read its parameters" }
             }
-            @if let Ok(trigger) = found { (parameters(trigger)) }
+            @if let Ok(trigger) = found { (parameters(trigger, &address, visit)) }
         }
     }
 }
 
-fn parameters(trigger: &Trigger) -> Markup {
+fn parameters(trigger: &Trigger, action: &str, visit: &Visit) -> Markup {
     let declared = declared(trigger);
     let vcs = &trigger.vcs;
     html! {
@@ -181,7 +196,7 @@ fn parameters(trigger: &Trigger) -> Markup {
         @if let ConfigText::Missing(why) = &trigger.config { p.hint { (why) } }
         @if let Some(branch) = &vcs.branch { input type="hidden" name=(SHOWN_BRANCH) value=(branch); }
         @if let Some(tag) = &vcs.tag { input type="hidden" name=(SHOWN_TAG) value=(tag); }
-        @for parameter in &declared { (field(parameter)) }
+        @for parameter in &declared { (field(parameter, action, visit)) }
         @if declared.is_empty() { p.hint { "Its configuration declares no pipeline parameters." } }
         button.primary type="submit" { "Trigger pipeline" }
     }
@@ -192,8 +207,9 @@ fn name(vcs: &Vcs) -> &str {
     vcs.branch.as_ref().or(vcs.tag.as_ref()).map_or("", String::as_str)
 }
 
-fn field(parameter: &DeclaredParameter) -> Markup {
+fn field(parameter: &DeclaredParameter, action: &str, visit: &Visit) -> Markup {
     let name = format!("{FIELD}{}", parameter.name);
+    let value = visit.value(action, &name, &parameter.default);
     let choices: Vec<&str> = match parameter.kind {
         "boolean" => vec!["true", "false"],
         _ => parameter.members.iter().map(String::as_str).collect(),
@@ -201,10 +217,10 @@ fn field(parameter: &DeclaredParameter) -> Markup {
     html! {
         label { span { (parameter.name) " " span.faint { (parameter.kind) } }
             @if choices.is_empty() {
-                input name=(name) value=(parameter.default) inputmode=[(parameter.kind == "integer").then_some("numeric")] spellcheck="false" autocapitalize="none";
+                input name=(name) value=(value) inputmode=[(parameter.kind == "integer").then_some("numeric")] spellcheck="false" autocapitalize="none";
             } @else {
                 select name=(name) {
-                    @for choice in choices { option value=(choice) selected[choice == parameter.default] { (choice) } }
+                    @for choice in choices { option value=(choice) selected[choice == value] { (choice) } }
                 }
             }
         }
@@ -233,7 +249,7 @@ async fn trigger(
             Ok(Redirect::to(&links::pipeline(&project.repo, made.number)).into_response())
         }
         (found, _) => {
-            let form = form(&project, &wanted, found.as_ref(), Some(&shown));
+            let form = form(&project, &wanted, found.as_ref(), Some(&shown), &Visit::default());
             let page = page(&state, &user, theme, &project, &form);
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }

@@ -3,6 +3,7 @@
 use super::{
     frame::{self, Frame, Here, Theme},
     moment,
+    visit::{Done, Visit},
 };
 use crate::{
     State,
@@ -25,15 +26,24 @@ pub(super) fn routes() -> Routes {
         .post("/users/{id}/password", reset_password)
 }
 
-async fn show(Admin(user): Admin, state: State, theme: Theme) -> Result<Markup, Failure> {
-    page(&state, &user, theme, None).await
+async fn show(
+    Admin(user): Admin,
+    state: State,
+    theme: Theme,
+    visit: Visit,
+) -> Result<Markup, Failure> {
+    page(&state, &user, theme, &visit, None).await
 }
+
+/// Where the form for a new one is sent.
+const NEW: &str = "/users";
 
 /// `made` is a login with its one-time password, shown once.
 async fn page(
     state: &State,
     user: &User,
     theme: Theme,
+    visit: &Visit,
     made: Option<(&str, &Secret)>,
 ) -> Result<Markup, Failure> {
     let rows = state.store.read(|reader| reader.user_list()).await?;
@@ -48,31 +58,32 @@ async fn page(
     };
     let body = html! {
         div.head { h1 { "Users" } }
+        (visit.told())
         @if let Some((login, secret)) = made {
             section.alert.good role="status" {
                 p { "One-time password of " b { (login) } ". Pass it on now: it is not shown again." }
                 pre.command { code { (secret.expose()) } }
             }
         }
-        div.scroll { table.users {
-            thead { tr { th { "Login" } th { "Name" } th { "Role" } th { "Since" } th { span.sr { "Deeds" } } } }
+        div.scroll { table.wide {
+            thead { tr { th { "Login" } th { "Name" } th { "Role" } th { "Created" } th { span.sr { "Actions" } } } }
             tbody { @for row in &rows { (user_row(row, user.id, state.now())) } }
         } }
-        form.panel.inline method="post" action="/users" {
+        form.panel.inline method="post" action=(NEW) {
             h2 { "New user" }
-            label { "Login" input name="login" required pattern="[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}" spellcheck="false" autocapitalize="none" autocomplete="off"; }
-            label { "Name" input name="name" maxlength="100" autocomplete="off"; }
-            label { "Role" select name="role" { (roles(Role::Member)) } }
+            label { "Login" input name="login" value=[visit.typed(NEW, "login")] required pattern="[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}" spellcheck="false" autocapitalize="none" autocomplete="off"; }
+            label { "Name" input name="name" value=[visit.typed(NEW, "name")] maxlength="100" autocomplete="off"; }
+            label { "Role" select name="role" { (roles(visit.value(NEW, "role", Role::Member.as_str()))) } }
             button.primary type="submit" { "Create" }
         }
     };
     Ok(frame::page(&frame, &body))
 }
 
-fn roles(chosen: Role) -> Markup {
+fn roles(chosen: &str) -> Markup {
     html! {
         @for role in [Role::Viewer, Role::Member, Role::Admin] {
-            option value=(role) selected[role == chosen] { (role) }
+            option value=(role) selected[role.as_str() == chosen] { (role) }
         }
     }
 }
@@ -81,17 +92,18 @@ fn user_row(row: &Row, me: UserId, now: Timestamp) -> Markup {
     html! {
         tr.off[row.disabled] {
             td { b { (row.login) } @if row.id == me { span.pill { "you" } } @if row.disabled { span.pill { "disabled" } } @if row.one_time { span.pill { "one-time password" } } }
-            td { (row.name) }
-            td { form.tight method="post" action=(format!("/users/{}/role", row.id)) {
-                select name="role" aria-label=(format!("Role of {}", row.login)) { (roles(row.role)) }
-                button type="submit" { "Set" }
+            td data-th=[(!row.name.is_empty()).then_some("Name")] { (row.name) }
+            td data-th="Role" { form.tight method="post" action=(format!("/users/{}/role", row.id)) {
+                select name="role" aria-label=(format!("Role of {}", row.login)) { (roles(row.role.as_str())) }
+                button type="submit" aria-label=(format!("Set the role of {}", row.login)) { "Set" }
             } }
-            td { (moment::ago(row.created_at, now)) }
+            td data-th="Created" { (moment::ago(row.created_at, now)) }
             td.right { div.actions {
-                form method="post" action=(format!("/users/{}/password", row.id)) { button type="submit" { "New password" } }
+                form method="post" action=(format!("/users/{}/password", row.id)) { button type="submit" aria-label=(format!("New password for {}", row.login)) { "New password" } }
                 form method="post" action=(format!("/users/{}/disabled", row.id)) {
                     input type="hidden" name="disabled" value=(!row.disabled);
-                    button.danger[!row.disabled] type="submit" { @if row.disabled { "Enable" } @else { "Disable" } }
+                    @let deed = if row.disabled { "Enable" } else { "Disable" };
+                    button.danger[!row.disabled] type="submit" aria-label=(format!("{deed} {}", row.login)) { (deed) }
                 }
             } }
         }
@@ -116,7 +128,7 @@ async fn create(
     let asked = Asked { login: given.login, name: given.name, role, word: Word::OneTime };
     let made = accounts::create(&state, &user, asked).await?;
     let shown = made.one_time.as_ref().map(|secret| (made.login.as_str(), secret));
-    page(&state, &user, theme, shown).await
+    page(&state, &user, theme, &Visit::default(), shown).await
 }
 
 async fn find(state: &State, id: UserId) -> Result<Row, Failure> {
@@ -137,7 +149,7 @@ async fn set_role(
 ) -> Result<Redirect, Failure> {
     let role = accounts::role(&given.role)?;
     accounts::set_role(&state, &user, &find(&state, id).await?, role).await?;
-    Ok(Redirect::to("/users"))
+    Ok(Done::ROLE.at("/users"))
 }
 
 #[derive(Debug, Deserialize)]
@@ -152,7 +164,7 @@ async fn set_disabled(
     Form(DisabledGiven { disabled }): Form<DisabledGiven>,
 ) -> Result<Redirect, Failure> {
     accounts::set_disabled(&state, &user, &find(&state, id).await?, disabled).await?;
-    Ok(Redirect::to("/users"))
+    Ok(if disabled { Done::DISABLED } else { Done::ENABLED }.at("/users"))
 }
 
 async fn reset_password(
@@ -163,5 +175,5 @@ async fn reset_password(
 ) -> Result<Markup, Failure> {
     let of = find(&state, id).await?;
     let secret = accounts::reset_password(&state, &user, &of).await?;
-    page(&state, &user, theme, Some((&of.login, &secret))).await
+    page(&state, &user, theme, &Visit::default(), Some((&of.login, &secret))).await
 }

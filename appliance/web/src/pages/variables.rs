@@ -1,6 +1,6 @@
 //! Environment variables of a project or context: set, replaced and removed, never read again.
 
-use super::moment;
+use super::{moment, visit::Visit};
 use crate::{api::check_value, error::Failure};
 use base::{secret::Secret, time::Timestamp};
 use maud::{Markup, html};
@@ -10,29 +10,34 @@ use store::projects::VariableInfo;
 /// A variable's value is an environment value: the kernel takes no more in one.
 const VALUE_MAX: usize = 128 << 10;
 
-/// The list, and a form for one more; `action` takes both deeds.
-/// With a reason in `closed`, that is shown in the place of the deeds.
-pub(super) fn list(
-    action: &str,
-    variables: &[VariableInfo],
-    may: bool,
-    closed: Option<&str>,
-    now: Timestamp,
-) -> Markup {
-    let may = may && closed.is_none();
+/// Variables of a project or context, as their list shows them.
+pub(super) struct Held<'a> {
+    /// Takes both deeds.
+    pub(super) action: &'a str,
+    pub(super) variables: &'a [VariableInfo],
+    pub(super) may: bool,
+    /// Why only administrators may, if so; shown in the place of the deeds.
+    pub(super) closed: Option<&'a str>,
+    pub(super) now: Timestamp,
+}
+
+/// The list, and a form for one more.
+pub(super) fn list(held: &Held<'_>, visit: &Visit) -> Markup {
+    let Held { action, variables, closed, now, .. } = *held;
+    let may = held.may && closed.is_none();
     html! {
         section.panel {
             h2 { "Environment variables" }
             p.faint { "Values are encrypted, given to jobs alone, and masked in their output. They cannot be read again." }
             @if let Some(why) = closed { p.faint { (why) } }
             @if variables.is_empty() { p { "None yet." } } @else {
-                div.scroll { table {
-                    thead { tr { th { "Name" } th { "Value" } th { "Set" } th { span.sr { "Remove" } } } }
+                div.scroll { table.wide {
+                    thead { tr { th { "Name" } th { "Value" } th { "Updated" } th { span.sr { "Remove" } } } }
                     tbody { @for variable in variables {
                         tr {
                             td { code { (variable.name) } }
-                            td { code.faint { (variable.masked) } }
-                            td { (moment::ago(variable.updated_at, now)) }
+                            td data-th="Value" { code.faint { (variable.masked) } }
+                            td data-th="Updated" { (moment::ago(variable.updated_at, now)) }
                             td.right { @if may {
                                 form method="post" action=(format!("{action}/remove")) {
                                     input type="hidden" name="name" value=(variable.name);
@@ -45,9 +50,9 @@ pub(super) fn list(
             }
             @if may {
                 form.inline method="post" action=(action) autocomplete="off" {
-                    label { "Name" input name="name" required pattern="[A-Za-z_][A-Za-z0-9_]*" maxlength="200" spellcheck="false" autocapitalize="none"; }
+                    label { "Name" input name="name" value=[visit.typed(action, "name")] required pattern="[A-Za-z_][A-Za-z0-9_]*" maxlength="200" spellcheck="false" autocapitalize="none"; }
                     label { "Value" input type="password" name="value" required autocomplete="new-password"; }
-                    button type="submit" { "Set variable" }
+                    button type="submit" { "Add environment variable" }
                 }
             }
         }

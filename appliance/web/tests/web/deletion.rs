@@ -222,7 +222,8 @@ async fn a_context_of_a_deleted_project_alone_says_so() {
     let context = site.store.write(make).await.unwrap();
     assert_eq!(status(&site, &admin, "DELETE", API).await, StatusCode::OK);
     let header = [("circle-token", admin.as_str())];
-    let page = text(ask(&site, "GET", "/contexts", &header, "").await).await;
+    let address = format!("/contexts/{context}");
+    let page = text(ask(&site, "GET", &address, &header, "").await).await;
     assert!(page.contains("a deleted project"), "{page}");
     let path = format!("/api/v2/context/{context}/restrictions/{id}");
     assert_eq!(status(&site, &admin, "DELETE", &path).await, StatusCode::OK);

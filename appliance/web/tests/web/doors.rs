@@ -33,8 +33,8 @@ pub(crate) async fn text(response: Response<Body>) -> String {
 
 pub(crate) const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 pub(crate) const SAME: (&str, &str) = ("sec-fetch-site", "same-origin");
-const CROSS: (&str, &str) = ("sec-fetch-site", "cross-site");
-const HTML: (&str, &str) = ("accept", "text/html,*/*");
+pub(crate) const CROSS: (&str, &str) = ("sec-fetch-site", "cross-site");
+pub(crate) const HTML: (&str, &str) = ("accept", "text/html,*/*");
 
 pub(crate) async fn log_in(site: &Site, login: &str, word: &str) -> Response<Body> {
     let body = format!("login={login}&password={}&next=%2Fprojects", word.replace(' ', "+"));

@@ -142,7 +142,7 @@ async fn objects_of_a_bucket_are_looked_at_as_artifacts_are() {
     }
     let list = text(desk.get("/buckets/spare").await).await;
     assert!(list.contains("/buckets/spare/page.html?view"), "{list}");
-    let notes = ["&lt;i&gt;x&lt;/i&gt;", "<h1>notes.md</h1>", "prefix=a%20b%2F", "ETag"];
+    let notes = ["&lt;i&gt;x&lt;/i&gt;", "<h1><bdi>notes.md</bdi></h1>", "prefix=a%20b%2F", "ETag"];
     desk.check("/buckets/spare/a%20b/notes.md", &notes).await;
     desk.check("/buckets/spare/plan.svg", &["<img src=\"/buckets/spare/plan.svg\""]).await;
     desk.check("/buckets/spare/disk.img", &["no preview", "2.9 KiB"]).await;
@@ -153,4 +153,74 @@ async fn objects_of_a_bucket_are_looked_at_as_artifacts_are() {
     assert!(header(&drawing, "content-security-policy").contains("sandbox"));
     let gone = desk.get("/buckets/spare/gone?view").await;
     assert_eq!(gone.status(), 404);
+}
+
+#[tokio::test]
+async fn keys_that_a_browser_would_resolve_or_turn_are_shown_and_reached_as_they_are() {
+    let desk = Desk::new().await;
+    let objects = &desk.site.objects;
+    objects.bucket_create("spare", "ann").await.unwrap();
+    let keys = ["a/../b.txt", "/c.txt", "plan\u{202e}txt.exe", &"long/".repeat(200)];
+    for key in keys {
+        objects.put("spare", key, key.as_bytes().to_vec()).await.unwrap();
+    }
+    let list = text(desk.get("/buckets/spare").await).await;
+    assert!(
+        list.contains("<bdi>plan\\u{202e}txt.exe</bdi>") && !list.contains('\u{202e}'),
+        "{list}"
+    );
+    for (key, name) in [("a/../b.txt", "b.txt"), ("/c.txt", "c.txt")] {
+        let folder = key.trim_end_matches(name);
+        let encoded: String = url::form_urlencoded::byte_serialize(folder.as_bytes()).collect();
+        let list = text(desk.get(&format!("/buckets/spare?prefix={encoded}")).await).await;
+        let link = list.split('"').find(|part| part.contains("object=") && part.contains("view"));
+        let link = link.unwrap_or_else(|| panic!("{key}: {list}")).replace("&amp;", "&");
+        let page = text(desk.get(&link).await).await;
+        assert!(page.contains(&format!("<h1><bdi>{name}</bdi></h1>")), "{page}");
+        let raw = desk.get(&link.replace("&view", "")).await;
+        assert_eq!(text(raw).await, key);
+    }
+}
+
+#[tokio::test]
+async fn older_versions_and_unfinished_uploads_are_looked_at() {
+    let desk = Desk::new().await;
+    desk.site.objects.bucket_create("spare", "ann").await.unwrap();
+    let at = base::time::Timestamp(1);
+    let fill = move |txn: &mut store::Txn<'_>| {
+        let bucket = txn.bucket_get("spare")?.unwrap().id;
+        for number in 0..3_u64 {
+            txn.object_insert(&store::objects::NewObject {
+                bucket,
+                key: "notes/a.txt",
+                version: &format!("version-{number}"),
+                marker: number == 2,
+                size: number * 1024,
+                etag: "e",
+                modified: at,
+                blob: None,
+                details: "{}",
+            })?;
+        }
+        txn.upload_insert(bucket, "big.img", "upload-1", at, "{}")?;
+        txn.upload_insert(bucket, "notes/other.img", "upload-2", at, "{}").map(drop)
+    };
+    desk.site.store.write(fill).await.unwrap();
+    let check = async |path: &str, expected: &[&str]| {
+        let page = text(desk.get(path).await).await;
+        for text in expected {
+            assert!(page.contains(text), "{path} lacks {text}: {page}");
+        }
+        page
+    };
+    check("/buckets", &["href=\"/buckets/spare?show=uploads\">2, 0 B"]).await;
+    let versions =
+        ["version-0", "version-1", "delete marker", "old", "1 KiB", "<bdi>notes/a.txt</bdi>"];
+    check("/buckets/spare?show=versions", &versions).await;
+    check("/buckets/spare?show=uploads", &["upload-1", "upload-2", "<bdi>big.img</bdi>"]).await;
+    let part = check("/buckets/spare?show=uploads&prefix=notes%2F", &["upload-2"]).await;
+    assert!(!part.contains("upload-1"), "{part}");
+    let rest = "/buckets/spare?show=versions&after=notes%2Fa.txt&id=version-1";
+    let rest = check(rest, &["version-0"]).await;
+    assert!(!rest.contains("version-2"), "{rest}");
 }

@@ -44,7 +44,7 @@ async fn a_page_that_is_loaded_again_makes_no_second_token() {
         let answer = ask(&site, "POST", "/account/tokens", &headers, body).await;
         assert_eq!(answer.status(), status, "{body}");
         let page = text(answer).await;
-        assert!(page.contains(told) && page.contains("New token"), "{body}: {page}");
+        assert!(page.contains(told) && page.contains("New personal API token"), "{body}: {page}");
     }
     let headers = [("circle-token", token.as_str()), ("content-type", "application/json")];
     let path = "/api/appliance/v1/user/mira/token";

@@ -1,6 +1,9 @@
 //! The last section of a project's settings: deleting it.
 
-use super::{super::links, load};
+use super::{
+    super::{links, visit::Visit},
+    load,
+};
 use crate::{State, access::Admin, error::Failure, removal};
 use axum::{Form, extract::Path, response::Redirect};
 use base::ids::RepoName;
@@ -8,13 +11,14 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 /// What goes, and the form; for administrators alone.
-pub(super) fn section(repo: &RepoName) -> Markup {
+pub(super) fn section(repo: &RepoName, visit: &Visit) -> Markup {
+    let action = links::settings(repo).replace("/settings", "/delete");
     html! {
-        form.panel.stack #delete method="post" action=(links::settings(repo).replace("/settings", "/delete")) {
+        form.panel.stack #delete method="post" action=(action) {
             h2 { "Delete project" }
             p { "Its Git repository, all pipelines with their logs, artifacts, workspaces and test results, its caches, variables, schedules and settings are removed for ever, and tokens that are bound to it alone are revoked. Images of the registry, buckets, contexts and the audit log stay." }
             p.faint { "Workflows that have not ended must be canceled before. The name is free at once: a push to it makes a new project, which begins with pipeline 1." }
-            label { span { "Type " b { (repo) } " to delete it" } input name="name" required autocomplete="off" spellcheck="false" autocapitalize="none"; }
+            label { span { "Type " b { (repo) } " to delete it" } input name="name" value=[visit.typed(&action, "name")] required autocomplete="off" spellcheck="false" autocapitalize="none"; }
             button.danger type="submit" { "Delete project" }
         }
     }

@@ -34,7 +34,9 @@ pub(super) fn judged(given: Given, old: &Settings, is_admin: bool) -> Result<Set
     let jobs_max = match given.jobs_max.trim() {
         "" => None,
         text => Some(text.parse().ok().filter(|n| (1..=10_000).contains(n)).ok_or_else(|| {
-            Failure::Invalid("jobs at once must be a number from 1 to 10000, or empty".into())
+            Failure::Invalid(
+                "max concurrent jobs must be a number from 1 to 10000, or empty".into(),
+            )
         })?),
     };
     let network = match given.network.filter(|_| is_admin) {
