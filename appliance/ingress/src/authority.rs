@@ -34,6 +34,8 @@ const RENEW_DAYS: u64 = 60;
 /// Certificates begin this far in the past: site clocks differ.
 const BACKDATE: Duration = Duration::from_secs(24 * 3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
+/// How a certificate begins in PEM.
+const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 /// What the server's certificate was issued for, and by whom.
 const STAMP: &str = "server.names";
 
@@ -108,8 +110,7 @@ impl Authority {
         }
         let (key_path, certificate_path) = (folder.join("ca.key"), folder.join("ca.pem"));
         match key_path.exists() {
-            // Whoever trusted the old one trusts this: it has the same name and key.
-            true => certify(&key_of(key_path)?, &certificate_path, site)?,
+            true => certify_again(&key_of(key_path)?, folder, site)?,
             false => create(&key_path, &certificate_path, site)?,
         }
         Self::read(folder)
@@ -230,6 +231,23 @@ fn create(key_path: &Path, certificate_path: &Path, site: &str) -> Result<(), Er
     let key = KeyPair::generate().map_err(failed)?;
     secure_file::write(key_path, key.serialize_pem().as_bytes())?;
     certify(&key, certificate_path, site)
+}
+
+/// Writes the authority's certificate once more. Of one that was used the server's chain has a copy; another
+/// has the same key, and is trusted by whoever trusted the old one while the site has the same name.
+fn certify_again(key: &KeyPair, folder: &Path, site: &str) -> Result<(), Error> {
+    let path = folder.join("ca.pem");
+    let chain = text(&folder.join("server.pem")).unwrap_or_default();
+    match chain.rfind(BEGIN).map(|at| &chain[at..]).filter(|last| is_of(last, key)) {
+        Some(copy) => Ok(secure_file::write(&path, copy.as_bytes())?),
+        None => {
+            tracing::warn!(
+                "{} was lost and is made anew: clients that no longer trust this site must trust it anew",
+                path.display()
+            );
+            certify(key, &path, site)
+        }
+    }
 }
 
 /// Writes the authority's certificate for its key.
@@ -366,7 +384,14 @@ mod tests {
         open().unwrap().server(&names("box.example"), NOW).unwrap();
         let key = fs::read(at("ca.key")).unwrap();
 
+        // The site may have another name by now: what clients trust is in the chain.
+        let certificate = fs::read(at("ca.pem")).unwrap();
         fs::remove_file(at("ca.pem")).unwrap();
+        Authority::open(folder.path(), "other").unwrap();
+        assert_eq!(fs::read(at("ca.pem")).unwrap(), certificate);
+        for name in ["ca.pem", "server.pem"] {
+            fs::remove_file(at(name)).unwrap();
+        }
         open().unwrap();
         assert!(fs::read(at("ca.key")).unwrap() == key && at("ca.pem").exists(), "the same key");
 

@@ -69,9 +69,23 @@ pub(crate) fn tasks_range(of: JobId) -> (Uuid, Uuid) {
     (task(of, 1).0, Uuid::from_u128(of.0.as_u128() | TASK))
 }
 
+/// Whether an identifier is one in so many by its random bits, so that a choice follows from it alone.
+pub(super) const fn is_one_in(id: Uuid, many: u128) -> bool {
+    (id.as_u128() >> 32).is_multiple_of(many)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_choice_follows_from_the_random_bits_and_not_from_the_count_before_them() {
+        let id = |count: u128, random: u128| {
+            Uuid::from_u128(9 << 80 | 7 << 76 | count << 64 | 2 << 62 | random << 32)
+        };
+        let chosen = |count| (0..640).filter(|random| is_one_in(id(count, *random), 64)).count();
+        assert_eq!([0, 1, 64].map(chosen), [10; 3]);
+    }
 
     #[test]
     fn parents_are_read_from_the_identifier() {

@@ -36,8 +36,7 @@ impl Txn<'_> {
             known.ids.push(new);
             return self.live_save(&known);
         }
-        // The random bits in the middle decide, so that the choice follows from the identifier.
-        if !(new.0.as_u128() >> 64).is_multiple_of(RENEW_EVERY) {
+        if !family::is_one_in(new.0, RENEW_EVERY) {
             return Ok(());
         }
         let live = self.workflow_live()?.into_iter().map(|workflow| workflow.id);

@@ -4,7 +4,7 @@
 //! months. Why not each time: a job that needs what it always needs would cost a page of flash for
 //! nothing; one run in [`REFRESH`] is kept all the same, so that old peaks leave.
 
-use crate::{Reader, Txn, error::Error};
+use crate::{Reader, Txn, error::Error, runs::family};
 use base::{
     ids::{JobId, ProjectId, TaskId},
     units::Bytes,
@@ -23,9 +23,7 @@ const NEAR: u64 = 10;
 fn tells_something(known: &[Bytes], peak: Bytes, task: TaskId) -> bool {
     let most = known.iter().max().copied().unwrap_or_default();
     let near = most.0 / 100 * NEAR;
-    known.len() < FEW
-        || peak.0 > most.0.saturating_add(near)
-        || (task.0.as_u128() >> 64).is_multiple_of(REFRESH)
+    known.len() < FEW || peak.0 > most.0.saturating_add(near) || family::is_one_in(task.0, REFRESH)
 }
 
 impl Txn<'_> {

@@ -311,7 +311,7 @@ fn a_removed_pipeline_leaves_no_rows_and_names_its_objects() {
 fn a_live_workflow_is_found_once_though_a_mark_was_set_before_it() {
     // Time, and bits of which none set renews the mark.
     let id = |time: u128, bits: u128| {
-        family::workflow(Uuid::from_u128(time << 80 | 7 << 76 | bits << 64 | 1 << 63))
+        family::workflow(Uuid::from_u128(time << 80 | 7 << 76 | 1 << 63 | bits << 32))
     };
     let made = [id(10, 1), id(20, 1), id(15, 0), id(30, 1)];
     let write = move |txn: &mut Txn<'_>| {
@@ -336,12 +336,12 @@ fn a_live_workflow_is_found_once_though_a_mark_was_set_before_it() {
 
 #[test]
 fn live_workflows_are_found_after_thousands_and_after_a_clock_set_back() {
-    // As an engine makes them: the middle bits are random, the time grows and is set back once.
+    // The time grows and is set back once; the last bits are random.
     let id = |number: u128| {
         let time = if number < 900 { number } else { number - 500 };
         let random = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (1 << 12);
         family::workflow(Uuid::from_u128(
-            time << 80 | 7 << 76 | random << 64 | 1 << 63 | number << 32,
+            time << 80 | 7 << 76 | number << 64 | 1 << 63 | random << 32,
         ))
     };
     let write = move |txn: &mut Txn<'_>| {
