@@ -150,6 +150,11 @@ impl Bucket {
     }
 }
 
+/// The house needs the bucket of that name. Its owner does not tell: somebody may go by the house's word.
+pub(crate) fn is_house(name: &str) -> bool {
+    HOUSE.contains(&name)
+}
+
 /// Finds a bucket.
 pub(crate) fn get(reader: &Reader<'_>, name: &str) -> Result<Bucket, Error> {
     let row = reader.bucket_get(name)?.ok_or_else(|| Error::NoBucket(name.to_owned()))?;
@@ -177,10 +182,10 @@ pub(crate) fn make_house(txn: &mut Txn<'_>, now: Timestamp) -> Result<(), store:
     Ok(())
 }
 
-/// A name that S3 takes: 3 to 63 of `a-z0-9.-`, letter or digit at both ends, no `..`, no
+/// A bucket may have that name: one that S3 takes, 3 to 63 of `a-z0-9.-`, letter or digit at both ends, no `..`, no
 /// hyphen beside a dot, not like an IPv4 address.
 #[must_use]
-pub(crate) fn is_name(name: &str) -> bool {
+pub fn is_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = name.as_bytes();
     (3..=63).contains(&bytes.len())

@@ -1,8 +1,8 @@
 //! From rows back to bytes.
 //!
 //! Invariants: a stream gives exactly the bytes asked for, or ends with an error; its first bytes
-//! are read before it is given out, so that a file that is gone is told before an answer begins. A
-//! blob that cannot be read is noted as suspect. Whole blobs in the database are always verified; of
+//! are read before it is given out, so that a file that is gone is told before an answer begins, and no
+//! file that it has yet to open is removed. A blob that cannot be read is noted as suspect. Whole blobs in the database are always verified; of
 //! whole files every [`VERIFY_ONE_OF`]th read is, and the scrubber reads the rest.
 
 use crate::{
@@ -121,6 +121,8 @@ fn wanted(
 
 fn joined(vault: &Vault, wanted: Vec<Wanted>) -> ByteStream {
     let vault = vault.clone();
+    let paths: Vec<_> = wanted.iter().filter_map(|(piece, ..)| piece.blob.path.as_ref()).collect();
+    let held = vault.hold(&paths);
     let streams = stream::iter(wanted).then(move |(piece, range, key)| {
         let vault = vault.clone();
         async move {
@@ -133,7 +135,8 @@ fn joined(vault: &Vault, wanted: Vec<Wanted>) -> ByteStream {
             }
         }
     });
-    streams.try_flatten().boxed()
+    let bytes = streams.try_flatten();
+    bytes.inspect(move |_| _ = &held).boxed()
 }
 
 /// Notes a blob whose file is not there, is too short, or cannot be read.

@@ -1,8 +1,8 @@
 //! Carries out the lifecycle rules of all buckets.
 //!
 //! Invariants: what is to go is decided on a page of rows and decided again inside the
-//! transaction that removes it, so that a version stored meanwhile is never taken for an old one;
-//! object lock wins over every rule; a sweep that is cut goes on at the next one.
+//! transaction that removes it, by the rules of then, so that a version stored meanwhile is never taken
+//! for an old one and a rule that was removed meanwhile removes nothing; object lock wins over every rule; a sweep that is cut goes on at the next one.
 
 use crate::{
     bucket::{self, Bucket},
@@ -176,7 +176,7 @@ impl Objects {
             };
             let page = self.read(work).await?;
             if !act {
-                page.doomed.iter().for_each(|(row, fate)| all.count(row, *fate));
+                page.doomed.iter().for_each(|one| all.count(&one.row, one.fate));
             } else if !page.doomed.is_empty() {
                 let name = bucket.name.clone();
                 all.add(self.write(move |txn| carry_out(txn, &name, &page.doomed, now)).await?);
@@ -204,30 +204,29 @@ impl Objects {
             let Some(last) = uploads.last() else { return Ok(removed) };
             (from, after) = (last.key.clone(), last.id);
             let rules = &bucket.settings.lifecycle;
-            let ended: Vec<i64> = uploads
-                .iter()
-                .filter(|one| lifecycle::upload_ended(rules, &one.key, one.started, now))
-                .map(|one| one.id)
-                .collect();
-            if ended.is_empty() {
-                continue;
-            }
-            removed += ended.len() as u64;
+            let ended =
+                |one: &UploadRow| lifecycle::upload_ended(rules, &one.key, one.started, now);
+            let ended: Vec<UploadRow> = uploads.into_iter().filter(ended).collect();
             if !act {
-                continue;
+                removed += ended.len() as u64;
+            } else if !ended.is_empty() {
+                let name = bucket.name.clone();
+                removed += self.write(move |txn| give_up(txn, &name, &ended, now)).await?;
             }
-            self.write(move |txn| {
-                ended.into_iter().try_for_each(|id| txn.upload_delete(id, now))?;
-                Ok::<_, Error>(())
-            })
-            .await?;
         }
     }
 }
 
+/// A version that must go.
+struct Doomed {
+    row: ObjectRow,
+    above: Above,
+    fate: Fate,
+}
+
 /// The versions of one page that must go, and where the next page begins.
 struct Page {
-    doomed: Vec<(ObjectRow, Fate)>,
+    doomed: Vec<Doomed>,
     next: Option<(String, i64, Above)>,
 }
 
@@ -248,7 +247,7 @@ fn judge(
         above.hides = rows.get(number + 1).is_some_and(|next| next.key == row.key);
         let fate = fate(bucket, row, above, now)?;
         if fate != Fate::Stays {
-            page.doomed.push((row.clone(), fate));
+            page.doomed.push(Doomed { row: row.clone(), above, fate });
         }
         above = Above { newer: above.newer + 1, replaced: Some(row.modified), hides: false };
     }
@@ -258,22 +257,50 @@ fn judge(
     Ok(page)
 }
 
-/// Removes what is still as it was when it was judged.
+/// The bucket as it is now; `None` when it is gone.
+fn still(txn: &Txn<'_>, bucket: &str) -> Result<Option<Bucket>, Error> {
+    match bucket::get(txn, bucket) {
+        Ok(bucket) => Ok(Some(bucket)),
+        Err(Error::NoBucket(_)) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
+/// What the rules say of a version now, if it is as it was when it was judged.
+fn fate_now(
+    txn: &Txn<'_>,
+    bucket: &Bucket,
+    judged: &Doomed,
+    now: Timestamp,
+) -> Result<Option<(ObjectRow, Fate)>, Error> {
+    let Doomed { row: was, above, .. } = judged;
+    let row = txn.object_version(bucket.id, &was.key, &was.version)?;
+    let same = |row: &ObjectRow| {
+        row.id == was.id && row.latest == was.latest && row.details == was.details
+    };
+    let Some(row) = row.filter(same) else { return Ok(None) };
+    let most = above.newer.min(lifecycle::newer_needed(&bucket.settings.lifecycle));
+    let newer = txn.object_newer(&row, most)?;
+    // When it was replaced stays true, whatever became of the version that replaced it.
+    let above = Above { newer, hides: txn.object_hides(&row)?, ..*above };
+    let fate = fate(bucket, &row, above, now)?;
+    Ok(Some((row, fate)))
+}
+
+/// Removes what the rules say of now, of what they said it of before.
 fn carry_out(
     txn: &mut Txn<'_>,
     bucket: &str,
-    doomed: &[(ObjectRow, Fate)],
+    doomed: &[Doomed],
     now: Timestamp,
 ) -> Result<Expired, Error> {
-    let bucket = bucket::get(txn, bucket)?;
     let mut done = Expired::default();
-    for (judged, fate) in doomed {
-        let row = txn.object_version(bucket.id, &judged.key, &judged.version)?;
-        let same = |row: &ObjectRow| {
-            row.id == judged.id && row.latest == judged.latest && row.details == judged.details
-        };
-        let Some(row) = row.filter(same) else { continue };
-        done.count(&row, *fate);
+    let Some(bucket) = still(txn, bucket)? else { return Ok(done) };
+    // All are judged before any goes: what goes with them counts among their newer ones.
+    let judged = doomed.iter().map(|one| fate_now(txn, &bucket, one, now));
+    let judged: Vec<_> = judged.collect::<Result<_, _>>()?;
+    for (row, fate) in judged.into_iter().flatten() {
+        done.count(&row, fate);
         match fate {
             Fate::Stays => {}
             Fate::Deleted => {
@@ -286,3 +313,26 @@ fn carry_out(
     }
     Ok(done)
 }
+
+/// Ends the uploads that the rules of now say it of, and that are not finished meanwhile.
+fn give_up(
+    txn: &mut Txn<'_>,
+    bucket: &str,
+    ended: &[UploadRow],
+    now: Timestamp,
+) -> Result<u64, Error> {
+    let Some(bucket) = still(txn, bucket)? else { return Ok(0) };
+    let rules = &bucket.settings.lifecycle;
+    let mut gone = 0;
+    for one in ended {
+        let is_open = txn.upload_get(&one.name)?.is_some_and(|row| row.bucket == bucket.id);
+        if is_open && lifecycle::upload_ended(rules, &one.key, one.started, now) {
+            txn.upload_delete(one.id, now)?;
+            gone += 1;
+        }
+    }
+    Ok(gone)
+}
+
+#[cfg(test)]
+mod tests;

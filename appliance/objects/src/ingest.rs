@@ -19,7 +19,10 @@ use crate::{
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use std::sync::atomic::Ordering;
-use store::objects::{Held, NewBlob};
+use store::{
+    Txn,
+    objects::{Held, NewBlob},
+};
 
 /// What is to be put.
 pub struct Body(pub(crate) ByteStream);
@@ -60,16 +63,38 @@ pub(crate) struct Ingested {
     /// The wrapped key, when they were sealed.
     pub(crate) seal: Option<String>,
     /// For the row.
-    pub(crate) blob: NewBlob,
+    pub(crate) blob: Fresh,
     file: Leftover,
 }
 
 impl Ingested {
-    /// The row is committed; the file stays unless equal bytes were there.
+    /// The row is committed; the file stays unless equal bytes were there, and a rotten file that it
+    /// took the place of goes.
     pub(crate) fn settle(mut self, held: Held) {
         if let Some(file) = self.file.0.as_mut() {
             file.fate = if held.spare { Fate::Spare } else { Fate::Kept };
         }
+        let Some(path) = held.replaced else { return };
+        let vault = &self.blob.vault;
+        vault.looked_at(held.id);
+        // The next collection removes it.
+        vault.note_unremoved([path]);
+        tracing::info!(blob.id = held.id, "stored bytes that were damaged were replaced");
+    }
+}
+
+/// A blob that has just come in whole.
+#[derive(Debug, Clone)]
+pub(crate) struct Fresh {
+    pub(crate) new: NewBlob,
+    vault: Vault,
+}
+
+impl Fresh {
+    /// Holds it for a row. What was kept of it already gives way when a reader found that damaged: who
+    /// sends bytes again because they could not be read heals them.
+    pub(crate) fn hold(&self, txn: &mut Txn<'_>) -> Result<Held, store::Error> {
+        txn.blob_hold(&self.new, |id| self.vault.doubts(id))
     }
 }
 
@@ -96,7 +121,7 @@ impl File {
         if self.fate == Fate::Open {
             // Writes are done in their order: one that was queued for this file is done by now.
             let path = self.path.clone();
-            let named = move |txn: &mut store::Txn<'_>| Ok::<_, Error>(txn.blob_path_known(&path)?);
+            let named = move |txn: &mut Txn<'_>| Ok::<_, Error>(txn.blob_path_known(&path)?);
             if self.objects.write(named).await? {
                 return Ok(());
             }
@@ -137,7 +162,8 @@ pub(crate) async fn ingest(
     match taken {
         Ok((mut summed, seal)) => {
             vault.taken.fetch_add(summed.size, Ordering::Relaxed);
-            let (blob, md5, file) = sink.finish(objects).await?;
+            let (new, md5, file) = sink.finish(objects).await?;
+            let blob = Fresh { new, vault: vault.clone() };
             summed.md5 = md5.unwrap_or(summed.md5);
             Ok(Ingested { summed, seal, blob, file })
         }

@@ -15,7 +15,7 @@ use base::{secret::Secret, time::Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use store::{
-    Reader,
+    Reader, Txn,
     objects::{AccessKeyRow, NewAccessKey},
 };
 use subtle::ConstantTimeEq;
@@ -193,8 +193,27 @@ pub(crate) fn info(row: AccessKeyRow) -> (KeyInfo, Secret) {
     (key, row.secret)
 }
 
+fn insert(
+    txn: &mut Txn<'_>,
+    (id, secret): (&str, &Secret),
+    owner: &Owner,
+    scope: &Scope,
+    expires: Option<Timestamp>,
+) -> Result<(), store::Error> {
+    txn.access_key_insert(&NewAccessKey {
+        id,
+        secret,
+        owner: &owner.id,
+        display: &owner.display,
+        email: &owner.email,
+        scope: &crate::details::text(scope),
+        created: now(),
+        expires,
+    })
+}
+
 impl Objects {
-    /// Makes a key for `owner`.
+    /// Makes a key for `owner`; `beside` is told its id and writes in the same transaction.
     ///
     /// # Errors
     /// [`Error::Index`].
@@ -203,11 +222,18 @@ impl Objects {
         owner: Owner,
         scope: Scope,
         expires: Option<Timestamp>,
+        beside: impl FnOnce(&Txn<'_>, &str) -> Result<(), store::Error> + Send + 'static,
     ) -> Result<NewKey, Error> {
         let id = format!("AK{}", digest::hex(&seal::random::<9>()).to_uppercase());
         let secret = Secret::new(digest::base64(&seal::random::<30>()));
-        self.key_import(&id, &secret, owner, scope, expires).await?;
-        Ok(NewKey { id, secret })
+        let made = NewKey { id, secret };
+        let new = made.clone();
+        self.write(move |txn| {
+            insert(txn, (&new.id, &new.secret), &owner, &scope, expires)?;
+            Ok::<_, Error>(beside(txn, &new.id)?)
+        })
+        .await?;
+        Ok(made)
     }
 
     /// Stores a key whose halves are given, for tools that bring their own.
@@ -223,20 +249,7 @@ impl Objects {
         expires: Option<Timestamp>,
     ) -> Result<(), Error> {
         let (id, secret) = (id.to_owned(), secret.clone());
-        self.write(move |txn| {
-            txn.access_key_insert(&NewAccessKey {
-                id: &id,
-                secret: &secret,
-                owner: &owner.id,
-                display: &owner.display,
-                email: &owner.email,
-                scope: &crate::details::text(&scope),
-                created: now(),
-                expires,
-            })?;
-            Ok(())
-        })
-        .await
+        self.write(move |txn| Ok(insert(txn, (&id, &secret), &owner, &scope, expires)?)).await
     }
 
     /// The key of that id, if the secret is its own and it is good now.
@@ -269,13 +282,25 @@ impl Objects {
         Ok(good.map(|key| Arc::clone(&key.scope)))
     }
 
-    /// Revokes a key at once; `false` when there is none of that id.
+    /// Revokes a key at once; `false` when there is none of that id. `beside` is written in the same
+    /// transaction.
     ///
     /// # Errors
     /// [`Error::Index`].
-    pub async fn key_revoke(&self, id: &str) -> Result<bool, Error> {
+    pub async fn key_revoke(
+        &self,
+        id: &str,
+        beside: impl FnOnce(&Txn<'_>) -> Result<(), store::Error> + Send + 'static,
+    ) -> Result<bool, Error> {
         let id = id.to_owned();
-        self.write(move |txn| Ok(txn.access_key_revoke(&id, now())?)).await
+        self.write(move |txn| {
+            let revoked = txn.access_key_revoke(&id, now())?;
+            if revoked {
+                beside(txn)?;
+            }
+            Ok(revoked)
+        })
+        .await
     }
 
     /// Keys of one owner, or all of them.

@@ -55,7 +55,7 @@ mod version_listing;
 mod versions;
 
 pub use account::Account;
-pub use bucket::{HOUSE, HOUSE_OWNER};
+pub use bucket::{HOUSE, HOUSE_OWNER, is_name as is_bucket_name};
 pub use config::{Config, INLINE_MAX, KEEP_FREE, Place, ROOTS, Stands};
 pub use discard::Discarded;
 pub use error::Error;
@@ -65,7 +65,7 @@ pub use keeper::{GRACE, Removed};
 pub use keys::{KeyInfo, NewKey, Owner, Rule, Scope, UNPROTECTED, Verb};
 pub use listing::{Entry, Page};
 pub use notify::is_prefix as is_webhook_prefix;
-pub use objects::{Found, Info, Objects, Stored};
+pub use objects::{Found, Info, Objects, Stored, alone};
 pub use outward::Outward;
 pub use quota::BucketInfo;
 pub use scrub::{Rotten, Scrubbed};

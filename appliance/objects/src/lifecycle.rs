@@ -121,6 +121,13 @@ pub(crate) fn noncurrent_ended(
     })
 }
 
+/// So many newer versions are to be counted at most: more make no difference to any rule.
+pub(crate) fn newer_needed(rules: &[Rule]) -> u32 {
+    let kept = rules.iter().filter_map(|rule| rule.noncurrent?.newer);
+    // The newest of all is not counted by the rules.
+    kept.max().unwrap_or(0).saturating_add(1)
+}
+
 /// Has a marker ended that hides no version any more?
 pub(crate) fn marker_ended(rules: &[Rule], subject: &Subject<'_>, now: Timestamp) -> bool {
     // A marker has no tags and no size; rules that ask for them do not speak of markers.

@@ -4,7 +4,10 @@
 //! yields to who asks for the bypass and may have it; without it, a retention only
 //! ever becomes longer. Source: "How S3 Object Lock works".
 
-use crate::details::{Details, Retention};
+use crate::{
+    bucket::Settings,
+    details::{Details, Retention},
+};
 use base::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -41,6 +44,14 @@ impl LockDefault {
             compliance: self.compliance,
             until: now.plus(Duration::from_secs(days.saturating_mul(DAY))),
         }
+    }
+}
+
+/// Gives a version that is stored now the retention of its bucket, unless its sender asked for one.
+pub(crate) fn retain(details: &mut Details, settings: &Settings, now: Timestamp) {
+    let default = settings.lock_default.filter(|_| settings.lock);
+    if let (None, Some(default)) = (&details.retention, default) {
+        details.retention = Some(default.retention(now));
     }
 }
 
@@ -88,6 +99,20 @@ mod tests {
         check(Some(kept(false, 101)), false, true, true);
         check(Some(kept(true, 101)), false, true, false);
         check(Some(kept(true, 100)), false, false, true);
+    }
+
+    #[test]
+    fn a_retention_begins_when_a_version_is_stored_and_a_wish_of_its_sender_wins() {
+        let lock_default = Some(LockDefault { compliance: true, period: Period::Days(1) });
+        let retained = |asked: Option<Retention>, lock: bool| {
+            let settings = Settings { lock, lock_default, ..Settings::default() };
+            let mut details = Details { retention: asked, ..Details::default() };
+            retain(&mut details, &settings, Timestamp(5));
+            details.retention
+        };
+        assert_eq!(retained(None, true), Some(kept(true, 86_400_000_005)));
+        assert_eq!(retained(Some(kept(false, 7)), true), Some(kept(false, 7)));
+        assert_eq!(retained(None, false), None);
     }
 
     #[test]

@@ -86,6 +86,14 @@ pub struct Found {
     pub bytes: ByteStream,
 }
 
+/// Nothing is written beside a deed.
+///
+/// # Errors
+/// Never.
+pub const fn alone(_: &store::Txn<'_>) -> Result<(), store::Error> {
+    Ok(())
+}
+
 /// The time of the clock.
 pub(crate) fn now() -> Timestamp {
     Timestamp(jiff::Timestamp::now().as_microsecond())
@@ -212,7 +220,7 @@ impl Objects {
         let held = self
             .write(move |txn| {
                 let bucket = bucket::get(txn, &bucket)?;
-                let held = txn.blob_hold(&blob)?;
+                let held = blob.hold(txn)?;
                 let details = Details { owner: bucket.owner.clone(), ..Details::default() };
                 let new = NewVersion {
                     key: &key,

@@ -10,6 +10,7 @@
 //! On failure: [`ImageError`]; blobs of a failed import stay and make its repetition no worse.
 
 mod archive;
+mod checked;
 mod copy;
 mod export;
 mod import;
@@ -20,14 +21,26 @@ pub(crate) mod shelf;
 mod sweep;
 
 pub use archive::Source;
+pub use checked::Checked;
 pub use reference::Reference;
 pub use sweep::AGE;
 
-use crate::{error::Error, listing::Entry, objects::Objects, vault::ByteStream};
-use base::protocol::{ImageSource, LayerSource};
+use crate::{
+    bucket,
+    error::Error,
+    listing::Entry,
+    objects::{Objects, now},
+    vault::ByteStream,
+};
+use base::{
+    protocol::{ImageSource, LayerSource},
+    units::Bytes,
+};
 use http::Method;
 use manifest::{Descriptor, Index, Manifest, architecture, choose};
+use shelf::Shelf;
 use std::{path::PathBuf, sync::Arc, time::Duration};
+use store::{Txn, objects::Quota};
 
 /// The bucket of images.
 pub(crate) const BUCKET: &str = "images";
@@ -49,6 +62,16 @@ pub enum ImageError {
         "image `{0}` is not in the local store: bring it in with `appliance registry import FILE`, FILE being an OCI layout or what `docker save` wrote"
     )]
     Missing(String),
+    /// There is no such name to be taken away.
+    #[error(
+        "there is no image `{0}` to remove: `appliance registry list` shows those that are here"
+    )]
+    NoName(String),
+    /// Its bucket may not hold more.
+    #[error(
+        "the images have reached the quota of their bucket ({0}): raise it with `appliance bucket quota images`, or remove some with `appliance registry remove`, whose space comes back a day later"
+    )]
+    Quota(String),
     /// The name cannot be one.
     #[error("{}", no_reference(.0))]
     Reference(String),
@@ -112,6 +135,13 @@ pub struct Tagged {
 pub(crate) fn blob_key(digest: &str) -> Option<String> {
     let hex = reference::hex_of(digest)?;
     Some(format!("blobs/sha256/{hex}"))
+}
+
+/// The digest of the blob that a file of an archive is, by its name.
+fn blob_digest(path: &str) -> Option<String> {
+    let digest = format!("sha256:{}", path.strip_prefix("blobs/sha256/")?);
+    reference::hex_of(&digest)?;
+    Some(digest)
 }
 
 /// `None` for what is not there.
@@ -235,16 +265,39 @@ impl Objects {
         }
     }
 
-    /// Forgets a name; its blobs stay until [`Objects::image_sweep`], as other names may lead to them.
+    /// Forgets a name, or by a digest a manifest with all its names; blobs stay until
+    /// [`Objects::image_sweep`], as other names may lead to them. `beside` is written in the same
+    /// transaction.
     ///
     /// # Errors
-    /// [`ImageError::Missing`], [`ImageError::Reference`], [`ImageError::Objects`].
-    pub async fn image_remove(&self, reference: &str) -> Result<(), ImageError> {
-        let parsed = self.image_name(reference)?;
-        let key = format!("{TAGS}{parsed}");
-        let found = there(self.head(BUCKET, &key).await)?;
-        found.ok_or_else(|| ImageError::Missing(reference.to_owned()))?;
-        Ok(self.delete(BUCKET, &key).await?)
+    /// [`ImageError::NoName`], [`ImageError::Reference`], [`ImageError::Objects`].
+    pub async fn image_remove(
+        &self,
+        reference: &str,
+        beside: impl FnOnce(&Txn<'_>) -> Result<(), store::Error> + Send + 'static,
+    ) -> Result<(), ImageError> {
+        let named = self.image_name(reference)?;
+        let work = move |txn: &mut Txn<'_>| {
+            let mut shelf = Shelf::open(txn, now())?;
+            let gone = shelf.take_away(named.name(), named.tag(), named.digest())?;
+            if gone {
+                beside(txn)?;
+            }
+            Ok::<_, Error>(gone)
+        };
+        let gone = self.write(work).await?;
+        if gone { Ok(()) } else { Err(ImageError::NoName(reference.to_owned())) }
+    }
+
+    /// Says what the bucket of images may hold, when that is why one could not be kept.
+    async fn bounded<T>(&self, kept: Result<T, ImageError>) -> Result<T, ImageError> {
+        let Err(ImageError::Objects(Error::Quota)) = kept else { return kept };
+        let quota = self.read(|reader| Ok(reader.bucket_sums(bucket::get(reader, BUCKET)?.id)?.1));
+        let Quota { bytes, objects } = quota.await?;
+        let bytes = bytes.map(|bytes| format!("at most {}", Bytes(bytes)));
+        let objects = objects.map(|objects| format!("at most {objects} objects"));
+        let bounds: Vec<_> = bytes.into_iter().chain(objects).collect();
+        Err(ImageError::Quota(bounds.join(", ")))
     }
 }
 

@@ -2,15 +2,19 @@
 //!
 //! Invariant: a quota is checked by the store in the transaction that would break it, whichever
 //! way the object comes; parts of unfinished uploads count as the objects do, and turn into one
-//! without being counted twice. Deleting is never refused.
+//! without being counted twice. Deleting is never refused. What a caller gives as `beside` is written in
+//! the transaction of the deed, when it is done.
 
 use crate::{
-    bucket::{self, HOUSE_OWNER},
+    bucket,
     error::Error,
     objects::{Objects, now},
 };
 use base::time::Timestamp;
-use store::objects::{Quota, Usage};
+use store::{
+    Txn,
+    objects::{Quota, Usage},
+};
 
 /// Buckets listed at once; a site has dozens.
 const LIST_MAX: u32 = 10_000;
@@ -34,7 +38,7 @@ impl BucketInfo {
     /// One of those that the house made for itself.
     #[must_use]
     pub fn is_house(&self) -> bool {
-        self.owner == HOUSE_OWNER
+        bucket::is_house(&self.name)
     }
 }
 
@@ -65,11 +69,17 @@ impl Objects {
     ///
     /// # Errors
     /// [`Error::NoBucket`].
-    pub async fn bucket_quota(&self, bucket: &str, quota: Quota) -> Result<(), Error> {
+    pub async fn bucket_quota(
+        &self,
+        bucket: &str,
+        quota: Quota,
+        beside: impl FnOnce(&Txn<'_>) -> Result<(), store::Error> + Send + 'static,
+    ) -> Result<(), Error> {
         let bucket = bucket.to_owned();
         self.write(move |txn| {
             let id = bucket::get(txn, &bucket)?.id;
-            Ok(txn.bucket_quota_set(id, quota)?)
+            txn.bucket_quota_set(id, quota)?;
+            Ok(beside(txn)?)
         })
         .await
     }
@@ -78,7 +88,12 @@ impl Objects {
     ///
     /// # Errors
     /// [`Error::BucketName`] when S3 would not take the name.
-    pub async fn bucket_create(&self, bucket: &str, owner: &str) -> Result<bool, Error> {
+    pub async fn bucket_create(
+        &self,
+        bucket: &str,
+        owner: &str,
+        beside: impl FnOnce(&Txn<'_>) -> Result<(), store::Error> + Send + 'static,
+    ) -> Result<bool, Error> {
         if !bucket::is_name(bucket) {
             return Err(Error::BucketName(bucket.to_owned()));
         }
@@ -92,9 +107,11 @@ impl Objects {
                 settings: "{}",
             });
             match made {
-                Err(error) if error.is_constraint() => Ok(false),
-                other => Ok(other.map(|_| true)?),
-            }
+                Err(error) if error.is_constraint() => return Ok(false),
+                other => other?,
+            };
+            beside(txn)?;
+            Ok(true)
         })
         .await
     }
@@ -103,14 +120,22 @@ impl Objects {
     ///
     /// # Errors
     /// [`Error::NoBucket`]; [`Error::House`] for those that the house needs.
-    pub async fn bucket_delete(&self, bucket: &str) -> Result<bool, Error> {
+    pub async fn bucket_delete(
+        &self,
+        bucket: &str,
+        beside: impl FnOnce(&Txn<'_>) -> Result<(), store::Error> + Send + 'static,
+    ) -> Result<bool, Error> {
         let bucket = bucket.to_owned();
         self.write(move |txn| {
             let found = bucket::get(txn, &bucket)?;
-            if found.owner == HOUSE_OWNER {
+            if bucket::is_house(&bucket) {
                 return Err(Error::House(bucket));
             }
-            Ok(txn.bucket_delete(found.id, now())?)
+            let gone = txn.bucket_delete(found.id, now())?;
+            if gone {
+                beside(txn)?;
+            }
+            Ok(gone)
         })
         .await
     }

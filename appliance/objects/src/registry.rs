@@ -30,6 +30,7 @@ use std::{
     fmt,
     sync::{Arc, Mutex},
 };
+use store::Txn;
 
 /// What is done with a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,19 @@ impl Action {
 
 type May = dyn Fn(&str, Action) -> bool + Send + Sync;
 
+type Write = dyn Fn(&Txn<'_>) -> Result<(), store::Error> + Send + Sync;
+
+/// What is written in the transaction of a removal.
+#[derive(Clone, Default)]
+struct Note(Option<Arc<Write>>);
+
+impl Note {
+    /// Writes it when something was removed.
+    fn when(&self, removed: bool, txn: &Txn<'_>) -> Result<(), store::Error> {
+        self.0.as_ref().filter(|_| removed).map_or(Ok(()), |write| write(txn))
+    }
+}
+
 /// Somebody who proved who they are, and what they may.
 #[derive(Clone)]
 pub struct Caller {
@@ -68,6 +82,9 @@ pub struct Caller {
     lists_all: bool,
     /// What they proved it by, in the words of whoever found them.
     proof: Option<String>,
+    /// Who they are; empty for all whom nobody tells apart.
+    account: String,
+    note: Note,
 }
 
 impl fmt::Debug for Caller {
@@ -80,13 +97,35 @@ impl Caller {
     /// A caller who may do with a repository (`ns/app`) what `may` says.
     #[must_use]
     pub fn new(may: impl Fn(&str, Action) -> bool + Send + Sync + 'static) -> Self {
-        Self { may: Arc::new(may), by_pass: false, lists_all: false, proof: None }
+        Self {
+            may: Arc::new(may),
+            by_pass: false,
+            lists_all: false,
+            proof: None,
+            account: String::new(),
+            note: Note::default(),
+        }
     }
 
     /// The same, with a note of what they proved themselves by: their passes give it back.
     #[must_use]
     pub fn proved_by(self, proof: String) -> Self {
         Self { proof: Some(proof), ..self }
+    }
+
+    /// The same, known as this account: what one account has begun is bounded.
+    #[must_use]
+    pub fn known_as(self, account: impl Into<String>) -> Self {
+        Self { account: account.into(), ..self }
+    }
+
+    /// The same; when the request removes something, this is written in the same transaction.
+    #[must_use]
+    pub fn noting(
+        self,
+        write: impl Fn(&Txn<'_>) -> Result<(), store::Error> + Send + Sync + 'static,
+    ) -> Self {
+        Self { note: Note(Some(Arc::new(write))), ..self }
     }
 
     /// What the caller, or whoever asked for a pass, was proved by.
@@ -98,9 +137,10 @@ impl Caller {
     /// The holder of a pass, who may do no more than its owner may now.
     #[must_use]
     pub fn within(self, owner: Self) -> Self {
-        let (granted, lists_all) = (self.may, self.lists_all && owner.may("*", Action::Pull));
-        let may = move |name: &str, action| granted(name, action) && owner.may(name, action);
-        Self { may: Arc::new(may), lists_all, by_pass: self.by_pass, proof: self.proof }
+        let lists_all = self.lists_all && owner.may("*", Action::Pull);
+        let (granted, owners) = (Arc::clone(&self.may), owner.may);
+        let may = move |name: &str, action| granted(name, action) && owners(name, action);
+        Self { may: Arc::new(may), lists_all, ..self }
     }
 
     fn may(&self, repository: &str, action: Action) -> bool {
@@ -134,6 +174,16 @@ impl Call {
             return Err(Fault::unauthorized(&self.realm, &wanted, &why));
         }
         Err(Code::Denied.says(why))
+    }
+
+    /// What is written beside a removal.
+    fn note(&self) -> Note {
+        self.caller.as_ref().map(|caller| caller.note.clone()).unwrap_or_default()
+    }
+
+    /// Who calls, as far as they are told apart.
+    fn account(&self) -> &str {
+        self.caller.as_ref().map_or("", |caller| &caller.account)
     }
 
     /// A parameter of the query, decoded.

@@ -38,10 +38,12 @@ mod lock;
 mod logged;
 mod logging;
 #[cfg(test)]
-mod matrix;
+pub(crate) mod matrix;
 mod meta;
 mod notification;
 mod object;
+#[cfg(test)]
+mod paging;
 mod payload;
 pub(crate) mod policy;
 mod post;
@@ -56,6 +58,8 @@ mod requests;
 mod route;
 mod setting;
 mod signers;
+#[cfg(test)]
+mod slow;
 mod tags;
 mod upload;
 mod upload_list;

@@ -156,7 +156,11 @@ impl Objects {
             return Ok(None);
         }
         if was_bad == good {
-            self.write(move |txn| Ok::<_, Error>(txn.blob_checked(id, now(), good)?)).await?;
+            let read = blob.clone();
+            let note = move |txn: &mut store::Txn<'_>| txn.blob_checked(&read, now(), good);
+            if !self.write::<_, store::Error, _>(note).await? {
+                return Ok(None);
+            }
             if good {
                 tracing::info!(blob.id = id, "stored bytes that were damaged can be read again");
             } else {
@@ -209,14 +213,14 @@ impl Objects {
     /// [`Error::Full`], [`Error::Bytes`], or the error that the stream gave.
     pub async fn heal(&self, hash: [u8; 32], body: impl Into<Body>) -> Result<bool, Error> {
         let ingested = self.ingest(body.into(), &Plan::default()).await?;
-        if ingested.blob.hash != hash {
+        if ingested.blob.new.hash != hash {
             return Ok(false);
         }
         let blob = ingested.blob.clone();
         let healed = self
             .write(move |txn| {
                 let Some(old) = txn.blob_bad_by_hash(&hash)? else { return Ok::<_, Error>(None) };
-                let held = txn.blob_hold(&blob)?;
+                let held = blob.hold(txn)?;
                 txn.blob_release(held.id, now())?;
                 Ok(Some((held, old)))
             })
@@ -226,7 +230,6 @@ impl Objects {
         if let Some(path) = &old.path {
             self.inner.vault.remove(path).await?;
         }
-        tracing::info!(blob.id = old.id, "stored bytes that were damaged were put back");
         Ok(true)
     }
 }

@@ -31,6 +31,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
 };
 
+mod reads;
+
+use reads::Reads;
+
 /// Damaged blobs noted between two looks of the keeper.
 const SUSPECTS_MAX: usize = 256;
 
@@ -61,6 +65,8 @@ pub(crate) struct Vault {
     suspects: Arc<Mutex<Vec<i64>>>,
     /// Files that nobody names and that could not be removed, until the keeper tries again.
     unremoved: Arc<Mutex<BTreeSet<String>>>,
+    /// Files that are being read, or will be by who reads what stands before them.
+    reads: Reads,
     /// Bytes taken in since the start, as their senders count them.
     pub(crate) taken: Arc<AtomicU64>,
     uploads: Uploads,
@@ -76,38 +82,29 @@ fn folder_error<'a>(
 impl Vault {
     /// Opens the place; over a folder, makes all its shards durable at once.
     pub(crate) fn open(place: &Place, keep_free: u64) -> Result<Self, Error> {
-        let era = digest::hex(&seal::random::<6>());
         match place {
-            Place::Remote(bytes) => {
-                let bytes = Arc::clone(bytes);
-                Ok(Self {
-                    bytes,
-                    folder: None,
-                    keep_free: 0,
-                    era,
-                    suspects: Arc::default(),
-                    unremoved: Arc::default(),
-                    taken: Arc::default(),
-                    uploads: Uploads::new(),
-                })
-            }
+            Place::Remote(bytes) => Ok(Self::over(Arc::clone(bytes), None, 0)),
             Place::Folder(path) => {
                 prepare(path)?;
                 let bytes = LocalFileSystem::new_with_prefix(path)
                     .map_err(|source| Error::bytes("open", &path.to_string_lossy(), source))?
                     .with_fsync(true);
-                let (bytes, folder) = (Arc::new(bytes), Some(path.clone()));
-                Ok(Self {
-                    bytes,
-                    folder,
-                    keep_free,
-                    era,
-                    suspects: Arc::default(),
-                    unremoved: Arc::default(),
-                    taken: Arc::default(),
-                    uploads: Uploads::new(),
-                })
+                Ok(Self::over(Arc::new(bytes), Some(path.clone()), keep_free))
             }
+        }
+    }
+
+    fn over(bytes: Arc<dyn ObjectStore>, folder: Option<PathBuf>, keep_free: u64) -> Self {
+        Self {
+            bytes,
+            folder,
+            keep_free,
+            era: digest::hex(&seal::random::<6>()),
+            suspects: Arc::default(),
+            unremoved: Arc::default(),
+            reads: Reads::default(),
+            taken: Arc::default(),
+            uploads: Uploads::new(),
         }
     }
 
@@ -119,9 +116,19 @@ impl Vault {
         }
     }
 
-    /// Takes the noted blobs.
+    /// The noted blobs.
     pub(crate) fn suspects(&self) -> Vec<i64> {
-        std::mem::take(&mut self.suspects.lock().unwrap_or_else(PoisonError::into_inner))
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A reader found it damaged, and nobody has looked at it since.
+    pub(crate) fn doubts(&self, blob: i64) -> bool {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner).contains(&blob)
+    }
+
+    /// It was looked at, or has other bytes now: it is in doubt no longer.
+    pub(crate) fn looked_at(&self, blob: i64) {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner).retain(|one| *one != blob);
     }
 
     /// Refuses when the file system is nearly full.
@@ -183,8 +190,21 @@ impl Vault {
         }
     }
 
-    /// Removes a file that no row names; one that is gone is fine. Noted until it is done.
+    /// Keeps files until what is returned is dropped: who reads several opens most of them late. One
+    /// file of a folder is open by then, and can be read to its end whatever becomes of its name.
+    pub(crate) fn hold(&self, paths: &[&String]) -> reads::Held {
+        let needed = paths.len() > 1 || self.folder.is_none();
+        let paths = if needed { paths } else { &[] };
+        self.reads.hold(paths.iter().map(|path| (*path).clone()).collect())
+    }
+
+    /// Removes a file that no row names; one that is gone is fine. Noted until it is done: one that is
+    /// being read stays until a later collection.
     pub(crate) async fn remove(&self, path: &str) -> Result<(), Error> {
+        if self.reads.put_off(path) {
+            self.noted().remove(path);
+            return Ok(());
+        }
         self.note_unremoved([path.to_owned()]);
         match self.bytes.delete(&Location::from(path)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => {
@@ -198,6 +218,7 @@ impl Vault {
     /// Removes what was noted. One file that stays does not keep the others; where many stay, the
     /// place is away and the rest waits.
     pub(crate) async fn remove_noted(&self) -> Result<(), Error> {
+        self.note_unremoved(self.reads.left());
         let noted: Vec<String> = self.noted().iter().cloned().collect();
         let mut failed = Vec::new();
         for path in noted {

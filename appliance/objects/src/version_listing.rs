@@ -2,6 +2,8 @@
 //!
 //! As [`crate::listing`]: by key in byte order, newest version first; a common prefix is one line
 //! and one seek, however many versions it hides.
+//! A page names where the next one begins by a row's name and number ([`Listed::mark`]): the number tells
+//! the place when the row itself was removed meanwhile.
 
 use crate::{
     error::Error,
@@ -22,7 +24,7 @@ pub(crate) struct Query {
     pub(crate) delimiter: String,
     /// Keys up to this one are not wanted, but for what follows `id_after` of it.
     pub(crate) key_after: String,
-    /// A version's name or an upload's id at `key_after`.
+    /// A mark, or a version's name or an upload's id, at `key_after`.
     pub(crate) id_after: Option<String>,
     pub(crate) limit: u32,
 }
@@ -46,14 +48,25 @@ pub(crate) struct Page<R> {
 pub(crate) trait Listed: Sized {
     fn key(&self) -> &str;
     fn id(&self) -> i64;
+    fn name(&self) -> &str;
     /// Every row of key `from` is behind it.
     const BEFORE: i64;
     /// Every row of key `from` is before it.
     const BEHIND: i64;
     /// Rows of key `from` behind `id`, then those of the keys that follow.
     fn read(r: &Reader<'_>, bucket: i64, from: &str, id: i64, n: u32) -> Result<Vec<Self>, Error>;
-    /// Where the listing goes on behind the row of that name; `None` when there is none.
+    /// The number of the row of that name; `None` when there is none.
     fn find(r: &Reader<'_>, bucket: i64, key: &str, name: &str) -> Result<Option<i64>, Error>;
+
+    /// What tells the next page where to go on. No name has a dot.
+    fn mark(&self) -> String {
+        format!("{}.{}", self.name(), self.id())
+    }
+}
+
+/// The number of the row that a mark stands for.
+fn marked(mark: &str) -> Option<i64> {
+    mark.split_once('.')?.1.parse().ok()
 }
 
 impl Listed for ObjectRow {
@@ -66,6 +79,10 @@ impl Listed for ObjectRow {
 
     fn id(&self) -> i64 {
         self.id
+    }
+
+    fn name(&self) -> &str {
+        &self.version
     }
 
     fn read(r: &Reader<'_>, bucket: i64, from: &str, id: i64, n: u32) -> Result<Vec<Self>, Error> {
@@ -87,6 +104,10 @@ impl Listed for UploadRow {
 
     fn id(&self) -> i64 {
         self.id
+    }
+
+    fn name(&self) -> &str {
+        &self.name
     }
 
     fn read(r: &Reader<'_>, bucket: i64, from: &str, id: i64, n: u32) -> Result<Vec<Self>, Error> {
@@ -113,7 +134,10 @@ fn begin<R: Listed>(
         return Ok(behind(after).map(|from| (from, R::BEFORE)));
     }
     let id = match &query.id_after {
-        Some(name) => R::find(reader, bucket, after, name)?.unwrap_or(R::BEHIND),
+        Some(name) => match marked(name) {
+            Some(id) => id,
+            None => R::find(reader, bucket, after, name)?.unwrap_or(R::BEHIND),
+        },
         None => R::BEHIND,
     };
     Ok(Some((after.to_owned(), id)))

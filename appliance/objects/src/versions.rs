@@ -40,6 +40,8 @@ pub(crate) struct Put {
     pub(crate) row: i64,
     /// `None` when the bucket keeps none now and this is no marker.
     pub(crate) version: Option<String>,
+    /// When.
+    pub(crate) modified: Timestamp,
 }
 
 /// What a delete did.
@@ -79,7 +81,7 @@ pub(crate) fn put(
     let version = (new.marker || bucket.versioning == Versioning::On).then_some(version);
     let NewVersion { key, size, etag, deed, .. } = new;
     notices::note(txn, bucket, &What { deed, key, size, etag, version: version.as_deref() }, now)?;
-    Ok(Put { row, version })
+    Ok(Put { row, version, modified: now })
 }
 
 /// `false` when there was none.

@@ -55,7 +55,7 @@ async fn far_room(dir: &Path, place: Place) -> Objects {
     let objects = room(dir, place).await;
     let owner = Owner { id: "hub".into(), ..Owner::default() };
     objects.key_import("AKFAR", &Secret::new("far"), owner, Scope::Owner, None).await.unwrap();
-    assert!(objects.bucket_create(BUCKET, "hub").await.unwrap());
+    assert!(objects.bucket_create(BUCKET, "hub", objects::alone).await.unwrap());
     objects
 }
 

@@ -51,7 +51,7 @@ async fn server() {
     let objects = Objects::open(config, store).await.unwrap();
     let owner = Owner { id: "ann".into(), ..Owner::default() };
     objects.key_import("AK", &Secret::new("secret"), owner, Scope::Owner, None).await.unwrap();
-    objects.bucket_create(BUCKET, "ann").await.unwrap();
+    objects.bucket_create(BUCKET, "ann", objects::alone).await.unwrap();
     let registry = objects.clone();
     let push = move |request: Request| {
         let registry = registry.clone();

@@ -93,7 +93,7 @@ async fn a_signed_address_gives_the_object_and_nothing_else_does() {
     let bare = address.split('?').next().unwrap();
     check(&[bare], "AccessDenied").await;
     check(&["-T", file.to_str().unwrap(), bare], "AccessDenied").await;
-    assert!(objects.key_revoke(KEY).await.unwrap());
+    assert!(objects.key_revoke(KEY, objects::alone).await.unwrap());
     check(&[&address], "InvalidAccessKeyId").await;
     let refused = aws(port, &["s3", "ls"]).await.unwrap().unwrap_err();
     assert!(refused.contains("InvalidAccessKeyId"), "{refused}");

@@ -53,7 +53,8 @@ impl LocalImages {
         name: Option<&str>,
     ) -> anyhow::Result<Vec<Tagged>> {
         let source = Source::at(path.to_owned());
-        self.with(async |objects| Ok(objects.image_import(source, name).await?)).await
+        self.with(async |objects| Ok(objects.image_import(source, name, objects::alone).await?))
+            .await
     }
 
     pub(crate) async fn list(&self) -> anyhow::Result<Vec<Tagged>> {

@@ -20,6 +20,7 @@ use axum::{
     extract::{FromRequestParts, Request},
     response::Response,
 };
+use base::time::Timestamp;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{Method, StatusCode, header, request::Parts};
 use objects::{
@@ -29,7 +30,7 @@ use objects::{
 pub(crate) use proof::names as projects_named;
 use proof::{Proof, Reach};
 use std::{convert::Infallible, sync::Arc};
-use store::access::NewAudit;
+use store::{Txn, access::NewAudit};
 
 /// Starts every access key of the S3 face that the appliance makes.
 const ACCESS_KEY: &str = "AK";
@@ -79,12 +80,14 @@ async fn answer(Visitor(holder): Visitor, state: State, request: Request) -> Res
         Ok(holder) => holder,
         Err(failure) => return refuse(&failure, &realm),
     };
-    let removal = Removal::of(&request, holder.as_ref());
-    let answer = state.objects.registry(request, holder, &realm).await;
-    if let Some(removal) = removal.filter(|_| answer.status().is_success()) {
-        removal.record(&state).await;
-    }
-    answer
+    let holder = holder.map(|holder| match Removal::of(&request, &holder) {
+        Some(removal) => {
+            let now = state.now();
+            holder.noting(move |txn| removal.record(txn, now))
+        }
+        None => holder,
+    });
+    state.objects.registry(request, holder, &realm).await
 }
 
 /// A request to remove something, by whom and from where.
@@ -95,10 +98,12 @@ struct Removal {
 }
 
 impl Removal {
-    fn of(request: &Request, holder: Option<&Holder>) -> Option<Self> {
+    fn of(request: &Request, holder: &Holder) -> Option<Self> {
         let what = request.uri().path().strip_prefix("/v2/")?;
-        let removes = request.method() == Method::DELETE && !what.contains("/uploads/");
-        let proof = holder.filter(|_| removes)?.proof().and_then(Proof::read)?;
+        if request.method() != Method::DELETE || what.contains("/uploads/") {
+            return None;
+        }
+        let proof = holder.proof().and_then(Proof::read)?;
         let address = match request.extensions().get::<Peer>() {
             Some(Peer::Network(address)) => Some(address.to_string()),
             _ => None,
@@ -106,19 +111,12 @@ impl Removal {
         Some(Self { proof, address, what: what.to_owned() })
     }
 
-    /// It is done, so that a log that cannot be written is no failure of the answer.
-    async fn record(self, state: &State) {
-        let Self { proof, address, what } = self;
-        let now = state.now();
-        let written = state.store.write(move |txn| {
-            let actor = proof.name(txn, now)?.unwrap_or_else(|| "somebody".into());
-            let action = "image.remove".to_owned();
-            let deed = NewAudit { actor, address, action, subject: what, detail: None };
-            txn.audit_append(now, &deed)
-        });
-        if let Err(error) = written.await {
-            tracing::error!(%error, "a removal from the registry is not in the audit log");
-        }
+    /// Notes it in the transaction that removes.
+    fn record(&self, txn: &Txn<'_>, now: Timestamp) -> Result<(), store::Error> {
+        let actor = self.proof.name(txn, now)?.unwrap_or_else(|| "somebody".into());
+        let (address, subject) = (self.address.clone(), self.what.clone());
+        let action = "image.remove".to_owned();
+        txn.audit_append(now, &NewAudit { actor, address, action, subject, detail: None })
     }
 }
 
@@ -166,7 +164,7 @@ fn access_key(encoded: &str) -> Option<(String, String)> {
 async fn by_access_key(id: &str, secret: &str, state: &State) -> Result<Holder, Failure> {
     let found = state.objects.key_login(id, secret).await.map_err(Failure::inside)?;
     let scope = found.ok_or(Failure::Unproven)?.scope;
-    Ok(within_scope(scope.into()).proved_by(Proof::Key(id.to_owned()).text()))
+    Ok(within_scope(scope.into()).proved_by(Proof::Key(id.to_owned()).text()).known_as(id))
 }
 
 fn within_scope(scope: Arc<Scope>) -> Holder {
@@ -197,13 +195,14 @@ async fn by_user(user: User, state: &State) -> Result<Holder, Failure> {
     if user.password_is_one_time {
         return Err(Failure::PasswordIsOneTime);
     }
+    let login = user.login.clone();
     let found = state.store.read(move |reader| {
         let reach =
             Reach { role: user.role, names: proof::names(user.projects.as_deref(), reader)? };
         Ok::<_, store::Error>((reach, Proof::of(&user, reader)?))
     });
     let (reach, proof) = found.await?;
-    Ok(within_reach(reach).proved_by(proof.text()))
+    Ok(within_reach(reach).proved_by(proof.text()).known_as(login))
 }
 
 fn within_reach(reach: Reach) -> Holder {

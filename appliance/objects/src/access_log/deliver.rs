@@ -154,7 +154,7 @@ impl Objects {
                 return Err(Error::NoBucket(place.target.clone()));
             }
             let details = Details { encryption, seal, ..details_of(&target, grants) };
-            let held = txn.blob_hold(&blob)?;
+            let held = blob.hold(txn)?;
             let new = NewVersion {
                 key: &key,
                 size,

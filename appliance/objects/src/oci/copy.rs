@@ -3,7 +3,7 @@
 use super::{
     BUCKET, ImageError, Reference, Tagged, blob_key, damaged,
     record::{self, Record},
-    shelf::{self, Shelf, link_key, manifest_key},
+    shelf::{self, Shelf, link_key, manifest_key, tag_key},
     there,
 };
 use crate::{
@@ -12,29 +12,50 @@ use crate::{
     objects::{Objects, now},
 };
 use std::collections::HashSet;
+use store::Txn;
 
 /// Manifests that one image leads to, attestations of all its variants among them.
 const MANIFESTS_MAX: usize = 4096;
 
 impl Objects {
-    /// Lets a name lead to a stored manifest, and makes its repository give out all its parts.
+    /// Lets names lead to stored manifests, and makes their repositories give out all their parts.
     pub(super) async fn image_shelve(
         &self,
-        reference: &Reference,
-        digest: &str,
+        images: Vec<(Reference, String)>,
+        beside: impl FnOnce(&Txn<'_>) -> Result<(), store::Error> + Send + 'static,
     ) -> Result<(), ImageError> {
-        let records = self.image_records(&reference.to_string(), digest).await?;
-        let (name, tag) = (reference.name().to_owned(), reference.tag().to_owned());
-        let digest = digest.to_owned();
-        let work = move |txn: &mut store::Txn<'_>| {
+        let mut known = Vec::new();
+        for (reference, digest) in images {
+            let records = self.image_records(&reference.to_string(), &digest).await?;
+            known.push((reference, digest, records));
+        }
+        let work = move |txn: &mut Txn<'_>| {
             let mut shelf = Shelf::open(txn, now())?;
-            for (digest, record) in &records {
-                for blob in &record.blobs {
-                    shelf.put(&link_key(&name, blob), b"")?;
-                }
-                shelf.add(&name, digest, record)?;
+            for (reference, digest, records) in &known {
+                write_down(&mut shelf, reference.name(), records)?;
+                shelf.tag(reference.name(), reference.tag(), digest)?;
             }
-            shelf.tag(&name, &tag, &digest)
+            Ok::<_, Error>(beside(txn)?)
+        };
+        Ok(self.write(work).await?)
+    }
+
+    /// Makes a repository give out all parts of what its tag leads to, as long as it leads there: who
+    /// removes the name meanwhile is not undone.
+    pub(super) async fn image_adopt(
+        &self,
+        reference: Reference,
+        digest: String,
+        records: Vec<(String, Record)>,
+    ) -> Result<(), ImageError> {
+        let work = move |txn: &mut Txn<'_>| {
+            let mut shelf = Shelf::open(txn, now())?;
+            let (key, bucket) = (tag_key(reference.name(), reference.tag()), shelf.bucket());
+            let leads_to = shelf::small(shelf.txn(), bucket, &key)?;
+            if leads_to.is_some_and(|leads_to| leads_to == digest.as_bytes()) {
+                write_down(&mut shelf, reference.name(), &records)?;
+            }
+            Ok::<_, Error>(())
         };
         Ok(self.write(work).await?)
     }
@@ -66,22 +87,46 @@ impl Objects {
     }
 
     /// Gives an image a further name, in its repository or another one. No bytes move; what was
-    /// signed or attested for it goes along.
+    /// signed or attested for it goes along. `beside` is told its full name and writes in the same
+    /// transaction.
     ///
     /// # Errors
-    /// [`ImageError::Missing`], [`ImageError::Reference`], [`ImageError::Objects`].
-    pub async fn image_copy(&self, from: &str, to: &str) -> Result<Tagged, ImageError> {
+    /// [`ImageError::Missing`], [`ImageError::Reference`], [`ImageError::Quota`], [`ImageError::Objects`].
+    pub async fn image_copy(
+        &self,
+        from: &str,
+        to: &str,
+        beside: impl FnOnce(&Txn<'_>, &str) -> Result<(), store::Error> + Send + 'static,
+    ) -> Result<Tagged, ImageError> {
         let digest = self.image_digest(from).await?;
         let (source, target) = (self.image_name(from)?, self.image_name(to)?);
         let tagged = Tagged { reference: target.to_string(), digest: digest.clone() };
-        let work = move |txn: &mut store::Txn<'_>| {
+        let full = tagged.reference.clone();
+        let work = move |txn: &mut Txn<'_>| {
             let mut shelf = Shelf::open(txn, now())?;
             carry(&mut shelf, source.name(), target.name(), &digest)?;
-            shelf.tag(target.name(), target.tag(), &digest)
+            shelf.tag(target.name(), target.tag(), &digest)?;
+            Ok::<_, Error>(beside(txn, &full)?)
         };
-        self.write(work).await?;
+        let written = self.write(work).await.map_err(ImageError::Objects);
+        self.bounded(written).await?;
         Ok(tagged)
     }
+}
+
+/// Writes down in a repository what it may give out.
+fn write_down(
+    shelf: &mut Shelf<'_, '_>,
+    name: &str,
+    records: &[(String, Record)],
+) -> Result<(), Error> {
+    for (digest, record) in records {
+        for blob in &record.blobs {
+            shelf.put(&link_key(name, blob), b"")?;
+        }
+        shelf.add(name, digest, record)?;
+    }
+    Ok(())
 }
 
 /// Writes down in repository `to` what `from` knows of a manifest and of what belongs to it.

@@ -1,6 +1,7 @@
 //! Exporting: one tar that is an OCI layout and a `docker save` archive at once, as Docker itself
 //! writes since version 25. `docker load`, `podman load`, skopeo and `appliance registry import` read it.
 //!
+//! Invariant: a blob whose bytes have another digest ends the archive with an error that names it.
 //! Memory: one file's header and one piece of a blob at a time.
 
 use super::{
@@ -9,10 +10,11 @@ use super::{
     record::Record,
     there,
 };
-use crate::{error::Error, objects::Objects, vault::ByteStream};
+use crate::{digest::hex, error::Error, objects::Objects, vault::ByteStream};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// A tar is made of blocks of so many bytes.
@@ -38,6 +40,7 @@ impl Objects {
             blobs.insert(digest.clone());
             blobs.extend(record.blobs.iter().cloned());
         }
+        self.refuse_rotten(reference, &blobs).await?;
         let (_, top) = records.first().ok_or_else(|| damaged(reference, &digest))?;
         // An image that is named by its digest has no name to be written into the archive.
         let full = Some(self.image_name(reference)?).filter(|name| name.digest().is_none());
@@ -49,15 +52,31 @@ impl Objects {
         let docker = self.docker_manifest(reference, &digest, full.as_ref()).await?;
         parts.extend(docker.map(|text| Part::Text("manifest.json", text)));
         parts.extend(blobs.into_iter().map(Part::Blob));
-        let objects = self.clone();
+        let (objects, image) = (self.clone(), Arc::from(reference));
         let files = stream::iter(parts)
             .then(move |part| {
-                let objects = objects.clone();
-                async move { objects.file(part).await }
+                let (objects, image) = (objects.clone(), Arc::clone(&image));
+                async move { objects.file(part, &image).await }
             })
             .try_flatten();
         let end = stream::once(async { Ok(Bytes::from(vec![0; 2 * BLOCK])) });
         Ok(files.chain(end).boxed())
+    }
+
+    /// What is known to be damaged is told before the first byte.
+    async fn refuse_rotten(
+        &self,
+        reference: &str,
+        blobs: &BTreeSet<String>,
+    ) -> Result<(), ImageError> {
+        for digest in blobs {
+            let Some(key) = blob_key(digest) else { continue };
+            match there(self.head(BUCKET, &key).await) {
+                Err(Error::Damaged(_)) => return Err(damaged(reference, digest)),
+                other => other.map(drop)?,
+            }
+        }
+        Ok(())
     }
 
     /// `manifest.json` for the variant of this machine, or the only one.
@@ -87,7 +106,7 @@ impl Objects {
     }
 
     /// Header, bytes and padding of one file.
-    async fn file(&self, part: Part) -> Result<ByteStream, Error> {
+    async fn file(&self, part: Part, image: &str) -> Result<ByteStream, Error> {
         match part {
             Part::Text(name, text) => {
                 let size = text.len() as u64;
@@ -97,13 +116,36 @@ impl Objects {
             Part::Blob(digest) => {
                 let Some(key) = blob_key(&digest) else { return Ok(stream::empty().boxed()) };
                 match there(self.get(BUCKET, &key, None).await)? {
-                    Some(found) => Ok(framed(&key, found.info.size, found.bytes)),
+                    Some(found) => {
+                        let bytes = verified(found.bytes, digest, image.to_owned());
+                        Ok(framed(&key, found.info.size, bytes))
+                    }
                     // What an import left out is left out again.
                     None => Ok(stream::empty().boxed()),
                 }
             }
         }
     }
+}
+
+/// Passes a blob on, and ends with an error when its bytes have another digest.
+fn verified(bytes: ByteStream, digest: String, image: String) -> ByteStream {
+    let state = (bytes, Sha256::new(), digest, image);
+    stream::try_unfold(state, |(mut bytes, mut hasher, digest, image)| async move {
+        match bytes.next().await {
+            Some(Ok(part)) => {
+                hasher.update(&part);
+                return Ok(Some((part, (bytes, hasher, digest, image))));
+            }
+            Some(Err(Error::Damaged(_))) => {}
+            Some(Err(other)) => return Err(other),
+            None if digest == format!("sha256:{}", hex(&hasher.finalize())) => return Ok(None),
+            None => {}
+        }
+        tracing::error!(image, digest, "a blob of an image that is exported is damaged");
+        Err(Error::Damaged(format!("{digest} of image {image}")))
+    })
+    .boxed()
 }
 
 fn layout_index(digest: &str, top: &Record, full: Option<&Reference>) -> Value {

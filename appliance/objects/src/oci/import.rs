@@ -16,6 +16,7 @@ use std::{
     io::{self, Read},
     sync::Arc,
 };
+use store::Txn;
 use tokio::sync::mpsc;
 
 /// Below it stand the files of a layout, named by their digests.
@@ -78,6 +79,9 @@ impl Stored {
     }
 }
 
+/// A manifest that was made here, and the names that are to lead to it.
+type Made = (Vec<u8>, Vec<Reference>);
+
 /// What an archive holds.
 #[derive(Debug, Default)]
 struct Files {
@@ -117,14 +121,27 @@ impl Files {
 }
 
 impl Objects {
-    /// Imports the images of an archive or folder; `name` names one that carries no name.
+    /// Imports the images of an archive or folder; `name` names one that carries no name. `beside` is
+    /// written in the transaction that names them.
     ///
     /// # Errors
-    /// [`ImageError::Read`], [`ImageError::Archive`] when it lacks something, [`ImageError::Objects`].
+    /// [`ImageError::Read`], [`ImageError::Archive`] when it lacks something, [`ImageError::Quota`],
+    /// [`ImageError::Objects`].
     pub async fn image_import(
         &self,
         source: Source,
         name: Option<&str>,
+        beside: impl FnOnce(&Txn<'_>) -> Result<(), store::Error> + Send + 'static,
+    ) -> Result<Vec<Tagged>, ImageError> {
+        let imported = self.import(source, name, beside).await;
+        self.bounded(imported).await
+    }
+
+    async fn import(
+        &self,
+        source: Source,
+        name: Option<&str>,
+        beside: impl FnOnce(&Txn<'_>) -> Result<(), store::Error> + Send + 'static,
     ) -> Result<Vec<Tagged>, ImageError> {
         let name = name.map(str::parse::<Reference>).transpose()?;
         let (objects, from) = (self.clone(), source.clone());
@@ -139,55 +156,63 @@ impl Objects {
         // A file may be both: the layout keeps digests, by which signatures and pins find the image.
         let images = match layout(&files, name.as_ref()) {
             Err(_) if files.text("manifest.json").is_some() => {
-                self.saved(&files, name.as_ref()).await.map_err(bad)?
+                let saved = saved(&files, name.as_ref()).map_err(bad)?;
+                self.keep_manifests(saved).await?
             }
             found => found.map_err(bad)?,
         };
-        let mut tagged = Vec::new();
-        for (reference, digest) in images {
-            self.image_shelve(&reference, &digest).await?;
-            tagged.push(Tagged { reference: reference.to_string(), digest });
-        }
+        let tagged = images.iter().map(|(reference, digest)| Tagged {
+            reference: reference.to_string(),
+            digest: digest.clone(),
+        });
+        let tagged = tagged.collect();
+        self.image_shelve(images, beside).await?;
         Ok(tagged)
     }
 
-    /// The images of a `docker save` archive: manifests are made from what it tells.
-    async fn saved(
+    /// Stores manifests that were made here; the names that are to lead to each.
+    async fn keep_manifests(
         &self,
-        files: &Files,
-        name: Option<&Reference>,
-    ) -> Result<Vec<(Reference, String)>, String> {
-        let text = files.text("manifest.json").unwrap_or_default();
-        let saved: Vec<Saved> =
-            serde_json::from_slice(text).map_err(|error| format!("manifest.json: {error}"))?;
+        saved: Vec<Made>,
+    ) -> Result<Vec<(Reference, String)>, ImageError> {
         let mut images = Vec::new();
-        for image in saved {
-            let missing = |path: &str| format!("it names {path} and does not hold it");
-            let config = files.get(&image.config).ok_or_else(|| missing(&image.config))?;
-            let mut layers = Vec::new();
-            for (number, path) in image.layers.iter().enumerate() {
-                let layer = files.get(path).ok_or_else(|| missing(path))?;
-                if config.expects_another(number, layer) {
-                    return Err(format!("{path} is damaged: the image expects another digest"));
-                }
-                layers.push(layer.descriptor(layer.layer_type()));
-            }
-            let manifest = Manifest {
-                schema_version: 2,
-                media_type: MANIFEST.into(),
-                config: config.descriptor(CONFIG),
-                layers,
-            };
-            let text = serde_json::to_vec(&manifest).map_err(|error| error.to_string())?;
-            let digest = format!("sha256:{}", digest::hex(&Sha256::digest(&text)));
-            let key = blob_key(&digest).ok_or("the digest of a manifest is malformed")?;
-            self.put(BUCKET, &key, text).await.map_err(|error| error.to_string())?;
-            for reference in names(name, &image.repo_tags.unwrap_or_default())? {
-                images.push((reference, digest.clone()));
-            }
+        for (text, references) in saved {
+            let hex = digest::hex(&Sha256::digest(&text));
+            self.put(BUCKET, &format!("{BLOBS}{hex}"), text).await?;
+            let digest = format!("sha256:{hex}");
+            images.extend(references.into_iter().map(|reference| (reference, digest.clone())));
         }
         Ok(images)
     }
+}
+
+/// The images of a `docker save` archive: manifests are made from what it tells.
+fn saved(files: &Files, name: Option<&Reference>) -> Result<Vec<Made>, String> {
+    let text = files.text("manifest.json").unwrap_or_default();
+    let saved: Vec<Saved> =
+        serde_json::from_slice(text).map_err(|error| format!("manifest.json: {error}"))?;
+    let mut images = Vec::new();
+    for image in saved {
+        let missing = |path: &str| format!("it names {path} and does not hold it");
+        let config = files.get(&image.config).ok_or_else(|| missing(&image.config))?;
+        let mut layers = Vec::new();
+        for (number, path) in image.layers.iter().enumerate() {
+            let layer = files.get(path).ok_or_else(|| missing(path))?;
+            if config.expects_another(number, layer) {
+                return Err(format!("{path} is damaged: the image expects another digest"));
+            }
+            layers.push(layer.descriptor(layer.layer_type()));
+        }
+        let manifest = Manifest {
+            schema_version: 2,
+            media_type: MANIFEST.into(),
+            config: config.descriptor(CONFIG),
+            layers,
+        };
+        let text = serde_json::to_vec(&manifest).map_err(|error| error.to_string())?;
+        images.push((text, names(name, &image.repo_tags.unwrap_or_default())?));
+    }
+    Ok(images)
 }
 
 /// The given name, or those of the archive.

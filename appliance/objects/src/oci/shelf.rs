@@ -80,7 +80,7 @@ impl<'a, 't> Shelf<'a, 't> {
             _ => {
                 let hash = *blake3::hash(text).as_bytes();
                 let (size, data) = (text.len() as u64, Some(text.to_vec()));
-                Some(self.txn.blob_hold(&NewBlob { hash, size, path: None, data })?.id)
+                Some(self.txn.blob_hold(&NewBlob { hash, size, path: None, data }, |_| false)?.id)
             }
         };
         self.put_blob(key, text.len() as u64, blob).map(drop)
@@ -135,6 +135,28 @@ impl<'a, 't> Shelf<'a, 't> {
         self.put(&key, digest.as_bytes())
     }
 
+    /// Takes a tag away. The manifest that it led to is young again, as in [`Shelf::tag`].
+    fn untag(&mut self, name: &str, tag: &str) -> Result<bool, Error> {
+        let key = tag_key(name, tag);
+        if let Some(old) = small(self.txn, self.bucket.id, &key)? {
+            self.renew(name, &String::from_utf8_lossy(&old))?;
+        }
+        self.remove(&key)
+    }
+
+    /// Takes away what a reference names: a tag, or a manifest with all its tags.
+    pub(crate) fn take_away(
+        &mut self,
+        name: &str,
+        tag: &str,
+        digest: Option<&str>,
+    ) -> Result<bool, Error> {
+        match digest {
+            Some(digest) => self.forget(name, digest),
+            None => self.untag(name, tag),
+        }
+    }
+
     /// Makes a manifest's record young.
     pub(crate) fn renew(&mut self, name: &str, digest: &str) -> Result<(), Error> {
         let key = manifest_key(name, digest);
@@ -145,7 +167,7 @@ impl<'a, 't> Shelf<'a, 't> {
     }
 
     /// Takes a manifest from a repository, with every tag that leads to it.
-    pub(crate) fn forget(&mut self, name: &str, digest: &str) -> Result<bool, Error> {
+    fn forget(&mut self, name: &str, digest: &str) -> Result<bool, Error> {
         let key = manifest_key(name, digest);
         let Some(text) = small(self.txn, self.bucket.id, &key)? else { return Ok(false) };
         let record: Record = details::parse(&key, &String::from_utf8_lossy(&text))?;

@@ -4,20 +4,22 @@
 //! of it, so that nothing is pushed in between.
 //! Invariants: what a tag leads to stays, with all that says something about it; so does everything
 //! younger than [`AGE`], as a push writes its tag last and a plan may have pinned what a tag led to
-//! a moment ago.
+//! a moment ago. What only shows what would go writes nothing.
 
 use super::{
-    BUCKET, ImageError, Reference, STAGED, TAGS,
+    BUCKET, ImageError, Reference, STAGED, TAGS, Tagged,
     record::Record,
     reference::hex_of,
-    shelf::{LINKS, MANIFESTS, REFERRERS, Shelf, rows},
+    shelf::{LINKS, MANIFESTS, REFERRERS, Shelf, manifest_key, rows},
+    there,
 };
-use crate::{details, error::Error, objects::Objects};
+use crate::{bucket, details, error::Error, objects::Objects};
 use base::time::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     time::Duration,
 };
+use store::Reader;
 
 /// Longer than any push takes.
 pub const AGE: Duration = Duration::from_secs(24 * 3600);
@@ -83,22 +85,43 @@ fn place(key: &str, prefix: &str) -> Option<Place> {
     Some((name.to_owned(), hex.to_owned()))
 }
 
-fn look(shelf: &mut Shelf<'_, '_>, before: Timestamp) -> Result<Shelves, Error> {
-    let bucket = shelf.bucket();
-    let txn = shelf.txn();
+/// A name without a record, as an older program imported it, and what it leads to.
+struct Unrecorded {
+    reference: Reference,
+    digest: String,
+    records: Vec<(String, Record)>,
+}
+
+impl Shelves {
+    /// Knows it as if it had just been written down.
+    fn adopt(&mut self, one: Unrecorded) {
+        let name = one.reference.name().to_owned();
+        let here = |digest: &String| Some((name.clone(), hex_of(digest)?.to_owned()));
+        for (digest, record) in one.records {
+            for blob in record.blobs.iter().filter_map(here) {
+                self.links.entry(blob).or_insert(true);
+            }
+            if let Some(place) = here(&digest) {
+                self.manifests.entry(place).or_insert((record, true));
+            }
+        }
+    }
+}
+
+fn look(reader: &Reader<'_>, bucket: i64, before: Timestamp) -> Result<Shelves, Error> {
     let mut shelves = Shelves::default();
-    for (row, text) in rows(txn, bucket, TAGS)? {
+    for (row, text) in rows(reader, bucket, TAGS)? {
         let digest = String::from_utf8_lossy(&text).into_owned();
         if let (Some((name, _)), Some(hex)) = (place(&row.key, TAGS), hex_of(&digest)) {
             shelves.tags.insert((name, hex.to_owned()));
         }
     }
-    for (row, text) in rows(txn, bucket, MANIFESTS)? {
+    for (row, text) in rows(reader, bucket, MANIFESTS)? {
         let Some(place) = place(&row.key, MANIFESTS) else { continue };
         let record = details::parse(&row.key, &String::from_utf8_lossy(&text))?;
         shelves.manifests.insert(place, (record, row.modified >= before));
     }
-    for (row, _) in rows(txn, bucket, LINKS)? {
+    for (row, _) in rows(reader, bucket, LINKS)? {
         if let Some(place) = place(&row.key, LINKS) {
             shelves.links.insert(place, row.modified >= before);
         }
@@ -108,19 +131,19 @@ fn look(shelf: &mut Shelf<'_, '_>, before: Timestamp) -> Result<Shelves, Error> 
 
 /// Keys that go.
 fn unwanted(
-    shelf: &mut Shelf<'_, '_>,
+    reader: &Reader<'_>,
+    bucket: i64,
     shelves: &Shelves,
     before: Timestamp,
 ) -> Result<Vec<String>, Error> {
     let wanted = decide(shelves);
-    let bucket = shelf.bucket();
     let mut keys = Vec::new();
     let gone = |place: &Place| !wanted.manifests.contains(place);
     let manifests = shelves.manifests.keys().filter(|place| gone(place));
     keys.extend(manifests.map(|(name, hex)| format!("{MANIFESTS}{name}:{hex}")));
     let links = shelves.links.keys().filter(|place| !wanted.links.contains(*place));
     keys.extend(links.map(|(name, hex)| format!("{LINKS}{name}:{hex}")));
-    for (row, _) in rows(shelf.txn(), bucket, REFERRERS)? {
+    for (row, _) in rows(reader, bucket, REFERRERS)? {
         let Some((name, hex)) = place(&row.key, REFERRERS) else { continue };
         let name = name.rsplit_once(':').map_or(name.clone(), |(name, _)| name.to_owned());
         if gone(&(name, hex)) {
@@ -129,7 +152,7 @@ fn unwanted(
     }
     for (prefix, wanted) in [(STAGED, &HashSet::new()), (BLOBS, &wanted.blobs)] {
         let mut from = prefix.to_owned();
-        while let Some(row) = shelf.txn().object_list(bucket, &from, 1)?.pop() {
+        while let Some(row) = reader.object_list(bucket, &from, 1)?.pop() {
             let Some(hex) = row.key.strip_prefix(prefix) else { break };
             if row.modified < before && !wanted.contains(hex) {
                 keys.push(row.key.clone());
@@ -148,16 +171,18 @@ impl Objects {
     /// [`ImageError::Objects`]; then nothing was removed.
     pub async fn image_sweep(&self, now: Timestamp) -> Result<u64, ImageError> {
         let before = Timestamp(now.0 - i64::try_from(AGE.as_micros()).unwrap_or(i64::MAX));
-        self.image_adopt().await?;
+        for one in self.image_unrecorded().await? {
+            self.image_adopt(one.reference, one.digest, one.records).await?;
+        }
         let keys = self
             .write(move |txn| {
                 let mut shelf = Shelf::open(txn, now)?;
-                let shelves = look(&mut shelf, before)?;
-                let keys = unwanted(&mut shelf, &shelves, before)?;
+                let bucket = shelf.bucket();
+                let shelves = look(shelf.txn(), bucket, before)?;
+                let keys = unwanted(shelf.txn(), bucket, &shelves, before)?;
                 for key in &keys {
                     shelf.remove(key)?;
                 }
-                let bucket = shelf.bucket();
                 for upload in shelf.txn().upload_list(bucket, "", 0, UPLOADS)? {
                     if upload.started < before {
                         shelf.txn().upload_delete(upload.id, now)?;
@@ -175,35 +200,39 @@ impl Objects {
     /// [`ImageError::Objects`].
     pub async fn image_plan(&self, now: Timestamp) -> Result<(u64, u64), ImageError> {
         let before = Timestamp(now.0 - i64::try_from(AGE.as_micros()).unwrap_or(i64::MAX));
-        self.image_adopt().await?;
-        let planned = self.write(move |txn| {
-            let mut shelf = Shelf::open(txn, now)?;
-            let shelves = look(&mut shelf, before)?;
-            let keys = unwanted(&mut shelf, &shelves, before)?;
-            let bucket = shelf.bucket();
+        let unrecorded = self.image_unrecorded().await?;
+        let planned = self.read(move |reader| {
+            let bucket = bucket::get(reader, BUCKET)?.id;
+            let mut shelves = look(reader, bucket, before)?;
+            unrecorded.into_iter().for_each(|one| shelves.adopt(one));
+            let keys = unwanted(reader, bucket, &shelves, before)?;
             let mut bytes = 0;
             for key in &keys {
-                let row = shelf.txn().object_latest(bucket, key)?;
+                let row = reader.object_latest(bucket, key)?;
                 bytes += row.map_or(0, |row| row.size);
             }
-            Ok::<_, Error>((keys.len() as u64, bytes))
+            Ok((keys.len() as u64, bytes))
         });
         Ok(planned.await?)
     }
 
-    /// Writes down what names without a record lead to: those that an older program imported.
-    async fn image_adopt(&self) -> Result<(), ImageError> {
-        for tagged in self.image_list().await? {
-            let reference: Reference = tagged.reference.parse()?;
-            let key = super::shelf::manifest_key(reference.name(), &tagged.digest);
-            if super::there(self.head(BUCKET, &key).await)?.is_some() {
+    /// Names without a record, and what they lead to: those that an older program imported.
+    async fn image_unrecorded(&self) -> Result<Vec<Unrecorded>, ImageError> {
+        let mut found = Vec::new();
+        for Tagged { reference, digest } in self.image_list().await? {
+            let named: Reference = reference.parse()?;
+            let key = manifest_key(named.name(), &digest);
+            if there(self.head(BUCKET, &key).await)?.is_some() {
                 continue;
             }
-            if let Err(error) = self.image_shelve(&reference, &tagged.digest).await {
-                tracing::warn!(%error, "an image that cannot be read is kept as far as it is known");
+            match self.image_records(&reference, &digest).await {
+                Ok(records) => found.push(Unrecorded { reference: named, digest, records }),
+                Err(error) => {
+                    tracing::warn!(%error, "an image that cannot be read is kept as far as it is known");
+                }
             }
         }
-        Ok(())
+        Ok(found)
     }
 }
 
@@ -265,5 +294,36 @@ mod tests {
         check(&["a::b::young"], "", "b", ("a", "b", "ab"));
         check(&[], "", "Bc", ("", "b", "b"));
         check(&["a:b::b:old", "b:a::a:old"], "a", "", ("ab", "", "ab"));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_was_removed_meanwhile_is_not_adopted() {
+        let site = crate::s3::matrix::site().await;
+        let objects = &site.objects;
+        let config = br#"{"rootfs":{}}"#;
+        let named = |bytes: &[u8]| {
+            let hex = crate::digest::hex(&<sha2::Sha256 as sha2::Digest>::digest(bytes));
+            (format!("sha256:{hex}"), format!("{BLOBS}{hex}"))
+        };
+        let manifest = format!(
+            r#"{{"schemaVersion":2,"config":{{"digest":"{}","size":2}},"layers":[]}}"#,
+            named(config).0
+        );
+        for bytes in [config, manifest.as_bytes()] {
+            objects.put(BUCKET, &named(bytes).1, bytes.to_vec()).await.unwrap();
+        }
+        let (digest, tag) = (named(manifest.as_bytes()).0, "tags/docker.io/old/app:1");
+        objects.put(BUCKET, tag, digest.clone().into_bytes()).await.unwrap();
+        for removed in [true, false] {
+            let one = objects.image_unrecorded().await.unwrap().pop().unwrap();
+            if removed {
+                objects.delete(BUCKET, tag).await.unwrap();
+            }
+            objects.image_adopt(one.reference, one.digest, one.records).await.unwrap();
+            assert_eq!(objects.image_list().await.unwrap().is_empty(), removed);
+            let records = objects.list(BUCKET, MANIFESTS, None, None, 9).await.unwrap().entries;
+            assert_eq!(records.is_empty(), removed, "{records:?}");
+            objects.put(BUCKET, tag, digest.clone().into_bytes()).await.unwrap();
+        }
     }
 }

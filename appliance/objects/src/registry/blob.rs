@@ -5,6 +5,7 @@ use super::{
     fault::{Code, Fault, empty, set},
 };
 use crate::{
+    error::Error,
     objects::now,
     oci::{
         BUCKET, Reference, blob_key,
@@ -68,6 +69,12 @@ pub(super) async fn get(call: &Call, name: &str, digest: &str) -> Result<Respons
 pub(super) async fn delete(call: &Call, name: &str, digest: &str) -> Result<Response, Fault> {
     call.permit(name, Action::Delete)?;
     let link = link_key(&full(name)?, digest);
-    let gone = call.objects.write(move |txn| Shelf::open(txn, now())?.remove(&link)).await?;
+    let note = call.note();
+    let work = move |txn: &mut store::Txn<'_>| {
+        let gone = Shelf::open(txn, now())?.remove(&link)?;
+        note.when(gone, txn)?;
+        Ok::<_, Error>(gone)
+    };
+    let gone = call.objects.write(work).await?;
     if gone { Ok(empty(StatusCode::ACCEPTED)) } else { Err(unknown(digest)) }
 }

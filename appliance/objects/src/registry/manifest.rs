@@ -15,7 +15,7 @@ use crate::{
     oci::{
         BUCKET, DOCUMENT_MAX, blob_key,
         record::{self, Record},
-        shelf::{self, Shelf, link_key, manifest_key, tag_key},
+        shelf::{Shelf, link_key, manifest_key, tag_key},
         there,
     },
 };
@@ -127,7 +127,7 @@ async fn keep(
                 return Err(Code::ManifestBlobUnknown.plain().about(json!({ "digest": part })));
             }
         }
-        let held = shelf.txn().blob_hold(&blob)?;
+        let held = blob.hold(shelf.txn())?;
         shelf.put_blob(&key(&digest), size, Some(held.id))?;
         shelf.add(&name, &digest, &record)?;
         if let Some(tag) = &tag {
@@ -147,18 +147,11 @@ pub(super) async fn delete(call: &Call, name: &str, wanted: Wanted<'_>) -> Resul
         Wanted::Digest(digest) => (Some(digest.to_owned()), String::new()),
         Wanted::Tag(tag) => (None, tag.to_owned()),
     };
+    let note = call.note();
     let work = move |txn: &mut store::Txn<'_>| {
-        let mut shelf = Shelf::open(txn, now())?;
-        match digest {
-            Some(digest) => shelf.forget(&full, &digest),
-            None => {
-                let (key, bucket) = (tag_key(&full, &tag), shelf.bucket());
-                if let Some(old) = shelf::small(shelf.txn(), bucket, &key)? {
-                    shelf.renew(&full, &String::from_utf8_lossy(&old))?;
-                }
-                shelf.remove(&key)
-            }
-        }
+        let gone = Shelf::open(txn, now())?.take_away(&full, &tag, digest.as_deref())?;
+        note.when(gone, txn)?;
+        Ok(gone)
     };
     let gone: Result<bool, Error> = call.objects.write(work).await;
     if gone? { Ok(empty(StatusCode::ACCEPTED)) } else { Err(Code::ManifestUnknown.plain()) }

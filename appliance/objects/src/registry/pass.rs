@@ -44,6 +44,9 @@ struct Claims {
     catalogue: bool,
     /// What its caller was proved by.
     proof: Option<String>,
+    /// Who its caller is.
+    #[serde(default)]
+    account: String,
 }
 
 /// A scope that was asked for: `repository:<name>:<actions>`.
@@ -70,6 +73,7 @@ pub(super) fn give(call: &Call) -> Result<Response, Fault> {
         access: Vec::new(),
         catalogue: false,
         proof: caller.proof.clone(),
+        account: caller.account.clone(),
     };
     for text in scopes {
         // Whoever may pull some alone lists with their own credentials.
@@ -111,13 +115,14 @@ impl Objects {
             return None;
         }
         let (lists_all, proof) = (claims.catalogue, claims.proof.clone());
+        let account = claims.account.clone();
         let may = move |name: &str, action: Action| {
             let fits = |(repository, actions): &(String, Vec<String>)| {
                 repository == name && actions.iter().any(|word| word == action.name())
             };
             claims.access.iter().any(fits)
         };
-        Some(Caller { by_pass: true, lists_all, proof, ..Caller::new(may) })
+        Some(Caller { by_pass: true, lists_all, proof, account, ..Caller::new(may) })
     }
 }
 

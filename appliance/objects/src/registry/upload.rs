@@ -30,6 +30,7 @@ use crate::{
 use axum::response::Response;
 use futures_util::{StreamExt, TryStreamExt};
 use http::StatusCode;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::{
@@ -46,6 +47,9 @@ const SESSIONS_MAX: usize = 256;
 
 /// Unfinished uploads at once, over all clients; cut ones are swept after a day.
 const UPLOADS_MAX: u32 = 1000;
+
+/// Those of one account: a push has some for each of its layers, and nobody takes all from the others.
+const UPLOADS_OF_ONE: usize = UPLOADS_MAX as usize / 4;
 
 /// Hashes of unfinished uploads, with the number of bytes that went into each.
 #[derive(Default)]
@@ -128,16 +132,13 @@ pub(super) async fn begin(mut call: Call, name: &str) -> Result<Response, Fault>
         return Ok(created(name, &digest));
     }
     let id = hex(&seal::random::<16>());
-    let (key, upload) = (upload_key(&full), id.clone());
+    let (key, upload, owner) = (upload_key(&full), id.clone(), call.account().to_owned());
     let work = move |txn: &mut store::Txn<'_>| {
         let mut shelf = Shelf::open(txn, now())?;
         let bucket = shelf.bucket();
-        let open = shelf.txn().upload_list(bucket, "", 0, UPLOADS_MAX)?;
-        if open.len() >= UPLOADS_MAX as usize {
-            return Err(Code::TooManyRequests
-                .says("too many uploads are unfinished: finish or cancel some"));
-        }
-        shelf.txn().upload_insert(bucket, &key, &upload, now(), "{}")?;
+        room(&shelf.txn().upload_list(bucket, "", 0, UPLOADS_MAX)?, &owner)?;
+        let details = details::text(&Begun { owner });
+        shelf.txn().upload_insert(bucket, &key, &upload, now(), &details)?;
         Ok(())
     };
     call.objects.write::<_, Fault, _>(work).await?;
@@ -145,6 +146,29 @@ pub(super) async fn begin(mut call: Call, name: &str) -> Result<Response, Fault>
         return complete(&mut call, name, &id, &digest).await;
     }
     Ok(standing(StatusCode::ACCEPTED, name, &id, 0))
+}
+
+/// Who began an upload, as its row tells.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Begun {
+    owner: String,
+}
+
+/// One more upload of `owner` may begin beside these.
+fn room(open: &[UploadRow], owner: &str) -> Result<(), Fault> {
+    let full = |whose: &str| {
+        Err(Code::TooManyRequests
+            .says(format!("too many uploads{whose} are unfinished: finish or cancel some")))
+    };
+    let is_own = |row: &&UploadRow| {
+        details::parse::<Begun>(&row.name, &row.details).is_ok_and(|begun| begun.owner == owner)
+    };
+    match open.len() {
+        all if all >= UPLOADS_MAX as usize => full(""),
+        _ if open.iter().filter(is_own).count() >= UPLOADS_OF_ONE => full(" of yours"),
+        _ => Ok(()),
+    }
 }
 
 /// Links a blob of another repository; `false` when that cannot be, and the bytes are to be sent.
@@ -235,7 +259,7 @@ async fn take(call: &mut Call, name: &str, session: &Session) -> Result<u64, Fau
             if reached != offset || number > CHUNKS_MAX {
                 return Err(elsewhere_of(reached));
             }
-            let held = txn.blob_hold(&blob)?;
+            let held = blob.hold(txn)?;
             let details = details::text(&PieceDetails::default());
             let (upload, etag, details) = (row.id, etag.as_str(), details.as_str());
             let (modified, blob) = (now(), held.id);
@@ -337,4 +361,36 @@ async fn hash(objects: &Objects, parts: &[PartRow]) -> Result<Sha256, Error> {
             .await?;
     }
     Ok(hasher)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::time::Timestamp;
+
+    /// Open uploads by owner; may `ann` begin one more?
+    fn check(open: &[(&str, usize)], expected: bool) {
+        let row = |owner: &str| UploadRow {
+            id: 0,
+            name: String::new(),
+            bucket: 0,
+            key: String::new(),
+            started: Timestamp(0),
+            details: details::text(&Begun { owner: owner.into() }),
+        };
+        let rows: Vec<_> = open
+            .iter()
+            .flat_map(|(owner, count)| std::iter::repeat_n(row(owner), *count))
+            .collect();
+        assert_eq!(room(&rows, "ann").is_ok(), expected, "{open:?}");
+    }
+
+    #[test]
+    fn no_account_takes_all_uploads() {
+        check(&[("ann", 249)], true);
+        check(&[("ann", 250)], false);
+        check(&[("bob", 250)], true);
+        check(&[("bob", 250), ("eve", 250), ("joe", 250), ("ann", 249)], true);
+        check(&[("bob", 250), ("eve", 250), ("joe", 250), ("zoe", 250)], false);
+    }
 }

@@ -11,8 +11,7 @@ use super::{
     policy::{Asked, Policy, Verdict},
 };
 use crate::{
-    HOUSE_OWNER,
-    bucket::{Bucket, PublicBlock},
+    bucket::{Bucket, PublicBlock, is_house},
     details::{Details, Grant, Grantee},
     keys::{Scope, Verb},
 };
@@ -136,7 +135,7 @@ pub(crate) fn is_allowed(
             if !scope.covers(&bucket.name, place, action.verb) {
                 return false;
             }
-            if bucket.owner == HOUSE_OWNER {
+            if is_house(&bucket.name) {
                 return matches!(**scope, Scope::Rules(_));
             }
         }

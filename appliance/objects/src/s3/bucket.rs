@@ -17,6 +17,7 @@ use crate::{
     bucket::{self, Bucket, Settings, Versioning, is_name},
     details,
     keys::Verb,
+    objects::now,
 };
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
@@ -136,12 +137,12 @@ pub(super) async fn head(call: &Call) -> Result<Response, S3Error> {
 pub(super) async fn delete(call: &Call) -> Result<Response, S3Error> {
     let bucket = bucket_of(call).await?;
     authorize(call, &Action::owner("s3:DeleteBucket"), &bucket, Context::default())?;
-    if bucket.owner == crate::HOUSE_OWNER {
+    if bucket::is_house(&bucket.name) {
         return Err(Code::AccessDenied.says("The appliance needs this bucket."));
     }
-    let now = call.now;
-    let gone =
-        call.objects.write(move |txn| Ok::<_, S3Error>(txn.bucket_delete(bucket.id, now)?)).await?;
+    let work =
+        move |txn: &mut store::Txn<'_>| Ok::<_, S3Error>(txn.bucket_delete(bucket.id, now())?);
+    let gone = call.objects.write(work).await?;
     if gone { Ok(empty(StatusCode::NO_CONTENT)) } else { Err(Code::BucketNotEmpty.into()) }
 }
 
@@ -211,7 +212,7 @@ pub(super) async fn put_policy(call: &mut Call) -> Result<Response, S3Error> {
     if text.len() > POLICY_MAX {
         return Err(Code::MalformedPolicy.says("Policies have at most 20 KiB"));
     }
-    let policy = Policy::parse(&text).map_err(|why| Code::MalformedPolicy.says(why))?;
+    let policy = Policy::parse_new(&text).map_err(|why| Code::MalformedPolicy.says(why))?;
     if !policy.is_about(&bucket.name) {
         return Err(Code::MalformedPolicy.says("Policy has invalid resource"));
     }

@@ -63,8 +63,8 @@ pub(crate) struct Call {
     pub(crate) mode: Mode,
     /// Behind a lock only because a body cannot be shared between threads, and a call is.
     pub(crate) body: Mutex<Option<Body>>,
-    /// The host that was asked, for addresses in answers.
-    pub(crate) host: String,
+    /// Where the client reached what it posts to, for the address in the answer; empty of others.
+    pub(crate) posted_to: String,
     /// Who is at the other end.
     pub(crate) peer: Peer,
     /// What a deletion of many keys came to, for the access log.

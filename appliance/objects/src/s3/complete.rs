@@ -15,7 +15,9 @@ use crate::{
     bucket,
     details::{self, Checksum, Details, PieceDetails},
     digest::{self, Algorithm},
+    lock,
     notify::Deed,
+    objects::now,
     versions::{self, NewVersion},
 };
 use axum::response::Response;
@@ -129,7 +131,7 @@ pub(super) async fn complete(call: &mut Call) -> Result<Response, S3Error> {
         Err(error) => return Err(error),
     };
     let mut response = xml(Xml::document("CompleteMultipartUploadResult", |xml| {
-        xml.text("Location", &format!("http://{}/{}/{}", call.host, call.bucket, call.key));
+        xml.text("Location", &call.posted_to);
         xml.text("Bucket", &call.bucket);
         xml.text("Key", &call.key);
         xml.text("ETag", &format!("\"{}\"", done.etag));
@@ -149,10 +151,10 @@ async fn finish_now(call: &mut Call, upload: UploadRow) -> Result<Done, S3Error>
     // The checksum header is the whole object's, not the document's.
     let promised = promised(call);
     let wanted = listed(&payload_document(call).await?)?;
-    let (name, now) = (call.bucket.clone(), call.now);
+    let name = call.bucket.clone();
     let condition = conditions::Write::of(call);
     let work = move |txn: &mut store::Txn<'_>| {
-        finish(txn, &name, &upload, &wanted, promised.as_ref(), &condition, now)
+        finish(txn, &name, &upload, &wanted, promised.as_ref(), &condition, now())
     };
     call.objects.write(work).await
 }
@@ -206,6 +208,7 @@ fn finish(
             algorithm.name()
         )));
     }
+    lock::retain(&mut details, &bucket.settings, now);
     let new = NewVersion {
         key: &upload.key,
         size,

@@ -20,7 +20,9 @@ use crate::{
     details::{self, Details, Encryption},
     ingest::Body,
     located::Located,
+    lock,
     notify::Deed,
+    objects::now,
     versions::{self, NewVersion},
 };
 use axum::response::Response;
@@ -80,7 +82,7 @@ pub(super) async fn object(call: &Call) -> Result<Response, S3Error> {
         (from.row.etag.clone(), link(call, &from, details).await?)
     };
     let mut response = xml(Xml::document("CopyObjectResult", |xml| {
-        xml.text("LastModified", &dates::iso(call.now));
+        xml.text("LastModified", &dates::iso(put.modified));
         xml.text("ETag", &format!("\"{etag}\""));
     }));
     version_header(&mut response, put.version.as_deref());
@@ -140,12 +142,13 @@ async fn rewrite(
 }
 
 /// Stores a version that names the blobs of `from`, if it is still there.
-async fn link(call: &Call, from: &Located, details: Details) -> Result<versions::Put, S3Error> {
-    let (name, key, now) = (call.bucket.clone(), call.key.clone(), call.now);
+async fn link(call: &Call, from: &Located, mut details: Details) -> Result<versions::Put, S3Error> {
+    let (name, key) = (call.bucket.clone(), call.key.clone());
     let (source, condition) = (from.row.clone(), conditions::Write::of(call));
     let work = move |txn: &mut store::Txn<'_>| {
-        let bucket = bucket::get(txn, &name)?;
+        let (bucket, now) = (bucket::get(txn, &name)?, now());
         condition.check(txn.object_latest(bucket.id, &key)?.as_ref())?;
+        lock::retain(&mut details, &bucket.settings, now);
         let still = txn.object_version(source.bucket, &source.key, &source.version)?;
         let row = still.filter(|row| row.id == source.id).ok_or(Code::NoSuchKey)?;
         let pieces: Vec<PieceRow> = txn.object_pieces(row.id)?;
@@ -193,7 +196,7 @@ pub(super) async fn part(call: &Call) -> Result<Response, S3Error> {
         content::stream(&call.objects.inner.vault, &from.pieces, range, key.as_ref()).await?;
     let part = upload::store_part(call, &target, number, &mut promise, Body::from(bytes)).await?;
     let mut response = xml(Xml::document("CopyPartResult", |xml| {
-        xml.text("LastModified", &dates::iso(call.now));
+        xml.text("LastModified", &dates::iso(part.modified));
         xml.text("ETag", &format!("\"{}\"", part.etag));
         if let Some(sum) = &part.checksum {
             xml.text(&format!("Checksum{}", sum.algorithm.name()), &sum.value);

@@ -16,6 +16,7 @@ use crate::{
     details::{self, Details},
     lock,
     notify::Cause,
+    objects::now,
     versions::{self, Deleted},
 };
 use axum::response::Response;
@@ -33,10 +34,9 @@ pub(super) struct Wanted {
     condition: conditions::Delete,
 }
 
-/// What may be removed although it is retained, and when it is now.
+/// What may be removed although it is retained.
 #[derive(Debug, Clone, Copy)]
 struct Terms {
-    now: Timestamp,
     bypass: bool,
 }
 
@@ -45,6 +45,7 @@ fn delete(
     bucket: &Bucket,
     wanted: &Wanted,
     terms: Terms,
+    now: Timestamp,
 ) -> Result<Deleted, S3Error> {
     let Wanted { key, version, condition } = wanted;
     let row = match version {
@@ -56,16 +57,16 @@ fn delete(
         return Ok(Deleted::default());
     }
     let Some(version) = version else {
-        return Ok(versions::delete(txn, bucket, key, Cause::Asked, terms.now)?);
+        return Ok(versions::delete(txn, bucket, key, Cause::Asked, now)?);
     };
     let Some(row) = row else {
         return Ok(Deleted { marker: false, version: Some(version.clone()) });
     };
     let details: Details = details::parse(key, &row.details)?;
-    if !lock::permits_removal(&details, terms.now, terms.bypass) {
+    if !lock::permits_removal(&details, now, terms.bypass) {
         return Err(s3_lock::locked());
     }
-    Ok(versions::delete_version(txn, bucket, &row, Cause::Asked, terms.now)?)
+    Ok(versions::delete_version(txn, bucket, &row, Cause::Asked, now)?)
 }
 
 fn action(version: Option<&str>) -> Action {
@@ -80,11 +81,11 @@ pub(super) async fn one(call: &Call) -> Result<Response, S3Error> {
         version: call.version().map(str::to_owned),
         condition: conditions::Delete::of(call)?,
     };
-    let terms = Terms { now: call.now, bypass: s3_lock::bypass(call, &bucket, &call.key) };
+    let terms = Terms { bypass: s3_lock::bypass(call, &bucket, &call.key) };
     let name = call.bucket.clone();
     let work = move |txn: &mut store::Txn<'_>| {
         let bucket = bucket::get(txn, &name)?;
-        delete(txn, &bucket, &wanted, terms)
+        delete(txn, &bucket, &wanted, terms, now())
     };
     let deleted = call.objects.write(work).await?;
     let mut response = empty(StatusCode::NO_CONTENT);
@@ -122,7 +123,7 @@ fn terms(call: &Call, bucket: &Bucket, one: &Wanted) -> Option<Terms> {
     let context = Context { key, version, ..Context::default() };
     let allowed = is_allowed(call, &action(version), bucket, context);
     let bypass = || s3_lock::bypass(call, bucket, &one.key);
-    allowed.then(|| Terms { now: call.now, bypass: bypass() })
+    allowed.then(|| Terms { bypass: bypass() })
 }
 
 pub(super) async fn many(call: &mut Call) -> Result<Response, S3Error> {
@@ -137,11 +138,11 @@ pub(super) async fn many(call: &mut Call) -> Result<Response, S3Error> {
         .collect();
     let name = call.bucket.clone();
     let work = move |txn: &mut store::Txn<'_>| {
-        let bucket = bucket::get(txn, &name)?;
+        let (bucket, now) = (bucket::get(txn, &name)?, now());
         let mut done = Vec::new();
         for (one, terms) in judged {
             let result = match terms {
-                Some(terms) => delete(txn, &bucket, &one, terms),
+                Some(terms) => delete(txn, &bucket, &one, terms, now),
                 None => Err(Code::AccessDenied.into()),
             };
             match result {

@@ -51,6 +51,9 @@ async fn who_may_not_pass_by_a_retention_may_not_by_deleting_many_either() {
     let put = request_with(("PUT", "/kept/a/k", "", "bytes"), ("AKOWNER", "s"), false, &lock);
     let put = ask(&site, put).await;
     let version = put.headers()["x-amz-version-id"].to_str().unwrap().to_owned();
+    let misspelt = policy("Deny", "s3:BypassGovernanceRetenshun", "kept/a/*");
+    let found = answer(&site, "AKOWNER", ("PUT", "/kept", "policy", &misspelt), &[]).await;
+    assert_eq!(found, (400, "MalformedPolicy".to_owned()));
     let denial = policy("Deny", "s3:BypassGovernanceRetention", "kept/a/*");
     as_owner(&site, "PUT", "/kept", "policy", &denial).await;
     let many =
@@ -162,7 +165,7 @@ async fn a_copy_from_a_bucket_of_another_owner_than_expected_is_refused() {
 #[tokio::test]
 async fn what_nobody_owns_is_nobodys() {
     let site = site().await;
-    site.objects.bucket_create("lost", "").await.unwrap();
+    site.objects.bucket_create("lost", "", crate::alone).await.unwrap();
     let cases = [
         ("GET", "/lost", "", ""),
         ("PUT", "/lost/k", "", "bytes"),

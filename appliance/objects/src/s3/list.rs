@@ -15,7 +15,7 @@ use crate::{
     digest,
     listing::{self, Line, PAGE_MAX, Query},
     sigv4::encode_path,
-    version_listing::{self, Page},
+    version_listing::{self, Listed, Page},
 };
 use axum::response::Response;
 use std::collections::{BTreeSet, HashMap};
@@ -168,7 +168,7 @@ pub(super) async fn versions(call: &Call) -> Result<Response, S3Error> {
         match page.lines.last().filter(|_| page.more) {
             Some(version_listing::Line::Row(row)) => {
                 xml.text("NextKeyMarker", &encode(&row.key));
-                xml.text("NextVersionIdMarker", &row.version);
+                xml.text("NextVersionIdMarker", &row.mark());
             }
             Some(version_listing::Line::Prefix(prefix)) => {
                 xml.text("NextKeyMarker", &encode(prefix));

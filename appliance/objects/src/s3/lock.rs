@@ -17,6 +17,7 @@ use crate::{
     details::{Details, Retention},
     keys::Verb,
     lock::{self, LockDefault, Period},
+    objects::now,
 };
 use axum::response::Response;
 use base::time::Timestamp;
@@ -80,7 +81,7 @@ fn authorize_upload(call: &Call, bucket: &Bucket) -> Result<(), S3Error> {
     Ok(())
 }
 
-/// What the headers of an upload ask for, if they may, or the bucket's default.
+/// What the headers of an upload ask for, if they may. The bucket's default is given when it is stored.
 pub(super) fn of_upload(
     call: &Call,
     bucket: &Bucket,
@@ -100,7 +101,7 @@ pub(super) fn of_upload(
             let compliance = mode(name).map_err(in_header)?;
             Some(Retention { compliance, until: future(until, call.now)? })
         }
-        (None, None) => bucket.settings.lock_default.map(|default| default.retention(call.now)),
+        (None, None) => None,
         _ => {
             return Err(Code::InvalidArgument.says(
                 "x-amz-object-lock-retain-until-date and x-amz-object-lock-mode must both be supplied",
@@ -226,9 +227,9 @@ pub(super) async fn put_retention(call: &mut Call) -> Result<Response, S3Error> 
         }
         _ => return Err(Code::MalformedXML.into()),
     };
-    let (now, bypass) = (call.now, bypass(call, &located.bucket, &call.key));
+    let bypass = bypass(call, &located.bucket, &call.key);
     save(call, &located, move |details| {
-        if !lock::permits_change(details.retention.as_ref(), wanted.as_ref(), now, bypass) {
+        if !lock::permits_change(details.retention.as_ref(), wanted.as_ref(), now(), bypass) {
             return Err(locked());
         }
         details.retention = wanted;

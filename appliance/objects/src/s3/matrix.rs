@@ -40,13 +40,13 @@ const CALLERS: [(&str, &str, &str); 8] = [
     ("owner", "AKOWNER", "s"),
 ];
 
-pub(super) struct Site {
+pub(crate) struct Site {
     app: Router,
-    pub(super) objects: Objects,
+    pub(crate) objects: Objects,
     _folder: tempfile::TempDir,
 }
 
-pub(super) async fn site() -> Site {
+pub(crate) async fn site() -> Site {
     let folder = tempfile::tempdir().unwrap();
     let config = store::Config::new(folder.path().join("store"));
     let store = Store::open(&config, SiteKey::new([7; 32])).unwrap();
@@ -72,7 +72,7 @@ pub(super) async fn site() -> Site {
         let owner = Owner { id: owner.into(), ..Owner::default() };
         objects.key_import(id, &Secret::new("s"), owner, scope, expires).await.unwrap();
     }
-    objects.key_revoke("AKREVOKED").await.unwrap();
+    objects.key_revoke("AKREVOKED", crate::alone).await.unwrap();
     Site { app: super::router(objects.clone()), objects, _folder: folder }
 }
 

@@ -19,7 +19,9 @@ use crate::{
     ingest::Plan,
     lifecycle::{self, Subject},
     located::Located,
+    lock::retain,
     notify::Deed,
+    objects::now,
     versions::{self, NewVersion},
 };
 use axum::response::Response;
@@ -164,8 +166,8 @@ pub(super) async fn store(
     details.seal = ingested.seal.clone();
     details.encryption = sealing.encryption;
     let etag = digest::hex(&ingested.summed.md5);
-    let (row_details, row_etag) = (details.clone(), etag.clone());
-    let (name, key, now) = (call.bucket.clone(), call.key.clone(), call.now);
+    let (mut row_details, row_etag) = (details.clone(), etag.clone());
+    let (name, key) = (call.bucket.clone(), call.key.clone());
     let (size, blob) = (ingested.summed.size, ingested.blob.clone());
     let condition = conditions::Write::of(call);
     let deed = match call.method {
@@ -174,9 +176,11 @@ pub(super) async fn store(
         _ => Deed::Put,
     };
     let work = move |txn: &mut store::Txn<'_>| {
-        let bucket = bucket::get(txn, &name)?;
+        // The time at which it is stored: the bytes may have been on their way for hours.
+        let (bucket, now) = (bucket::get(txn, &name)?, now());
         condition.check(txn.object_latest(bucket.id, &key)?.as_ref())?;
-        let held = txn.blob_hold(&blob)?;
+        retain(&mut row_details, &bucket.settings, now);
+        let held = blob.hold(txn)?;
         let new = NewVersion {
             key: &key,
             size,

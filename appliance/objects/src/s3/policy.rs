@@ -3,6 +3,8 @@
 //! An explicit denial wins, then an explicit permission; silence decides nothing.
 //! Source: "Policies and permissions in Amazon S3", "IAM JSON policy elements".
 
+mod wording;
+
 use super::condition::{holds, operator_of};
 use serde_json::{Map, Value};
 
@@ -39,7 +41,14 @@ pub(crate) struct Policy {
 const RESOURCE: &str = "arn:aws:s3:::";
 
 impl Policy {
-    /// Reads a document; the error tells what is wrong.
+    /// Reads a document that is to be set: nothing of it may be a word that S3 does not know.
+    pub(crate) fn parse_new(text: &str) -> Result<Self, &'static str> {
+        let policy = Self::parse(text)?;
+        policy.statements.iter().try_for_each(wording::check)?;
+        Ok(policy)
+    }
+
+    /// Reads a document as it is stored; the error tells what is wrong.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let Ok(Value::Object(mut root)) = serde_json::from_str(text) else {
             return Err("Policies must be valid JSON and the first byte must be '{'");

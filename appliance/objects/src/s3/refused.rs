@@ -1,7 +1,7 @@
 //! Who is shut out, and from what nobody can be.
 
 use super::matrix::{Site, as_owner, ask, request, site};
-use crate::{Owner, Scope};
+use crate::{Owner, Quota, Scope};
 use axum::body::Body;
 use base::secret::Secret;
 use http::Response;
@@ -79,8 +79,8 @@ async fn begin(site: &Site, path: &str) -> String {
 async fn parts_under_way_count_against_the_quota_of_their_bucket() {
     let site = site().await;
     as_owner(&site, "PUT", "/full", "", "").await;
-    let quota = crate::Quota { bytes: Some(10_000_000), objects: None };
-    site.objects.bucket_quota("full", quota).await.unwrap();
+    let quota = Quota { bytes: Some(10_000_000), objects: None };
+    site.objects.bucket_quota("full", quota, crate::alone).await.unwrap();
     let (large, small) = ("l".repeat(6_000_000), "s".repeat(3_000_000));
     let upload = begin(&site, "/full/k").await;
     let put = async |number: u32, text: &str, expected: (u16, &str)| {
@@ -134,4 +134,51 @@ async fn a_policy_keeps_no_owner_from_the_policy_itself() {
     check("AKOWNER", ("PUT", "/shut", "policy", NOBODY), 204).await;
     check("AKOWNER", ("DELETE", "/shut", "policy", ""), 204).await;
     check("AKOWNER", ("GET", "/shut", "", ""), 200).await;
+}
+
+/// What the house needs is told by its name; somebody may have been called by the word for its owner.
+#[tokio::test]
+async fn who_is_called_as_the_house_has_buckets_of_their_own_and_none_of_the_house() {
+    let site = site().await;
+    let owner = Owner { id: crate::HOUSE_OWNER.into(), ..Owner::default() };
+    let secret = Secret::new("s");
+    site.objects.key_import("AKSITE", &secret, owner, Scope::Owner, None).await.unwrap();
+    let check = async |method: &str, path: &str, expected: (u16, &str)| {
+        let found = answer(&site, "AKSITE", (method, path, "", "")).await;
+        assert_eq!((found.0, found.1.as_str()), expected, "{method} {path}");
+    };
+    check("PUT", "/own", (200, "")).await;
+    check("PUT", "/own/k", (200, "")).await;
+    check("DELETE", "/own/k", (204, "")).await;
+    check("DELETE", "/own", (204, "")).await;
+    for house in crate::HOUSE {
+        check("GET", &format!("/{house}"), (403, "AccessDenied")).await;
+        check("PUT", &format!("/{house}/k"), (403, "AccessDenied")).await;
+        check("DELETE", &format!("/{house}"), (403, "AccessDenied")).await;
+    }
+    check("PUT", "/again", (200, "")).await;
+    assert!(site.objects.bucket_delete("again", crate::alone).await.unwrap());
+}
+
+/// Nothing is done of which nobody could be told who did it.
+#[tokio::test]
+async fn a_deed_that_cannot_be_noted_is_not_done() {
+    let site = site().await;
+    let objects = &site.objects;
+    objects.bucket_create("mine", "ann", crate::alone).await.unwrap();
+    let refuse = |_: &store::Txn<'_>| Err(store::Error::Closed);
+    assert!(objects.bucket_create("other", "ann", refuse).await.is_err());
+    assert!(objects.bucket_delete("mine", refuse).await.is_err());
+    let quota = Quota { bytes: Some(1), objects: None };
+    assert!(objects.bucket_quota("mine", quota, refuse).await.is_err());
+    let infos = objects.bucket_infos().await.unwrap();
+    assert!(infos.iter().all(|info| info.name != "other" && info.quota == Quota::default()));
+    assert!(infos.iter().any(|info| info.name == "mine"));
+    let keys = objects.key_list(None).await.unwrap().len();
+    let made =
+        objects.key_create(Owner::default(), Scope::Owner, None, |_, _| Err(store::Error::Closed));
+    assert!(made.await.is_err());
+    assert!(objects.key_revoke("AKOTHER", refuse).await.is_err());
+    assert_eq!(objects.key_list(None).await.unwrap().len(), keys);
+    assert_eq!(answer(&site, "AKOTHER", ("GET", "/", "", "")).await.0, 200);
 }

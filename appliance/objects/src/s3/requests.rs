@@ -1,12 +1,16 @@
 //! Requests by the letter: what a name in the query, a condition on a range, a length stand for.
 
 use super::{
+    Peer,
     matrix::{Site, as_owner, ask, request, request_with, site},
     refused::said,
+    xml,
 };
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use http::Response;
+use http_body_util::BodyExt;
 use std::{
     convert::Infallible,
     sync::{
@@ -103,4 +107,34 @@ async fn chunks_beyond_the_promised_length_are_not_taken() {
     assert_eq!(found, (400, "IncompleteBody".to_owned()));
     let taken = taken.load(Ordering::Relaxed);
     assert!(taken <= 8 * FRAME, "{taken} bytes were taken");
+}
+
+/// The address that a completed upload has, as the client at that end is told.
+async fn location(site: &Site, secure: bool) -> String {
+    let text = async |answer: Response<Body>| {
+        assert_eq!(answer.status(), 200);
+        let text = answer.into_body().collect().await.unwrap().to_bytes();
+        xml::parse(&text).unwrap()
+    };
+    let begun = text(as_owner(site, "POST", "/one/a b", "uploads", "").await).await;
+    let upload = begun.text_of("UploadId").unwrap();
+    let query = format!("uploadId={upload}&partNumber=1");
+    let part = as_owner(site, "PUT", "/one/a b", &query, "part").await;
+    let etag = part.headers()["etag"].to_str().unwrap();
+    let parts = format!(
+        "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{}</ETag></Part></CompleteMultipartUpload>",
+        etag.trim_matches('"')
+    );
+    let query = format!("uploadId={upload}");
+    let mut asked = request(("POST", "/one/a b", &query, &parts), ("AKOWNER", "s"), false);
+    asked.extensions_mut().insert(Peer { address: None, secure });
+    text(ask(site, asked).await).await.text_of("Location").unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_completed_upload_is_told_where_its_client_reaches_it() {
+    let site = site().await;
+    as_owner(&site, "PUT", "/one", "", "").await;
+    assert_eq!(location(&site, true).await, "https://s3.test/one/a%20b");
+    assert_eq!(location(&site, false).await, "http://s3.test/one/a%20b");
 }

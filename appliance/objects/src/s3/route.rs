@@ -151,7 +151,12 @@ async fn take_apart(
     let path = &decoded(original.path());
     let request = auth::Request { parts, path, query: &query, host, now };
     let (who, mode) = auth::authenticate(&objects, &request).await?;
-    let host = host.to_owned();
+    let posted_to = if parts.method == Method::POST {
+        let scheme = if peer.secure { "https" } else { "http" };
+        format!("{scheme}://{host}{}", original.path())
+    } else {
+        String::new()
+    };
     let (method, headers) = (parts.method.clone(), std::mem::take(&mut parts.headers));
     let body = std::sync::Mutex::new(Some(body));
     let gone = Vec::new();
@@ -166,7 +171,7 @@ async fn take_apart(
         now,
         mode,
         body,
-        host,
+        posted_to,
         peer,
         gone,
     })

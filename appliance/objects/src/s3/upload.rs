@@ -14,8 +14,10 @@ use crate::{
     details::{self, Checksum, Details, Encryption, PieceDetails},
     digest::{self, Algorithm},
     ingest::Plan,
+    objects::now,
 };
 use axum::response::Response;
+use base::time::Timestamp;
 use http::StatusCode;
 use store::objects::{NewPart, UploadRow};
 
@@ -64,11 +66,12 @@ pub(super) async fn create(call: &Call) -> Result<Response, S3Error> {
     details.checksum = wanted_sum(call)?;
     let name = digest::hex(&crate::seal::random::<20>());
     details.upload = Some(name.clone());
-    let (upload, key, now) = (name.clone(), call.key.clone(), call.now);
+    let (upload, key) = (name.clone(), call.key.clone());
     let row = details::text(&details);
-    call.objects
-        .write(move |txn| Ok::<_, S3Error>(txn.upload_insert(bucket.id, &key, &upload, now, &row)?))
-        .await?;
+    let begin = move |txn: &mut store::Txn<'_>| {
+        Ok::<_, S3Error>(txn.upload_insert(bucket.id, &key, &upload, now(), &row)?)
+    };
+    call.objects.write(begin).await?;
     let mut response = xml(Xml::document("InitiateMultipartUploadResult", |xml| {
         xml.text("Bucket", &call.bucket);
         xml.text("Key", &call.key);
@@ -125,6 +128,7 @@ pub(super) struct Part {
     pub(super) etag: String,
     pub(super) checksum: Option<Checksum>,
     pub(super) encryption: Option<Encryption>,
+    pub(super) modified: Timestamp,
 }
 
 /// Takes in a part, sealed as its upload asks, with the checksum that its upload asks for.
@@ -158,27 +162,26 @@ pub(super) async fn store_part(
     });
     let etag = digest::hex(&ingested.summed.md5);
     let row = PieceDetails { seal: ingested.seal.clone(), checksum: checksum.clone() };
-    let (size, blob, now) = (ingested.summed.size, ingested.blob.clone(), call.now);
+    let (size, blob) = (ingested.summed.size, ingested.blob.clone());
     let (row, row_etag, name) = (details::text(&row), etag.clone(), upload.name.clone());
     let id = upload.id;
     let work = move |txn: &mut store::Txn<'_>| {
         txn.upload_get(&name)?.ok_or(Code::NoSuchUpload)?;
-        let held = txn.blob_hold(&blob)?;
+        let held = blob.hold(txn)?;
         let (etag, details) = (row_etag.as_str(), row.as_str());
-        let (upload, blob, modified) = (id, held.id, now);
+        let (upload, blob, modified) = (id, held.id, now());
         txn.upload_part_put(&NewPart { upload, number, size, etag, modified, blob, details })?;
-        Ok::<_, S3Error>(held)
+        Ok::<_, S3Error>((held, modified))
     };
-    let held = call.objects.write(work).await?;
+    let (held, modified) = call.objects.write(work).await?;
     ingested.settle(held);
-    Ok(Part { etag, checksum, encryption: details.encryption })
+    Ok(Part { etag, checksum, encryption: details.encryption, modified })
 }
 
 pub(super) async fn abort(call: &Call) -> Result<Response, S3Error> {
     let bucket = bucket_of(call).await?;
     authorize(call, &access::ABORT, &bucket, Context::default())?;
     let upload = upload_of(call, bucket.id).await?;
-    let now = call.now;
-    call.objects.write(move |txn| Ok::<_, S3Error>(txn.upload_delete(upload.id, now)?)).await?;
+    call.objects.write(move |txn| Ok::<_, S3Error>(txn.upload_delete(upload.id, now())?)).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }

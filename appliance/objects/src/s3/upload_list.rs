@@ -14,7 +14,7 @@ use super::{
 use crate::{
     details::{self, Details, PieceDetails},
     listing::PAGE_MAX,
-    version_listing::{self, Line, Page},
+    version_listing::{self, Line, Listed, Page},
 };
 use axum::response::Response;
 use std::collections::HashMap;
@@ -102,7 +102,7 @@ pub(super) async fn list(call: &Call) -> Result<Response, S3Error> {
         match page.lines.last().filter(|_| page.more) {
             Some(Line::Row(last)) => {
                 xml.text("NextKeyMarker", &last.key);
-                xml.text("NextUploadIdMarker", &last.name);
+                xml.text("NextUploadIdMarker", &last.mark());
             }
             Some(Line::Prefix(prefix)) => xml.text("NextKeyMarker", prefix),
             None => {}

@@ -10,11 +10,12 @@ use crate::{
     kill::{chance, rounds},
     ledger::Ledger,
     load::{ABSENT, BUCKET, Tell, Value, noise, open},
-    push::{cut, push},
+    push::{cut, push, sha},
     s3::S3,
     worker::{Start, Worker},
 };
 use base::time::Timestamp;
+use futures_util::{StreamExt, TryStreamExt};
 use objects::{Entry, Objects, Place};
 use std::{
     collections::BTreeSet,
@@ -141,7 +142,7 @@ impl<'a> Room<'a> {
             let name = format!("gone{number}");
             self.image(objects, &name, Value { seed: seed + 100, size: SIZE }).await;
             self.image(objects, &name, Value { seed, size: SIZE }).await;
-            objects.image_remove(&format!("load/{name}:1")).await.unwrap();
+            objects.image_remove(&format!("load/{name}:1"), objects::alone).await.unwrap();
             self.ledger.done(&format!("image:{name}"), ABSENT);
         }
         cut(objects, "cut", noise(Value { seed: seed(200), size: SIZE })).await;
@@ -165,6 +166,27 @@ impl<'a> Room<'a> {
         assert_eq!(&State::of(&objects, &store, self.dir).await, expected);
         close(objects, store).await;
     }
+}
+
+/// Each part is opened when the one before it was sent; by then nothing names it any more.
+#[tokio::test]
+async fn an_object_in_parts_is_read_to_its_end_although_it_is_deleted_and_collected() {
+    let dir = tempfile::tempdir().unwrap();
+    let (objects, _store) = open(dir.path(), None).await.unwrap();
+    let value = Value { seed: 9, size: SIZE };
+    push(&objects, "slow", value).await.unwrap();
+    let layer = noise(value);
+    let key = sha(&layer).replace("sha256:", "blobs/sha256/");
+    let mut bytes = objects.get("images", &key, None).await.unwrap().bytes;
+    let mut read = bytes.next().await.unwrap().unwrap().to_vec();
+    assert!(read.len() < SIZE, "it has parts");
+    objects.image_remove("load/slow:1", objects::alone).await.unwrap();
+    collect(&objects).await.unwrap();
+    assert!(objects.head("images", &key).await.is_err());
+    read.extend(bytes.try_collect::<Vec<_>>().await.unwrap().concat());
+    assert!(read == layer);
+    objects.gc_now().await.unwrap();
+    assert_eq!(on_disk(&dir.path().join("blobs")), (0, 0), "it is collected when nobody reads it");
 }
 
 /// System calls by which a collection makes anything durable.

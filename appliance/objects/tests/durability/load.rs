@@ -193,7 +193,7 @@ impl Line {
             tar.append_data(&mut header, name, bytes).unwrap();
         }
         drop(tar.into_inner().unwrap());
-        let imported = self.objects.image_import(Source::at(path), None).await;
+        let imported = self.objects.image_import(Source::at(path), None, objects::alone).await;
         imported.map(drop).map_err(|error| error.to_string())
     }
 }

@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use objects::{Objects, digest::hex, registry::Caller};
 use sha2::{Digest, Sha256};
 
-fn sha(bytes: &[u8]) -> String {
+pub(crate) fn sha(bytes: &[u8]) -> String {
     format!("sha256:{}", hex(&Sha256::digest(bytes)))
 }
 

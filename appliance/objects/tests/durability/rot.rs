@@ -62,6 +62,42 @@ async fn an_upload_of_the_same_bytes_heals_them_and_a_lost_file_counts_as_rot() 
     objects.put("caches", "again", noise(BIG)).await.unwrap();
     assert!(read(&objects).await.unwrap() == noise(BIG));
     assert_eq!(objects.scrub_all().await.unwrap().rotten, 0);
+    rot(&only_file(&dir.path().join("blobs")).unwrap());
+    assert_eq!(objects.scrub_all().await.unwrap().rotten, 1);
+    objects.put("caches", "again", noise(BIG)).await.unwrap();
+    objects.gc_now().await.unwrap();
+    assert_eq!(crate::kill::on_disk(&dir.path().join("blobs")), 1, "the rotten file goes");
+}
+
+/// Reads until a reader is told that the bytes are damaged.
+async fn read_until_told(objects: &Objects) {
+    // A sample of the reads is compared; other tests of this process share the count.
+    let mut told = 0;
+    for _ in 0..64 {
+        let found = objects.get("caches", "big", None).await.unwrap();
+        told += usize::from(found.bytes.try_collect::<Vec<_>>().await.is_err());
+    }
+    assert!(told >= 1, "no read noticed");
+}
+
+/// Who was told that bytes are damaged sends them again at once: nobody has looked at them by then.
+#[tokio::test]
+async fn an_upload_heals_bytes_that_a_reader_has_just_found_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let blobs = dir.path().join("blobs");
+    let (objects, _store) = open(dir.path(), None).await.unwrap();
+    objects.put("caches", "big", noise(BIG)).await.unwrap();
+    let rotten = only_file(&blobs).unwrap();
+    rot(&rotten);
+    read_until_told(&objects).await;
+    objects.put("caches", "big", noise(BIG)).await.unwrap();
+    assert!(read(&objects).await.unwrap() == noise(BIG));
+    objects.look_at_suspects().await.unwrap();
+    assert!(read(&objects).await.unwrap() == noise(BIG));
+    assert_eq!(objects.rotten().await.unwrap(), []);
+    objects.gc_now().await.unwrap();
+    assert!(!rotten.exists(), "the rotten file goes");
+    assert_eq!(crate::kill::on_disk(&blobs), 1);
 }
 
 #[tokio::test]
@@ -70,13 +106,7 @@ async fn readers_notice_rot_by_themselves_before_long() {
     let (objects, _store) = open(dir.path(), None).await.unwrap();
     objects.put("caches", "big", noise(BIG)).await.unwrap();
     rot(&only_file(&dir.path().join("blobs")).unwrap());
-    // A sample of the reads is compared; other tests of this process share the count.
-    let mut told = 0;
-    for _ in 0..64 {
-        let found = objects.get("caches", "big", None).await.unwrap();
-        told += usize::from(found.bytes.try_collect::<Vec<_>>().await.is_err());
-    }
-    assert!(told >= 1, "no read noticed");
+    read_until_told(&objects).await;
     objects.look_at_suspects().await.unwrap();
     assert!(matches!(read(&objects).await, Err(Error::Damaged(_))));
 }
@@ -122,18 +152,18 @@ async fn bytes_that_are_gone_are_told_before_an_answer_begins_and_counted_as_rot
 async fn a_full_bucket_refuses_more_and_takes_deletes() {
     let dir = tempfile::tempdir().unwrap();
     let (objects, _store) = open(dir.path(), None).await.unwrap();
-    assert!(objects.bucket_create("site", "ann").await.unwrap());
-    assert!(!objects.bucket_create("site", "ann").await.unwrap());
+    assert!(objects.bucket_create("site", "ann", objects::alone).await.unwrap());
+    assert!(!objects.bucket_create("site", "ann", objects::alone).await.unwrap());
     let quota = objects::Quota { bytes: Some(1000), objects: None };
-    objects.bucket_quota("site", quota).await.unwrap();
+    objects.bucket_quota("site", quota, objects::alone).await.unwrap();
     objects.put("site", "a", vec![1; 900]).await.unwrap();
     assert!(matches!(objects.put("site", "b", vec![2; 200]).await, Err(Error::Quota)));
     objects.put("site", "a", vec![3; 1000]).await.expect("a replacement counts once");
     let infos = objects.bucket_infos().await.unwrap();
     let site = infos.iter().find(|info| info.name == "site").unwrap();
     assert_eq!((site.usage.bytes, site.usage.objects, site.quota), (1000, 1, quota));
-    assert!(!objects.bucket_delete("site").await.unwrap());
+    assert!(!objects.bucket_delete("site", objects::alone).await.unwrap());
     objects.delete("site", "a").await.unwrap();
-    assert!(objects.bucket_delete("site").await.unwrap());
-    assert!(matches!(objects.bucket_delete("logs").await, Err(Error::House(_))));
+    assert!(objects.bucket_delete("site", objects::alone).await.unwrap());
+    assert!(matches!(objects.bucket_delete("logs", objects::alone).await, Err(Error::House(_))));
 }

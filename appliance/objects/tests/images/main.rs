@@ -4,10 +4,11 @@
 
 mod client;
 mod registry;
+mod removal;
 
 use base::time::Timestamp;
 use objects::{
-    Config, Objects,
+    Config, Entry, Objects, Quota,
     digest::hex,
     oci::{ImageError, Source},
 };
@@ -20,6 +21,16 @@ async fn open(dir: &Path) -> Objects {
     let own_names = vec!["box.site".to_owned()];
     let config = Config { keep_free: 0, own_names, ..Config::new(dir.join("blobs")) };
     Objects::open(config, store).await.unwrap()
+}
+
+/// All keys of the bucket of images.
+async fn image_keys(objects: &Objects) -> Vec<String> {
+    let page = objects.list("images", "", None, None, 1000).await.unwrap();
+    let key = |entry| match entry {
+        Entry::Object(info) => info.key,
+        Entry::Prefix(prefix) => prefix,
+    };
+    page.entries.into_iter().map(key).collect()
 }
 
 fn digest(bytes: &[u8]) -> String {
@@ -47,7 +58,7 @@ async fn a_docker_archive_is_found_under_every_form_of_its_name() {
     let manifest = br#"[{"Config":"c.json","RepoTags":["cimg/base:1"],"Layers":["l/layer.tar"]}]"#;
     let path = dir.path().join("image.tar");
     tar(&path, &[("c.json", CONFIG), ("l/layer.tar", &layer), ("manifest.json", manifest)]);
-    let tagged = objects.image_import(Source::at(path), None).await.unwrap();
+    let tagged = objects.image_import(Source::at(path), None, objects::alone).await.unwrap();
     assert_eq!(tagged[0].reference, "docker.io/cimg/base:1");
     for name in ["cimg/base:1", "docker.io/cimg/base:1", &format!("cimg/base@{}", tagged[0].digest)]
     {
@@ -98,7 +109,10 @@ async fn a_layout_is_imported_as_a_folder_and_as_an_archive() {
         files.iter().map(|(name, bytes)| (name.as_str(), *bytes)).collect();
     tar(&archive, &listed);
     for path in [folder.clone(), archive] {
-        let tagged = objects.image_import(Source::at(path), Some("site/tool:2")).await.unwrap();
+        let tagged = objects
+            .image_import(Source::at(path), Some("site/tool:2"), objects::alone)
+            .await
+            .unwrap();
         assert_eq!(tagged[0].digest, digest(manifest.as_bytes()));
     }
     // As `registry export` and newer Docker write it: a layout and a `docker save` archive at once.
@@ -109,14 +123,21 @@ async fn a_layout_is_imported_as_a_folder_and_as_an_archive() {
     );
     let both = dir.path().join("both.tar");
     tar(&both, &[&listed[..], &[("manifest.json", saved.as_bytes())]].concat());
-    let tagged = objects.image_import(Source::at(both.clone()), Some("site/tool:2")).await.unwrap();
+    let tagged = objects
+        .image_import(Source::at(both.clone()), Some("site/tool:2"), objects::alone)
+        .await
+        .unwrap();
     assert_eq!(tagged[0].digest, digest(manifest.as_bytes()), "the digest is kept");
     // Only the archive's part of it names the image.
-    let tagged = objects.image_import(Source::at(both), None).await.unwrap();
+    let tagged = objects.image_import(Source::at(both), None, objects::alone).await.unwrap();
     assert_eq!(tagged[0].reference, "docker.io/site/both:1");
     let source = objects.image_source("site/tool:2", Duration::from_secs(60)).await.unwrap();
     assert_eq!(source.layers[0].media_type, "x/tar+gzip");
-    let unnamed = objects.image_import(Source::at(folder), None).await.unwrap_err().to_string();
+    let unnamed = objects
+        .image_import(Source::at(folder), None, objects::alone)
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(unnamed.contains("--tag"), "{unnamed}");
 }
 
@@ -139,11 +160,29 @@ async fn a_damaged_archive_is_no_image() {
                 ("manifest.json", manifest.as_bytes()),
             ];
             tar(&path, &files);
-            let imported = objects.image_import(Source::at(path), None).await;
+            let imported = objects.image_import(Source::at(path), None, objects::alone).await;
             let told = imported.as_ref().err().map(|error| told(error));
             assert_eq!(imported.is_ok(), whole, "{place}: {told:?}");
             assert!(told.is_none_or(|told| told.contains("damaged")), "{place}");
         }
+    }
+}
+
+#[tokio::test]
+async fn an_import_beyond_the_quota_says_what_it_is_and_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let objects = open(dir.path()).await;
+    let manifest = br#"[{"Config":"c.json","RepoTags":["cimg/base:1"],"Layers":["layer.tar"]}]"#;
+    let path = dir.path().join("image.tar");
+    tar(&path, &[("c.json", CONFIG), ("layer.tar", &[7; 9000]), ("manifest.json", manifest)]);
+    // The layer does not fit; all files do, and not what is written down of them.
+    for (bytes, count) in [(Some(4096), None), (None, Some(4))] {
+        let quota = Quota { bytes, objects: count };
+        objects.bucket_quota("images", quota, objects::alone).await.unwrap();
+        let refused = objects.image_import(Source::at(path.clone()), None, objects::alone).await;
+        let Err(ImageError::Quota(bound)) = &refused else { panic!("{refused:?}") };
+        assert!(bound == "at most 4 KiB" || bound == "at most 4 objects", "{bound}");
+        assert!(told(&refused.unwrap_err()).contains("appliance bucket quota images"));
     }
 }
 
@@ -168,18 +207,21 @@ async fn a_missing_image_tells_how_to_import_it_and_a_broken_archive_what_it_lac
             ("c.json", CONFIG),
         ],
     );
-    let broken = objects.image_import(Source::at(path), None).await.unwrap_err().to_string();
+    let broken =
+        objects.image_import(Source::at(path), None, objects::alone).await.unwrap_err().to_string();
     assert!(broken.contains("no.tar"), "{broken}");
 
     // The words of what is no archive are not repeated.
     let path = dir.path().join("passwd");
     std::fs::write(&path, "root:x:0:0:root:/root:/bin/sh\n".repeat(40)).unwrap();
-    let other = told(&objects.image_import(Source::at(path), None).await.unwrap_err());
+    let other =
+        told(&objects.image_import(Source::at(path), None, objects::alone).await.unwrap_err());
     assert!(other.contains("no tar archive") && !other.contains("root:x"), "{other}");
     let path = dir.path().join("cut.tar");
     tar(&path, &[("c.json", CONFIG), ("layer", &[b'x'; 4000])]);
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(2000).unwrap();
-    let cut = told(&objects.image_import(Source::at(path), None).await.unwrap_err());
+    let cut =
+        told(&objects.image_import(Source::at(path), None, objects::alone).await.unwrap_err());
     assert!(cut.contains("breaks off"), "{cut}");
     assert!(matches!(objects.image_digest("a/b:1").await, Err(ImageError::Missing(_))));
 }
@@ -217,7 +259,7 @@ async fn an_index_leads_to_the_variant_of_this_machine_also_when_it_is_pinned() 
             (&name(index.as_bytes()), index.as_bytes()),
         ],
     );
-    objects.image_import(Source::at(path), None).await.unwrap();
+    objects.image_import(Source::at(path), None, objects::alone).await.unwrap();
     for reference in ["both:1", &format!("both@{}", digest(index.as_bytes()))] {
         let source = objects.image_source(reference, Duration::from_secs(60)).await.unwrap();
         assert_eq!(source.digest, digest(manifest.as_bytes()), "{reference}");
@@ -231,11 +273,14 @@ async fn an_index_leads_to_the_variant_of_this_machine_also_when_it_is_pinned() 
     for reference in ["both:1", &format!("both@{}", digest(index.as_bytes()))] {
         objects.image_source(reference, Duration::from_secs(60)).await.unwrap();
     }
-    objects.image_remove("both:1").await.unwrap();
+    objects.image_remove("both:1", objects::alone).await.unwrap();
     // Index, manifest and configuration, with two records and a link.
     assert_eq!(objects.image_sweep(days(2)).await.unwrap(), 6);
     let left = objects.list("images", "", None, None, 10).await.unwrap();
     assert!(left.entries.is_empty(), "{left:?}");
     assert!(matches!(objects.image_digest("both:1").await, Err(ImageError::Missing(_))));
-    assert!(matches!(objects.image_remove("both:1").await, Err(ImageError::Missing(_))));
+    assert!(matches!(
+        objects.image_remove("both:1", objects::alone).await,
+        Err(ImageError::NoName(_))
+    ));
 }

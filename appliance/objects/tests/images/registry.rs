@@ -220,7 +220,7 @@ async fn an_index_holds_variants_and_referrers_follow_their_subject() {
     let nothing = client.get(&format!("/v2/a/referrers/{}", digest(b"none"))).await;
     assert_eq!((nothing.status, nothing.json()["manifests"].as_array().unwrap().len()), (200, 0));
     // A copy takes along what was said about the image; a deleted subject's referrers go with it.
-    objects.image_copy("a:both", "moved/b:1").await.unwrap();
+    objects.image_copy("a:both", "moved/b:1", |_, _| Ok(())).await.unwrap();
     let list = client.get(&format!("/v2/moved/b/referrers/{subject}")).await;
     assert_eq!(list.json()["manifests"].as_array().unwrap().len(), 2);
     let layer = client.get(&format!("/v2/moved/b/blobs/{}", digest(b"arm"))).await;
@@ -325,11 +325,62 @@ async fn an_exported_image_is_imported_elsewhere_as_it_was() {
     let archive = there.path().join("image.tar");
     std::fs::write(&archive, bytes.concat()).unwrap();
     let other = open(&there.path().join("data")).await;
-    let tagged = other.image_import(Source::at(archive), None).await.unwrap();
+    let tagged = other.image_import(Source::at(archive), None, objects::alone).await.unwrap();
     assert_eq!(tagged[0].reference, "docker.io/ns/app:1");
     let source = other.image_source("ns/app:1", Duration::from_secs(60)).await.unwrap();
     assert_eq!(source.layers[0].size, 70_000);
     let again = Client::new(&other).get("/v2/ns/app/manifests/1").await;
     assert_eq!(again.status, 200);
     assert!(other.image_digest("ns/app:1").await.is_ok() && !digest.is_empty());
+}
+
+/// Bytes that changed on the disk are told by the image and the blob, and never exported as if they were good.
+#[tokio::test]
+async fn a_damaged_image_is_not_exported() {
+    use futures_util::TryStreamExt;
+    use std::os::unix::fs::FileExt;
+    let dir = tempfile::tempdir().unwrap();
+    let objects = open(dir.path()).await;
+    let layer = vec![5; 70_000];
+    Client::new(&objects).image("ns/app", "1", &layer).await;
+    let shards = std::fs::read_dir(dir.path().join("blobs")).unwrap();
+    let file = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap()).next();
+    let file = std::fs::File::options().write(true).open(file.unwrap().unwrap().path()).unwrap();
+    file.write_all_at(b"rot", 1000).unwrap();
+    let bytes = objects.image_export("ns/app:1").await.unwrap();
+    let told = bytes.try_collect::<Vec<_>>().await.unwrap_err().to_string();
+    assert!(told.contains("ns/app:1") && told.contains(&digest(&layer)), "{told}");
+    objects.scrub_all().await.unwrap();
+    let told = objects.image_export("ns/app:1").await.err().unwrap().to_string();
+    assert!(told.contains("ns/app:1") && told.contains(&digest(&layer)), "{told}");
+}
+
+/// Uploads of one account are counted together, whatever it shows.
+#[tokio::test]
+async fn one_account_does_not_take_all_uploads_from_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let objects = open(dir.path()).await;
+    let known = |account: &str| {
+        let caller = Some(Caller::new(|_, _| true).known_as(account));
+        Client { caller, objects: objects.clone() }
+    };
+    let (ann, bob) = (known("ann"), known("bob"));
+    let begin = async |client: &Client| client.send("POST", "/v2/a/blobs/uploads/", &[], b"").await;
+    let mut last = String::new();
+    for _ in 0..250 {
+        let begun = begin(&ann).await;
+        assert_eq!(begun.status, 202);
+        last = begun.header("location").to_owned();
+    }
+    let pass = ann.get("/v2/token?scope=repository:a:pull,push").await.json();
+    let pass = pass["token"].as_str().unwrap().to_owned();
+    let holder = objects.registry_pass(&pass, base::time::Timestamp(0)).unwrap();
+    let owner = Caller::new(|_, _| true);
+    let holder = Client { caller: Some(holder.within(owner)), objects: objects.clone() };
+    for client in [&ann, &holder] {
+        assert_eq!(begin(client).await.failed(), (429, "TOOMANYREQUESTS".into()));
+    }
+    assert_eq!(begin(&bob).await.status, 202);
+    assert_eq!(ann.send("DELETE", &last, &[], b"").await.status, 204);
+    assert_eq!(begin(&holder).await.status, 202);
 }

@@ -8,9 +8,9 @@ use crate::{
     output,
 };
 use anyhow::Context;
-use objects::oci::Tagged;
+use objects::oci::{Checked, Tagged};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::{io::Write, path::Path};
 
 const PATH: &str = "/api/appliance/v1/image";
 
@@ -56,7 +56,7 @@ async fn export(client: &Client, reference: &str, path: &Path) -> anyhow::Result
     let path_of = format!("{PATH}/export?reference={}", encoded(reference));
     let mut body = client.stream(&path_of).await?;
     if path == Path::new("-") {
-        return pour(&mut body, &mut std::io::stdout().lock()).await;
+        return checked(&mut body, reference, std::io::stdout().lock()).await.map(drop);
     }
     let folder = path.to_string_lossy().ends_with('/');
     let archive = if folder {
@@ -66,8 +66,15 @@ async fn export(client: &Client, reference: &str, path: &Path) -> anyhow::Result
         path.to_owned()
     };
     let failed = || format!("cannot write {}", archive.display());
-    let mut file = std::fs::File::create(&archive).with_context(failed)?;
-    pour(&mut body, &mut file).await.with_context(failed)?;
+    let file = std::fs::File::create(&archive).with_context(failed)?;
+    let file = match checked(&mut body, reference, file).await {
+        Ok(file) => file,
+        Err(error) => {
+            // A part of an image would pass for the whole of it.
+            drop(std::fs::remove_file(&archive));
+            return Err(error.context(failed()));
+        }
+    };
     file.sync_all().with_context(failed)?;
     if folder {
         let unpack = || {
@@ -78,6 +85,20 @@ async fn export(client: &Client, reference: &str, path: &Path) -> anyhow::Result
     }
     output::line(&path.display().to_string());
     Ok(())
+}
+
+/// Writes an archive as it comes, and fails when it is not the image.
+async fn checked<W: Write>(
+    body: &mut hyper::body::Incoming,
+    reference: &str,
+    to: W,
+) -> anyhow::Result<W> {
+    let mut to = Checked::new(reference, to);
+    match pour(body, &mut to).await {
+        Ok(()) => Ok(to.finish()?),
+        Err(error) if error.is::<std::io::Error>() => Err(error),
+        Err(error) => Err(error.context(to.broke_off())),
+    }
 }
 
 fn tagged(image: &Tagged) -> Value {

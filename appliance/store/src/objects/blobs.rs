@@ -18,12 +18,14 @@ pub struct NewBlob {
 }
 
 /// What [`Txn::blob_hold`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     /// The blob, with one more reference.
     pub id: i64,
     /// Equal bytes were there: the given file is not needed and is to be removed.
     pub spare: bool,
+    /// The file of a rotten copy, which nothing names any more: it is to be removed.
+    pub replaced: Option<String>,
 }
 
 /// A stored blob without its bytes.
@@ -49,6 +51,14 @@ impl Reader<'_> {
         Ok(self
             .statement("SELECT id, hash, size, path FROM blobs WHERE id = ?1")?
             .query_row([id], blob)
+            .optional()?)
+    }
+
+    /// The blob with these bytes.
+    pub fn blob_of(&self, hash: &[u8; 32]) -> Result<Option<BlobRow>, Error> {
+        Ok(self
+            .statement("SELECT id, hash, size, path FROM blobs WHERE hash = ?1")?
+            .query_row(params![hash], blob)
             .optional()?)
     }
 
@@ -101,8 +111,17 @@ impl Reader<'_> {
 }
 
 impl Txn<'_> {
-    /// Keeps bytes with one reference; equal bytes are kept once. A rotten copy is replaced.
-    pub fn blob_hold(&mut self, new: &NewBlob) -> Result<Held, Error> {
+    /// Keeps bytes with one reference; equal bytes are kept once. A rotten copy is replaced, and so is
+    /// one that `doubted` says yes to by its number.
+    pub fn blob_hold(
+        &mut self,
+        new: &NewBlob,
+        doubted: impl Fn(i64) -> bool,
+    ) -> Result<Held, Error> {
+        let old = self.blob_of(&new.hash)?;
+        if let Some(old) = old.as_ref().filter(|old| doubted(old.id)) {
+            self.statement("UPDATE blobs SET bad = 1 WHERE id = ?1")?.execute([old.id])?;
+        }
         let (id, path): (i64, Option<String>) = self
             .statement(
                 "INSERT INTO blobs (hash, size, refs, path, data) VALUES (?1, ?2, 1, ?3, ?4)
@@ -115,7 +134,9 @@ impl Txn<'_> {
             .query_row(params![new.hash, new.size, new.path, new.data], |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })?;
-        Ok(Held { id, spare: new.path.is_some() && path != new.path })
+        let spare = new.path.is_some() && path != new.path;
+        let replaced = old.and_then(|old| old.path).filter(|old| path.as_ref() != Some(old));
+        Ok(Held { id, spare, replaced })
     }
 
     /// One more row names the blob.
@@ -139,10 +160,55 @@ impl Txn<'_> {
         Ok(self.statement("DELETE FROM blobs WHERE id = ?1 AND refs = 0")?.execute([id])? > 0)
     }
 
-    /// Notes what the scrubber found.
-    pub fn blob_checked(&mut self, id: i64, at: Timestamp, good: bool) -> Result<(), Error> {
-        self.statement("UPDATE blobs SET checked = ?2, bad = ?3 WHERE id = ?1")?
-            .execute(params![id, at.0, !good])?;
-        Ok(())
+    /// Notes what the scrubber found in the bytes that it read; `false` when the blob is gone, or its
+    /// bytes lie elsewhere by now.
+    pub fn blob_checked(
+        &mut self,
+        read: &BlobRow,
+        at: Timestamp,
+        good: bool,
+    ) -> Result<bool, Error> {
+        let noted = self
+            .statement("UPDATE blobs SET checked = ?3, bad = ?4 WHERE id = ?1 AND path IS ?2")?
+            .execute(params![read.id, read.path, at.0, !good])?;
+        Ok(noted > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str) -> NewBlob {
+        NewBlob { hash: [1; 32], size: 9, path: Some(path.into()), data: None }
+    }
+
+    fn check(found: &Held, spare: bool, replaced: Option<&str>) {
+        assert_eq!((found.spare, found.replaced.as_deref()), (spare, replaced), "{found:?}");
+    }
+
+    #[test]
+    fn equal_bytes_are_kept_once_and_those_that_are_rotten_or_doubted_give_way() {
+        let (sql, key) = crate::migrate::in_memory();
+        let mut txn = Txn::new(&sql, &key, base::ids::Cursor(0));
+        let first = txn.blob_hold(&file("a"), |_| true).unwrap();
+        check(&first, false, None);
+        check(&txn.blob_hold(&file("b"), |id| id != first.id).unwrap(), true, None);
+        check(&txn.blob_hold(&file("c"), |id| id == first.id).unwrap(), false, Some("a"));
+        assert!(!txn.blob_is_bad(first.id).unwrap());
+        let now = txn.blob_get(first.id).unwrap().unwrap();
+        assert!(txn.blob_checked(&now, Timestamp(1), false).unwrap());
+        check(&txn.blob_hold(&file("d"), |_| false).unwrap(), false, Some("c"));
+    }
+
+    #[test]
+    fn what_was_found_in_a_file_says_nothing_about_the_one_that_took_its_place() {
+        let (sql, key) = crate::migrate::in_memory();
+        let mut txn = Txn::new(&sql, &key, base::ids::Cursor(0));
+        let id = txn.blob_hold(&file("a"), |_| false).unwrap().id;
+        let read = txn.blob_get(id).unwrap().unwrap();
+        txn.blob_hold(&file("b"), |_| true).unwrap();
+        assert!(!txn.blob_checked(&read, Timestamp(1), false).unwrap());
+        assert!(!txn.blob_is_bad(id).unwrap());
     }
 }

@@ -129,7 +129,7 @@ mod tests {
     fn part(txn: &mut Txn<'_>, upload: i64, number: u32, size: u64) -> Result<(), Error> {
         let hash = [u8::try_from(number).unwrap(); 32];
         let data = Some(Vec::new());
-        let blob = txn.blob_hold(&NewBlob { hash, size, path: None, data })?.id;
+        let blob = txn.blob_hold(&NewBlob { hash, size, path: None, data }, |_| false)?.id;
         let (etag, details, modified) = ("", "{}", Timestamp(0));
         txn.statement("SAVEPOINT part")?.execute([])?;
         let put =

@@ -141,6 +141,22 @@ impl Reader<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// How many versions of its key are newer than a version, counted up to `most`.
+    pub fn object_newer(&self, row: &ObjectRow, most: u32) -> Result<u32, Error> {
+        let mut count = self.statement(
+            "SELECT count(*) FROM
+               (SELECT 1 FROM objects WHERE bucket = ?1 AND key = ?2 AND id > ?3 LIMIT ?4)",
+        )?;
+        Ok(count.query_row(params![row.bucket, row.key, row.id, most], |row| row.get(0))?)
+    }
+
+    /// An older version of its key exists.
+    pub fn object_hides(&self, row: &ObjectRow) -> Result<bool, Error> {
+        Ok(self
+            .statement("SELECT 1 FROM objects WHERE bucket = ?1 AND key = ?2 AND id < ?3 LIMIT 1")?
+            .exists(params![row.bucket, row.key, row.id])?)
+    }
+
     /// The pieces of an object, in order; empty when it is whole.
     pub fn object_pieces(&self, object: i64) -> Result<Vec<PieceRow>, Error> {
         let mut list = self.statement(

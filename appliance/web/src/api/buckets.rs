@@ -19,6 +19,7 @@ use http::StatusCode;
 use objects::{BucketInfo, Entry, KeyInfo, Owner, Quota, Rule, Scope, Verb};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use store::Txn;
 
 /// Objects of one page.
 const PAGE: u32 = 1000;
@@ -95,12 +96,12 @@ async fn create(
     Sent(asked): Sent<AskedBucket>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let owner = owner(asked.owner, &user)?;
-    if !state.objects.bucket_create(&asked.name, &owner).await? {
-        return Err(Failure::Conflict(format!("bucket `{}` exists already", asked.name)));
-    }
     let subject = format!("{} of {owner}", asked.name);
     let (now, deed) = (state.now(), audit(&user, "bucket.create", &subject));
-    state.store.write(move |txn| txn.audit_append(now, &deed)).await?;
+    let note = move |txn: &Txn<'_>| txn.audit_append(now, &deed);
+    if !state.objects.bucket_create(&asked.name, &owner, note).await? {
+        return Err(Failure::Conflict(format!("bucket `{}` exists already", asked.name)));
+    }
     Ok(message(StatusCode::CREATED, "Bucket made."))
 }
 
@@ -115,12 +116,12 @@ async fn delete(
     state: State,
     Sent(asked): Sent<Named>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    if !state.objects.bucket_delete(&asked.name).await? {
+    let (now, deed) = (state.now(), audit(&user, "bucket.delete", &asked.name));
+    let note = move |txn: &Txn<'_>| txn.audit_append(now, &deed);
+    if !state.objects.bucket_delete(&asked.name, note).await? {
         let why = format!("bucket `{}` is not empty: delete its objects first", asked.name);
         return Err(Failure::Conflict(why));
     }
-    let (now, deed) = (state.now(), audit(&user, "bucket.delete", &asked.name));
-    state.store.write(move |txn| txn.audit_append(now, &deed)).await?;
     Ok(message(StatusCode::OK, "Bucket deleted."))
 }
 
@@ -139,10 +140,10 @@ async fn set_quota(
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let quota = Quota { bytes: asked.max_bytes, objects: asked.max_objects };
     let is_bound = quota.bytes.is_some() || quota.objects.is_some();
-    state.objects.bucket_quota(&asked.name, quota).await?;
     let subject = format!("{}: {}", asked.name, told_quota(quota));
     let (now, deed) = (state.now(), audit(&user, "bucket.quota", &subject));
-    state.store.write(move |txn| txn.audit_append(now, &deed)).await?;
+    let note = move |txn: &Txn<'_>| txn.audit_append(now, &deed);
+    state.objects.bucket_quota(&asked.name, quota, note).await?;
     Ok(message(StatusCode::OK, if is_bound { "Quota set." } else { "Quota lifted." }))
 }
 
@@ -217,6 +218,7 @@ async fn notice_key(
     Sent(asked): Sent<Named>,
 ) -> Result<Json<Value>, Failure> {
     let key = state.objects.bucket_webhook_key(&asked.name).await?;
+    // Noted before it is told.
     let (now, deed) = (state.now(), audit(&user, "bucket.notice-key", &asked.name));
     state.store.write(move |txn| txn.audit_append(now, &deed)).await?;
     Ok(Json(json!({ "name": asked.name, "key": key.expose() })))
@@ -254,6 +256,13 @@ pub(super) struct AskedKey {
     days: Option<u32>,
 }
 
+/// Why a rule that could never fit is refused.
+fn no_bucket(only: &str, bucket: &str) -> String {
+    format!(
+        "`{only}` opens nothing, as no bucket can be named `{bucket}`: write BUCKET or BUCKET/PREFIX, for example `reports/2026`"
+    )
+}
+
 impl AskedKey {
     fn scope(&self) -> Result<Scope, Failure> {
         if self.site {
@@ -273,9 +282,12 @@ impl AskedKey {
         };
         let rule = |text: &String| {
             let (bucket, prefix) = text.split_once('/').unwrap_or((text, ""));
-            Rule { bucket: bucket.to_owned(), prefix: prefix.to_owned(), verbs: verbs.clone() }
+            if !objects::is_bucket_name(bucket) {
+                return Err(Failure::Invalid(no_bucket(text, bucket)));
+            }
+            Ok(Rule { bucket: bucket.to_owned(), prefix: prefix.to_owned(), verbs: verbs.clone() })
         };
-        Ok(Scope::Rules(self.only.iter().map(rule).collect()))
+        Ok(Scope::Rules(self.only.iter().map(rule).collect::<Result<_, _>>()?))
     }
 }
 
@@ -291,10 +303,12 @@ async fn create_key(
     let login = owner(asked.owner, &user)?;
     let granted = told_scope(&scope);
     let owner = Owner { id: login.clone(), display: login.clone(), email: String::new() };
-    let made = state.objects.key_create(owner, scope, expires).await?;
     let until = expires.map_or_else(String::new, |end| format!(" until {end}"));
-    let deed = audit(&user, "key.create", &format!("{} of {login}: {granted}{until}", made.id));
-    state.store.write(move |txn| txn.audit_append(now, &deed)).await?;
+    let note = move |txn: &Txn<'_>, id: &str| {
+        let subject = format!("{id} of {login}: {granted}{until}");
+        txn.audit_append(now, &audit(&user, "key.create", &subject))
+    };
+    let made = state.objects.key_create(owner, scope, expires, note).await?;
     // Shown once: it cannot be read again.
     let body = json!({ "id": made.id, "secret": made.secret.expose(), "expires_at": expires });
     Ok((StatusCode::CREATED, Json(body)))
@@ -311,11 +325,11 @@ async fn revoke_key(
     state: State,
     Sent(asked): Sent<KeyId>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    if !state.objects.key_revoke(&asked.id).await? {
+    let (now, deed) = (state.now(), audit(&user, "key.revoke", &asked.id));
+    let note = move |txn: &Txn<'_>| txn.audit_append(now, &deed);
+    if !state.objects.key_revoke(&asked.id, note).await? {
         return Err(Failure::Missing(format!("there is no key {}", asked.id)));
     }
-    let (now, deed) = (state.now(), audit(&user, "key.revoke", &asked.id));
-    state.store.write(move |txn| txn.audit_append(now, &deed)).await?;
     Ok(message(StatusCode::OK, "Key revoked."))
 }
 
@@ -335,6 +349,9 @@ mod tests {
         check(&[], false, false, Some("\"owner\""));
         check(&[], false, true, Some("\"site\""));
         check(&[], true, false, None);
+        for never in ["/x", "", "BAD_B", "a/b"] {
+            check(&["good", never], false, false, None);
+        }
         check(
             &["backup/db"],
             true,

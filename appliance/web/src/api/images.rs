@@ -21,7 +21,7 @@ use objects::oci::{Source, Tagged};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use store::Reader;
+use store::{Reader, Txn};
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -68,9 +68,9 @@ async fn import(
     }
     let (now, deed) =
         (state.now(), audit(&user, "image.import", &import.path.display().to_string()));
-    let images =
-        state.objects.image_import(Source::at(import.path), import.name.as_deref()).await?;
-    state.store.write(move |txn| txn.audit_append(now, &deed)).await?;
+    let note = move |txn: &Txn<'_>| txn.audit_append(now, &deed);
+    let (source, name) = (Source::at(import.path), import.name.as_deref());
+    let images = state.objects.image_import(source, name, note).await?;
     Ok(page(&images))
 }
 
@@ -85,9 +85,9 @@ async fn remove(
     state: State,
     Sent(remove): Sent<Remove>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    state.objects.image_remove(&remove.reference).await?;
     let (now, deed) = (state.now(), audit(&user, "image.remove", &remove.reference));
-    state.store.write(move |txn| txn.audit_append(now, &deed)).await?;
+    let note = move |txn: &Txn<'_>| txn.audit_append(now, &deed);
+    state.objects.image_remove(&remove.reference, note).await?;
     Ok(message(StatusCode::OK, "Image forgotten."))
 }
 
@@ -107,9 +107,11 @@ async fn copy(
         let why = "this token is bound to projects: push to their repositories instead";
         return Err(Failure::Forbidden(why.into()));
     }
-    let tagged = state.objects.image_copy(&copy.from, &copy.to).await?;
-    let (now, deed) = (state.now(), audit(&user, "image.copy", &tagged.reference));
-    state.store.write(move |txn| txn.audit_append(now, &deed)).await?;
+    let now = state.now();
+    let note = move |txn: &Txn<'_>, reference: &str| {
+        txn.audit_append(now, &audit(&user, "image.copy", reference))
+    };
+    let tagged = state.objects.image_copy(&copy.from, &copy.to, note).await?;
     Ok(page(&[tagged]))
 }
 

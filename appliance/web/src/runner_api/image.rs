@@ -44,11 +44,33 @@ async fn image(
 impl From<ImageError> for Failure {
     fn from(error: ImageError) -> Self {
         match error {
-            ImageError::Missing(_) => Self::Missing(error.to_string()),
-            ImageError::Objects(_) => Self::inside(error),
+            ImageError::Missing(_) | ImageError::NoName(_) => Self::Missing(error.to_string()),
+            ImageError::Quota(_) => Self::Conflict(error.to_string()),
+            ImageError::Objects(cause) => cause.into(),
             ImageError::Read { ref source, .. } => Self::Conflict(format!("{error}: {source}")),
             // All others tell what to do with the file or the name.
             other => Self::Invalid(other.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::StatusCode;
+
+    fn check(error: ImageError, status: StatusCode, words: &str) {
+        let failure = Failure::from(error);
+        assert_eq!(failure.status(), status);
+        assert!(failure.to_string().contains(words), "{failure}");
+    }
+
+    #[test]
+    fn what_a_person_can_do_something_about_is_told() {
+        let bound = ImageError::Quota("at most 4 KiB".into());
+        check(bound, StatusCode::CONFLICT, "(at most 4 KiB): raise it with");
+        check(ImageError::NoName("a".into()), StatusCode::NOT_FOUND, "`appliance registry list`");
+        let full = ImageError::Objects(objects::Error::Full);
+        check(full, StatusCode::SERVICE_UNAVAILABLE, "larger disk");
     }
 }

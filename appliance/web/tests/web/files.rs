@@ -131,7 +131,7 @@ async fn a_program_with_a_token_gets_no_pass() {
 async fn objects_of_a_bucket_are_looked_at_as_artifacts_are() {
     let desk = Desk::new().await;
     let objects = &desk.site.objects;
-    objects.bucket_create("spare", "ann").await.unwrap();
+    objects.bucket_create("spare", "ann", objects::alone).await.unwrap();
     for (key, bytes) in [
         ("a b/notes.md", "<i>x</i>".as_bytes()),
         ("page.html", REPORT.as_bytes()),

@@ -127,10 +127,14 @@ async fn a_pass_ends_with_its_access_key() {
     let verbs = vec![Verb::Read, Verb::Write];
     let rule = Rule { bucket: "images".into(), prefix: "acme/relay/".into(), verbs };
     let owner = Owner { id: "acme/relay".into(), ..Owner::default() };
-    let key = site.objects.key_create(owner, Scope::Rules(vec![rule]), None).await.unwrap();
+    let key = site
+        .objects
+        .key_create(owner, Scope::Rules(vec![rule]), None, |_, _| Ok(()))
+        .await
+        .unwrap();
     let pass = pass(&site, &basic(&key.id, key.secret.expose())).await;
     assert_eq!(opened(&site, &pass).await, [404, 401, 202]);
-    assert!(site.objects.key_revoke(&key.id).await.unwrap());
+    assert!(site.objects.key_revoke(&key.id, objects::alone).await.unwrap());
     assert_eq!(opened(&site, &pass).await, NOTHING);
 }
 
@@ -140,7 +144,11 @@ async fn an_access_key_and_its_pass_are_worth_what_its_account_is() {
     let verbs = vec![Verb::Read, Verb::Write];
     let rule = Rule { bucket: "images".into(), prefix: "acme/relay/".into(), verbs };
     let owner = Owner { id: "mira".into(), ..Owner::default() };
-    let key = site.objects.key_create(owner, Scope::Rules(vec![rule]), None).await.unwrap();
+    let key = site
+        .objects
+        .key_create(owner, Scope::Rules(vec![rule]), None, |_, _| Ok(()))
+        .await
+        .unwrap();
     let proof = basic(&key.id, key.secret.expose());
     let pass = pass(&site, &proof).await;
     let before = (opened(&site, &proof).await, opened(&site, &pass).await);
@@ -204,7 +212,7 @@ async fn token(
 async fn key(site: &Site, prefix: &str, verbs: Vec<Verb>, until: Option<Timestamp>) -> NewKey {
     let rule = Rule { bucket: "images".into(), prefix: prefix.into(), verbs };
     let owner = Owner { id: "robot".into(), ..Owner::default() };
-    site.objects.key_create(owner, Scope::Rules(vec![rule]), until).await.unwrap()
+    site.objects.key_create(owner, Scope::Rules(vec![rule]), until, |_, _| Ok(())).await.unwrap()
 }
 
 async fn callers(site: &Site) -> Vec<Caller> {
@@ -221,7 +229,7 @@ async fn callers(site: &Site) -> Vec<Caller> {
     let all = || vec![Verb::Read, Verb::Write, Verb::Delete];
     let pair = |key: &NewKey| basic(&key.id, key.secret.expose());
     let ended = key(site, "acme/", all(), None).await;
-    site.objects.key_revoke(&ended.id).await.unwrap();
+    site.objects.key_revoke(&ended.id, objects::alone).await.unwrap();
     let bound = async |project| basic("x", &site.bound_token(user, Role::Member, project).await);
     let keyed = async |prefix, verbs, until| pair(&key(site, prefix, verbs, until).await);
     vec![

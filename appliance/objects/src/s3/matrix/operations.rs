@@ -23,7 +23,7 @@ pub(super) const OPERATIONS: [Operation; 63] = [
         "PUT",
         "/{b}",
         "policy",
-        "{\"Statement\":[{\"Effect\":\"Deny\",\"Principal\":\"*\",\"Action\":\"s3:X\",\"Resource\":\"arn:aws:s3:::{b}/x\"}]}",
+        "{\"Statement\":[{\"Effect\":\"Deny\",\"Principal\":\"*\",\"Action\":\"s3:GetObject\",\"Resource\":\"arn:aws:s3:::{b}/x\"}]}",
     ),
     ("bucket::delete_policy", "DELETE", "/{b}", "policy", ""),
     ("bucket::get_acl", "GET", "/{b}", "acl", ""),
