@@ -40,6 +40,8 @@ mod logging;
 #[cfg(test)]
 pub(crate) mod matrix;
 mod meta;
+#[cfg(test)]
+mod named;
 mod notification;
 mod object;
 #[cfg(test)]
@@ -57,6 +59,8 @@ mod refused;
 mod requests;
 mod route;
 mod setting;
+#[cfg(test)]
+mod signed;
 mod signers;
 #[cfg(test)]
 mod slow;
