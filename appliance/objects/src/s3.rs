@@ -51,6 +51,8 @@ pub(crate) mod policy;
 mod post;
 mod post_gate;
 mod post_policy;
+#[cfg(test)]
+mod proofs;
 pub(crate) mod range;
 mod read;
 #[cfg(test)]
