@@ -16,6 +16,8 @@ mod call;
 mod chunked;
 mod complete;
 mod condition;
+#[cfg(test)]
+mod conditioned;
 mod conditions;
 mod context;
 mod copy;
@@ -51,6 +53,8 @@ pub(crate) mod policy;
 mod post;
 mod post_gate;
 mod post_policy;
+#[cfg(test)]
+mod promises;
 #[cfg(test)]
 mod proofs;
 pub(crate) mod range;
