@@ -132,22 +132,15 @@ impl Promised {
         })
     }
 
-    /// Compares it with the upload as it was begun.
-    fn check_upload(&self, asked: Option<&Checksum>, wanted: &[Listed]) -> Result<(), S3Error> {
+    /// Compares it with the kind of checksum that was asked for when the upload was begun.
+    fn check_kind(&self, asked: Option<&Checksum>) -> Result<(), S3Error> {
         let composite = asked.is_some_and(|asked| asked.composite);
         if self.composite.is_some_and(|told| told != composite) {
             return Err(Code::BadDigest.says(
                 "The checksum type you specified is not the one with which the upload was created.",
             ));
         }
-        let Some(asked) = asked.filter(|asked| asked.composite) else { return Ok(()) };
-        let bare = |one: &&Listed| one.sums.iter().all(|(which, _)| *which != asked.algorithm);
-        let Some(bare) = wanted.iter().find(bare) else { return Ok(()) };
-        Err(Code::InvalidRequest.says(format!(
-            "The upload was created using a {} checksum. The complete request must include the checksum for each part. It was missing for part {} in the request.",
-            asked.algorithm.name().to_ascii_lowercase(),
-            bare.number
-        )))
+        Ok(())
     }
 
     /// Compares it with the whole, whose checksum, if it is to have one, is `sum`.
@@ -167,6 +160,14 @@ impl Promised {
             same(*algorithm, value, &found.ok_or_else(|| another(sum, *algorithm))?)
         })
     }
+}
+
+/// Not all parts brought what the checksum of the whole is made of.
+fn without_sum(asked: &Checksum) -> S3Error {
+    Code::InvalidRequest.says(format!(
+        "The upload was created using a {} checksum. The complete request must include the checksum for each part.",
+        asked.algorithm.name().to_ascii_lowercase()
+    ))
 }
 
 const fn full(algorithm: Algorithm) -> Checksum {
@@ -229,7 +230,6 @@ async fn finish_now(call: &mut Call, upload: UploadRow) -> Result<Done, S3Error>
     // The checksum header is the whole object's, not the document's.
     let promised = Promised::of(call)?;
     let wanted = listed(&payload_document(call).await?)?;
-    promised.check_upload(begun.checksum.as_ref(), &wanted)?;
     let name = call.bucket.clone();
     let condition = conditions::Write::of(call);
     let work = move |txn: &mut store::Txn<'_>| {
@@ -276,7 +276,11 @@ fn finish(
     let (etag, size) = (etag_of(&parts), parts.iter().map(|part| part.size).sum());
     let mut details: Details = details::parse(&upload.key, &upload.details)?;
     details.parts = u32::try_from(parts.len()).ok();
-    details.checksum = details.checksum.as_ref().and_then(|asked| whole_sum(asked, &parts));
+    promised.check_kind(details.checksum.as_ref())?;
+    let asked = details.checksum.take();
+    details.checksum = asked
+        .map(|asked| whole_sum(&asked, &parts).ok_or_else(|| without_sum(&asked)))
+        .transpose()?;
     promised.check(details.checksum.as_ref(), &parts)?;
     lock::retain(&mut details, &bucket.settings, now);
     let new = NewVersion {
