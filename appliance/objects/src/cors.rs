@@ -14,7 +14,7 @@ pub(crate) struct CorsRule {
     pub(crate) methods: Vec<String>,
     /// Origins with at most one `*` each.
     pub(crate) origins: Vec<String>,
-    /// Request headers with at most one `*` each, in lower case.
+    /// Request headers with at most one `*` each, as they were set.
     pub(crate) headers: Vec<String>,
     /// Response headers that a page may read.
     pub(crate) expose: Vec<String>,
@@ -22,7 +22,7 @@ pub(crate) struct CorsRule {
     pub(crate) max_age: Option<u32>,
 }
 
-/// The rule for a request of a page, and the origin to answer with: `*` where the rule says so.
+/// The rule for a request of a page, whose headers are named in small letters, and the origin to answer with: `*` where the rule says so.
 pub(crate) fn matching<'a>(
     rules: &'a [CorsRule],
     origin: &str,
@@ -31,7 +31,9 @@ pub(crate) fn matching<'a>(
 ) -> Option<(&'a CorsRule, String)> {
     rules.iter().find_map(|rule| {
         let named = rule.origins.iter().find(|pattern| matches(pattern, origin))?;
-        let header = |name: &String| rule.headers.iter().any(|pattern| matches(pattern, name));
+        let header = |name: &String| {
+            rule.headers.iter().any(|pattern| matches(&pattern.to_ascii_lowercase(), name))
+        };
         let fits = rule.methods.iter().any(|one| one == method) && headers.iter().all(header);
         let told = if named == "*" { "*" } else { origin };
         fits.then(|| (rule, told.to_owned()))
@@ -49,7 +51,7 @@ mod tests {
             headers: headers.iter().map(|one| (*one).to_owned()).collect(),
             ..CorsRule::default()
         };
-        let rules = [rule("http://*.site", &["x-*"]), rule("*", &[])];
+        let rules = [rule("http://*.site", &["X-*"]), rule("*", &[])];
         let headers: Vec<String> = headers.iter().map(|one| (*one).to_owned()).collect();
         let found = matching(&rules, origin, method, &headers);
         assert_eq!(found.map(|(_, told)| told).as_deref(), expected, "{origin}");

@@ -84,6 +84,12 @@ impl Rule {
         self.enabled && self.prefix.as_deref().is_none_or(|prefix| key.starts_with(prefix))
     }
 
+    /// The rule speaks of what has no tags and no size: unfinished uploads and markers.
+    fn covers_bare(&self, key: &str) -> bool {
+        let bare = self.tags.is_empty() && self.greater.is_none() && self.less.is_none();
+        bare && self.covers_key(key)
+    }
+
     fn covers(&self, subject: &Subject<'_>) -> bool {
         self.covers_key(subject.key)
             && self.tags.iter().all(|tag| subject.tags.contains(tag))
@@ -130,25 +136,20 @@ pub(crate) fn newer_needed(rules: &[Rule]) -> u32 {
 
 /// Has a marker ended that hides no version any more?
 pub(crate) fn marker_ended(rules: &[Rule], subject: &Subject<'_>, now: Timestamp) -> bool {
-    // A marker has no tags and no size; rules that ask for them do not speak of markers.
-    let plain = |rule: &&Rule| {
-        rule.covers_key(subject.key)
-            && rule.tags.is_empty()
-            && rule.greater.is_none()
-            && rule.less.is_none()
-    };
-    rules.iter().filter(plain).filter_map(|rule| rule.expire).any(|expire| match expire {
-        Expire::Marker(wanted) => wanted,
-        Expire::Days(days) => after_days(subject.since, days) <= now,
-        Expire::Date(at) => at <= now,
-    })
+    rules.iter().filter(|rule| rule.covers_bare(subject.key)).filter_map(|rule| rule.expire).any(
+        |expire| match expire {
+            Expire::Marker(wanted) => wanted,
+            Expire::Days(days) => after_days(subject.since, days) <= now,
+            Expire::Date(at) => at <= now,
+        },
+    )
 }
 
 /// Has an unfinished upload ended?
 pub(crate) fn upload_ended(rules: &[Rule], key: &str, begun: Timestamp, now: Timestamp) -> bool {
     rules
         .iter()
-        .filter(|rule| rule.covers_key(key))
+        .filter(|rule| rule.covers_bare(key))
         .filter_map(|rule| rule.abort_days)
         .any(|days| after_days(begun, days) <= now)
 }
@@ -215,6 +216,10 @@ mod tests {
         assert!(!ended(Some(Expire::Days(9))));
         let rules = [Rule { abort_days: Some(3), ..rule(None) }];
         assert!(upload_ended(&rules, "k", at("2026-11-23T12:00:00Z"), now));
+        let tagged = Rule { tags: vec![("k".into(), "v".into())], ..rules[0].clone() };
+        assert!(!upload_ended(&[tagged], "k", at("2026-11-23T12:00:00Z"), now));
+        let sized = Rule { greater: Some(9), ..rules[0].clone() };
+        assert!(!upload_ended(&[sized], "k", at("2026-11-23T12:00:00Z"), now));
         assert!(!upload_ended(&rules, "k", at("2026-11-28T12:00:00Z"), now));
     }
 }

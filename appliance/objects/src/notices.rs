@@ -67,7 +67,8 @@ fn wait(attempts: u32) -> Duration {
 
 fn body(notice: &NoticeRow, region: &str) -> String {
     let record = serde_json::from_str::<Value>(&notice.body).unwrap_or_default();
-    if record["event"].is_string() {
+    // One that was written down by an older program has a small letter.
+    if record["Event"].is_string() || record["event"].is_string() {
         return record.to_string();
     }
     let mut record = record;

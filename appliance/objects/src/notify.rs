@@ -235,9 +235,16 @@ fn record(bucket: &Bucket, rule: &Rule, what: &What<'_>, now: Timestamp) -> Valu
     })
 }
 
-/// What is told when an address is set, to see that it answers.
-pub(crate) fn trial(bucket: &str, now: Timestamp) -> Value {
-    json!({ "service": "s3", "event": "s3:TestEvent", "time": time(now), "bucket": bucket })
+/// What is told when an address is set by the request of that id, to see that it answers.
+pub(crate) fn trial(bucket: &str, request: &str, now: Timestamp) -> Value {
+    json!({
+        "Service": "Amazon S3",
+        "Event": "s3:TestEvent",
+        "Time": time(now),
+        "Bucket": bucket,
+        "RequestId": request,
+        "HostId": "appliance",
+    })
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ mod call;
 mod chunked;
 mod complete;
 mod condition;
+#[cfg(test)]
+mod conditioned;
 mod conditions;
 mod context;
 mod copy;
@@ -40,6 +42,8 @@ mod logging;
 #[cfg(test)]
 pub(crate) mod matrix;
 mod meta;
+#[cfg(test)]
+mod named;
 mod notification;
 mod object;
 #[cfg(test)]
@@ -49,6 +53,10 @@ pub(crate) mod policy;
 mod post;
 mod post_gate;
 mod post_policy;
+#[cfg(test)]
+mod promises;
+#[cfg(test)]
+mod proofs;
 pub(crate) mod range;
 mod read;
 #[cfg(test)]
@@ -57,6 +65,8 @@ mod refused;
 mod requests;
 mod route;
 mod setting;
+#[cfg(test)]
+mod signed;
 mod signers;
 #[cfg(test)]
 mod slow;

@@ -99,7 +99,7 @@ async fn what_happens_in_a_bucket_is_told_after_a_restart_until_it_is_heard() {
         assert_eq!(*signature, mac(&key, body));
         let told: Value = serde_json::from_str(body).unwrap();
         let record = &told["Records"][0];
-        let name = record["eventName"].as_str().or(told["event"].as_str()).unwrap();
+        let name = record["eventName"].as_str().or(told["Event"].as_str()).unwrap();
         events.insert(format!("{name} {}", record["s3"]["object"]["key"].as_str().unwrap_or("-")));
     }
     let expected = [

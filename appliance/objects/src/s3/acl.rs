@@ -56,7 +56,8 @@ pub(crate) fn canned(
     let own = || grant(Grantee::User(owner.to_owned()), "FULL_CONTROL");
     let bucket = |permission| grant(Grantee::User(bucket_owner.to_owned()), permission);
     Ok(match name {
-        "private" => None,
+        // Nobody here fetches machine images by right of their name.
+        "private" | "aws-exec-read" => None,
         "public-read" => Some(vec![own(), grant(Grantee::Everyone, "READ")]),
         "public-read-write" => {
             Some(vec![own(), grant(Grantee::Everyone, "READ"), grant(Grantee::Everyone, "WRITE")])
@@ -73,6 +74,12 @@ pub(crate) fn canned(
         ]),
         _ => return Err(Code::InvalidArgument.says("The canned ACL is not known.")),
     })
+}
+
+/// The headers of a request ask for a list.
+pub(crate) fn in_headers(call: &Call) -> bool {
+    let names = HEADERS.iter().map(|(name, _)| *name).chain(["x-amz-acl"]);
+    names.into_iter().any(|name| call.headers.contains_key(name))
 }
 
 /// The list that the headers of a request ask for; the outer `None` when they ask for none.

@@ -1,16 +1,23 @@
 //! `GetObjectAttributes`: what is known of an object, as far as it is asked for.
 
 use super::{
+    access::{Context, authorize},
     call::Call,
     dates, encryption,
     error::{Code, S3Error},
+    meta::{self, Pair},
     object::{type_name, version_header},
     read::{action, located},
     route::{set, xml},
     xml::Xml,
 };
-use crate::{bucket, content::Piece, details::Checksum, listing::PAGE_MAX, located::Located};
+use crate::{
+    bucket, content::Piece, details::Checksum, keys::Verb, listing::PAGE_MAX, located::Located,
+};
 use axum::response::Response;
+
+const ATTRIBUTES: Pair =
+    meta::pair(["s3:GetObjectAttributes", "s3:GetObjectVersionAttributes"], Verb::Read, "READ");
 
 const KNOWN: [&str; 5] = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"];
 
@@ -41,6 +48,8 @@ fn sum(xml: &mut Xml, sum: &Checksum) {
 
 pub(super) async fn get(call: &Call) -> Result<Response, S3Error> {
     let located = located(call, &action(call)).await?;
+    let context = Context { object: Some(&located.details), ..Context::default() };
+    authorize(call, &meta::asked(call, ATTRIBUTES), &located.bucket, context)?;
     encryption::key_for(call, encryption::OWN, located.details.encryption.as_ref())?;
     let names = wanted(call)?;
     let limit = header_number(call, "x-amz-max-parts")?.unwrap_or(PAGE_MAX).min(PAGE_MAX);

@@ -21,27 +21,70 @@ use crate::{
 };
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
-use store::objects::NewBucket;
+use store::objects::{BucketRow, NewBucket};
 
-/// Buckets of one owner, as on S3 by default.
-const BUCKETS_MAX: u32 = 1000;
+/// Buckets of one answer, as on S3.
+const BUCKETS_MAX: u32 = 10_000;
+
+/// Buckets read at once.
+const BUCKETS_PAGE: u32 = 1000;
 
 const GET_ACL: Action = Action::new("s3:GetBucketAcl", Verb::Manage, Right::Bucket("READ_ACP"));
 const PUT_ACL: Action = Action::new("s3:PutBucketAcl", Verb::Manage, Right::Bucket("WRITE_ACP"));
 
+/// Which buckets are to be told.
+struct Listing {
+    /// `None` for those of all owners.
+    owner: Option<String>,
+    prefix: String,
+    after: String,
+    limit: usize,
+}
+
+impl Listing {
+    fn of(call: &Call) -> Result<Self, S3Error> {
+        let limit = call.number("max-buckets")?.unwrap_or(BUCKETS_MAX);
+        if !(1..=BUCKETS_MAX).contains(&limit) {
+            return Err(Code::InvalidArgument
+                .says(format!("max-buckets must be between 1 and {BUCKETS_MAX}.")));
+        }
+        // Every bucket is of the one region.
+        let region = call.param("bucket-region").filter(|region| !region.is_empty());
+        let elsewhere = region.is_some_and(|region| region != call.objects.inner.config.region);
+        let text = |name| call.param(name).unwrap_or_default().to_owned();
+        Ok(Self {
+            owner: (!access::may_all(&call.who)).then(|| call.who.owner().to_owned()),
+            prefix: text("prefix"),
+            after: text("continuation-token"),
+            limit: if elsewhere { 0 } else { usize::try_from(limit).unwrap_or(usize::MAX) },
+        })
+    }
+
+    /// The buckets, and whether there are more.
+    fn read(&self, reader: &store::Reader<'_>) -> Result<(Vec<BucketRow>, bool), crate::Error> {
+        let (mut found, mut after) = (Vec::new(), self.after.clone());
+        while self.limit > 0 && found.len() <= self.limit {
+            let rows = reader.bucket_list(self.owner.as_deref(), &after, BUCKETS_PAGE)?;
+            let Some(last) = rows.last() else { break };
+            last.name.clone_into(&mut after);
+            let beyond = after > self.prefix && !after.starts_with(&self.prefix);
+            found.extend(rows.into_iter().filter(|row| row.name.starts_with(&self.prefix)));
+            if beyond {
+                break;
+            }
+        }
+        let more = found.len() > self.limit;
+        found.truncate(self.limit);
+        Ok((found, more))
+    }
+}
+
 pub(super) async fn list_all(call: &Call) -> Result<Response, S3Error> {
     access::known(call)?;
-    let all = access::may_all(&call.who);
-    let owner = (!all).then(|| call.who.owner().to_owned());
-    let limit = call.number("max-buckets")?.unwrap_or(BUCKETS_MAX).clamp(1, BUCKETS_MAX);
-    let after = call.param("continuation-token").unwrap_or_default().to_owned();
-    let mut buckets = call
-        .objects
-        .read(move |reader| Ok(reader.bucket_list(owner.as_deref(), &after, limit + 1)?))
-        .await?;
-    let more = buckets.len() > usize::try_from(limit).unwrap_or(usize::MAX);
-    buckets.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let listing = Listing::of(call)?;
+    let (buckets, more) = call.objects.read(move |reader| listing.read(reader)).await?;
     let next = buckets.last().filter(|_| more).map(|bucket| bucket.name.clone());
+    let region = &call.objects.inner.config.region;
     Ok(xml(Xml::document("ListAllMyBucketsResult", |xml| {
         acl::write_owner(xml, "Owner", call.who.owner(), display(&call.who));
         xml.nest("Buckets", |xml| {
@@ -49,10 +92,12 @@ pub(super) async fn list_all(call: &Call) -> Result<Response, S3Error> {
                 xml.nest("Bucket", |xml| {
                     xml.text("Name", &bucket.name);
                     xml.text("CreationDate", &dates::iso(bucket.created));
+                    xml.text("BucketRegion", region);
                 });
             }
         });
         xml.optional("ContinuationToken", next.as_deref());
+        xml.optional("Prefix", call.param("prefix").filter(|prefix| !prefix.is_empty()));
     })))
 }
 

@@ -65,6 +65,8 @@ pub(crate) struct Call {
     pub(crate) body: Mutex<Option<Body>>,
     /// Where the client reached what it posts to, for the address in the answer; empty of others.
     pub(crate) posted_to: String,
+    /// The request's name in answers and logs.
+    pub(crate) id: String,
     /// Who is at the other end.
     pub(crate) peer: Peer,
     /// What a deletion of many keys came to, for the access log.
@@ -143,16 +145,22 @@ fn name_of(host: &str) -> &str {
     name.map_or(host, |(name, _)| name)
 }
 
-/// The bucket that a host names: `<bucket>.<domain>`.
-pub(crate) fn host_bucket<'a>(host: &'a str, domains: &[String]) -> Option<&'a str> {
+/// What stands before a domain in a host's name; in names of hosts capitals tell nothing.
+fn below<'a>(name: &'a str, domain: &str) -> Option<&'a str> {
+    let (front, end) = name.split_at_checked(name.len().checked_sub(domain.len())?)?;
+    if end.eq_ignore_ascii_case(domain) { front.strip_suffix('.') } else { None }
+}
+
+/// The bucket that a host names, in small letters: `<bucket>.<domain>`.
+pub(crate) fn host_bucket(host: &str, domains: &[String]) -> Option<String> {
     let name = name_of(host);
-    domains.iter().find_map(|domain| name.strip_suffix(domain.as_str())?.strip_suffix('.'))
+    domains.iter().find_map(|domain| below(name, domain)).map(str::to_ascii_lowercase)
 }
 
 /// The host is one of the domains, or a bucket below one.
 pub(crate) fn is_ours(host: &str, domains: &[String]) -> bool {
     let name = name_of(host);
-    domains.iter().any(|domain| name == domain) || host_bucket(host, domains).is_some()
+    domains.iter().any(|domain| name.eq_ignore_ascii_case(domain) || below(name, domain).is_some())
 }
 
 #[cfg(test)]
@@ -184,7 +192,9 @@ mod tests {
     #[test]
     fn a_host_under_a_domain_names_a_bucket() {
         let domains = ["s3.site".to_owned()];
-        assert_eq!(host_bucket("a.b.s3.site:9000", &domains), Some("a.b"));
+        assert_eq!(host_bucket("a.b.s3.site:9000", &domains), Some("a.b".to_owned()));
+        assert_eq!(host_bucket("A.b.S3.Site", &domains), Some("a.b".to_owned()));
+        assert!(is_ours("S3.Site:9000", &domains) && is_ours("A.S3.site", &domains));
         assert_eq!(host_bucket("s3.site:9000", &domains), None);
         assert_eq!(host_bucket("evils3.site", &domains), None);
         assert!(is_ours("s3.site:9000", &domains) && is_ours("a.s3.site", &domains));

@@ -32,7 +32,7 @@ const PART_MIN: u64 = 5 << 20;
 pub(super) struct Listed {
     number: u32,
     etag: String,
-    sum: Option<(Algorithm, String)>,
+    sums: Vec<(Algorithm, String)>,
 }
 
 /// What the client lists.
@@ -40,12 +40,12 @@ pub(super) fn listed(root: &Element) -> Result<Vec<Listed>, S3Error> {
     let part = |part: &Element| {
         let number = part.text_of("PartNumber").and_then(|text| text.trim().parse().ok());
         let etag = part.text_of("ETag").map(|text| text.trim().trim_matches('"').to_owned());
-        let sum = Algorithm::ALL.into_iter().find_map(|one| {
+        let sums = Algorithm::ALL.into_iter().filter_map(|one| {
             let text = part.text_of(&format!("Checksum{}", one.name()))?;
             Some((one, text.trim().to_owned()))
         });
         let (number, etag) = number.zip(etag).ok_or(Code::MalformedXML)?;
-        Ok(Listed { number, etag, sum })
+        Ok(Listed { number, etag, sums: sums.collect() })
     };
     let parts: Vec<_> = root.all("Part").map(part).collect::<Result<_, S3Error>>()?;
     if root.name != "CompleteMultipartUpload" || parts.is_empty() {
@@ -68,11 +68,12 @@ fn chosen(stored: &[PartRow], wanted: &[Listed]) -> Result<Vec<PartRow>, S3Error
     for one in wanted {
         let part = stored.iter().find(|part| part.number == one.number && part.etag == one.etag);
         let part = part.ok_or(Code::InvalidPart)?;
-        if let Some((algorithm, value)) = &one.sum {
-            let known = sum_of(part).filter(|sum| sum.algorithm == *algorithm);
-            if known.is_some_and(|sum| sum.value != *value) {
-                return Err(Code::InvalidPart.into());
-            }
+        let known = sum_of(part);
+        let stored = |(algorithm, value): &(Algorithm, String)| {
+            known.as_ref().is_some_and(|sum| sum.algorithm == *algorithm && sum.value == *value)
+        };
+        if !one.sums.iter().all(stored) {
+            return Err(Code::InvalidPart.into());
         }
         parts.push(part.clone());
     }
@@ -93,7 +94,10 @@ fn whole_sum(asked: &Checksum, parts: &[PartRow]) -> Option<Checksum> {
     let algorithm = asked.algorithm;
     let sums: Vec<Vec<u8>> = parts
         .iter()
-        .map(|part| sum_of(part).and_then(|sum| digest::unbase64(&sum.value)))
+        .map(|part| {
+            let sum = sum_of(part).filter(|sum| sum.algorithm == algorithm)?;
+            digest::unbase64(&sum.value)
+        })
         .collect::<Option<_>>()?;
     let value = if asked.composite {
         let joined = digest::checksum(algorithm, &sums.concat());
@@ -109,10 +113,85 @@ fn whole_sum(asked: &Checksum, parts: &[PartRow]) -> Option<Checksum> {
 }
 
 /// What the headers promise of the whole.
-fn promised(call: &Call) -> Option<(Algorithm, String)> {
-    Algorithm::ALL
-        .into_iter()
-        .find_map(|one| Some((one, call.header(one.header())?.trim().to_owned())))
+struct Promised {
+    sums: Vec<(Algorithm, String)>,
+    composite: Option<bool>,
+    size: Option<u64>,
+}
+
+impl Promised {
+    fn of(call: &Call) -> Result<Self, S3Error> {
+        let sum = |one: Algorithm| Some((one, call.header(one.header())?.trim().to_owned()));
+        let bad =
+            |_| Code::InvalidRequest.says("Value for x-amz-mp-object-size header is invalid.");
+        let size = call.header("x-amz-mp-object-size");
+        Ok(Self {
+            sums: Algorithm::ALL.into_iter().filter_map(sum).collect(),
+            composite: upload::composite(call)?,
+            size: size.map(|text| text.trim().parse().map_err(bad)).transpose()?,
+        })
+    }
+
+    /// Compares it with the kind of checksum that was asked for when the upload was begun.
+    fn check_kind(&self, asked: Option<&Checksum>) -> Result<(), S3Error> {
+        let composite = asked.is_some_and(|asked| asked.composite);
+        if self.composite.is_some_and(|told| told != composite) {
+            return Err(Code::BadDigest.says(
+                "The checksum type you specified is not the one with which the upload was created.",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Compares it with the whole, whose checksum, if it is to have one, is `sum`.
+    fn check(&self, sum: Option<&Checksum>, parts: &[PartRow]) -> Result<(), S3Error> {
+        let size: u64 = parts.iter().map(|part| part.size).sum();
+        if self.size.is_some_and(|told| told != size) {
+            return Err(Code::InvalidRequest.says(
+                "The provided 'x-amz-mp-object-size' header does not match what was computed.",
+            ));
+        }
+        self.sums.iter().try_for_each(|(algorithm, value)| {
+            let found = match sum {
+                Some(sum) => Some(sum.clone()).filter(|sum| sum.algorithm == *algorithm),
+                // Not asked for when it was begun, it may still follow from what the parts brought.
+                None => whole_sum(&full(*algorithm), parts),
+            };
+            same(*algorithm, value, &found.ok_or_else(|| another(sum, *algorithm))?)
+        })
+    }
+}
+
+/// Not all parts brought what the checksum of the whole is made of.
+fn without_sum(asked: &Checksum) -> S3Error {
+    Code::InvalidRequest.says(format!(
+        "The upload was created using a {} checksum. The complete request must include the checksum for each part.",
+        asked.algorithm.name().to_ascii_lowercase()
+    ))
+}
+
+const fn full(algorithm: Algorithm) -> Checksum {
+    Checksum { algorithm, value: String::new(), composite: false }
+}
+
+fn another(sum: Option<&Checksum>, given: Algorithm) -> S3Error {
+    Code::InvalidRequest.says(format!(
+        "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
+        sum.map_or("null", |sum| sum.algorithm.name()).to_ascii_lowercase(),
+        given.name().to_ascii_lowercase()
+    ))
+}
+
+/// The value is the sum's, with or without the number of parts behind.
+fn same(algorithm: Algorithm, value: &str, sum: &Checksum) -> Result<(), S3Error> {
+    let plain = sum.value.split_once('-').map(|(plain, _)| plain);
+    if value == sum.value || Some(value) == plain {
+        return Ok(());
+    }
+    Err(Code::BadDigest.says(format!(
+        "The {} you specified did not match the calculated checksum.",
+        algorithm.name()
+    )))
 }
 
 /// What was completed.
@@ -149,12 +228,12 @@ async fn finish_now(call: &mut Call, upload: UploadRow) -> Result<Done, S3Error>
     let begun: Details = details::parse(&upload.key, &upload.details)?;
     encryption::key_for(call, encryption::OWN, begun.encryption.as_ref())?;
     // The checksum header is the whole object's, not the document's.
-    let promised = promised(call);
+    let promised = Promised::of(call)?;
     let wanted = listed(&payload_document(call).await?)?;
     let name = call.bucket.clone();
     let condition = conditions::Write::of(call);
     let work = move |txn: &mut store::Txn<'_>| {
-        finish(txn, &name, &upload, &wanted, promised.as_ref(), &condition, now())
+        finish(txn, &name, &upload, &wanted, &promised, &condition, now())
     };
     call.objects.write(work).await
 }
@@ -186,7 +265,7 @@ fn finish(
     bucket: &str,
     upload: &UploadRow,
     wanted: &[Listed],
-    promised: Option<&(Algorithm, String)>,
+    promised: &Promised,
     condition: &conditions::Write,
     now: Timestamp,
 ) -> Result<Done, S3Error> {
@@ -197,17 +276,12 @@ fn finish(
     let (etag, size) = (etag_of(&parts), parts.iter().map(|part| part.size).sum());
     let mut details: Details = details::parse(&upload.key, &upload.details)?;
     details.parts = u32::try_from(parts.len()).ok();
-    details.checksum = details.checksum.as_ref().and_then(|asked| whole_sum(asked, &parts));
-    if let (Some((algorithm, value)), Some(sum)) = (promised, &details.checksum)
-        && *algorithm == sum.algorithm
-        && *value != sum.value
-        && Some(value.as_str()) != sum.value.split_once('-').map(|(plain, _)| plain)
-    {
-        return Err(Code::BadDigest.says(format!(
-            "The {} you specified did not match the calculated checksum.",
-            algorithm.name()
-        )));
-    }
+    promised.check_kind(details.checksum.as_ref())?;
+    let asked = details.checksum.take();
+    details.checksum = asked
+        .map(|asked| whole_sum(&asked, &parts).ok_or_else(|| without_sum(&asked)))
+        .transpose()?;
+    promised.check(details.checksum.as_ref(), &parts)?;
     lock::retain(&mut details, &bucket.settings, now);
     let new = NewVersion {
         key: &upload.key,
@@ -250,7 +324,7 @@ mod tests {
         let one = |(number, tag): &(u32, u32)| Listed {
             number: *number,
             etag: format!("{tag:032x}"),
-            sum: None,
+            sums: Vec::new(),
         };
         let wanted: Vec<_> = wanted.iter().map(one).collect();
         let found = chosen(&stored, &wanted).map(|parts| parts.len()).map_err(|error| error.code);

@@ -3,11 +3,15 @@
 //! A request that has no value for a condition's key fulfils its negative forms and `…IfExists` alone.
 //! Source: "IAM JSON policy elements: condition operators".
 
-use super::policy::{Asked, matches};
+use super::{
+    dates,
+    policy::{Asked, matches},
+};
+use base::time::Timestamp;
 
 /// A known condition operator without its prefix and suffix.
 pub(super) fn operator_of(operator: &str) -> Option<&str> {
-    const KNOWN: [&str; 20] = [
+    const KNOWN: [&str; 26] = [
         "StringEquals",
         "StringNotEquals",
         "StringEqualsIgnoreCase",
@@ -20,6 +24,12 @@ pub(super) fn operator_of(operator: &str) -> Option<&str> {
         "NumericLessThanEquals",
         "NumericGreaterThan",
         "NumericGreaterThanEquals",
+        "DateEquals",
+        "DateNotEquals",
+        "DateLessThan",
+        "DateLessThanEquals",
+        "DateGreaterThan",
+        "DateGreaterThanEquals",
         "Bool",
         "Null",
         "IpAddress",
@@ -59,6 +69,9 @@ pub(super) fn holds(operator: &str, key: &str, wanted: &[String], asked: &Asked<
 fn compare(operator: &str, wanted: &str, found: &str) -> bool {
     let numbers = || Some((found.parse::<f64>().ok()?, wanted.parse::<f64>().ok()?));
     let number = |test: fn(&f64, &f64) -> bool| numbers().is_some_and(|(a, b)| test(&a, &b));
+    let times = || Some((time(found)?, time(wanted)?));
+    let date =
+        |test: fn(&Timestamp, &Timestamp) -> bool| times().is_some_and(|(a, b)| test(&a, &b));
     match operator {
         "StringLike" | "StringNotLike" | "ArnLike" | "ArnNotLike" | "ArnEquals"
         | "ArnNotEquals" => matches(wanted, found),
@@ -70,8 +83,21 @@ fn compare(operator: &str, wanted: &str, found: &str) -> bool {
         "NumericLessThanEquals" => number(f64::le),
         "NumericGreaterThan" => number(f64::gt),
         "NumericGreaterThanEquals" => number(f64::ge),
+        "DateEquals" | "DateNotEquals" => date(Timestamp::eq),
+        "DateLessThan" => date(Timestamp::lt),
+        "DateLessThanEquals" => date(Timestamp::le),
+        "DateGreaterThan" => date(Timestamp::gt),
+        "DateGreaterThanEquals" => date(Timestamp::ge),
         "IpAddress" | "NotIpAddress" => in_network(wanted, found),
         _ => wanted == found,
+    }
+}
+
+/// A time as policies write it: ISO 8601, or seconds since 1970.
+fn time(text: &str) -> Option<Timestamp> {
+    match text.parse::<i64>() {
+        Ok(seconds) => Some(Timestamp(seconds.checked_mul(1_000_000)?)),
+        Err(_) => dates::parse_any(text),
     }
 }
 
@@ -99,6 +125,23 @@ fn in_network(network: &str, address: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn check(operator: &str, wanted: &str, found: &str, expected: bool) {
+        assert_eq!(compare(operator, wanted, found), expected, "{found} {operator} {wanted}");
+    }
+
+    #[test]
+    fn times_are_compared_as_times_in_both_spellings() {
+        let noon = "2026-11-23T12:00:00Z";
+        check("DateEquals", "2026-11-23T13:00:00+01:00", noon, true);
+        check("DateEquals", "1795435200", noon, true);
+        check("DateLessThan", "2026-11-24", noon, true);
+        check("DateLessThan", noon, noon, false);
+        check("DateLessThanEquals", noon, noon, true);
+        check("DateGreaterThan", "2026-11-23", noon, true);
+        check("DateGreaterThanEquals", "2026-11-24", noon, false);
+        check("DateGreaterThan", "yesterday", noon, false);
+    }
 
     #[test]
     fn networks_hold_their_addresses() {

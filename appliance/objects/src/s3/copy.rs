@@ -6,8 +6,8 @@ use super::{
     conditions, dates,
     encryption::{self, Sealing},
     error::{Code, S3Error},
-    object::{bucket_of, details_of, store, version_header},
-    payload::Promise,
+    object::{bucket_of, details_of, store, type_name, version_header},
+    payload::{self, Promise},
     range::{self, Asked},
     read::{self, Named},
     route::{set, xml},
@@ -17,7 +17,8 @@ use super::{
 use crate::{
     bucket::{self, Bucket},
     content,
-    details::{self, Details, Encryption},
+    details::{self, Checksum, Details, Encryption},
+    digest::{self, Algorithm, Sums},
     ingest::Body,
     located::Located,
     lock,
@@ -26,6 +27,7 @@ use crate::{
     versions::{self, NewVersion},
 };
 use axum::response::Response;
+use futures_util::StreamExt;
 use std::sync::Arc;
 use store::objects::PieceRow;
 
@@ -36,6 +38,9 @@ pub(super) fn source(text: &str) -> Result<(String, String, Option<String>), S3E
             .says("Copy Source must mention the source bucket and key: sourcebucket/sourcekey")
     };
     let (path, version) = match text.split_once("?versionId=") {
+        Some((_, "")) => {
+            return Err(Code::InvalidArgument.says("Version id cannot be the empty string"));
+        }
         Some((path, version)) => (path, Some(version.to_owned())),
         None => (text, None),
     };
@@ -58,32 +63,53 @@ async fn readable(call: &Call) -> Result<Arc<Located>, S3Error> {
     Ok(found)
 }
 
+/// A directive of the copy asks to replace what the source has.
+pub(super) fn replaces(call: &Call, directive: &'static str) -> Result<bool, S3Error> {
+    match call.header(directive) {
+        None => Ok(false),
+        Some(text) if text.eq_ignore_ascii_case("COPY") => Ok(false),
+        Some(text) if text.eq_ignore_ascii_case("REPLACE") => Ok(true),
+        Some(_) => Err(Code::InvalidArgument
+            .says(format!("Unknown directive: {directive} must be COPY or REPLACE."))),
+    }
+}
+
+/// Says whether the copy's tags are its own.
+pub(super) const RETAG: &str = "x-amz-tagging-directive";
+
 pub(super) async fn object(call: &Call) -> Result<Response, S3Error> {
     let target = bucket_of(call).await?;
     authorize(call, &access::PUT, &target, Context::default())?;
     let from = readable(call).await?;
-    let replace = call
-        .header("x-amz-metadata-directive")
-        .is_some_and(|text| text.eq_ignore_ascii_case("REPLACE"));
+    let replace = replaces(call, "x-amz-metadata-directive")?;
+    let wanted = call.header("x-amz-checksum-algorithm").map(payload::algorithm).transpose()?;
     let sealing = encryption::of_upload(call, &target)?;
     let itself = from.bucket.id == target.id && from.row.key == call.key;
     let sealed_anew = sealing.encryption != from.details.encryption;
     if itself && !replace && !sealed_anew && from.row.latest {
         return Err(Code::InvalidRequest.says("This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes."));
     }
-    let details = copied(call, &from, &target, replace).await?;
+    let mut details = copied(call, &from, &target, replace).await?;
     // Bytes under the room's own key, or under none, need not move.
     let moves = sealed_anew || matches!(sealing.encryption, Some(Encryption::Customer(_)));
     let source_version = from.row.version.clone();
     let versioned = from.bucket.versioning != bucket::Versioning::Off;
-    let (etag, put) = if moves {
-        rewrite(call, &from, details, sealing.clone()).await?
+    let (etag, put, checksum) = if moves {
+        rewrite(call, &from, details, sealing.clone(), wanted).await?
     } else {
-        (from.row.etag.clone(), link(call, &from, details).await?)
+        if let Some(algorithm) = wanted {
+            details.checksum = Some(summed(call, &from, algorithm).await?);
+        }
+        let checksum = details.checksum.clone();
+        (from.row.etag.clone(), link(call, &from, details).await?, checksum)
     };
     let mut response = xml(Xml::document("CopyObjectResult", |xml| {
         xml.text("LastModified", &dates::iso(put.modified));
         xml.text("ETag", &format!("\"{etag}\""));
+        if let Some(sum) = &checksum {
+            xml.text("ChecksumType", type_name(sum.composite));
+            xml.text(&format!("Checksum{}", sum.algorithm.name()), &sum.value);
+        }
     }));
     version_header(&mut response, put.version.as_deref());
     encryption::headers(&mut response, sealing.encryption.as_ref());
@@ -101,9 +127,7 @@ async fn copied(
     replace: bool,
 ) -> Result<Details, S3Error> {
     let asked = details_of(call, target).await?;
-    let retag = call
-        .header("x-amz-tagging-directive")
-        .is_some_and(|text| text.eq_ignore_ascii_case("REPLACE"));
+    let retag = replaces(call, RETAG)?;
     let mut details = Details {
         owner: asked.owner,
         grants: asked.grants,
@@ -128,17 +152,37 @@ async fn rewrite(
     from: &Located,
     details: Details,
     sealing: Sealing,
-) -> Result<(String, versions::Put), S3Error> {
+    wanted: Option<Algorithm>,
+) -> Result<(String, versions::Put, Option<Checksum>), S3Error> {
     let key = encryption::key_for(call, encryption::SOURCE, from.details.encryption.as_ref())?;
     let size = from.row.size;
     let vault = &call.objects.inner.vault;
     let bytes = content::stream(vault, &from.pieces, 0..size, key.as_ref()).await?;
-    let checksum = details.checksum.as_ref().map(|sum| (sum.algorithm, None));
+    let algorithm = wanted.or_else(|| details.checksum.as_ref().map(|sum| sum.algorithm));
+    let checksum = algorithm.map(|algorithm| (algorithm, None));
     let mut promise = Promise::default();
     (promise.length, promise.checksum) = (Some(size), checksum);
     let details = Details { parts: None, seal: None, ..details };
     let stored = store(call, &promise, Body::from(bytes), details, sealing).await?;
-    Ok((stored.etag, stored.put))
+    Ok((stored.etag, stored.put, stored.details.checksum))
+}
+
+/// The checksum that the request asks for, of all bytes: the source's own, or read from them.
+async fn summed(call: &Call, from: &Located, algorithm: Algorithm) -> Result<Checksum, S3Error> {
+    let own = from.details.checksum.clone();
+    if let Some(own) = own.filter(|own| own.algorithm == algorithm && !own.composite) {
+        return Ok(own);
+    }
+    let key = encryption::key_for(call, encryption::SOURCE, from.details.encryption.as_ref())?;
+    let vault = &call.objects.inner.vault;
+    let mut bytes = content::stream(vault, &from.pieces, 0..from.row.size, key.as_ref()).await?;
+    let mut sums = Sums::without_md5(&[algorithm]);
+    while let Some(part) = bytes.next().await {
+        sums.update(&part?);
+    }
+    let summed = sums.finish();
+    let value = digest::base64(summed.get(algorithm).unwrap_or_default());
+    Ok(Checksum { algorithm, value, composite: false })
 }
 
 /// Stores a version that names the blobs of `from`, if it is still there.
@@ -223,6 +267,7 @@ mod tests {
     fn sources_are_decoded_and_may_name_a_version() {
         check("/b/a%20b", Some(("b", "a b", None)));
         check("b/k?versionId=1", Some(("b", "k", Some("1"))));
+        check("b/k?versionId=", None);
         check("b", None);
         check("/b/", None);
     }

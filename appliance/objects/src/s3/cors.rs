@@ -60,7 +60,7 @@ fn rule(one: &Element) -> Result<CorsRule, S3Error> {
         id: one.text_of("ID").map(str::to_owned),
         methods: texts("AllowedMethod"),
         origins: texts("AllowedOrigin"),
-        headers: texts("AllowedHeader").iter().map(|name| name.to_ascii_lowercase()).collect(),
+        headers: texts("AllowedHeader"),
         expose: texts("ExposeHeader"),
         max_age: one
             .text_of("MaxAgeSeconds")

@@ -16,7 +16,19 @@ pub(crate) fn parse_http(text: &str) -> Option<Timestamp> {
     {
         return Some(Timestamp(at.as_microsecond()));
     }
-    text.parse().ok()
+    obsolete(text).or_else(|| text.parse().ok())
+}
+
+/// The two old forms of an HTTP date, which whoever takes dates must take (RFC 9110, 5.6.7):
+/// `Monday, 23-Nov-26 19:14:26 GMT` and `Mon Nov 23 19:14:26 2026`. The name of the day tells nothing.
+fn obsolete(text: &str) -> Option<Timestamp> {
+    let (form, rest) = match text.split_once(", ") {
+        Some((_, rest)) => ("%d-%b-%y %H:%M:%S GMT", rest),
+        None => ("%b %e %H:%M:%S %Y", text.split_once(' ')?.1),
+    };
+    let time = jiff::civil::DateTime::strptime(form, rest.trim_start()).ok()?;
+    let at = jiff::tz::Offset::UTC.to_timestamp(time).ok()?;
+    Some(Timestamp(at.as_microsecond()))
 }
 
 /// Reads the forms of ISO 8601 that clients send, with or without a zone; without one it is UTC.
@@ -62,6 +74,12 @@ mod tests {
         assert_eq!(parse_any("2026-11-23T00:00:00"), Some(midnight));
         assert_eq!(parse_any("2026-11-23T01:00:00+01:00"), Some(midnight));
         assert_eq!(parse_day("20261123"), None);
+        assert_eq!(parse_http("Monday, 23-Nov-26 00:00:00 GMT"), Some(midnight));
+        assert_eq!(parse_http("Mon Nov 23 00:00:00 2026"), Some(midnight));
+        let old: Timestamp = "1994-11-06T08:49:37Z".parse().unwrap();
+        assert_eq!(parse_http("Sunday, 06-Nov-94 08:49:37 GMT"), Some(old));
+        assert_eq!(parse_http("Sun Nov  6 08:49:37 1994"), Some(old));
+        assert_eq!(parse_http("Sunday, 06-Nov-94 08:49:37 CET"), None);
         assert_eq!(parse_day("2026-11-23T01:00:00Z"), None);
     }
 }

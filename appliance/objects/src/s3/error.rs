@@ -191,6 +191,7 @@ impl From<Error> for S3Error {
             Error::NoObject { .. } => Code::NoSuchKey,
             Error::Range { .. } => Code::InvalidRange,
             Error::Receive { source, .. } => return received(source, &error),
+            Error::Damaged(_) => return damaged(error),
             Error::Full => Code::ServiceUnavailable,
             Error::Quota => Code::QuotaExceeded,
             Error::Sealed => Code::AccessDenied,
@@ -198,6 +199,13 @@ impl From<Error> for S3Error {
         };
         Self { cause: Some(Arc::new(error)), ..code.into() }
     }
+}
+
+/// To ask again is in vain.
+fn damaged(error: Error) -> S3Error {
+    let told =
+        "The stored bytes of the object are damaged. Put it again, or restore it from a backup.";
+    S3Error { cause: Some(Arc::new(error)), ..Code::InternalError.says(told) }
 }
 
 /// A stream that ended with an error of S3's own carries it inside.

@@ -6,7 +6,7 @@ use super::{
     refused::said,
 };
 use crate::{
-    digest,
+    SessionScope, digest,
     objects::now,
     sigv4::{self, ALGORITHM, SigningKey, date_text},
 };
@@ -14,6 +14,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures_util::{StreamExt, future::ready, stream};
 use http::Request;
+use http_body_util::BodyExt;
 use std::{
     convert::Infallible,
     sync::{
@@ -72,9 +73,13 @@ async fn a_form_that_never_comes_to_its_file_is_refused_before_it_fills_the_memo
 
 /// A form for the bucket `forms` with these fields, signed by its owner; the file is `size` bytes.
 fn signed(fields: &[(&str, &str)], size: usize) -> Vec<u8> {
+    signed_by(("AKOWNER", "s"), fields, size)
+}
+
+fn signed_by((key, secret): (&str, &str), fields: &[(&str, &str)], size: usize) -> Vec<u8> {
     let date = date_text(now());
     let place = sigv4::scope(&date[..8], "us-east-1");
-    let credential = format!("AKOWNER/{place}");
+    let credential = format!("{key}/{place}");
     let proof = [
         ("x-amz-algorithm", ALGORITHM),
         ("x-amz-credential", credential.as_str()),
@@ -87,7 +92,7 @@ fn signed(fields: &[(&str, &str)], size: usize) -> Vec<u8> {
     let conditions = format!("[{{\"bucket\":\"forms\"}},{}]", named.join(","));
     let policy = format!("{{\"expiration\":\"{end}\",\"conditions\":{conditions}}}");
     let policy = digest::base64(policy.as_bytes());
-    let signature = SigningKey::new("s", &place).sign(&policy);
+    let signature = SigningKey::new(secret, &place).sign(&policy);
     form(
         &[&all[..], &[("policy", policy.as_str()), ("x-amz-signature", signature.as_str())]]
             .concat(),
@@ -151,4 +156,63 @@ async fn a_signed_form_says_all_and_the_headers_around_it_nothing() {
     }
     let nobody = ask(&site, request(("GET", "/forms/k", "", ""), ("", ""), false)).await;
     assert_eq!(nobody.status(), 403, "it is private, as its form said");
+}
+
+#[tokio::test]
+async fn the_key_of_a_job_signs_forms_while_its_job_runs() {
+    let site = site().await;
+    as_owner(&site, "PUT", "/forms", "", "").await;
+    let later = now().plus(Duration::from_secs(60));
+    for (subject, expected) in [("runs", (204, "")), ("over", (400, "ExpiredToken"))] {
+        let key = site.objects.session_key(subject, "ann", SessionScope::Owner, later);
+        let fields = [("key", "k"), ("x-amz-security-token", key.token.expose())];
+        let form = signed_by((&key.id, key.secret.expose()), &fields, 10);
+        let found = said(ask(&site, posted("forms", Body::from(form))).await).await;
+        assert_eq!((found.0, found.1.as_str()), expected, "{subject}");
+    }
+}
+
+#[tokio::test]
+async fn a_form_asks_for_the_right_to_tag_and_to_give_away() {
+    let site = site().await;
+    as_owner(&site, "PUT", "/forms", "", "").await;
+    let tags = "<Tagging><TagSet><Tag><Key>a</Key><Value>1</Value></Tag></TagSet></Tagging>";
+    let post = async |field: (&str, &str)| {
+        let form = signed(&[("key", "k"), field], 10);
+        said(ask(&site, posted("forms", Body::from(form))).await).await.0
+    };
+    let deny = async |action: &str, condition: &str| {
+        let policy = format!(
+            r#"{{"Statement":[{{"Effect":"Deny","Principal":"*","Action":"{action}","Resource":"arn:aws:s3:::forms/*","Condition":{condition}}}]}}"#
+        );
+        as_owner(&site, "PUT", "/forms", "policy", &policy).await;
+    };
+    deny("s3:PutObjectAcl", "{}").await;
+    assert_eq!((post(("acl", "private")).await, post(("tagging", tags)).await), (403, 204));
+    deny("s3:PutObjectTagging", "{}").await;
+    assert_eq!((post(("acl", "private")).await, post(("tagging", tags)).await), (204, 403));
+    deny("s3:PutObject", r#"{"StringEquals":{"s3:RequestObjectTag/a":"1"}}"#).await;
+    assert_eq!((post(("acl", "private")).await, post(("tagging", tags)).await), (204, 403));
+    deny("s3:PutObject", r#"{"StringEquals":{"s3:authType":"POST"}}"#).await;
+    assert_eq!(post(("acl", "private")).await, 403);
+}
+
+#[tokio::test]
+async fn a_form_is_told_where_its_object_is() {
+    let site = site().await;
+    as_owner(&site, "PUT", "/forms", "", "").await;
+    let check = async |host: &str, path: &str, expected: &str| {
+        let form = signed(&[("key", "a b/ü"), ("success_action_status", "201")], 10);
+        let mut asked = posted("forms", Body::from(form));
+        asked.headers_mut().insert("host", host.parse().unwrap());
+        *asked.uri_mut() = path.parse().unwrap();
+        let answer = ask(&site, asked).await;
+        assert_eq!(answer.headers()["location"], expected, "{host}");
+        let text = answer.into_body().collect().await.unwrap().to_bytes();
+        let root = super::xml::parse(&text).unwrap();
+        assert_eq!(root.text_of("Location"), Some(expected), "{host}");
+    };
+    check("s3.test", "/forms", "http://s3.test/forms/a%20b/%C3%BC").await;
+    check("forms.s3.test:9000", "/", "http://forms.s3.test:9000/a%20b/%C3%BC").await;
+    check("Forms.S3.Test", "/", "http://Forms.S3.Test/a%20b/%C3%BC").await;
 }

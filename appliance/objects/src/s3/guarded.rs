@@ -105,6 +105,45 @@ async fn every_way_to_write_asks_for_the_right_to_lock() {
 }
 
 #[tokio::test]
+async fn every_way_to_write_asks_for_the_right_to_tag_and_to_give_away() {
+    let site = site().await;
+    as_owner(&site, "PUT", "/kept", "", "").await;
+    as_owner(&site, "PUT", "/kept/k", "", "bytes").await;
+    let retag = ("x-amz-tagging-directive", "REPLACE");
+    let copy = ("x-amz-copy-source", "/kept/k");
+    let canned = [("x-amz-acl", "private")];
+    let granted = [("x-amz-grant-read", "id=ann")];
+    let tagged = [("x-amz-tagging", "a=1")];
+    let check = async |more: &[(&str, &str)], expected: u16| {
+        for (asked, own) in [
+            (("PUT", "/kept/put", "", "bytes"), &[][..]),
+            (("PUT", "/kept/copy", "", ""), &[copy, retag]),
+            (("POST", "/kept/parts", "uploads", ""), &[]),
+        ] {
+            let headers = [own, more].concat();
+            let found = answer(&site, "AKOWNER", asked, &headers).await;
+            assert_eq!(found.0, expected, "{asked:?} {headers:?}: {}", found.1);
+        }
+    };
+    for more in [&canned[..], &granted, &tagged] {
+        check(more, 200).await;
+    }
+    as_owner(&site, "PUT", "/kept", "policy", &policy("Deny", "s3:PutObjectAcl", "kept/*")).await;
+    check(&canned, 403).await;
+    check(&granted, 403).await;
+    check(&tagged, 200).await;
+    let denial = policy("Deny", "s3:PutObjectTagging", "kept/*");
+    as_owner(&site, "PUT", "/kept", "policy", &denial).await;
+    check(&canned, 200).await;
+    check(&granted, 200).await;
+    check(&tagged, 403).await;
+    check(&[], 200).await;
+    let plain = [&[copy], &tagged[..]].concat();
+    let plain = answer(&site, "AKOWNER", ("PUT", "/kept/copy", "", ""), &plain).await;
+    assert_eq!(plain.0, 200, "a copy that keeps the tags of its source: {}", plain.1);
+}
+
+#[tokio::test]
 async fn a_copy_reads_its_source_as_any_reader_does() {
     let site = site().await;
     lockable(&site, "/src").await;

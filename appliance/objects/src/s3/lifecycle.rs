@@ -140,7 +140,24 @@ fn rule(one: &Element, number: usize) -> Result<Rule, S3Error> {
             "At least one action needs to be specified in a rule: Expiration, NoncurrentVersionExpiration or AbortIncompleteMultipartUpload.",
         ));
     }
+    fits(&rule)?;
     Ok(rule)
+}
+
+/// Uploads have no tags and no size yet, and markers have none: a rule by which such would end must
+/// not ask for them, or it would seem to spare what it ends.
+fn fits(rule: &Rule) -> Result<(), S3Error> {
+    let sized = rule.greater.is_some() || rule.less.is_some();
+    let tagged = !rule.tags.is_empty();
+    let refused = |action: &str, filter: &str| {
+        Err(Code::InvalidRequest.says(format!("{action} cannot be specified with {filter}.")))
+    };
+    match (rule.abort_days.is_some(), matches!(rule.expire, Some(Expire::Marker(_)))) {
+        (true, _) if tagged => refused("AbortIncompleteMultipartUpload", "Tags"),
+        (true, _) if sized => refused("AbortIncompleteMultipartUpload", "Object Size"),
+        (_, true) if tagged => refused("ExpiredObjectDeleteMarker", "Tags"),
+        _ => Ok(()),
+    }
 }
 
 fn filter(rule: &mut Rule, one: &Element) -> Result<(), S3Error> {
@@ -249,6 +266,16 @@ mod tests {
         check(&with(""), Err(Code::InvalidRequest));
         check(&with(day).replace("Enabled", "enabled"), Err(Code::MalformedXML));
         check(&(with(day) + &with(day)), Err(Code::InvalidArgument));
+        let tag = "<Filter><Tag><Key>k</Key><Value>v</Value></Tag></Filter>";
+        let size = "<Filter><ObjectSizeGreaterThan>9</ObjectSizeGreaterThan></Filter>";
+        let abort = "<AbortIncompleteMultipartUpload><DaysAfterInitiation>1</DaysAfterInitiation></AbortIncompleteMultipartUpload>";
+        let marker =
+            "<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>";
+        check(&with(abort), Ok(1));
+        check(&with(&format!("{tag}{abort}")), Err(Code::InvalidRequest));
+        check(&with(&format!("{size}{abort}{day}")), Err(Code::InvalidRequest));
+        check(&with(&format!("{tag}{marker}")), Err(Code::InvalidRequest));
+        check(&with(&format!("{tag}{day}")), Ok(1));
         check(&with("<Transition><Days>1</Days></Transition>"), Err(Code::InvalidArgument));
         check("", Err(Code::MalformedXML));
     }

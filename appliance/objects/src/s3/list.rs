@@ -22,7 +22,7 @@ use std::collections::{BTreeSet, HashMap};
 use store::objects::ObjectRow;
 
 /// Names as the client wants them: plain, or URL-encoded.
-fn encoder(call: &Call) -> Result<fn(&str) -> String, S3Error> {
+pub(super) fn encoder(call: &Call) -> Result<fn(&str) -> String, S3Error> {
     match call.param("encoding-type") {
         None | Some("") => Ok(str::to_owned),
         Some("url") => Ok(|text| encode_path(text.as_bytes())),
@@ -78,7 +78,7 @@ pub(super) async fn objects(call: &Call) -> Result<Response, S3Error> {
         if second {
             xml.value("KeyCount", lines.lines.len());
             xml.optional("ContinuationToken", call.param("continuation-token"));
-            xml.optional("StartAfter", call.param("start-after"));
+            xml.optional("StartAfter", call.param("start-after").map(encode).as_deref());
             let token = last.map(|name| digest::base64(name.as_bytes()));
             xml.optional("NextContinuationToken", token.as_deref());
         } else {

@@ -53,6 +53,7 @@ pub(crate) async fn site() -> Site {
     let session_stands = |_: &store::Reader<'_>, subject: &str| Ok(subject != "over");
     let config =
         Config { keep_free: 0, session_stands, ..Config::new(folder.path().join("blobs")) };
+    let config = Config { domains: vec![HOST.to_owned()], ..config };
     let objects = Objects::open(config, store).await.unwrap();
     let rule = |bucket: String| Rule {
         bucket,

@@ -1,7 +1,7 @@
 //! What belongs to an object beside its bytes: tags and access control list.
 
 use super::{
-    access::{Action, Right},
+    access::{self, Action, Context, Right, authorize},
     acl,
     call::Call,
     error::S3Error,
@@ -10,18 +10,54 @@ use super::{
     route::{document, empty, set, xml},
     tags,
 };
-use crate::{bucket, keys::Verb, located::Located};
+use crate::{
+    bucket::{self, Bucket},
+    keys::Verb,
+    located::Located,
+};
 use axum::response::Response;
 use http::StatusCode;
 
-const GET_TAGS: Action =
-    Action::new("s3:GetObjectTagging", Verb::Read, Right::Object("FULL_CONTROL"));
-const PUT_TAGS: Action =
-    Action::new("s3:PutObjectTagging", Verb::Write, Right::Object("FULL_CONTROL"));
-const DELETE_TAGS: Action =
-    Action::new("s3:DeleteObjectTagging", Verb::Write, Right::Object("FULL_CONTROL"));
-const GET_ACL: Action = Action::new("s3:GetObjectAcl", Verb::Manage, Right::Object("READ_ACP"));
-const PUT_ACL: Action = Action::new("s3:PutObjectAcl", Verb::Manage, Right::Object("WRITE_ACP"));
+/// An action on the newest version, and the same on one that is named.
+pub(super) type Pair = [Action; 2];
+
+pub(super) const fn pair(names: [&'static str; 2], verb: Verb, permission: &'static str) -> Pair {
+    let right = Right::Object(permission);
+    [Action::new(names[0], verb, right), Action::new(names[1], verb, right)]
+}
+
+const GET_TAGS: Pair =
+    pair(["s3:GetObjectTagging", "s3:GetObjectVersionTagging"], Verb::Read, "FULL_CONTROL");
+const PUT_TAGS: Pair =
+    pair(["s3:PutObjectTagging", "s3:PutObjectVersionTagging"], Verb::Write, "FULL_CONTROL");
+const DELETE_TAGS: Pair =
+    pair(["s3:DeleteObjectTagging", "s3:DeleteObjectVersionTagging"], Verb::Write, "FULL_CONTROL");
+const GET_ACL: Pair = pair(["s3:GetObjectAcl", "s3:GetObjectVersionAcl"], Verb::Manage, "READ_ACP");
+const PUT_ACL: Pair =
+    pair(["s3:PutObjectAcl", "s3:PutObjectVersionAcl"], Verb::Manage, "WRITE_ACP");
+
+/// The one that the call asks for.
+pub(super) fn asked(call: &Call, [newest, named]: Pair) -> Action {
+    if call.version().is_some() { named } else { newest }
+}
+
+/// Whoever stores an object and gives it tags, or a list, must be allowed to.
+pub(super) fn authorize_upload(
+    call: &Call,
+    bucket: &Bucket,
+    tags: &[(String, String)],
+) -> Result<(), S3Error> {
+    let of_writer =
+        |[newest, _]: Pair| Action { right: access::PUT.right, verb: Verb::Write, ..newest };
+    if acl::in_headers(call) {
+        authorize(call, &of_writer(PUT_ACL), bucket, Context::default())?;
+    }
+    if !tags.is_empty() {
+        let context = Context { tags: Some(tags), ..Context::default() };
+        authorize(call, &of_writer(PUT_TAGS), bucket, context)?;
+    }
+    Ok(())
+}
 
 /// Names the version that was spoken of.
 fn versioned(located: &Located, mut response: Response) -> Response {
@@ -32,12 +68,12 @@ fn versioned(located: &Located, mut response: Response) -> Response {
 }
 
 pub(super) async fn get_tags(call: &Call) -> Result<Response, S3Error> {
-    let located = located(call, &GET_TAGS).await?;
+    let located = located(call, &asked(call, GET_TAGS)).await?;
     Ok(versioned(&located, xml(tags::to_xml(&located.details.tags))))
 }
 
 pub(super) async fn put_tags(call: &mut Call) -> Result<Response, S3Error> {
-    let located = located(call, &PUT_TAGS).await?;
+    let located = located(call, &asked(call, PUT_TAGS)).await?;
     let root = document(call).await?;
     let wanted = tags::from_xml(&root, tags::OBJECT_TAGS_MAX)?;
     save(call, &located, move |details| {
@@ -49,7 +85,7 @@ pub(super) async fn put_tags(call: &mut Call) -> Result<Response, S3Error> {
 }
 
 pub(super) async fn delete_tags(call: &Call) -> Result<Response, S3Error> {
-    let located = located(call, &DELETE_TAGS).await?;
+    let located = located(call, &asked(call, DELETE_TAGS)).await?;
     save(call, &located, |details| {
         details.tags.clear();
         Ok(())
@@ -59,14 +95,14 @@ pub(super) async fn delete_tags(call: &Call) -> Result<Response, S3Error> {
 }
 
 pub(super) async fn get_acl(call: &Call) -> Result<Response, S3Error> {
-    let located = located(call, &GET_ACL).await?;
+    let located = located(call, &asked(call, GET_ACL)).await?;
     let details = &located.details;
     let owner = if details.owner.is_empty() { &located.bucket.owner } else { &details.owner };
     Ok(xml(acl::to_xml(&call.objects, owner, details.grants.as_deref()).await?))
 }
 
 pub(super) async fn put_acl(call: &mut Call) -> Result<Response, S3Error> {
-    let located = located(call, &PUT_ACL).await?;
+    let located = located(call, &asked(call, PUT_ACL)).await?;
     let owner = located.details.owner.clone();
     let grants = match acl::from_headers(call, &owner, &located.bucket).await? {
         Some(grants) => grants,

@@ -144,7 +144,7 @@ pub(super) async fn put(call: &mut Call) -> Result<Response, S3Error> {
         )));
     }
     let trial = call.header("x-amz-skip-destination-validation").is_none_or(|text| text != "true");
-    let (name, now) = (call.bucket.clone(), call.now);
+    let (name, request, now) = (call.bucket.clone(), call.id.clone(), call.now);
     let work = move |txn: &mut store::Txn<'_>| {
         let mut bucket = bucket::get(txn, &name)?;
         let kept: Vec<&str> = wanted.iter().map(|rule| rule.address.as_str()).collect();
@@ -152,7 +152,7 @@ pub(super) async fn put(call: &mut Call) -> Result<Response, S3Error> {
         let new =
             |rule: &&Rule| !bucket.settings.notify.iter().any(|old| old.address == rule.address);
         for rule in wanted.iter().filter(|_| trial).filter(new) {
-            let body = notify::trial(&name, now).to_string();
+            let body = notify::trial(&name, &request, now).to_string();
             txn.notice_insert(bucket.id, &rule.address, &body, now)?;
         }
         bucket.settings.notify = wanted;

@@ -4,10 +4,10 @@ use super::{
     access::{self, Context, authorize},
     acl,
     call::Call,
-    conditions, dates,
+    conditions, copy, dates,
     encryption::{self, Sealing},
     error::{Code, S3Error},
-    lock,
+    lock, meta,
     payload::{self, Promise},
     route::{empty, set},
     tags,
@@ -46,8 +46,34 @@ pub(super) async fn bucket_of(call: &Call) -> Result<Arc<Bucket>, S3Error> {
     Ok(call.objects.bucket(&call.bucket).await?)
 }
 
-/// What the headers tell of an object to be stored; whoever would lock it must be allowed to.
+/// Refuses a header that asks for what is not done here: it must not pass for a plain upload.
+fn refuse_others(call: &Call) -> Result<(), S3Error> {
+    payload::only_known(&call.headers)?;
+    // An append, and a page that leads elsewhere.
+    let others = ["x-amz-write-offset-bytes", "x-amz-website-redirect-location"];
+    match others.into_iter().find(|name| call.headers.contains_key(*name)) {
+        None => Ok(()),
+        Some(name) => {
+            Err(Code::NotImplemented.says(format!("`{name}` is not implemented by this server.")))
+        }
+    }
+}
+
+/// The tags that the request brings; a copy has its own only where it replaces the source's.
+fn tags_of(call: &Call) -> Result<Vec<(String, String)>, S3Error> {
+    let copies = call.headers.contains_key("x-amz-copy-source");
+    if copies && !copy::replaces(call, copy::RETAG)? {
+        return Ok(Vec::new());
+    }
+    Ok(call.header("x-amz-tagging").map(tags::from_header).transpose()?.unwrap_or_default())
+}
+
+/// What the headers tell of an object to be stored; whoever would lock it, tag it or give it to
+/// others must be allowed to.
 pub(super) async fn details_of(call: &Call, bucket: &Bucket) -> Result<Details, S3Error> {
+    refuse_others(call)?;
+    let tags = tags_of(call)?;
+    meta::authorize_upload(call, bucket, &tags)?;
     let (retention, legal_hold) = lock::of_upload(call, bucket)?;
     let mut headers = BTreeMap::new();
     for name in KEPT {
@@ -65,7 +91,6 @@ pub(super) async fn details_of(call: &Call, bucket: &Bucket) -> Result<Details, 
         owner => owner.to_owned(),
     };
     let grants = acl::from_headers(call, &owner, bucket).await?.flatten();
-    let tags = call.header("x-amz-tagging").map(tags::from_header).transpose()?.unwrap_or_default();
     let class =
         call.header("x-amz-storage-class").filter(|class| *class != "STANDARD").map(str::to_owned);
     Ok(Details {
@@ -127,7 +152,7 @@ pub(super) async fn put(call: &mut Call) -> Result<Response, S3Error> {
 pub(super) struct Stored {
     pub(super) etag: String,
     pub(super) put: versions::Put,
-    details: Details,
+    pub(super) details: Details,
     end: Option<(base::time::Timestamp, String)>,
 }
 

@@ -18,6 +18,7 @@ use crate::{
 use axum::body::{Body, BodyDataStream};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
+use http::HeaderMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The largest XML or JSON body: a deletion of 1,000 keys of 1,024 bytes, escaped.
@@ -37,6 +38,10 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
+    const fn is_chunked(&self) -> bool {
+        matches!(self, Self::Chunked { .. })
+    }
+
     /// By `x-amz-content-sha256`.
     pub(crate) fn of(
         text: Option<&str>,
@@ -78,13 +83,39 @@ pub(crate) struct Promise {
     sha256: Option<[u8; 32]>,
     /// The checksum to compute, and its value where the header gave it.
     pub(crate) checksum: Option<Announced>,
+    /// The value comes behind the bytes.
+    trailing: bool,
     trailers: Arc<Mutex<Vec<(String, String)>>>,
 }
 
 impl Promise {
     /// By the headers of the request.
     pub(crate) fn of(call: &Call) -> Result<Self, S3Error> {
-        let chunked = matches!(call.mode, Mode::Chunked { .. });
+        Self::with(call, length(call)?)
+    }
+
+    /// The same of a document. It may come without a length, as over HTTP/2: it is bounded as it is
+    /// read.
+    fn of_document(call: &Call) -> Result<Self, S3Error> {
+        let length = match length(call) {
+            Err(error) if error.code == Code::MissingContentLength && !call.mode.is_chunked() => {
+                None
+            }
+            other => other?,
+        };
+        Self::with(call, length)
+    }
+
+    /// The same of a form's file: its fields speak as headers, of its bytes nothing but a checksum.
+    pub(crate) fn of_form(call: &Call) -> Result<Self, S3Error> {
+        let checksum = match checksum(call)? {
+            None => asked_for(call)?,
+            given => given,
+        };
+        Ok(Self { checksum, ..Self::default() })
+    }
+
+    fn with(call: &Call, length: Option<u64>) -> Result<Self, S3Error> {
         let sha256 = match &call.mode {
             Mode::Hashed(hash) => Some(*hash),
             _ => None,
@@ -93,13 +124,14 @@ impl Promise {
             let bytes = digest::unbase64(text.trim()).and_then(|bytes| bytes.try_into().ok());
             bytes.ok_or(Code::InvalidDigest)
         });
-        Ok(Self {
-            length: length(call, chunked)?,
-            md5: md5.transpose()?,
-            sha256,
-            checksum: checksum(call)?,
-            trailers: Arc::default(),
-        })
+        let (checksum, trailing) = match (checksum(call)?, trailer(call)?) {
+            (None, None) => (asked_for(call)?, false),
+            (given, None) => (given, false),
+            (None, Some(announced)) => (Some((announced, None)), true),
+            (Some(_), Some(_)) => return Err(several()),
+        };
+        let md5 = md5.transpose()?;
+        Ok(Self { length, md5, sha256, checksum, trailing, trailers: Arc::default() })
     }
 
     /// Sums that must be computed on the way.
@@ -122,12 +154,10 @@ impl Promise {
         if self.md5.is_some_and(|md5| md5 != summed.md5) {
             return Err(Code::BadDigest.into());
         }
+        let trailed = self.trailed()?;
         let Some((algorithm, given)) = &self.checksum else { return Ok(None) };
         let found = summed.get(*algorithm).unwrap_or_default().to_vec();
-        let given = match given {
-            Some(value) => Some(value.clone()),
-            None => self.trailer(*algorithm)?,
-        };
+        let given = trailed.or_else(|| given.clone());
         if given.is_some_and(|given| given != found) {
             return Err(Code::BadDigest.says(format!(
                 "The {} you specified did not match the calculated checksum.",
@@ -137,21 +167,30 @@ impl Promise {
         Ok(Some((*algorithm, found)))
     }
 
-    fn trailer(&self, algorithm: Algorithm) -> Result<Option<Vec<u8>>, S3Error> {
+    /// The checksum behind the bytes: the one that was announced, and no other.
+    fn trailed(&self) -> Result<Option<Vec<u8>>, S3Error> {
         let trailers = self.trailers.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = trailers.iter().find(|(name, _)| name == algorithm.header());
-        found.map(|(_, value)| value_of(algorithm, value)).transpose()
+        let mut sums = trailers.iter().filter(|(name, _)| name.starts_with(CHECKSUM));
+        let announced = self.checksum.as_ref().filter(|_| self.trailing);
+        match (announced, sums.next(), sums.next()) {
+            (None, None, _) => Ok(None),
+            (Some((algorithm, _)), Some((name, value)), None) if name == algorithm.header() => {
+                value_of(*algorithm, value).map(Some)
+            }
+            _ => Err(Code::MalformedTrailerError.into()),
+        }
     }
 }
 
 /// The number of plain bytes, as far as it is told.
-fn length(call: &Call, chunked: bool) -> Result<Option<u64>, S3Error> {
+fn length(call: &Call) -> Result<Option<u64>, S3Error> {
+    let chunked = call.mode.is_chunked();
     let name = if chunked { "x-amz-decoded-content-length" } else { "content-length" };
     let text = call.header(name);
     let bad = |_| Code::InvalidArgument.says(format!("{name} is not a number"));
     let length = text.map(|text| text.trim().parse::<u64>().map_err(bad)).transpose()?;
     let streamed = call.header("transfer-encoding").is_some();
-    if length.is_none() && (chunked || !streamed) && call.headers.get("content-length").is_none() {
+    if length.is_none() && (chunked || !streamed) {
         return Err(Code::MissingContentLength.into());
     }
     if length.is_some_and(|length| length > PUT_MAX) {
@@ -167,35 +206,64 @@ fn value_of(algorithm: Algorithm, text: &str) -> Result<Vec<u8>, S3Error> {
     })
 }
 
-/// The checksum that the headers give, announce as a trailer, or ask for.
-pub(super) fn checksum(call: &Call) -> Result<Option<Announced>, S3Error> {
+/// Headers and trailers with the value of a checksum begin so.
+const CHECKSUM: &str = "x-amz-checksum-";
+
+/// What else begins so: which checksum, of which kind, and whether it is to be told.
+const OF_CHECKSUM: [&str; 3] = ["algorithm", "type", "mode"];
+
+fn several() -> S3Error {
+    Code::InvalidRequest
+        .says("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
+}
+
+fn unsupported() -> S3Error {
+    Code::InvalidRequest.says("Checksum algorithm provided is unsupported.")
+}
+
+/// An algorithm by the name that a client gives it.
+pub(super) fn algorithm(name: &str) -> Result<Algorithm, S3Error> {
+    Algorithm::named(name.trim()).ok_or_else(unsupported)
+}
+
+/// Refuses a checksum that nothing here could compare: its sender relies on it.
+pub(super) fn only_known(headers: &HeaderMap) -> Result<(), S3Error> {
+    let is_known = |name: &str| {
+        let kind = name.strip_prefix(CHECKSUM);
+        kind.is_none_or(|kind| OF_CHECKSUM.contains(&kind))
+            || Algorithm::ALL.into_iter().any(|one| one.header() == name)
+    };
+    if headers.keys().all(|name| is_known(name.as_str())) { Ok(()) } else { Err(unsupported()) }
+}
+
+/// The checksum whose value a header gives.
+fn checksum(call: &Call) -> Result<Option<Announced>, S3Error> {
+    only_known(&call.headers)?;
     let given: Vec<(Algorithm, &str)> = Algorithm::ALL
         .into_iter()
         .filter_map(|algorithm| Some((algorithm, call.header(algorithm.header())?)))
         .collect();
     match given.as_slice() {
-        [] => {}
-        [(algorithm, text)] => return Ok(Some((*algorithm, Some(value_of(*algorithm, text)?)))),
-        _ => {
-            return Err(Code::InvalidRequest
-                .says("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."));
-        }
+        [] => Ok(None),
+        [(algorithm, text)] => Ok(Some((*algorithm, Some(value_of(*algorithm, text)?)))),
+        _ => Err(several()),
     }
-    let trailer = call.header("x-amz-trailer").map(str::trim);
-    if let Some(name) = trailer.filter(|name| name.starts_with("x-amz-checksum-")) {
-        let known = Algorithm::ALL.into_iter().find(|one| one.header() == name);
-        let known = known.ok_or_else(|| {
-            Code::InvalidRequest
-                .says("The value specified in the x-amz-trailer header is not supported")
-        })?;
-        return Ok(Some((known, None)));
-    }
-    match call.header("x-amz-sdk-checksum-algorithm") {
-        None => Ok(None),
-        Some(name) => Algorithm::named(name).map(|which| Some((which, None))).ok_or_else(|| {
-            Code::InvalidRequest.says("Checksum algorithm provided is unsupported.")
-        }),
-    }
+}
+
+/// The checksum whose value is announced to come behind the bytes.
+fn trailer(call: &Call) -> Result<Option<Algorithm>, S3Error> {
+    let Some(name) = call.header("x-amz-trailer").map(str::trim) else { return Ok(None) };
+    let known = Algorithm::ALL.into_iter().find(|one| one.header().eq_ignore_ascii_case(name));
+    known.map(Some).ok_or_else(|| {
+        Code::InvalidRequest
+            .says("The value specified in the x-amz-trailer header is not supported")
+    })
+}
+
+/// The checksum that is only asked for.
+fn asked_for(call: &Call) -> Result<Option<Announced>, S3Error> {
+    let name = call.header("x-amz-sdk-checksum-algorithm");
+    name.map(|name| Ok((algorithm(name)?, None))).transpose()
 }
 
 /// The plain bytes of the body.
@@ -271,7 +339,7 @@ fn decoded(wire: ByteStream, decoder: Decoder, promise: Promise, key: String) ->
 
 /// A whole document, checked as far as it was promised.
 pub(crate) async fn document(call: &mut Call) -> Result<Bytes, S3Error> {
-    let promise = Promise { length: None, ..Promise::of(call).or_else(without_length)? };
+    let promise = Promise::of_document(call)?;
     let mut bytes = stream(call, &promise).0;
     let mut all = BytesMut::new();
     while let Some(part) = bytes.next().await {
@@ -284,9 +352,4 @@ pub(crate) async fn document(call: &mut Call) -> Result<Bytes, S3Error> {
     sums.update(&all);
     promise.check(&sums.finish())?;
     Ok(all.freeze())
-}
-
-/// A document may come without a length: it is bounded as it is read.
-fn without_length(error: S3Error) -> Result<Promise, S3Error> {
-    if error.code == Code::MissingContentLength { Ok(Promise::default()) } else { Err(error) }
 }

@@ -12,6 +12,7 @@ use super::{
     call::{Call, Who},
     encryption,
     error::{Code, S3Error, in_stream},
+    meta,
     object::{self, KEPT, bucket_of, details_of},
     payload::{PUT_MAX, Promise},
     post_gate::Gate,
@@ -23,7 +24,7 @@ use super::{
 use crate::{
     digest,
     ingest::Body,
-    sigv4::{ALGORITHM, SigningKey, encode_value},
+    sigv4::{ALGORITHM, SigningKey, encode_path, encode_value},
 };
 use axum::response::Response;
 use futures_util::{StreamExt, TryStreamExt};
@@ -121,7 +122,10 @@ async fn signer(call: &Call, fields: &Fields) -> Result<Who, S3Error> {
         return Err(Code::AccessDenied.says("X-Amz-Date is not of the credential's day"));
     }
     let given = need("x-amz-signature")?;
-    let (who, secret) = auth::holder(&call.objects, key, call.now).await?;
+    let (who, secret) = match value("x-amz-security-token") {
+        Some(token) => auth::session(&call.objects, key, token, call.now).await?,
+        None => auth::holder(&call.objects, key, call.now).await?,
+    };
     let expected = SigningKey::new(secret.expose(), scope).sign(policy);
     if !bool::from(expected.as_bytes().ct_eq(given.as_bytes())) {
         return Err(Code::SignatureDoesNotMatch.into());
@@ -194,22 +198,31 @@ pub(super) async fn upload(call: &mut Call) -> Result<Response, S3Error> {
     let sizes = sizes(call, &fields)?;
     adopt(call, &fields)?;
     let bucket = bucket_of(call).await?;
-    authorize(call, &access::PUT, &bucket, Context::default())?;
+    let tags = tags_of(&fields)?;
+    let context = Context { tags: tags.as_deref(), ..Context::default() };
+    authorize(call, &access::PUT, &bucket, context)?;
     let mut details = details_of(call, &bucket).await?;
-    if let Some(text) = field(&fields, "tagging") {
-        let root = form_xml::parse(text.as_bytes()).ok_or(Code::MalformedXML)?;
-        details.tags = tags::from_xml(&root, tags::OBJECT_TAGS_MAX)?;
+    if let Some(tags) = tags {
+        meta::authorize_upload(call, &bucket, &tags)?;
+        details.tags = tags;
     }
     let sealing = encryption::of_upload(call, &bucket)?;
-    let mut promise = Promise::default();
-    promise.checksum = super::payload::checksum(call)?;
+    let promise = Promise::of_form(call)?;
     let body = bytes_of(file, &sizes, key);
     let stored = object::store(call, &promise, body, details, sealing).await?;
     Ok(answer(call, &fields, &stored))
 }
 
+/// The tags of a form stand in a document of their own.
+fn tags_of(fields: &Fields) -> Result<Option<Vec<(String, String)>>, S3Error> {
+    let Some(text) = field(fields, "tagging") else { return Ok(None) };
+    let root = form_xml::parse(text.as_bytes()).ok_or(Code::MalformedXML)?;
+    tags::from_xml(&root, tags::OBJECT_TAGS_MAX).map(Some)
+}
+
 fn answer(call: &Call, fields: &Fields, stored: &object::Stored) -> Response {
-    let location = format!("/{}/{}", call.bucket, crate::sigv4::encode_path(call.key.as_bytes()));
+    let place = call.posted_to.trim_end_matches('/');
+    let location = format!("{place}/{}", encode_path(call.key.as_bytes()));
     let quoted = format!("\"{}\"", stored.etag);
     let redirect = field(fields, "success_action_redirect").or_else(|| field(fields, "redirect"));
     let absolute = redirect.filter(|to| to.starts_with("http://") || to.starts_with("https://"));

@@ -2,7 +2,7 @@
 
 use super::{
     access::{self, Action, Context, Right, is_allowed},
-    call::Call,
+    call::{Call, Who},
     conditions, dates, encryption,
     error::{Code, S3Error},
     lifecycle, lock,
@@ -128,9 +128,40 @@ fn range_of(call: &Call, size: u64) -> Result<Option<Range<u64>>, S3Error> {
     }
 }
 
+/// Nobody in particular does not say how an answer is to look: a page of somebody else's would.
+fn refuse_wishes(call: &Call) -> Result<(), S3Error> {
+    let wishes = || call.query.iter().any(|(name, _)| wish(name).is_some());
+    if matches!(call.who, Who::Anonymous) && wishes() {
+        return Err(Code::InvalidRequest
+            .says("Request specific response headers cannot be used for anonymous GET requests."));
+    }
+    Ok(())
+}
+
+/// The header that a name in the query asks for.
+fn wish(name: &str) -> Option<&str> {
+    name.strip_prefix("response-").filter(|name| KEPT.contains(name))
+}
+
+/// Of an object that is as the caller has it, what caches go by is told all the same
+/// (RFC 9110, 15.4.5).
+fn unchanged(error: S3Error, located: &Located) -> S3Error {
+    if error.code != Code::NotModified {
+        return error;
+    }
+    let kept = ["cache-control", "expires"].into_iter();
+    let told = kept.filter_map(|name| Some((name, located.details.headers.get(name)?.clone())));
+    let error = told.fold(error, |error, (name, value)| error.with(name, value));
+    match located.bucket.versioning {
+        bucket::Versioning::Off => error,
+        _ => error.with("x-amz-version-id", &located.row.version),
+    }
+}
+
 pub(super) async fn get(call: &Call, body: bool) -> Result<Response, S3Error> {
+    refuse_wishes(call)?;
     let located = located(call, &action(call)).await?;
-    conditions::read(call, "", &located.row)?;
+    conditions::read(call, "", &located.row).map_err(|error| unchanged(error, &located))?;
     let numbered = part_of(call, &located)?;
     encryption::refuse_on_read(call)?;
     let key = encryption::key_for(call, encryption::OWN, located.details.encryption.as_ref())?;
@@ -241,8 +272,7 @@ fn asked_for(call: &Call, response: &mut Response, located: &Located) {
         checksum_header(response, located.details.checksum.as_ref());
     }
     for (name, value) in call.query.iter() {
-        let asked = name.strip_prefix("response-").filter(|name| KEPT.contains(name));
-        if let Some(name) = asked {
+        if let Some(name) = wish(name) {
             set(response, name, value);
             confine(response);
         }

@@ -4,12 +4,13 @@ use super::{
     Peer,
     matrix::{Site, as_owner, ask, request, request_with, site},
     refused::said,
+    signed::Asked,
     xml,
 };
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::Response;
+use http::{Request, Response};
 use http_body_util::BodyExt;
 use std::{
     convert::Infallible,
@@ -137,4 +138,86 @@ async fn a_completed_upload_is_told_where_its_client_reaches_it() {
     as_owner(&site, "PUT", "/one", "", "").await;
     assert_eq!(location(&site, true).await, "https://s3.test/one/a%20b");
     assert_eq!(location(&site, false).await, "http://s3.test/one/a%20b");
+}
+
+#[tokio::test]
+async fn headers_that_mean_another_operation_never_pass_for_a_plain_upload() {
+    let site = site().await;
+    as_owner(&site, "PUT", "/one", "", "").await;
+    as_owner(&site, "PUT", "/one/k", "", "bytes").await;
+    let (absent, wrong) = ((501, "NotImplemented"), (400, "InvalidArgument"));
+    let copy = ("x-amz-copy-source", "/one/k");
+    for (query, headers, expected) in [
+        ("", &[("x-amz-write-offset-bytes", "5")][..], absent),
+        ("", &[("x-amz-website-redirect-location", "/other")], absent),
+        ("partNumber=1", &[], wrong),
+        ("versionId=null", &[], wrong),
+        ("versionId=", &[], wrong),
+        ("", &[copy, ("x-amz-metadata-directive", "REPLACED")], wrong),
+        ("", &[copy, ("x-amz-tagging-directive", "KEEP")], wrong),
+        ("", &[("x-amz-copy-source", "/one/k?versionId=")], wrong),
+        ("", &[copy, ("x-amz-metadata-directive", "replace")], (200, "")),
+    ] {
+        let path = "/one/new";
+        Asked { path, query, headers, body: "more", ..Asked::default() }
+            .check(&site, expected)
+            .await;
+    }
+    let asked = Asked { method: "DELETE", query: "partNumber=1", ..Asked::default() };
+    asked.check(&site, wrong).await;
+    Asked { path: "/two", query: "versionId=1", ..Asked::default() }.check(&site, wrong).await;
+    Asked { method: "GET", ..Asked::default() }.check(&site, (200, "")).await;
+}
+
+#[tokio::test]
+async fn what_is_as_the_caller_has_it_still_tells_caches_what_they_go_by() {
+    let site = site().await;
+    as_owner(&site, "PUT", "/one", "", "").await;
+    let on = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+    as_owner(&site, "PUT", "/one", "versioning", on).await;
+    let told = [("cache-control", "no-cache"), ("expires", "Fri, 01 Jan 2100 00:00:00 GMT")];
+    let put = Asked { headers: &told, body: "bytes", ..Asked::default() }.answer(&site).await;
+    let etag = put.headers()["etag"].to_str().unwrap();
+    for method in ["GET", "HEAD"] {
+        let headers = &[("if-none-match", etag)];
+        let read = Asked { method, headers, ..Asked::default() }.answer(&site).await;
+        assert_eq!(read.status(), 304);
+        for (name, value) in told {
+            assert_eq!(read.headers()[name], value, "{method}");
+        }
+        assert_eq!(read.headers()["x-amz-version-id"], put.headers()["x-amz-version-id"]);
+    }
+}
+
+#[tokio::test]
+async fn nobody_in_particular_does_not_choose_the_headers_of_an_answer() {
+    let site = site().await;
+    as_owner(&site, "PUT", "/one", "", "").await;
+    let headers = &[("x-amz-acl", "public-read")];
+    Asked { headers, body: "bytes", ..Asked::default() }.check(&site, (200, "")).await;
+    let ask = async |key: &str, query: &str| {
+        said(ask(&site, request(("GET", "/one/k", query, ""), (key, "s"), false)).await).await
+    };
+    let query = "response-content-type=text%2Fhtml";
+    assert_eq!(ask("", "").await, (200, String::new()));
+    assert_eq!(ask("", query).await, (400, "InvalidRequest".to_owned()));
+    assert_eq!(ask("AKOWNER", query).await, (200, String::new()));
+}
+
+#[tokio::test]
+async fn settings_come_back_as_they_were_made() {
+    let site = site().await;
+    let headers = &[("x-amz-acl", "aws-exec-read")];
+    Asked { path: "/one", headers, ..Asked::default() }.check(&site, (200, "")).await;
+    let rules = "<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod><AllowedOrigin>*</AllowedOrigin><AllowedHeader>X-Custom-*</AllowedHeader></CORSRule></CORSConfiguration>";
+    as_owner(&site, "PUT", "/one", "cors", rules).await;
+    let read = as_owner(&site, "GET", "/one", "cors", "").await;
+    let text = read.into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&text).contains("<AllowedHeader>X-Custom-*</AllowedHeader>"));
+    let asked = Request::builder().method("OPTIONS").uri("/one/k").header("host", "s3.test");
+    let asked =
+        asked.header("origin", "http://page").header("access-control-request-method", "GET");
+    let asked = asked.header("access-control-request-headers", "X-CUSTOM-A");
+    let answer = ask(&site, asked.body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.status(), 200);
 }

@@ -49,7 +49,7 @@ pub async fn serve(objects: Objects, peer: Peer, request: Request) -> Response {
     let answer = if parts.method == Method::OPTIONS {
         preflight(&objects, &parts).await
     } else {
-        answer(objects.clone(), peer, &mut parts, body, seen.as_mut()).await
+        answer(objects.clone(), peer, &mut parts, body, &id, seen.as_mut()).await
     };
     let mut response = answer.unwrap_or_else(|error| {
         if let Some(seen) = &mut seen {
@@ -104,9 +104,10 @@ async fn answer(
     peer: Peer,
     parts: &mut Parts,
     body: Body,
+    id: &str,
     seen: Option<&mut Seen>,
 ) -> Result<Response, S3Error> {
-    let mut call = take_apart(objects, peer, parts, body).await?;
+    let mut call = take_apart(objects, peer, parts, body, id).await?;
     let answer = dispatch(&mut call).await;
     parts.headers = std::mem::take(&mut call.headers);
     if let Some(seen) = seen {
@@ -128,7 +129,7 @@ fn decoded(path: &str) -> Cow<'_, [u8]> {
 fn place(objects: &Objects, parts: &Parts) -> Result<(String, String), S3Error> {
     let host = host(&parts.headers, &parts.uri);
     let host_bucket = call::host_bucket(host, &objects.inner.config.domains);
-    call::place(&decoded(parts.uri.path()), host_bucket)
+    call::place(&decoded(parts.uri.path()), host_bucket.as_deref())
 }
 
 async fn preflight(objects: &Objects, parts: &Parts) -> Result<Response, S3Error> {
@@ -142,6 +143,7 @@ async fn take_apart(
     peer: Peer,
     parts: &mut Parts,
     body: Body,
+    id: &str,
 ) -> Result<Call, S3Error> {
     let original = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
     let query = Query::parse(parts.uri.query().unwrap_or_default());
@@ -172,6 +174,7 @@ async fn take_apart(
         mode,
         body,
         posted_to,
+        id: id.to_owned(),
         peer,
         gone,
     })
@@ -281,6 +284,7 @@ async fn on_bucket(call: &mut Call, method: &Method) -> Result<Response, S3Error
         Method::DELETE if call.has("policy") => bucket::delete_policy(call).await,
         Method::POST if call.has("delete") => delete::many(call).await,
         _ if stray(call).is_some() => Err(refuse_stray(call)),
+        _ if misplaced(call).is_some() => Err(refuse_misplaced(call)),
         Method::PUT => bucket::create(call).await,
         Method::DELETE => bucket::delete(call).await,
         Method::POST if post::is_form(call) => post::upload(call).await,
@@ -310,6 +314,7 @@ async fn on_object(call: &mut Call, method: &Method) -> Result<Response, S3Error
         Method::DELETE if parts => upload::abort(call).await,
         Method::DELETE if call.has("tagging") => meta::delete_tags(call).await,
         _ if stray(call).is_some() => Err(refuse_stray(call)),
+        _ if misplaced(call).is_some() => Err(refuse_misplaced(call)),
         Method::PUT if copies => copy::object(call).await,
         Method::PUT => object::put(call).await,
         Method::DELETE => delete::one(call).await,
@@ -334,6 +339,20 @@ fn stray(call: &Call) -> Option<&str> {
 fn refuse_stray(call: &Call) -> S3Error {
     let name = stray(call).unwrap_or_default();
     if journal::is_known(name) { Code::MethodNotAllowed.into() } else { absent(name) }
+}
+
+/// A name in the query that belongs to another operation: a part without its upload, or a version
+/// that nobody can choose for what is to be stored.
+fn misplaced(call: &Call) -> Option<&'static str> {
+    let stores = call.method == Method::PUT;
+    let names: &[&'static str] =
+        if stores { &["partNumber", "versionId"] } else { &["partNumber"] };
+    names.iter().copied().find(|name| call.has(name))
+}
+
+fn refuse_misplaced(call: &Call) -> S3Error {
+    let name = misplaced(call).unwrap_or_default();
+    Code::InvalidArgument.says(format!("This operation does not accept a {name}."))
 }
 
 fn absent(name: &str) -> S3Error {

@@ -24,19 +24,21 @@ use store::objects::{NewPart, UploadRow};
 /// Part numbers end here, as on S3.
 pub(super) const PARTS_MAX: u32 = 10_000;
 
+/// Whether the checksum of the whole is to be made of those of the parts, as far as it is told.
+pub(super) fn composite(call: &Call) -> Result<Option<bool>, S3Error> {
+    match call.header("x-amz-checksum-type") {
+        None => Ok(None),
+        Some(name) if name.eq_ignore_ascii_case("COMPOSITE") => Ok(Some(true)),
+        Some(name) if name.eq_ignore_ascii_case("FULL_OBJECT") => Ok(Some(false)),
+        Some(_) => {
+            Err(Code::InvalidRequest.says("Value for x-amz-checksum-type header is invalid."))
+        }
+    }
+}
+
 /// The checksum that the parts and the whole will have.
 fn wanted_sum(call: &Call) -> Result<Option<Checksum>, S3Error> {
-    let unknown = || Code::InvalidRequest.says("Checksum algorithm provided is unsupported.");
-    let composite = match call.header("x-amz-checksum-type") {
-        None => None,
-        Some(name) if name.eq_ignore_ascii_case("COMPOSITE") => Some(true),
-        Some(name) if name.eq_ignore_ascii_case("FULL_OBJECT") => Some(false),
-        Some(_) => {
-            return Err(
-                Code::InvalidRequest.says("Value for x-amz-checksum-type header is invalid.")
-            );
-        }
-    };
+    let composite = composite(call)?;
     let Some(name) = call.header("x-amz-checksum-algorithm") else {
         return match composite {
             None => Ok(None),
@@ -44,7 +46,7 @@ fn wanted_sum(call: &Call) -> Result<Option<Checksum>, S3Error> {
                 .says("The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.")),
         };
     };
-    let algorithm = Algorithm::named(name.trim()).ok_or_else(unknown)?;
+    let algorithm = payload::algorithm(name)?;
     let hashed = matches!(algorithm, Algorithm::Sha1 | Algorithm::Sha256);
     let composite = composite.unwrap_or(algorithm != Algorithm::Crc64nvme);
     if (hashed && !composite) || (composite && algorithm == Algorithm::Crc64nvme) {

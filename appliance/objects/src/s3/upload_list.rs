@@ -6,6 +6,7 @@ use super::{
     call::Call,
     dates,
     error::S3Error,
+    list::encoder,
     object::{bucket_of, type_name},
     route::xml,
     upload::upload_of,
@@ -73,6 +74,7 @@ fn owners(xml: &mut Xml, details: &Details, names: &HashMap<String, String>) {
 pub(super) async fn list(call: &Call) -> Result<Response, S3Error> {
     let bucket = bucket_of(call).await?;
     authorize(call, &access::LIST_UPLOADS, &bucket, Context::default())?;
+    let encode = encoder(call)?;
     let query = version_listing::Query {
         prefix: call.param("prefix").unwrap_or_default().to_owned(),
         delimiter: call.param("delimiter").unwrap_or_default().to_owned(),
@@ -93,25 +95,28 @@ pub(super) async fn list(call: &Call) -> Result<Response, S3Error> {
     let names = acl::displays(&call.objects, ids).await?;
     Ok(xml(Xml::document("ListMultipartUploadsResult", |xml| {
         xml.text("Bucket", &call.bucket);
-        xml.text("Prefix", &query.prefix);
-        xml.text("KeyMarker", &query.key_after);
+        xml.text("Prefix", &encode(&query.prefix));
+        xml.text("KeyMarker", &encode(&query.key_after));
         xml.text("UploadIdMarker", query.id_after.as_deref().unwrap_or_default());
-        xml.optional("Delimiter", call.param("delimiter"));
+        xml.optional("Delimiter", call.param("delimiter").map(encode).as_deref());
         xml.value("MaxUploads", query.limit);
         xml.value("IsTruncated", page.more);
+        xml.optional("EncodingType", call.param("encoding-type").filter(|text| !text.is_empty()));
         match page.lines.last().filter(|_| page.more) {
             Some(Line::Row(last)) => {
-                xml.text("NextKeyMarker", &last.key);
+                xml.text("NextKeyMarker", &encode(&last.key));
                 xml.text("NextUploadIdMarker", &last.mark());
             }
-            Some(Line::Prefix(prefix)) => xml.text("NextKeyMarker", prefix),
+            Some(Line::Prefix(prefix)) => xml.text("NextKeyMarker", &encode(prefix)),
             None => {}
         }
         for line in &page.lines {
             match line {
-                Line::Row(upload) => line_of(xml, upload, begun.get(&upload.id), &names),
+                Line::Row(upload) => {
+                    line_of(xml, upload, encode, begun.get(&upload.id), &names);
+                }
                 Line::Prefix(prefix) => {
-                    xml.nest("CommonPrefixes", |xml| xml.text("Prefix", prefix));
+                    xml.nest("CommonPrefixes", |xml| xml.text("Prefix", &encode(prefix)));
                 }
             }
         }
@@ -121,11 +126,12 @@ pub(super) async fn list(call: &Call) -> Result<Response, S3Error> {
 fn line_of(
     xml: &mut Xml,
     upload: &UploadRow,
+    encode: fn(&str) -> String,
     details: Option<&Details>,
     names: &HashMap<String, String>,
 ) {
     xml.nest("Upload", |xml| {
-        xml.text("Key", &upload.key);
+        xml.text("Key", &encode(&upload.key));
         xml.text("UploadId", &upload.name);
         xml.text("Initiated", &dates::iso(upload.started));
         if let Some(details) = details {

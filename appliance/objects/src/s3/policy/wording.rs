@@ -7,7 +7,7 @@
 //! reference, "IAM JSON policy elements: Principal" and "… condition operators".
 
 use super::{matches, texts};
-use crate::s3::condition::operator_of;
+use crate::s3::{condition::operator_of, context};
 use serde_json::{Map, Value};
 
 /// What S3 knows, done here or not, without `s3:`; one a line.
@@ -102,7 +102,8 @@ fn is_condition(value: &Value) -> bool {
     let Value::Object(operators) = value else { return false };
     operators.iter().all(|(operator, keys)| {
         let Value::Object(keys) = keys else { return false };
-        is_operator(operator) && keys.values().all(are_values)
+        is_operator(operator)
+            && keys.iter().all(|(key, wanted)| context::is_known(key) && are_values(wanted))
     })
 }
 
