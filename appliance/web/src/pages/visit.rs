@@ -169,7 +169,7 @@ mod tests {
         check("/p/settings?a=b&done=settings", None, saved);
         check("/p/settings?done=settings", Some("cross-site"), None);
         check("/p/settings?done=settings", Some("none"), None);
-        check("/p/settings?done=<b>", None, None);
+        check("/p/settings?done=%3Cb%3E", None, None);
         check("/p/settings", None, None);
     }
 
