@@ -159,7 +159,7 @@ async fn objects_of_a_bucket_are_looked_at_as_artifacts_are() {
 async fn keys_that_a_browser_would_resolve_or_turn_are_shown_and_reached_as_they_are() {
     let desk = Desk::new().await;
     let objects = &desk.site.objects;
-    objects.bucket_create("spare", "ann").await.unwrap();
+    objects.bucket_create("spare", "ann", objects::alone).await.unwrap();
     let keys = ["a/../b.txt", "/c.txt", "plan\u{202e}txt.exe", &"long/".repeat(200)];
     for key in keys {
         objects.put("spare", key, key.as_bytes().to_vec()).await.unwrap();
@@ -185,7 +185,7 @@ async fn keys_that_a_browser_would_resolve_or_turn_are_shown_and_reached_as_they
 #[tokio::test]
 async fn older_versions_and_unfinished_uploads_are_looked_at() {
     let desk = Desk::new().await;
-    desk.site.objects.bucket_create("spare", "ann").await.unwrap();
+    desk.site.objects.bucket_create("spare", "ann", objects::alone).await.unwrap();
     let at = base::time::Timestamp(1);
     let fill = move |txn: &mut store::Txn<'_>| {
         let bucket = txn.bucket_get("spare")?.unwrap().id;
