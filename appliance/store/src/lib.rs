@@ -12,6 +12,7 @@
 //! migration at the end of [`migrate::STEPS`].
 
 pub mod access;
+mod compact;
 mod error;
 pub mod events;
 mod examine;

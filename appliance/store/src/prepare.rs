@@ -4,7 +4,7 @@
 //! On failure: the files are left as they are, the log too, so that copies can be put back.
 
 use crate::{
-    SiteKey,
+    SiteKey, compact,
     error::{Error, OpenError},
     migrate,
     place::Mark,
@@ -17,7 +17,8 @@ use std::path::Path;
 /// Statements kept compiled per connection; more than all topics have together would be waste.
 pub(crate) const STATEMENTS_MAX: usize = 128;
 
-/// Bytes per page. A commit writes whole pages, and a trivial job changes a few rows in a few
+/// Bytes per page. No `auto_vacuum`: its maps of pages would make commits 8 to 20 % longer (see
+/// `compact.rs` for how space goes back). A commit writes whole pages, and a trivial job changes a few rows in a few
 /// tables: with small pages that is 16 KiB of log on flash, with pages of 1 KiB twice as much. A database
 /// that was made with others keeps them.
 const PAGE_SIZE: u32 = 512;
@@ -52,6 +53,7 @@ pub(crate) fn prepare(
 ) -> Result<Connection, OpenError> {
     let at = |source: Error| OpenError::database(path, source);
     let mut sql = connect(path).map_err(|error| at(error.into()))?;
+    compact::clear(path);
     if unclean {
         check(&sql, path)?;
         // The log begins anew, so that what this cut left behind its end is not met at the next one.
@@ -63,6 +65,12 @@ pub(crate) fn prepare(
     migrate::run(&mut sql, path)?;
     if !is_sealed(&sql, path, config, key)? {
         begin(&sql, key).map_err(at)?;
+    }
+    // After a stop that was not clean the log is what the mark tells of, and stays as it is.
+    if !unclean && compact::made(&sql, path) {
+        drop(sql);
+        compact::swap(path)?;
+        sql = connect(path).map_err(|error| at(error.into()))?;
     }
     Ok(sql)
 }

@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::JoinHandle,
     time::Duration,
@@ -57,6 +57,7 @@ struct Shared {
     key: SiteKey,
     events: watch::Receiver<Cursor>,
     flushes: Arc<Flushes>,
+    free_bytes: Arc<AtomicU64>,
     unclean: bool,
     lost_commits: u64,
     broken: Arc<AtomicBool>,
@@ -95,6 +96,7 @@ impl Store {
         let looks = Looks::over(readers::connect(&path).map_err(at)?);
         let writer = Writer::new(sql, key.clone(), tell).map_err(at)?;
         let (flushes, broken) = (writer.flushes(), writer.broken());
+        let free_bytes = writer.free_bytes();
         let noted = mark.clone();
         let serve = move || writer.serve(write_queue, &noted);
         let writer = spawn("store-writer".to_owned(), &path, serve)?;
@@ -107,6 +109,7 @@ impl Store {
                 key,
                 events,
                 flushes,
+                free_bytes,
                 unclean,
                 lost_commits,
                 broken,
@@ -162,6 +165,13 @@ impl Store {
     #[must_use]
     pub fn commits(&self) -> u64 {
         self.shared.flushes.count()
+    }
+
+    /// Bytes inside the database that rows have left and that the next rows take, before its file
+    /// grows; as of the last commit.
+    #[must_use]
+    pub fn free_bytes(&self) -> u64 {
+        self.shared.free_bytes.load(Ordering::Relaxed)
     }
 
     /// Runs `work` on the writer; answered when its commit is on disk. An error undoes it all.

@@ -23,7 +23,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -103,6 +103,7 @@ pub(crate) struct Writer {
     wal_pages: Arc<AtomicU32>,
     wal_pages_max: u32,
     page_size: u32,
+    free_bytes: Arc<AtomicU64>,
     flushes: Arc<Flushes>,
     broken: Arc<AtomicBool>,
 }
@@ -124,7 +125,7 @@ impl Writer {
         let wal_pages_max = WAL_BYTES_MAX / page_size;
         let last_event = *tell.borrow();
         let flushes = Arc::default();
-        Ok(Self {
+        let writer = Self {
             sql,
             key,
             last_event,
@@ -132,9 +133,24 @@ impl Writer {
             wal_pages,
             wal_pages_max,
             page_size,
+            free_bytes: Arc::default(),
             flushes,
             broken: Arc::default(),
-        })
+        };
+        writer.free_bytes.store(writer.count_free()?, Ordering::Relaxed);
+        Ok(writer)
+    }
+
+    /// Bytes of the pages that nothing is in, as of the last commit.
+    pub(crate) fn free_bytes(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.free_bytes)
+    }
+
+    /// Within a write the number stands in the first page, which is at hand: it costs no disk and no lock.
+    fn count_free(&self) -> Result<u64, Error> {
+        let mut ask = self.sql.prepare_cached("PRAGMA freelist_count")?;
+        let pages: u64 = ask.query_row([], |row| row.get(0))?;
+        Ok(pages * u64::from(self.page_size))
     }
 
     /// How long commits take.
@@ -230,8 +246,10 @@ impl Writer {
         for work in group {
             last = self.run_one(work.as_mut(), last)?;
         }
+        let free = self.count_free()?;
         let flush = self.flushes.begin();
         self.sql.prepare_cached("COMMIT")?.execute([])?;
+        self.free_bytes.store(free, Ordering::Relaxed);
         flush.done();
         Ok(last)
     }
