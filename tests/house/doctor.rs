@@ -218,4 +218,18 @@ fn a_certificate_of_one_s_own_is_judged_whole() {
     check("one.pem", "secret.key", "critical", ["pass phrase", "openssl pkey -in "]);
     check("one.pem", "der.key", "critical", ["in DER, not in PEM", "openssl pkey -inform DER"]);
     check("one.key", "one.key", "critical", ["no certificate", "exchanged"]);
+#[test]
+fn a_mark_of_objects_that_is_reached_is_told_although_the_disk_has_room() {
+    let host = Host::new();
+    assert_eq!(host.finding("objects-room")["severity"], "ok");
+    let mut doctor = Command::new(BINARY);
+    doctor.args(["doctor", "--json", "--data-dir"]).arg(host.data());
+    doctor.args(["--listen", "127.0.0.1:0", "--s3-listen", "off"]);
+    doctor.env("APPLIANCE_HARDWARE_ROOT", host.tree());
+    let output = doctor.env("APPLIANCE_OBJECTS_KEEP_FREE_MIB", "1048576").output().unwrap();
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = told["findings"].as_array().unwrap();
+    let found = findings.iter().find(|one| one["check"] == "objects-room").unwrap();
+    assert_eq!(found["severity"], "critical");
+    assert!(found["what"].as_str().unwrap().contains("objects_keep_free_mib"), "{found}");
 }

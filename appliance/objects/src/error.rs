@@ -66,7 +66,7 @@ pub enum Error {
     },
     /// No space is left, or less than the high-water mark keeps free.
     #[error(
-        "the object store is full: delete objects, lower a retention, or give it a larger disk"
+        "the object store is full: its disk has less free than `objects_keep_free_mib` keeps, so that writes are refused. Delete objects, images or artifacts, lower a retention, or give it a larger disk"
     )]
     Full,
     /// The bucket may not hold more.

@@ -154,7 +154,11 @@ pub(crate) async fn ingest(
     plan: &Plan<'_>,
 ) -> Result<Ingested, Error> {
     let (vault, inline_max) = (&objects.inner.vault, objects.inner.config.inline_max);
-    vault.room(plan.expected)?;
+    // What is not announced is asked for again when it turns out to be more than a row takes.
+    match usize::try_from(plan.expected) {
+        Ok(few) if few <= inline_max => objects.room_for_rows(plan.expected)?,
+        _ => vault.room(plan.expected)?,
+    }
     // What is stored is what came, unless it is sealed.
     let with_md5 = plan.wrap.is_none();
     let mut sink = Sink { vault, inline_max, with_md5, small: Vec::new(), file: None };
@@ -261,6 +265,7 @@ impl Sink<'_> {
             self.small.extend_from_slice(bytes);
             return Ok(());
         }
+        self.vault.room(0)?;
         let mut file = self.vault.file(self.with_md5).await?;
         file.write(&std::mem::take(&mut self.small)).await?;
         self.file.insert(file).write(bytes).await

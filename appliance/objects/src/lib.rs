@@ -46,6 +46,7 @@ mod quota;
 mod reading;
 pub mod registry;
 mod remote;
+mod room;
 pub mod s3;
 mod scrub;
 mod seal;

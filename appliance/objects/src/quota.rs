@@ -90,7 +90,7 @@ impl Objects {
     /// Makes a bucket for `owner`; `false` when the name is in use.
     ///
     /// # Errors
-    /// [`Error::BucketName`] when S3 would not take the name.
+    /// [`Error::BucketName`] when S3 would not take the name, [`Error::Full`].
     pub async fn bucket_create(
         &self,
         bucket: &str,
@@ -100,6 +100,7 @@ impl Objects {
         if !bucket::is_name(bucket) {
             return Err(Error::BucketName(bucket.to_owned()));
         }
+        self.room_for_rows(0)?;
         let (bucket, owner) = (bucket.to_owned(), owner.to_owned());
         self.write(move |txn| {
             let made = txn.bucket_insert(&store::objects::NewBucket {

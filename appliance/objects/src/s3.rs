@@ -30,6 +30,7 @@ mod error;
 mod forms;
 #[cfg(test)]
 mod fuzz;
+mod growth;
 #[cfg(test)]
 mod guarded;
 mod journal;

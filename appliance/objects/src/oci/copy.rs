@@ -91,13 +91,15 @@ impl Objects {
     /// transaction.
     ///
     /// # Errors
-    /// [`ImageError::Missing`], [`ImageError::Reference`], [`ImageError::Quota`], [`ImageError::Objects`].
+    /// [`ImageError::Missing`], [`ImageError::Reference`], [`ImageError::Quota`], [`ImageError::Objects`];
+    /// [`Error::Full`] within it above the high-water mark.
     pub async fn image_copy(
         &self,
         from: &str,
         to: &str,
         beside: impl FnOnce(&Txn<'_>, &str) -> Result<(), store::Error> + Send + 'static,
     ) -> Result<Tagged, ImageError> {
+        self.room_for_rows(0)?;
         let digest = self.image_digest(from).await?;
         let (source, target) = (self.image_name(from)?, self.image_name(to)?);
         let tagged = Tagged { reference: target.to_string(), digest: digest.clone() };

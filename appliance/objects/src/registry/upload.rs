@@ -126,6 +126,7 @@ fn created(name: &str, digest: &str) -> Response {
 pub(super) async fn begin(mut call: Call, name: &str) -> Result<Response, Fault> {
     call.permit(name, Action::Push)?;
     let full = full(name)?;
+    call.objects.room_for_rows(0)?;
     if let Some(digest) = call.param("mount")
         && mount(&call, &full, &digest).await?
     {

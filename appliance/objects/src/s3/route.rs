@@ -5,6 +5,7 @@ use super::{
     call::{self, Call},
     complete, copy, cors, delete,
     error::{Code, S3Error},
+    growth,
     journal::{self, Peer, Seen},
     lifecycle, list, lock, logging, meta, notification, object, payload, post, read, setting,
     upload, upload_list,
@@ -108,7 +109,10 @@ async fn answer(
     seen: Option<&mut Seen>,
 ) -> Result<Response, S3Error> {
     let mut call = take_apart(objects, peer, parts, body, id).await?;
-    let answer = dispatch(&mut call).await;
+    let answer = match growth::check(&call) {
+        Ok(()) => dispatch(&mut call).await,
+        Err(full) => Err(full),
+    };
     parts.headers = std::mem::take(&mut call.headers);
     if let Some(seen) = seen {
         seen.asked(&mut call);

@@ -19,6 +19,7 @@ mod kill;
 mod leave;
 mod ledger;
 mod load;
+mod mark;
 mod power;
 mod push;
 mod rot;

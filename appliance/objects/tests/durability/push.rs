@@ -47,10 +47,15 @@ async fn blob(objects: &Objects, name: &str, chunks: &[&[u8]]) -> Result<String,
     Ok(digest)
 }
 
+/// Begins to push a layer, if that is taken.
+pub(crate) async fn try_begin(objects: &Objects, line: &str) -> Result<String, String> {
+    let begin = format!("/v2/load/{line}/blobs/uploads/");
+    ask(objects, "POST", &begin, "application/octet-stream", Vec::new()).await
+}
+
 /// Begins to push a layer; where its bytes go.
 pub(crate) async fn begin(objects: &Objects, line: &str) -> String {
-    let begin = format!("/v2/load/{line}/blobs/uploads/");
-    ask(objects, "POST", &begin, "application/octet-stream", Vec::new()).await.unwrap()
+    try_begin(objects, line).await.unwrap()
 }
 
 /// Begins to push a layer and goes away.

@@ -31,13 +31,18 @@ impl S3 {
             let made = objects.key_import(KEY, &secret, owner, Scope::Site, None).await;
             made.map_err(|error| error.to_string())?;
         }
-        let client = Self(objects::s3::router(objects.clone()));
+        let client = Self::unprepared(objects);
         client.ask("PUT", crate::load::BUCKET, "", "", Vec::new(), None).await?;
         Ok(client)
     }
 
+    /// A client for which all is there.
+    pub(crate) fn unprepared(objects: &Objects) -> Self {
+        Self(objects::s3::router(objects.clone()))
+    }
+
     /// One request; its answer as text when that is a success.
-    async fn ask(
+    pub(crate) async fn ask(
         &self,
         method: &str,
         bucket: &str,

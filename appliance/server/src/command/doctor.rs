@@ -3,7 +3,13 @@
 mod start;
 
 use super::Code;
-use crate::{cli::DoctorArgs, client::Client, config::Config, output};
+use crate::{
+    cli::DoctorArgs,
+    client::Client,
+    config::{Config, ObjectsConfig},
+    output,
+};
+use base::units::Bytes;
 use engine::govern::Moment;
 use hardware::{
     Root,
@@ -26,7 +32,10 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Code> {
     let root = Root::new(&config.hardware_root);
     let place = place(&config);
     let look = || {
-        let mut findings = check(&Facts::read(&root, &place));
+        let facts = Facts::read(&root, &place);
+        let mark = facts.space.and_then(|(_, free)| mark(&config.objects, free));
+        let mut findings = check(&facts);
+        findings.extend(mark);
         findings.extend(start::findings(&config, &faults, crate::serve::now()));
         worst_first(&mut findings);
         findings
@@ -42,6 +51,25 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Code> {
         findings.iter().for_each(show);
     }
     Ok(worst.exit_code())
+}
+
+/// Writes are refused at the mark, when the disk may have much room left for others.
+fn mark(objects: &ObjectsConfig, free: Bytes) -> Option<Finding> {
+    let kept = objects.keep_free;
+    let (check, fix) = ("objects-room", None);
+    if objects.remote.is_some() {
+        return None;
+    }
+    Some(if free >= kept {
+        let what = format!("objects may take {} more", Bytes(free.0 - kept.0));
+        Finding { check, severity: Severity::Ok, what, why: "", remedy: String::new(), fix }
+    } else {
+        let what = format!("{free} are free, less than the {kept} of `objects_keep_free_mib`");
+        let why = "artifacts, caches, images and other uploads are refused until more is free";
+        let remedy =
+            "delete objects or images, lower a retention, or give the data directory a larger disk";
+        Finding { check, severity: Severity::Critical, what, why, remedy: remedy.into(), fix }
+    })
 }
 
 fn place(config: &Config) -> Place {
@@ -141,6 +169,24 @@ fn show(finding: &Finding) {
 mod tests {
     use super::*;
     use base::time::Timestamp;
+
+    #[test]
+    fn the_mark_of_objects_is_told_before_the_disk_is_full() {
+        let here = ObjectsConfig {
+            remote: None,
+            options: None,
+            keep_free: Bytes::gib(4),
+            webhook_allow: Vec::new(),
+            outward_roots: "/".into(),
+        };
+        let severity = |free| mark(&here, free).map(|finding| finding.severity);
+        assert_eq!(severity(Bytes::gib(4)), Some(Severity::Ok));
+        assert_eq!(severity(Bytes::gib(3)), Some(Severity::Critical));
+        let told = mark(&here, Bytes::gib(3)).unwrap();
+        assert!(told.what.contains("objects_keep_free_mib"), "{}", told.what);
+        let remote = ObjectsConfig { remote: Some("s3://x".into()), ..here };
+        assert_eq!(mark(&remote, Bytes::gib(3)), None);
+    }
 
     #[test]
     fn the_past_is_summed_by_time_and_not_by_moments() {
