@@ -218,6 +218,8 @@ fn a_certificate_of_one_s_own_is_judged_whole() {
     check("one.pem", "secret.key", "critical", ["pass phrase", "openssl pkey -in "]);
     check("one.pem", "der.key", "critical", ["in DER, not in PEM", "openssl pkey -inform DER"]);
     check("one.key", "one.key", "critical", ["no certificate", "exchanged"]);
+}
+
 #[test]
 fn a_mark_of_objects_that_is_reached_is_told_although_the_disk_has_room() {
     let host = Host::new();

@@ -2,8 +2,11 @@
 //!
 //! Invariants: a stream gives exactly the bytes asked for, or ends with an error; its first bytes
 //! are read before it is given out, so that a file that is gone is told before an answer begins, and no
-//! file that it has yet to open is removed. A blob that cannot be read is noted as suspect. Whole blobs in the database are always verified; of
-//! whole files every [`VERIFY_ONE_OF`]th read is, and the scrubber reads the rest.
+//! file that it has yet to open is removed. A blob that cannot be read is noted as suspect. Whole blobs in
+//! the database are always verified; of whole files every [`VERIFY_ONE_OF`]th read is, and its last bytes are
+//! given out when all of them are known to be right: who asks for no more than the promised length gets less
+//! of a damaged one. Of the files that are read in part, every [`SAMPLE_ONE_OF`]th read has the keeper read
+//! the whole (`sample.rs`). The scrubber reads the rest.
 
 use crate::{
     details::{self, PieceDetails},
@@ -26,6 +29,11 @@ use store::{
 const VERIFY_ONE_OF: u32 = 8;
 
 static READS: AtomicU32 = AtomicU32::new(0);
+
+/// So many reads of a part lead to one look at the whole.
+const SAMPLE_ONE_OF: u32 = 8;
+
+static PARTS: AtomicU32 = AtomicU32::new(0);
 
 /// One blob of an object, in the object's order.
 #[derive(Debug, Clone)]
@@ -196,29 +204,50 @@ async fn stored_stream(
         return Ok(stream::once(async { Ok(part) }).boxed());
     };
     let bytes = vault.read(path, range).await?;
-    let verify = whole && READS.fetch_add(1, Ordering::Relaxed).is_multiple_of(VERIFY_ONE_OF);
+    if !whole {
+        if PARTS.fetch_add(1, Ordering::Relaxed).is_multiple_of(SAMPLE_ONE_OF) {
+            vault.samples.note(blob.id);
+        }
+        return Ok(bytes);
+    }
+    let verify = READS.fetch_add(1, Ordering::Relaxed).is_multiple_of(VERIFY_ONE_OF);
     Ok(if verify { verified(vault.clone(), bytes, blob.clone()) } else { bytes })
 }
 
-/// Passes the bytes on and fails at the end when they are not what was stored.
+/// Passes the bytes on, the last of them when all are what was stored; fails in their place.
 fn verified(vault: Vault, bytes: ByteStream, blob: BlobRow) -> ByteStream {
-    let state = (vault, bytes, blake3::Hasher::new(), blob);
-    stream::try_unfold(state, |(vault, mut bytes, mut hasher, blob)| async move {
-        match bytes.next().await {
-            Some(part) => {
-                let part = part?;
-                hasher.update(&part);
-                Ok(Some((part, (vault, bytes, hasher, blob))))
-            }
-            None if hasher.finalize().as_bytes() == &blob.hash => Ok(None),
-            None => {
-                tracing::error!(blob.id, "stored bytes are damaged");
-                vault.suspect(blob.id);
-                Err(Error::Damaged(format!("blob {}", blob.id)))
-            }
+    let state = Verifying { vault, bytes, hasher: blake3::Hasher::new(), left: blob.size, blob };
+    stream::try_unfold(state, |mut state| async move {
+        let Some(part) = state.bytes.next().await else {
+            return if state.left == 0 { Ok(None) } else { Err(state.damaged()) };
+        };
+        let part = part?;
+        state.hasher.update(&part);
+        state.left = state.left.saturating_sub(part.len() as u64);
+        if state.left == 0 && state.hasher.finalize().as_bytes() != &state.blob.hash {
+            return Err(state.damaged());
         }
+        Ok(Some((part, state)))
     })
     .boxed()
+}
+
+/// A read that is compared as it passes.
+struct Verifying {
+    vault: Vault,
+    bytes: ByteStream,
+    hasher: blake3::Hasher,
+    /// Bytes that have yet to come.
+    left: u64,
+    blob: BlobRow,
+}
+
+impl Verifying {
+    fn damaged(&self) -> Error {
+        tracing::error!(blob.id = self.blob.id, "stored bytes are damaged");
+        self.vault.suspect(self.blob.id);
+        Error::Damaged(format!("blob {}", self.blob.id))
+    }
 }
 
 /// Opens sealed chunks, skips the first `skip` plain bytes and stops after `wanted`.

@@ -42,6 +42,7 @@ impl Objects {
         tokio::join!(
             self.collect_for_ever(),
             self.scrub_for_ever(),
+            self.sample_for_ever(),
             self.expire_for_ever(),
             self.tell_for_ever(),
             self.log_for_ever()

@@ -48,6 +48,7 @@ pub mod registry;
 mod remote;
 mod room;
 pub mod s3;
+mod sample;
 mod scrub;
 mod seal;
 mod session;

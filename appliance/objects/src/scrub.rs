@@ -18,7 +18,7 @@ use store::objects::BlobRow;
 
 /// Bytes per second of a round: a disk of a gigabyte is read in two minutes, and a build beside it
 /// does not notice.
-const PACE: u64 = 8 << 20;
+pub(crate) const PACE: u64 = 8 << 20;
 
 /// A round begins so long after the last one began: flash that rots within weeks is seen in time.
 const EVERY: Duration = Duration::from_secs(7 * 24 * 3600);

@@ -14,7 +14,9 @@ use crate::{
     filing::Filing,
     hashing::{Hashing, Uploads},
     headway::Headway,
-    reading, seal,
+    reading,
+    sample::Samples,
+    seal,
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::BoxStream};
@@ -63,6 +65,8 @@ pub(crate) struct Vault {
     era: String,
     /// Blobs that a reader found damaged, until the keeper looks at them.
     suspects: Arc<Mutex<Vec<i64>>>,
+    /// Blobs of which parts are read.
+    pub(crate) samples: Arc<Samples>,
     /// Files that nobody names and that could not be removed, until the keeper tries again.
     unremoved: Arc<Mutex<BTreeSet<String>>>,
     /// Files that are being read, or will be by who reads what stands before them.
@@ -101,6 +105,7 @@ impl Vault {
             keep_free,
             era: digest::hex(&seal::random::<6>()),
             suspects: Arc::default(),
+            samples: Arc::default(),
             unremoved: Arc::default(),
             reads: Reads::default(),
             taken: Arc::default(),

@@ -23,5 +23,6 @@ mod mark;
 mod power;
 mod push;
 mod rot;
+mod rot_http;
 mod s3;
 mod worker;

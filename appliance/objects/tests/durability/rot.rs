@@ -13,7 +13,7 @@ use tower::ServiceExt;
 const BIG: Value = Value { seed: 3, size: 200_000 };
 
 /// The only file below a folder.
-fn only_file(dir: &Path) -> Option<PathBuf> {
+pub(crate) fn only_file(dir: &Path) -> Option<PathBuf> {
     std::fs::read_dir(dir).unwrap().find_map(|entry| {
         let path = entry.unwrap().path();
         if path.is_dir() { only_file(&path) } else { Some(path) }
@@ -74,8 +74,12 @@ async fn read_until_told(objects: &Objects) {
     // A sample of the reads is compared; other tests of this process share the count.
     let mut told = 0;
     for _ in 0..64 {
-        let found = objects.get("caches", "big", None).await.unwrap();
-        told += usize::from(found.bytes.try_collect::<Vec<_>>().await.is_err());
+        // A file that is read at once is told before an answer begins.
+        told += match objects.get("caches", "big", None).await {
+            Ok(found) => usize::from(found.bytes.try_collect::<Vec<_>>().await.is_err()),
+            Err(Error::Damaged(_)) => 1,
+            Err(other) => panic!("{other}"),
+        };
     }
     assert!(told >= 1, "no read noticed");
 }

@@ -46,7 +46,6 @@ impl From<ImageError> for Failure {
         match error {
             ImageError::Missing(_) | ImageError::NoName(_) => Self::Missing(error.to_string()),
             ImageError::Quota(_) => Self::Conflict(error.to_string()),
-            ImageError::Objects(full @ objects::Error::Full) => Self::Unavailable(full.to_string()),
             ImageError::Objects(cause) => cause.into(),
             ImageError::Read { ref source, .. } => Self::Conflict(format!("{error}: {source}")),
             // All others tell what to do with the file or the name.
