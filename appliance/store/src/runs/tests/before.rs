@@ -1,6 +1,7 @@
 //! What a job takes from those before it: layers of workspaces, and results of tests.
 
 use super::*;
+use base::workspace::Names;
 
 #[test]
 fn layers_come_from_upstream_in_the_order_of_the_graph() {
@@ -20,11 +21,11 @@ fn layers_come_from_upstream_in_the_order_of_the_graph() {
                 task: task.id,
                 object: format!("layer-{}", index + 1),
                 size: 1,
-                paths: vec!["bin/x".into()],
                 created_at: Timestamp(1),
             };
-            txn.layer_insert(&layer)?;
-            txn.layer_insert(&layer)?;
+            let names = Names::pack(["bin/x"]).unwrap();
+            txn.layer_insert(&layer, &names)?;
+            txn.layer_insert(&layer, &Names::default())?;
         }
         Ok(())
     };
@@ -35,6 +36,7 @@ fn layers_come_from_upstream_in_the_order_of_the_graph() {
         let expected: [(&str, &[u32]); 3] = [("layer-1", &[]), ("layer-5", &[]), ("layer-2", &[0])];
         assert_eq!(seen, expected, "the fifth ran beside the second");
         assert_eq!(found.iter().map(|up| up.job).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(reader.layer_names(&found[0].layer)?, Names::pack(["bin/x"]).unwrap());
         Ok(())
     });
 }
