@@ -27,6 +27,9 @@ fn layers_come_from_upstream_in_the_order_of_the_graph() {
             txn.layer_insert(&layer, &names)?;
             txn.layer_insert(&layer, &Names::default())?;
         }
+        let before_names_were_packed =
+            "UPDATE workspace_layers SET paths = '[\"bin/x\"]' WHERE object = 'layer-5'";
+        txn.statement(before_names_were_packed)?.execute([])?;
         Ok(())
     };
     check(write, move |reader| {
@@ -36,7 +39,10 @@ fn layers_come_from_upstream_in_the_order_of_the_graph() {
         let expected: [(&str, &[u32]); 3] = [("layer-1", &[]), ("layer-5", &[]), ("layer-2", &[0])];
         assert_eq!(seen, expected, "the fifth ran beside the second");
         assert_eq!(found.iter().map(|up| up.job).collect::<Vec<_>>(), [0, 1, 2]);
-        assert_eq!(reader.layer_names(&found[0].layer)?, Names::pack(["bin/x"]).unwrap());
+        for upstream in &found {
+            let names = reader.layer_names(&upstream.layer)?;
+            assert_eq!(names, Names::pack(["bin/x"]).unwrap(), "{}", upstream.layer.object);
+        }
         Ok(())
     });
 }
