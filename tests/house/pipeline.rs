@@ -65,6 +65,53 @@ fn a_failing_step_fails_the_job_and_later_steps_do_not_run() {
     check(config, "failed", &[("a", "Exited with code exit status 3"), ("a", "afterwards")]);
 }
 
+/// More names than a request once had room for, and a file with many.
+#[test]
+fn a_workspace_of_many_files_with_long_names_travels_and_links_stay_links() {
+    let config = r#"version: 2.1
+jobs:
+  make:
+    machine: true
+    steps:
+      - run: |
+          folder=tree/node_modules/@scope/a-package-with-a-long-name/dist/esm/$(printf 'x%.0s' $(seq 100))
+          mkdir -p $folder && cd $folder
+          seq 20000 | sed 's/^/a-file-with-a-long-name-/' | xargs touch
+      - run: |
+          head -c 3000000 /dev/urandom > tree/once
+          for n in $(seq 20); do ln tree/once tree/again-$n; done
+      - persist_to_workspace: {root: ., paths: [tree]}
+  beside:
+    machine: true
+    steps:
+      - run: {command: circleci version, environment: {PATH: '/usr/bin:/bin'}}
+      - run: echo beside > note
+      - persist_to_workspace: {root: ., paths: [no*]}
+  take:
+    machine: true
+    steps:
+      - attach_workspace: {at: there}
+      - run: |
+          echo "files: $(find there -name 'a-file-*' | wc -l), names: $(stat -c %h there/tree/once)"
+          cmp there/tree/once there/tree/again-20 && cat there/note
+workflows:
+  main:
+    jobs: [make, beside, {take: {requires: [make, beside]}}]
+"#;
+    let told = "Workspace layer stored: 20021 files, ";
+    check(
+        config,
+        "success",
+        &[("make", told), ("beside", "(appliance)"), ("take", "files: 20000, names: 21\nbeside")],
+    );
+}
+
+#[test]
+fn a_key_that_cannot_be_added_fails_its_step() {
+    let config = "version: 2.1\njobs:\n  a:\n    machine: true\n    steps:\n      - add_ssh_keys: {fingerprints: ['SHA256:x']}\n      - run: echo never\nworkflows:\n  main:\n    jobs: [a]\n";
+    check(config, "failed", &[("a", "so SHA256:x cannot be added")]);
+}
+
 #[test]
 fn files_travel_by_workspace_cache_and_artifact() {
     if !may_run_jobs() {

@@ -20,3 +20,4 @@ pub mod time;
 pub mod trigger;
 pub mod trust;
 pub mod units;
+pub mod workspace;

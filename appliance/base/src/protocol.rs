@@ -25,6 +25,7 @@ use crate::{
     secret::Secret,
     time::millis,
     trigger::Vcs,
+    workspace::{Conflict, Names},
 };
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
@@ -235,10 +236,12 @@ pub struct StoreConfirm {
     pub key: String,
     /// Its size.
     pub size: u64,
-    /// For a workspace layer: the paths in it, so that conflicts can be told at attach; for a
-    /// cache: the paths that it was stored of.
+    /// For a cache: the paths that it was stored of.
     #[serde(default)]
     pub paths: Vec<String>,
+    /// For a workspace layer: the files in it, so that conflicts can be told at attach.
+    #[serde(default)]
+    pub names: Names,
 }
 
 /// A cache that matched one of the keys asked for.
@@ -257,13 +260,20 @@ pub struct CacheHit {
     pub from: Presigned,
 }
 
-/// One workspace layer, in the order to unpack.
+/// What a job attaches.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Workspace {
+    /// In the order to unpack.
+    pub layers: Vec<WorkspaceLayer>,
+    /// Why they must not be.
+    pub conflict: Option<Conflict>,
+}
+
+/// One workspace layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkspaceLayer {
     /// Job that persisted it.
     pub job_name: String,
-    /// Paths in it.
-    pub paths: Vec<String>,
     /// Number of that job among those that the asking one has upstream; all layers upstream of it
     /// come before it.
     pub job: u32,

@@ -26,7 +26,19 @@ pub struct GlobError {
 #[derive(Debug, Clone)]
 pub struct Glob {
     regex: Regex,
+    /// Matches the folders on the way to a match, each with a slash before it.
+    folders: Regex,
     start: String,
+}
+
+/// A pattern as a regular expression.
+#[derive(Debug, Default)]
+struct Translated {
+    regex: String,
+    /// Where in it the slashes are between segments that match one folder each.
+    slashes: Vec<usize>,
+    /// What comes after the last of those may match folders of any depth.
+    is_open: bool,
 }
 
 /// Which patterns are understood.
@@ -61,11 +73,14 @@ impl Glob {
         }
         let plain = pattern.strip_prefix("./").unwrap_or(pattern);
         let body = translate(plain, flavour).map_err(|reason| error(reason.into()))?;
-        let regex = regex::RegexBuilder::new(&format!(r"\A(?s:{body})\z"))
-            .size_limit(SIZE_MAX)
-            .build()
-            .map_err(|_| error("too large".into()))?;
-        Ok(Self { regex, start: start(plain) })
+        let compiled = |body: &str| {
+            regex::RegexBuilder::new(&format!(r"\A(?s:{body})\z"))
+                .size_limit(SIZE_MAX)
+                .build()
+                .map_err(|_| error("too large".into()))
+        };
+        let (regex, folders) = (compiled(&body.regex)?, compiled(&body.folders())?);
+        Ok(Self { regex, folders, start: start(plain) })
     }
 
     /// Whether a relative path (with `/`) matches as a whole.
@@ -80,6 +95,24 @@ impl Glob {
     pub fn start(&self) -> &str {
         &self.start
     }
+
+    /// Whether a match may lie below a relative folder. A walk need not enter others.
+    #[must_use]
+    pub fn may_lie_below(&self, folder: &str) -> bool {
+        let folder = folder.strip_prefix("./").unwrap_or(folder);
+        folder.is_empty() || self.folders.is_match(&format!("/{folder}"))
+    }
+}
+
+impl Translated {
+    /// An expression for all folders on the way: `a/b/c` gives `(?:/a(?:/b)?)?`.
+    fn folders(&self) -> String {
+        let start = |nth: usize| nth.checked_sub(1).map_or(0, |before| self.slashes[before] + 1);
+        let segment = |nth: usize| &self.regex[start(nth)..self.slashes[nth]];
+        let end = if self.is_open { "(?:/.*)?" } else { "" };
+        let inwards = (0..self.slashes.len()).rev();
+        inwards.fold(end.to_owned(), |inner, nth| format!("(?:/{}{inner})?", segment(nth)))
+    }
 }
 
 fn start(pattern: &str) -> String {
@@ -87,8 +120,8 @@ fn start(pattern: &str) -> String {
     pattern[..wild].rfind('/').map(|end| pattern[..end].to_owned()).unwrap_or_default()
 }
 
-fn translate(pattern: &str, flavour: Flavour) -> Result<String, &'static str> {
-    let mut out = String::new();
+fn translate(pattern: &str, flavour: Flavour) -> Result<Translated, &'static str> {
+    let Translated { regex: mut out, mut slashes, mut is_open } = Translated::default();
     let mut chars = pattern.chars().peekable();
     let mut depth = 0;
     let mut segment_start = true;
@@ -97,6 +130,7 @@ fn translate(pattern: &str, flavour: Flavour) -> Result<String, &'static str> {
         match c {
             '*' if flavour == Flavour::Tests && chars.peek() == Some(&'*') => {
                 while chars.next_if_eq(&'*').is_some() {}
+                is_open = true;
                 // `**/` is any number of folders, none included.
                 if starts && chars.next_if_eq(&'/').is_some() {
                     out.push_str("(?:[^/]+/)*");
@@ -126,12 +160,19 @@ fn translate(pattern: &str, flavour: Flavour) -> Result<String, &'static str> {
             }
             '\\' => {
                 let next = chars.next().ok_or("ends in a backslash")?;
+                is_open |= next == '/';
                 literal(next, &mut out);
             }
-            c => literal(c, &mut out),
+            c => {
+                is_open |= c == '/' && depth > 0;
+                if c == '/' && !is_open {
+                    slashes.push(out.len());
+                }
+                literal(c, &mut out);
+            }
         }
     }
-    if depth > 0 { Err("`{` without `}`") } else { Ok(out) }
+    if depth > 0 { Err("`{` without `}`") } else { Ok(Translated { regex: out, slashes, is_open }) }
 }
 
 fn literal(c: char, out: &mut String) {
@@ -214,6 +255,29 @@ mod tests {
         ] {
             assert_eq!(Glob::new(pattern).unwrap().start(), start, "{pattern}");
         }
+    }
+
+    fn check_way(pattern: &str, on_the_way: &[&str], elsewhere: &[&str]) {
+        let glob = Glob::new(pattern).unwrap();
+        for (folders, expected) in [(on_the_way, true), (elsewhere, false)] {
+            for folder in folders {
+                assert_eq!(glob.may_lie_below(folder), expected, "{pattern} below {folder}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_walk_enters_only_folders_on_the_way_to_a_match() {
+        check_way("*.rs", &[""], &["a", "a.rs", "a/b"]);
+        check_way("a*/b?/*.rs", &["", "ab", "ab/bc", "./ab"], &["b", "ab/c", "ab/bc/d"]);
+        check_way("/tmp/x*/c", &["", "/tmp", "/tmp/xy"], &["/etc", "/tmp/y", "/tmp/xy/c", "tmp"]);
+        check_way("src/**/*.rs", &["", "src", "src/a", "src/a/b"], &["test", "srcs", "a/src"]);
+        check_way("*/t**/x", &["a", "a/t", "a/tb/c/d"], &[]);
+        check_way("{a,b}/c", &["", "a", "b"], &["c", "a/c", "a/b"]);
+        check_way("a/{b,c/d}/e", &["", "a", "a/c", "a/c/d"], &["b", "ab"]);
+        check_way(r"a\/b/c", &["", "a", "a/b"], &[]);
+        check_way("[^/]x/y", &["ax"], &["a", "ax/y"]);
+        check_way("**", &["", "a", "a/b"], &[]);
     }
 
     #[test]

@@ -16,6 +16,8 @@ mod answers;
 mod archive;
 mod checkout;
 mod cucumber;
+mod encoding;
+mod entries;
 mod extract;
 mod halt;
 mod index;
@@ -24,6 +26,7 @@ mod keys;
 mod launch;
 mod substitute;
 mod sudo;
+mod tally;
 mod tests;
 mod walk;
 

@@ -13,12 +13,12 @@ use base::{
     protocol::{
         CacheHit, Claim, Claimed, Heartbeat, Held, ImageSource, Pace, PaceAsk, Presigned, Refusal,
         Register, Registered, Report, Reported, StoreConfirm, StoreRequest, StoreTarget, Verdicts,
-        WorkspaceLayer,
+        Workspace,
     },
 };
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -127,7 +127,7 @@ impl Client {
         let (status, answer) = tokio::time::timeout(wait, talk)
             .await
             .map_err(|late| link(attempt, late))?
-            .map_err(|source| link(attempt, source))?;
+            .map_err(|error| trouble(attempt, error))?;
         verdict(attempt, status, answer)
     }
 
@@ -140,7 +140,7 @@ impl Client {
                 self.pool.send(request).await.map_err(|source| link(attempt, source))?;
             if !response.status().is_success() {
                 let status = response.status();
-                let answer = collect(response).await.map_err(|source| link(attempt, source))?;
+                let answer = collect(response).await.map_err(|error| trouble(attempt, error))?;
                 return verdict(attempt, status, answer).map(drop);
             }
             body::save(response.into_body(), into)
@@ -181,7 +181,7 @@ impl Client {
         let (status, answer) = tokio::time::timeout(OBJECT_WAIT, talk)
             .await
             .map_err(|late| link(attempt, late))?
-            .map_err(|source| link(attempt, source))?;
+            .map_err(|error| trouble(attempt, error))?;
         verdict(attempt, status, answer).map(drop)
     }
 }
@@ -190,9 +190,26 @@ fn link(attempt: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync
     Trouble::Link { attempt: attempt.to_owned(), source: source.into() }
 }
 
+/// An answer that is too long will be so the next time, too.
+fn trouble(attempt: &str, error: PoolError) -> Trouble {
+    match error {
+        PoolError::TooLong => {
+            let most = base::units::Bytes(ANSWER_MAX as u64);
+            let message = format!("could not {attempt}: the answer is longer than {most}");
+            Trouble::Rejected { message }
+        }
+        other => link(attempt, other),
+    }
+}
+
 async fn collect(response: Response<Incoming>) -> Result<Bytes, PoolError> {
-    let limited = http_body_util::Limited::new(response.into_body(), ANSWER_MAX);
-    limited.collect().await.map(http_body_util::Collected::to_bytes).map_err(PoolError::Answer)
+    let limited = Limited::new(response.into_body(), ANSWER_MAX);
+    let collected =
+        limited.collect().await.map_err(|error| match error.is::<LengthLimitError>() {
+            true => PoolError::TooLong,
+            false => PoolError::Answer(error),
+        })?;
+    Ok(collected.to_bytes())
 }
 
 /// What an answer's status says.
@@ -278,7 +295,7 @@ impl ControlPlane for Client {
         self.ask("look for a cache", &of_task(task, "cache"), &question, ANSWER_WAIT).await
     }
 
-    async fn workspace(&self, task: Held) -> Result<Vec<WorkspaceLayer>, Trouble> {
+    async fn workspace(&self, task: Held) -> Result<Workspace, Trouble> {
         let question = serde_json::json!({});
         self.ask("list the workspace", &of_task(task, "workspace"), &question, ANSWER_WAIT).await
     }
@@ -310,3 +327,6 @@ impl ControlPlane for Client {
         self.upload("store an object", path_of("store an object", to)?, from, offset, size).await
     }
 }
+
+#[cfg(test)]
+mod tests;

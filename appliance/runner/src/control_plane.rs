@@ -9,7 +9,7 @@ use base::{
     ids::{Fence, TaskId},
     protocol::{
         CacheHit, Held, ImageSource, Presigned, Refusal, Report, Reported, StoreConfirm,
-        StoreRequest, StoreTarget, WorkspaceLayer,
+        StoreRequest, StoreTarget, Workspace,
     },
 };
 use bytes::Bytes;
@@ -101,10 +101,7 @@ pub trait ControlPlane: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<CacheHit>, Trouble>> + Send;
 
     /// The workspace layers of all jobs upstream.
-    fn workspace(
-        &self,
-        task: Held,
-    ) -> impl Future<Output = Result<Vec<WorkspaceLayer>, Trouble>> + Send;
+    fn workspace(&self, task: Held) -> impl Future<Output = Result<Workspace, Trouble>> + Send;
 
     /// An image of the local store.
     fn image(

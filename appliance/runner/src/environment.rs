@@ -2,12 +2,16 @@
 //!
 //! Why: precedence is the part of the language that scripts rely on most and that is seen least.
 //! It is decided here, in pure code, once per job and once per step.
-//! Precedence, lowest first: where the appliance is, the image's own, defaults, project and context variables (in the
+//! Precedence, lowest first: where the appliance is, the image's own, `environment` beside the image,
+//! defaults, project and context variables (in the
 //! order given), built-in `CIRCLE_*`, the job's `environment`, the step's `environment`.
 //! Invariants: values are never interpolated; the listing shows no secret.
+//! Decision: `environment` beside the first image reaches the steps: the original's own examples rely on
+//! it, though its reference tells of the entry point alone.
 //! Source: the built-in variables of the original service; those that it does not set on runners
 //! (`CIRCLE_PREVIOUS_BUILD_NUM`) are absent.
 
+use crate::spin_up::AGENT;
 use base::protocol::Assignment;
 use indexmap::IndexMap;
 use std::fmt::Write as _;
@@ -95,7 +99,21 @@ pub(crate) fn of_job(
     if !LOCALES.iter().any(|name| env.contains_key(*name)) {
         env.insert("LC_CTYPE".into(), "C.UTF-8".into());
     }
+    reach_agent(&mut env);
     env
+}
+
+/// Where the job names folders of its own, `circleci` is still found: last, so that it hides nothing.
+pub(crate) fn reach_agent(env: &mut Environment) {
+    let Some((folder, _)) = AGENT.rsplit_once('/') else { return };
+    let path = env.entry("PATH".to_owned()).or_default();
+    if path.split(':').any(|named| named.trim_end_matches('/') == folder) {
+        return;
+    }
+    if !path.is_empty() {
+        path.push(':');
+    }
+    path.push_str(folder);
 }
 
 /// The text of the step `Preparing environment variables`.
@@ -182,7 +200,24 @@ mod tests {
         let env = of_job(&job, &site, &image, &person);
         let names = ["A", "CI", "B", "PATH", "HOME", "APPLIANCE_URL"];
         let values = names.map(|name| env[name].as_str());
-        assert_eq!(values, ["context", "true", "job", "/opt/bin", "/root", "u"]);
+        assert_eq!(values, ["context", "true", "job", "/opt/bin:/usr/local/bin", "/root", "u"]);
+    }
+
+    #[test]
+    fn the_command_of_the_job_is_found_last_on_any_path() {
+        for (path, expected) in [
+            (Some("/opt/bin:/bin"), "/opt/bin:/bin:/usr/local/bin"),
+            (Some("/usr/local/bin/:/bin"), "/usr/local/bin/:/bin"),
+            (Some(PATH), PATH),
+            (Some("/usr/local/bin2"), "/usr/local/bin2:/usr/local/bin"),
+            (Some(""), "/usr/local/bin"),
+            (None, "/usr/local/bin"),
+        ] {
+            let mut env = Environment::new();
+            env.extend(path.map(|path| ("PATH".to_owned(), path.to_owned())));
+            reach_agent(&mut env);
+            assert_eq!(env["PATH"], expected, "{path:?}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use base::{
     state::TaskOutcome,
     time::Timestamp,
     trust::Trust,
+    workspace::Names,
 };
 use engine::leftovers::{self, Swept};
 use objects::Objects;
@@ -99,8 +100,8 @@ async fn objects_without_a_row_go_when_their_task_is_over_and_they_are_old() {
     let (task, project, layer, cache) = (done.task, house.project, key("layer"), key("cache"));
     let save = move |txn: &mut store::Txn<'_>| {
         let (size, created_at) = (1, now());
-        let layer = Layer { task, object: layer, size, paths: vec![], created_at };
-        txn.layer_insert(&layer)?;
+        let layer = Layer { task, object: layer, size, created_at };
+        txn.layer_insert(&layer, &Names::default())?;
         let (key, job, expires_at) = ("v1".into(), JobNumber(1), days(15));
         let cache = Cache {
             project,

@@ -10,6 +10,7 @@ use base::{
     protocol::Progress,
     state::TaskOutcome,
     trust::Trust,
+    workspace::Names,
 };
 use engine::{Error, RerunWanted, logs::Logs, removal};
 use objects::Objects;
@@ -121,9 +122,8 @@ async fn run(house: &House, objects: &Objects, logs: &Logs) -> PipelineId {
     let (id, project, object) = (task.task, house.project, format!("{}/named", task.task));
     let save = move |txn: &mut store::Txn<'_>| {
         let (paths, created_at) = (Vec::new(), now());
-        let layer =
-            Layer { task: id, object: object.clone(), size: 1, paths: paths.clone(), created_at };
-        txn.layer_insert(&layer)?;
+        let layer = Layer { task: id, object: object.clone(), size: 1, created_at };
+        txn.layer_insert(&layer, &Names::default())?;
         let cache = Cache {
             project,
             key: object.clone(),

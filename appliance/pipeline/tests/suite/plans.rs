@@ -317,3 +317,25 @@ fn a_plan_can_be_stored_and_read_back() {
     let text = serde_json::to_string(&plan).unwrap();
     assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
 }
+
+#[test]
+fn keys_that_are_named_and_cannot_be_added_fail_their_step() {
+    for (step, fails) in [
+        ("add_ssh_keys", false),
+        ("add_ssh_keys: {fingerprints: []}", false),
+        ("add_ssh_keys: {fingerprints: [a, 'SHA256:b']}", true),
+    ] {
+        let text = format!("jobs: {{build: {{machine: true, steps: [{step}]}}}}\n");
+        let plan = planned(&text, &on_branch("main"));
+        let JobKind::Build { spec } = &plan.workflows[0].jobs[0].kind else { panic!("no build") };
+        match &spec.steps[0].action {
+            Action::Unsupported { message } => {
+                assert!(fails && message.contains("so a, SHA256:b cannot be added"), "{message}");
+            }
+            Action::Ignored { message } => {
+                assert!(!fails && message.contains("nothing was added"), "{step}: {message}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

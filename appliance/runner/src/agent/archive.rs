@@ -3,13 +3,14 @@
 //! Form of what is printed: one line of JSON, the manifest, then the bytes.
 //! Invariants: special files are passed over; what is unpacked belongs to the job's user; a name
 //! that leads out of the target is refused, and would not leave the sandbox.
-//! Limits: `walk` bounds the number of files; memory use is that of the compressor.
+//! Limits: `walk` bounds the number of files; memory use is that of the compressor and of names.
 
 use super::{
     AgentError,
     answers::{BundleManifest, PackManifest},
+    entries::{Added, Entries},
     extract::{InTheWay, extract},
-    walk,
+    walk::{self, Closed},
 };
 use base::units::Bytes;
 use pipeline::glob::Glob;
@@ -44,8 +45,7 @@ pub(super) fn pack(
         let before = found.len();
         found.extend(chosen(root, path, globs)?);
         if found.len() == before {
-            let text = format!("Warning: could not archive {path} - Not found\n");
-            let _ = io::stderr().write_all(text.as_bytes());
+            warn(&format!("Warning: could not archive {path} - Not found"));
         }
     }
     found.sort_unstable();
@@ -76,11 +76,15 @@ fn chosen(root: &Path, path: &str, globs: bool) -> Result<Vec<PathBuf>, AgentErr
     }
     let glob = Glob::workspace(path).map_err(|error| AgentError::Refused(error.to_string()))?;
     // A folder that matches is meant with all that is in it.
-    let matching = |file: &PathBuf| {
+    let matches = |file: &Path| {
         let name = file.strip_prefix(root).unwrap_or(file);
         name.ancestors().any(|part| glob.matches(&part.to_string_lossy()))
     };
-    Ok(walk::below(&root.join(glob.start()))?.into_iter().filter(matching).collect())
+    let enters = |folder: &Path| {
+        let name = folder.strip_prefix(root).unwrap_or(folder);
+        glob.may_lie_below(&name.to_string_lossy()) || matches(folder)
+    };
+    walk::some_below(&root.join(glob.start()), Closed::Refused, enters, matches)
 }
 
 /// The name in the archive; none for the root itself.
@@ -101,16 +105,21 @@ fn print_manifest(
 fn write_archive(out: &mut impl Write, names: &[(PathBuf, PathBuf)]) -> Result<(), AgentError> {
     let compressor =
         zstd::stream::write::Encoder::new(out, LEVEL).map_err(AgentError::failed("compress"))?;
-    let mut archive = tar::Builder::new(compressor);
-    archive.follow_symlinks(false);
+    let mut entries =
+        Entries::begin(compressor).map_err(AgentError::failed("begin the archive"))?;
     for (path, name) in names {
-        let Ok(kind) = fs::symlink_metadata(path).map(|file| file.file_type()) else { continue };
-        if kind.is_dir() || kind.is_file() || kind.is_symlink() {
-            archive.append_path_with_name(path, name).map_err(AgentError::at("archive", path))?;
+        let added = entries.add(path, name).map_err(AgentError::at("archive", path))?;
+        if added == Added::Changed {
+            warn(&format!("Warning: {} changed while it was read", path.display()));
         }
     }
-    let compressor = archive.into_inner().map_err(AgentError::failed("write the archive"))?;
+    let compressor = entries.end().map_err(AgentError::failed("write the archive"))?;
     compressor.finish().map(drop).map_err(AgentError::failed("write the archive"))
+}
+
+/// Tells the step's log.
+fn warn(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Unpacks the compressed archive on standard input.
@@ -201,6 +210,41 @@ mod tests {
         check(&["deep/*.txt", "b.*"], &["b.log", "deep/c.txt"]);
         check(&["."], &["a.txt", "b.log", "deep/c.txt", "deep/er/d.txt"]);
         check(&["missing", "*.nothing"], &[]);
+    }
+
+    #[test]
+    fn an_archive_that_ends_too_early_is_refused() {
+        let (root, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut names = Vec::new();
+        for name in ["a", "b", "c"] {
+            fs::write(root.path().join(name), [b'x'; 600]).unwrap();
+            names.push((root.path().join(name), PathBuf::from(name)));
+        }
+        let mut archive = Vec::new();
+        write_archive(&mut archive, &names).unwrap();
+        let plain = zstd::stream::decode_all(archive.as_slice()).unwrap();
+        extract(plain.as_slice(), into.path(), InTheWay::Followed).unwrap();
+        // The first record has two blocks, each file three; zeros are taken for the archive's end.
+        for blocks in [2, 5, 8, 11] {
+            let mut cut = plain.clone();
+            cut[blocks * 512..].fill(0);
+            let error = extract(cut.as_slice(), into.path(), InTheWay::Followed).unwrap_err();
+            assert!(error.to_string().contains("damaged"), "{blocks}: {error}");
+            let cut = &plain[..blocks * 512];
+            extract(cut, into.path(), InTheWay::Followed).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_glob_enters_only_folders_that_may_hold_a_match() {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["target/debug/deps", "target/release", "src/deep"] {
+            fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        let glob = Glob::workspace("target/rel*").unwrap();
+        assert!(!glob.may_lie_below("target/debug") && glob.may_lie_below("target"));
+        let found = chosen(root.path(), "target/rel*", true).unwrap();
+        assert_eq!(found, [root.path().join("target/release")]);
     }
 
     #[test]

@@ -3,11 +3,15 @@
 //! Why not the library's own loop: it refuses to go through a link that the job itself has made,
 //! where `tar` goes through; and it leaves to the caller what becomes of a file that is a folder now.
 //! Invariants: no name leads upwards; folders get their permissions last, so that a closed one can
-//! be filled. The wall is the sandbox: a link may lead anywhere in it.
+//! be filled; a further name of a file is given to none but a file that this archive has brought. The wall
+//! is the sandbox: a symbolic link may lead anywhere in it.
 
+use super::tally::Checked;
 use std::{
-    fs,
+    collections::HashSet,
+    fs::{self, Metadata},
     io::{self, Read},
+    os::unix::fs::MetadataExt,
     path::{Component, Path, PathBuf},
 };
 
@@ -28,10 +32,17 @@ pub(super) fn extract(plain: impl Read, into: &Path, in_the_way: InTheWay) -> io
     archive.set_overwrite(true);
     let mut folders = Vec::new();
     let mut ready = PathBuf::new();
+    let (mut tally, mut brought) = (Checked::default(), Brought::default());
     for entry in archive.entries()? {
         let mut entry = entry?;
+        let kind = entry.header().entry_type();
+        if kind.is_pax_global_extensions() {
+            tally.hear(&mut entry)?;
+            continue;
+        }
+        tally.count();
         let Some(name) = plain_name(&entry.path()?)? else { continue };
-        if entry.header().entry_type().is_dir() {
+        if kind.is_dir() {
             folders.push((name, entry));
             continue;
         }
@@ -44,8 +55,14 @@ pub(super) fn extract(plain: impl Read, into: &Path, in_the_way: InTheWay) -> io
         if in_the_way == InTheWay::Removed {
             remove_folder(&target)?;
         }
+        if kind.is_hard_link() {
+            brought.link(into, entry.link_name()?.as_deref(), &target)?;
+            continue;
+        }
         entry.unpack(&target)?;
+        brought.note(&target);
     }
+    tally.end()?;
     // Those within others first: the outer one may close the way to them.
     folders.sort_by(|a, b| b.0.cmp(&a.0));
     for (name, _) in folders.iter().rev() {
@@ -55,6 +72,44 @@ pub(super) fn extract(plain: impl Read, into: &Path, in_the_way: InTheWay) -> io
     folders.into_iter().try_for_each(|(name, mut folder)| {
         folder.unpack(fs::canonicalize(into.join(name))?).map(drop)
     })
+}
+
+/// The files that an archive has brought so far, by device and number.
+#[derive(Debug, Default)]
+struct Brought(HashSet<(u64, u64)>);
+
+impl Brought {
+    fn note(&mut self, target: &Path) {
+        let meta = fs::symlink_metadata(target).ok().filter(Metadata::is_file);
+        self.0.extend(meta.as_ref().map(id));
+    }
+
+    /// Makes `target` another name of the file that the archive calls `of`.
+    fn link(&self, into: &Path, of: Option<&Path>, target: &Path) -> io::Result<()> {
+        let of = of.unwrap_or(Path::new(""));
+        let source = plain_name(of)?.map(|name| into.join(name)).unwrap_or_default();
+        // Whatever links the way there has: it ends at a file of ours, or nowhere.
+        let file = fs::symlink_metadata(&source).ok().filter(|meta| self.0.contains(&id(meta)));
+        let Some(file) = file else {
+            let text = format!(
+                "{} is to be a link to `{}`, which is no file of this archive",
+                target.display(),
+                of.display()
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        };
+        match fs::symlink_metadata(target) {
+            Ok(there) if id(&there) == id(&file) => return Ok(()),
+            Ok(_) => fs::remove_file(target)?,
+            Err(_) => {}
+        }
+        // On another file system, or with more names than one takes, it is a file of its own.
+        fs::hard_link(&source, target).or_else(|_| fs::copy(&source, target).map(drop))
+    }
+}
+
+fn id(meta: &Metadata) -> (u64, u64) {
+    (meta.dev(), meta.ino())
 }
 
 /// The name of an entry without what means nothing; none for the root itself.
@@ -187,6 +242,58 @@ mod tests {
             ("into/folder", "3"),
         ];
         check(other_kinds, &entries, Removed, Ok(&expected));
+    }
+
+    /// An archive of the file `a` and of `b`, which is a link to `target`; `c` is a symbolic link to `to`.
+    fn linked(target: &str, to: &Path) -> Vec<u8> {
+        let mut archive = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(3);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, "a", b"one".as_slice()).unwrap();
+        header.set_size(0);
+        header.set_entry_type(tar::EntryType::Symlink);
+        archive.append_link(&mut header, "c", to).unwrap();
+        header.set_entry_type(tar::EntryType::Link);
+        archive.append_link(&mut header, "b", target).unwrap();
+        archive.into_inner().unwrap()
+    }
+
+    #[test]
+    fn a_link_between_files_stays_within_its_archive() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("outside")).unwrap();
+        fs::write(at("outside/secret"), "secret").unwrap();
+        let unpack = |target: &str, into: &str, to: &str| {
+            fs::create_dir_all(at(into)).unwrap();
+            fs::write(at(into).join("own"), "own").unwrap();
+            fs::write(at(into).join("b"), "earlier").unwrap();
+            extract(linked(target, &at(to)).as_slice(), &at(into), InTheWay::Followed)
+        };
+        unpack("a", "into", "outside").unwrap();
+        let (a, b) = (at("into/a").metadata().unwrap(), at("into/b").metadata().unwrap());
+        assert_eq!((id(&a), a.nlink()), (id(&b), 2));
+        assert_eq!(fs::read_to_string(at("into/b")).unwrap(), "one");
+        let absolute = at("outside/secret").to_string_lossy().into_owned();
+        for (nth, target, to) in [
+            (1, "../outside/secret", "outside"),
+            (2, absolute.as_str(), "outside"),
+            (3, "c/secret", "outside"),
+            (4, "c", "outside/secret"),
+            (5, "own", "outside"),
+            (6, "nothing", "outside"),
+            (7, ".", "outside"),
+        ] {
+            let into = format!("into-{nth}");
+            let error = unpack(target, &into, to).unwrap_err().to_string();
+            assert!(
+                error.contains("no file of this archive") || error.contains("leads out"),
+                "{error}"
+            );
+            assert_eq!(fs::read_to_string(at(&into).join("b")).unwrap(), "earlier", "{target}");
+        }
+        assert_eq!(at("outside/secret").metadata().unwrap().nlink(), 1);
     }
 
     #[test]

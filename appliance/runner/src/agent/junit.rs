@@ -3,7 +3,11 @@
 //! Why inside: a parser of foreign text belongs where it can only harm the one who wrote it.
 //! Limits: files beyond [`FILE_MAX`] and results beyond [`RESULTS_MAX`] are passed over, and told.
 
-use super::{AgentError, cucumber, say, walk};
+use super::{
+    AgentError, cucumber,
+    encoding::{self, Decoded},
+    say, walk,
+};
 use base::protocol::TestResult;
 use quick_xml::{
     Reader, XmlVersion,
@@ -61,8 +65,14 @@ fn read_file(file: &Path, source: &str, results: &mut Vec<TestResult>) -> Result
     if size > FILE_MAX {
         return Err(format!("it is larger than {}", base::units::Bytes(FILE_MAX)));
     }
-    let text = fs::read(file).map_err(|error| error.to_string())?;
-    let text = String::from_utf8_lossy(&text);
+    let bytes = fs::read(file).map_err(|error| error.to_string())?;
+    let Decoded { text, unknown } = encoding::decoded(&bytes);
+    if let Some(unknown) = unknown {
+        warn(&format!(
+            "{} is in the encoding `{unknown}`, which is not known here: it is read as UTF-8, and letters beyond ASCII are wrong; write reports in UTF-8",
+            file.display()
+        ));
+    }
     if has_end(file, "json") {
         return cucumber::read(&text, source, results);
     }
@@ -254,6 +264,21 @@ mod tests {
         let report =
             |name: &str| has_end(Path::new(name), "xml") || has_end(Path::new(name), "json");
         assert_eq!(["a.XML", "b.json", "c.txt", "xml"].map(report), [true, true, false, false]);
+    }
+
+    #[test]
+    fn reports_are_read_in_the_encoding_that_they_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("r.xml");
+        let text = "<?xml version='1.0' encoding='UTF-16'?><testcase name='größer'/>";
+        let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let narrow = b"<?xml version='1.0' encoding='ISO-8859-1'?><testcase name='gr\xf6\xdfer'/>";
+        for bytes in [[b"\xfe\xff", wide.as_slice()].concat(), narrow.to_vec()] {
+            fs::write(&file, bytes).unwrap();
+            let mut results = Vec::new();
+            read_file(&file, "r.xml", &mut results).unwrap();
+            assert_eq!(results[0].name, "größer");
+        }
     }
 
     #[test]

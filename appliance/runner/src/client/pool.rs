@@ -31,7 +31,10 @@ pub(super) enum PoolError {
     /// The request could not be written down.
     #[error("the request is malformed")]
     Request(#[from] http::Error),
-    /// The answer broke off or was too long.
+    /// The answer is longer than any that makes sense.
+    #[error("the answer is too long")]
+    TooLong,
+    /// The answer broke off.
     #[error("the answer could not be read")]
     Answer(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

@@ -18,10 +18,11 @@ use base::{
     ids::{JobNumber, TaskId},
     protocol::{
         CacheHit, Held, ImageSource, Presigned, Progress, Report, Reported, StoreConfirm,
-        StoreRequest, StoreTarget, Verdict, WorkspaceLayer,
+        StoreRequest, StoreTarget, Verdict, Workspace, WorkspaceLayer,
     },
     secret::Secret,
     state::{StepState, TaskOutcome},
+    workspace::{Conflict, Names, NamesError, Owner, Owners},
 };
 use bytes::Bytes;
 use std::{
@@ -63,7 +64,7 @@ struct Layer {
     /// Jobs upstream of it.
     upstream: Vec<String>,
     object: PathBuf,
-    paths: Vec<String>,
+    names: Names,
 }
 
 #[derive(Default)]
@@ -201,7 +202,7 @@ impl Place {
                 let mut state = self.state();
                 let Some(task) = state.tasks.get(&task.task) else { return Ok(()) };
                 let (job, upstream) = (task.job.clone(), task.upstream.keys().cloned().collect());
-                state.layers.push(Layer { job, upstream, object, paths: confirm.paths.clone() });
+                state.layers.push(Layer { job, upstream, object, names: confirm.names.clone() });
                 Ok(())
             }
             StoreRequest::Artifact { path } => {
@@ -217,6 +218,32 @@ impl Place {
     fn object(&self, kind: &str) -> PathBuf {
         self.own.objects.join(format!("{kind}-{}", Uuid::new_v4().simple()))
     }
+}
+
+/// Layers in their order as a job hears of them.
+fn told(seen: &[&Layer]) -> Vec<WorkspaceLayer> {
+    let mut jobs: Vec<&String> = seen.iter().map(|layer| &layer.job).collect();
+    jobs.dedup();
+    let numbers: HashMap<&String, u32> = jobs.into_iter().zip(0..).collect();
+    let layer = |layer: &&Layer| WorkspaceLayer {
+        job_name: layer.job.clone(),
+        job: numbers[&layer.job],
+        upstream: layer.upstream.iter().filter_map(|job| numbers.get(job).copied()).collect(),
+        from: at(&layer.object),
+    };
+    seen.iter().map(layer).collect()
+}
+
+fn conflict(told: &[WorkspaceLayer], seen: &[&Layer]) -> Result<Option<Conflict>, NamesError> {
+    let mut owners = Owners::default();
+    for (layer, Layer { names, .. }) in told.iter().zip(seen) {
+        let (job_name, upstream) = (layer.job_name.clone(), layer.upstream.clone());
+        let owner = Owner { job_name, job: layer.job, upstream };
+        if let Some(conflict) = owners.add(owner, names)? {
+            return Ok(Some(conflict));
+        }
+    }
+    Ok(None)
 }
 
 fn file(attempt: &str) -> impl FnOnce(io::Error) -> Trouble {
@@ -275,23 +302,16 @@ impl ControlPlane for Place {
         Ok(keys.iter().find_map(|key| self.find_cache(key)))
     }
 
-    async fn workspace(&self, task: Held) -> Result<Vec<WorkspaceLayer>, Trouble> {
+    async fn workspace(&self, task: Held) -> Result<Workspace, Trouble> {
         let state = self.state();
-        let Some(task) = state.tasks.get(&task.task) else { return Ok(Vec::new()) };
+        let Some(task) = state.tasks.get(&task.task) else { return Ok(Workspace::default()) };
         let mut seen: Vec<&Layer> =
             state.layers.iter().filter(|layer| task.upstream.contains_key(&layer.job)).collect();
         seen.sort_by_key(|layer| (task.upstream.get(&layer.job), &layer.job));
-        let mut jobs: Vec<&String> = seen.iter().map(|layer| &layer.job).collect();
-        jobs.dedup();
-        let numbers: HashMap<&String, u32> = jobs.into_iter().zip(0..).collect();
-        let layer = |layer: &Layer| WorkspaceLayer {
-            job_name: layer.job.clone(),
-            paths: layer.paths.clone(),
-            job: numbers[&layer.job],
-            upstream: layer.upstream.iter().filter_map(|job| numbers.get(job).copied()).collect(),
-            from: at(&layer.object),
-        };
-        Ok(seen.into_iter().map(layer).collect())
+        let layers = told(&seen);
+        let conflict = conflict(&layers, &seen)
+            .map_err(|error| Trouble::Rejected { message: error.to_string() })?;
+        Ok(Workspace { layers, conflict })
     }
 
     async fn image(&self, _: Held, reference: &str) -> Result<ImageSource, Trouble> {

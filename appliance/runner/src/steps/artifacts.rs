@@ -16,6 +16,7 @@ use crate::{
 use base::{
     protocol::{Progress, StoreConfirm, StoreRequest, StoreTarget},
     units::Bytes,
+    workspace::Names,
 };
 use std::collections::HashMap;
 
@@ -96,7 +97,8 @@ impl<C: ControlPlane> Job<C> {
         let StoreTarget::Put { to, key } = target else { return Ok(()) };
         let put = || self.control.put(&to, bundle, offset, size);
         self.persist_in_asking(step, TAKEN, put).await?;
-        let confirm = StoreConfirm { request, key: key.clone(), size, paths: Vec::new() };
+        let (paths, names) = (Vec::new(), Names::default());
+        let confirm = StoreConfirm { request, key: key.clone(), size, paths, names };
         self.persist_in_asking(step, TAKEN, || self.control.confirm(held, &confirm)).await?;
         self.outbox.report(Progress::Artifact { path: path.to_owned(), key, size });
         Ok(())

@@ -12,6 +12,7 @@ use crate::{
 use base::{
     protocol::{CacheHit, StoreConfirm, StoreRequest, StoreTarget},
     units::Bytes,
+    workspace::Names,
 };
 use std::fmt::Write as _;
 
@@ -69,8 +70,9 @@ impl<C: ControlPlane> Job<C> {
             let (offset, size) = (manifest.length, manifest.archive);
             let put = || self.control.put(&to, &archive, offset, size);
             self.persist_in_asking(step, TAKEN, put).await?;
+            let (paths, names) = (paths.to_vec(), Names::default());
             let confirm =
-                StoreConfirm { request: request.clone(), key: object, size, paths: paths.to_vec() };
+                StoreConfirm { request: request.clone(), key: object, size, paths, names };
             self.persist_in_asking(step, TAKEN, || self.control.confirm(held, &confirm)).await?;
         }
         discard(&archive);

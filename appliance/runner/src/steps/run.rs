@@ -4,7 +4,7 @@
 
 use crate::{
     control_plane::ControlPlane,
-    environment::resolve,
+    environment::{reach_agent, resolve},
     job::{Job, Program, StepEnd, StepError},
     spin_up::{DOOR, Stands, TIMINGS},
     supervisor::wire::{How, RunId},
@@ -84,6 +84,7 @@ impl<C: ControlPlane> Job<C> {
         args.push(script);
         let mut env = self.step_environment(stands);
         env.extend(command.environment.clone());
+        reach_agent(&mut env);
         let base = &stands.working_directory;
         let cwd = command
             .working_directory

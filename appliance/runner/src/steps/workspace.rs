@@ -7,8 +7,10 @@ use crate::{
     environment::resolve,
     job::{Job, StepError},
 };
-use base::protocol::{StoreConfirm, StoreRequest, StoreTarget, WorkspaceLayer};
-use std::collections::HashMap;
+use base::{
+    protocol::{StoreConfirm, StoreRequest, StoreTarget, Workspace},
+    workspace::{Conflict, Names},
+};
 
 /// What persisting waits for.
 const TAKEN: &str = "the store to take the workspace layer";
@@ -27,6 +29,8 @@ impl<C: ControlPlane> Job<C> {
         let archive = self.supervised.folder().exchange(step);
         self.agent(step, asking(&asked), None, Some(archive.clone())).await?;
         let manifest = agent::manifest_of(&archive).map_err(StepError::Failed)?;
+        let names = Names::pack(&manifest.files);
+        let names = names.map_err(|error| StepError::Failed(error.to_string()))?;
         self.outbox.say(step, "Uploading workspace archive...\n");
         let held = self.outbox.held();
         let request = StoreRequest::Workspace;
@@ -37,7 +41,7 @@ impl<C: ControlPlane> Job<C> {
             let put = || self.control.put(&to, &archive, offset, size);
             self.persist_in_asking(step, TAKEN, put).await?;
             let count = manifest.files.len();
-            let confirm = StoreConfirm { request, key, size, paths: manifest.files };
+            let confirm = StoreConfirm { request, key, size, paths: Vec::new(), names };
             self.persist_in_asking(step, TAKEN, || self.control.confirm(held, &confirm)).await?;
             let size = base::units::Bytes(size);
             self.outbox.say(step, &format!("Workspace layer stored: {count} files, {size}\n"));
@@ -51,9 +55,10 @@ impl<C: ControlPlane> Job<C> {
         let into = resolve(at, &stands.user.home, &stands.working_directory);
         let held = self.outbox.held();
         let list = || self.control.workspace(held);
-        let layers = self.persist_in_asking(step, "the list of workspace layers", list).await?;
-        if let Some(conflict) = conflict(&layers) {
-            return Err(StepError::Failed(conflict));
+        let Workspace { layers, conflict } =
+            self.persist_in_asking(step, "the list of workspace layers", list).await?;
+        if let Some(conflict) = conflict {
+            return Err(StepError::Failed(told(&conflict)));
         }
         if layers.is_empty() {
             self.outbox
@@ -72,64 +77,22 @@ impl<C: ControlPlane> Job<C> {
     }
 }
 
-/// Two jobs of which neither required the other persisted the same file: nobody can say which is
-/// meant. Layers come in the order of the graph, so that of two owners in a row the second has
-/// the first upstream, and with it all that came before.
-fn conflict(layers: &[WorkspaceLayer]) -> Option<String> {
-    let mut owners: HashMap<&str, &WorkspaceLayer> = HashMap::new();
-    for layer in layers {
-        for path in &layer.paths {
-            let before = owners.insert(path, layer);
-            let beside = |other: &&WorkspaceLayer| {
-                other.job != layer.job && !layer.upstream.contains(&other.job)
-            };
-            if let Some(other) = before.filter(beside) {
-                return Some(format!(
-                    "Concurrent upstream jobs persisted the same file(s) into the workspace:\n  - {path} by {} and {}",
-                    other.job_name, layer.job_name
-                ));
-            }
-        }
-    }
-    None
+/// As people search for it.
+fn told(conflict: &Conflict) -> String {
+    let Conflict { path, jobs: [first, second] } = conflict;
+    format!(
+        "Concurrent upstream jobs persisted the same file(s) into the workspace:\n  - {path} by {first} and {second}"
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base::{protocol::Presigned, secret::Secret};
-
-    /// Of the job of that number, which has these upstream.
-    fn layer(job: u32, upstream: &[u32], paths: &[&str]) -> WorkspaceLayer {
-        WorkspaceLayer {
-            job_name: format!("job-{job}"),
-            paths: paths.iter().map(|path| (*path).to_owned()).collect(),
-            job,
-            upstream: upstream.to_vec(),
-            from: Presigned { url: Secret::new("/x") },
-        }
-    }
-
-    fn check(layers: &[WorkspaceLayer], conflicting: bool) {
-        assert_eq!(conflict(layers).is_some(), conflicting, "{layers:?}");
-    }
-
-    #[test]
-    fn only_jobs_side_by_side_can_conflict() {
-        check(&[layer(0, &[], &["x"]), layer(1, &[], &["y"])], false);
-        check(&[layer(0, &[], &["x"]), layer(1, &[0], &["x"])], false);
-        check(&[layer(0, &[], &["x"]), layer(0, &[], &["x"])], false);
-        check(&[layer(0, &[], &["x"]), layer(1, &[], &["z", "x"])], true);
-        // One is deeper in the graph, and still beside the other.
-        let deep = [layer(0, &[], &["y"]), layer(1, &[], &["x"]), layer(2, &[0], &["x"])];
-        check(&deep, true);
-        let chain = [layer(0, &[], &["x"]), layer(1, &[0], &["x"]), layer(2, &[0, 1], &["x"])];
-        check(&chain, false);
-    }
 
     #[test]
     fn the_conflict_is_told_as_people_search_for_it() {
-        let text = conflict(&[layer(0, &[], &["x"]), layer(1, &[], &["x"])]).unwrap();
+        let jobs = ["job-0", "job-1"].map(str::to_owned);
+        let text = told(&Conflict { path: "x".into(), jobs });
         let expected = "Concurrent upstream jobs persisted the same file(s) into the workspace:\n  - x by job-0 and job-1";
         assert_eq!(text, expected);
     }

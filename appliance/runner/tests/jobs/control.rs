@@ -5,7 +5,8 @@ use base::{
     ids::{Fence, RunnerId, TaskId},
     protocol::{
         Assignment, CacheHit, Claimed, Heartbeat, Presigned, Progress, Refusal, Registered, Report,
-        Reported, StoreConfirm, StoreRequest, StoreTarget, Verdict, Verdicts, WorkspaceLayer,
+        Reported, StoreConfirm, StoreRequest, StoreTarget, Verdict, Verdicts, Workspace,
+        WorkspaceLayer,
     },
     secret::Secret,
 };
@@ -32,7 +33,7 @@ pub(crate) struct State {
     pub(crate) tasks: HashMap<TaskId, Task>,
     pub(crate) objects: HashMap<String, Bytes>,
     pub(crate) caches: Vec<(String, StoreConfirm)>,
-    pub(crate) layers: Vec<(String, String, Vec<String>)>,
+    pub(crate) layers: Vec<(String, String)>,
     pub(crate) checkout: Vec<u8>,
     /// How often a runner has registered; what an earlier one asked is void.
     pub(crate) registrations: u32,
@@ -371,7 +372,7 @@ fn confirm(state: &mut State, confirm: StoreConfirm) -> Vec<u8> {
         StoreRequest::Cache { key } => state.caches.push((key.clone(), confirm)),
         StoreRequest::Workspace => {
             let job = format!("job-{}", state.layers.len());
-            state.layers.push((job, confirm.key, confirm.paths));
+            state.layers.push((job, confirm.key));
         }
         StoreRequest::Artifact { .. } => {}
     }
@@ -389,10 +390,10 @@ fn cache(state: &State, body: &[u8]) -> Option<CacheHit> {
     Some(CacheHit { key, build, size, paths, from: presigned(&object) })
 }
 
-fn workspace(state: &State) -> Vec<WorkspaceLayer> {
-    let layer = |(number, (job, key, paths)): (u32, &(String, String, Vec<String>))| {
-        let (job_name, paths) = (job.clone(), paths.clone());
-        WorkspaceLayer { job_name, paths, job: number, upstream: vec![], from: presigned(key) }
+fn workspace(state: &State) -> Workspace {
+    let layer = |(job, (job_name, key)): (u32, &(String, String))| {
+        let (job_name, from) = (job_name.clone(), presigned(key));
+        WorkspaceLayer { job_name, job, upstream: vec![], from }
     };
-    (0..).zip(&state.layers).map(layer).collect()
+    Workspace { layers: (0..).zip(&state.layers).map(layer).collect(), conflict: None }
 }

@@ -108,21 +108,8 @@ impl Reader<'_> {
         key: &str,
         now: Timestamp,
     ) -> Result<Option<Cache>, Error> {
-        let own = self.cache_exact(project, trust, key, now)?;
-        Ok(own.filter(|found| found.trust == trust))
-    }
-
-    /// The cache of exactly this key for a job of this level: its own before that of a higher one.
-    pub fn cache_exact(
-        &self,
-        project: ProjectId,
-        trust: Trust,
-        key: &str,
-        now: Timestamp,
-    ) -> Result<Option<Cache>, Error> {
         let mut find = self.statement(&format!(
-            "{COLUMNS} WHERE project = ?1 AND key = ?2 AND protected >= ?3 AND expires_at > ?4 \
-             ORDER BY protected LIMIT 1"
+            "{COLUMNS} WHERE project = ?1 AND key = ?2 AND protected = ?3 AND expires_at > ?4"
         ))?;
         Ok(find.query_row(params![project.0, key, trust.is_protected(), now.0], read).optional()?)
     }

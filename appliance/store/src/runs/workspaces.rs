@@ -13,8 +13,10 @@ use crate::{
 use base::{
     ids::{JobId, TaskId},
     time::Timestamp,
+    workspace::Names,
 };
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
+use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One layer.
@@ -26,8 +28,6 @@ pub struct Layer {
     pub object: String,
     /// Size in bytes.
     pub size: u64,
-    /// Paths in it.
-    pub paths: Vec<String>,
     /// When.
     pub created_at: Timestamp,
 }
@@ -45,10 +45,20 @@ pub struct Upstream {
     pub layer: Layer,
 }
 
+/// How a row has the names of a layer's files.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Kept {
+    Packed(Names),
+    /// By a version before names were packed.
+    Plain(Vec<String>),
+}
+
 impl Txn<'_> {
-    /// Adds a layer after the task's others. The same object again changes nothing.
-    pub fn layer_insert(&self, new: &Layer) -> Result<(), Error> {
-        let paths = row::to_json("workspace paths", &new.paths)?;
+    /// Adds a layer with the names of its files after the task's others. The same object again changes
+    /// nothing.
+    pub fn layer_insert(&self, new: &Layer, names: &Names) -> Result<(), Error> {
+        let paths = row::to_json("workspace paths", names)?;
         self.statement(
             "INSERT INTO workspace_layers (task, part, object, size, paths, created_at) \
              SELECT ?1, COALESCE(MAX(part), 0) + 1, ?2, ?3, ?4, ?5 FROM workspace_layers WHERE task = ?1 \
@@ -87,18 +97,29 @@ impl Reader<'_> {
         Ok(found)
     }
 
+    /// The names of a layer's files. They may be megabytes, so that no list has them.
+    pub fn layer_names(&self, layer: &Layer) -> Result<Names, Error> {
+        let mut find =
+            self.statement("SELECT paths FROM workspace_layers WHERE task = ?1 AND object = ?2")?;
+        let found = find.query_row(params![layer.task.0, layer.object], |row| row::json(row, 0));
+        Ok(match found.optional()? {
+            Some(Kept::Packed(names)) => names,
+            Some(Kept::Plain(paths)) => Names::pack(&paths).unwrap_or_default(),
+            None => Names::default(),
+        })
+    }
+
     /// The layers of one task.
     pub fn layer_list(&self, task: TaskId) -> Result<Vec<Layer>, Error> {
         let mut list = self.statement(
-            "SELECT object, size, paths, created_at FROM workspace_layers WHERE task = ?1 ORDER BY part",
+            "SELECT object, size, created_at FROM workspace_layers WHERE task = ?1 ORDER BY part",
         )?;
         let rows = list.query_map(params![task.0], |row| {
             Ok(Layer {
                 task,
                 object: row.get(0)?,
                 size: row.get(1)?,
-                paths: row::json(row, 2)?,
-                created_at: Timestamp(row.get(3)?),
+                created_at: Timestamp(row.get(2)?),
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

@@ -24,6 +24,8 @@ use axum::{
 use base::{
     ids::TaskId,
     protocol::{Progress, StoreConfirm, StoreRequest, StoreTarget},
+    units::Bytes as Size,
+    workspace::PACKED_MAX,
 };
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -43,10 +45,14 @@ const CACHE_DAYS: u8 = 15;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
+/// The packed names of a workspace layer, with what goes with them. A job sends one such at a time, so
+/// that the slots of the runner bound how many are held.
+const CONFIRM_MAX: Size = Size(PACKED_MAX as u64 + (1 << 20));
+
 pub(super) fn routes() -> Routes {
-    Routes::new()
-        .post("/runner/v1/tasks/{task}/store", place)
-        .post("/runner/v1/tasks/{task}/confirm", confirm)
+    let place = Routes::new().post("/runner/v1/tasks/{task}/store", place);
+    let confirm = Routes::new().post("/runner/v1/tasks/{task}/confirm", confirm);
+    place.merge(confirm.body_max(CONFIRM_MAX))
 }
 
 /// An artifact in a report must be one whose place was given to that task.
@@ -145,12 +151,12 @@ async fn confirm(
                 task: task.id,
                 object: confirm.key,
                 size: confirm.size,
-                paths: confirm.paths,
                 created_at: state.now(),
             };
+            let names = confirm.names;
             // The job may have ended since, and its project be deleted.
             let write = move |txn: &mut store::Txn<'_>| match txn.task_get(layer.task)? {
-                Some(_) => txn.layer_insert(&layer),
+                Some(_) => txn.layer_insert(&layer, &names),
                 None => Ok(()),
             };
             state.store.write(write).await?;

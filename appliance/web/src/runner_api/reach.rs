@@ -15,13 +15,21 @@ use axum::{
     Json,
     extract::{Path, Query},
 };
-use base::protocol::{CacheHit, Presigned, TestResult, WorkspaceLayer};
+use base::{
+    protocol::{CacheHit, Presigned, TestResult, Workspace, WorkspaceLayer},
+    workspace::{Conflict, NamesError, Owner, Owners},
+};
 use pipeline::split::TestTime;
 use serde::Deserialize;
 use std::time::Duration;
+use store::runs::workspaces::Upstream;
+use tokio::sync::Semaphore;
 
 /// Keys of one `restore_cache`; more is a mistake in a template.
 const KEYS_MAX: usize = 100;
+
+/// One at a time: the names of two million files take a hundred megabytes to compare.
+static COMPARING: Semaphore = Semaphore::const_new(1);
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -58,11 +66,8 @@ async fn cache(
         .read(move |reader| {
             let trust = reader.job_trust(job)?;
             for key in keys.iter().filter(|key| !key.is_empty()) {
-                let exact = reader.cache_exact(project, trust, key, now)?;
-                let found = match exact {
-                    Some(found) => Some(found),
-                    None => reader.cache_find(project, trust, key, now)?,
-                };
+                // The newest that begins so, also before an older one of that very key.
+                let found = reader.cache_find(project, trust, key, now)?;
                 if found.is_some() {
                     return Ok(found);
                 }
@@ -84,17 +89,43 @@ async fn workspace(
     state: State,
     Path(task): Path<String>,
     Query(Fenced { fence }): Query<Fenced>,
-) -> Result<Json<Vec<WorkspaceLayer>>, Denied> {
+) -> Answer<Workspace> {
     let (task, _) = held(&state, task_id(&task)?, fence)?;
-    let layers = state.store.read(move |reader| reader.layer_list_upstream(task.id)).await?;
-    let layers = layers.into_iter().map(|upstream| WorkspaceLayer {
+    let turn = COMPARING.acquire().await.expect("nobody closes it");
+    let look = move |reader: &store::Reader<'_>| {
+        let _turn = turn;
+        let upstream = reader.layer_list_upstream(task.id)?;
+        let conflict = conflict(reader, &upstream)?;
+        Ok::<_, store::Error>((upstream, conflict))
+    };
+    let (upstream, conflict) = state.store.read(look).await?;
+    let conflict = conflict.map_err(|error| Failure::Invalid(error.to_string()))?;
+    let layers = upstream.into_iter().map(|upstream| WorkspaceLayer {
+        from: from(&state, "workspaces", &upstream.layer.object),
         job_name: upstream.job_name,
-        paths: upstream.layer.paths,
         job: upstream.job,
         upstream: upstream.upstream,
-        from: from(&state, "workspaces", &upstream.layer.object),
     });
-    Ok(Json(layers.collect()))
+    Ok(Json(Workspace { layers: layers.collect(), conflict }))
+}
+
+/// Reads the names of one layer after the other; none when all are of one job.
+fn conflict(
+    reader: &store::Reader<'_>,
+    layers: &[Upstream],
+) -> Result<Result<Option<Conflict>, NamesError>, store::Error> {
+    if layers.iter().all(|layer| layer.job == layers[0].job) {
+        return Ok(Ok(None));
+    }
+    let mut owners = Owners::default();
+    for Upstream { job_name, job, upstream, layer } in layers {
+        let owner = Owner { job_name: job_name.clone(), job: *job, upstream: upstream.clone() };
+        match owners.add(owner, &reader.layer_names(layer)?) {
+            Ok(None) => {}
+            found => return Ok(found),
+        }
+    }
+    Ok(Ok(None))
 }
 
 /// What the tests of this job took when it last succeeded; a file for `circleci tests split`.

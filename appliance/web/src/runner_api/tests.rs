@@ -5,12 +5,13 @@ use axum::{Router, body::Body};
 use base::{
     ids::{Fence, ProjectId},
     protocol::{
-        Assignment, CacheHit, Claim, Claimed, Progress, Refusal, Register, Registered, Report,
-        StoreConfirm, StoreRequest, StoreTarget, WorkspaceLayer,
+        Assignment, Claim, Claimed, Progress, Refusal, Register, Registered, Report, StoreConfirm,
+        StoreRequest, StoreTarget,
     },
     state::{JobState, StepState, TaskOutcome},
     time::Timestamp,
     trigger::{ConfigText, Trigger, TriggerKind, Vcs},
+    workspace::Names,
 };
 use engine::{Engine, logs::Logs};
 use http::{Method, Request, StatusCode};
@@ -20,6 +21,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{sync::Arc, time::Duration};
 use store::{SiteKey, Store, live::MemoryLive, projects::Settings};
 use tower::ServiceExt;
+
+mod kept;
 
 const CONFIG: &str = "version: 2.1
 jobs:
@@ -102,6 +105,10 @@ impl Site {
     }
 
     async fn trigger(&self) -> ProjectId {
+        self.trigger_with(CONFIG).await
+    }
+
+    async fn trigger_with(&self, config: &str) -> ProjectId {
         let repo = "acme/relay".parse().unwrap();
         let made = move |txn: &mut store::Txn<'_>| -> Result<ProjectId, store::Error> {
             Ok(txn.project_ensure(&repo, &Settings::default(), Timestamp(0))?.0.id)
@@ -113,7 +120,7 @@ impl Site {
             actor: "mira".into(),
             received_at: self.state.now(),
             vcs: vcs(),
-            config: ConfigText::Found(CONFIG.into()),
+            config: ConfigText::Found(config.into()),
             parameters: indexmap::IndexMap::new(),
             push: None,
             due: None,
@@ -123,6 +130,10 @@ impl Site {
     }
 
     async fn claim(&self) -> Assignment {
+        self.claim_all(1).await.remove(0)
+    }
+
+    async fn claim_all(&self, count: usize) -> Vec<Assignment> {
         let register = Register {
             name: "local".into(),
             hostname: "here".into(),
@@ -133,9 +144,9 @@ impl Site {
         };
         let Registered { runner } = self.ask("/runner/v1/register", &register).await;
         let claim = Claim { runner, free_slots: 2, wait: Duration::from_secs(10) };
-        let Claimed { mut assignments } = self.ask("/runner/v1/claim", &claim).await;
-        assert_eq!(assignments.len(), 1);
-        assignments.remove(0)
+        let Claimed { assignments } = self.ask("/runner/v1/claim", &claim).await;
+        assert_eq!(assignments.len(), count);
+        assignments
     }
 
     async fn report(&self, held: &Assignment, first: u64, progress: Vec<Progress>) {
@@ -145,12 +156,22 @@ impl Site {
     }
 
     async fn keep(&self, held: &Assignment, request: StoreRequest, bucket: &str) -> StoreConfirm {
+        self.keep_named(held, request, bucket, Names::default()).await
+    }
+
+    async fn keep_named(
+        &self,
+        held: &Assignment,
+        request: StoreRequest,
+        bucket: &str,
+        names: Names,
+    ) -> StoreConfirm {
         let target = self.ask(&of(held, "store"), &request).await;
         let StoreTarget::Put { to, key } = target else { panic!("nothing was there") };
         assert!(to.url.expose().starts_with("/s3/"));
         self.state.objects.put(bucket, &key, b"bytes".to_vec()).await.unwrap();
         let paths = vec!["out.txt".to_owned()];
-        let confirm = StoreConfirm { request, key, size: 5, paths };
+        let confirm = StoreConfirm { request, key, size: 5, paths, names };
         let () = self.ask(&of(held, "confirm"), &confirm).await;
         confirm
     }
@@ -267,45 +288,6 @@ async fn another_fence_or_task_opens_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cache_is_kept_once_and_found_by_its_prefix() {
-    let site = site().await;
-    site.trigger().await;
-    let held = site.claim().await;
-    let none: Option<CacheHit> = site.ask(&of(&held, "cache"), &keys(&["deps-v1-", "deps-"])).await;
-    assert!(none.is_none());
-    let request = StoreRequest::Cache { key: "deps-v1-abc".into() };
-    let confirm = site.keep(&held, request.clone(), "caches").await;
-    let () = site.ask(&of(&held, "confirm"), &confirm).await;
-    assert!(site.state.objects.head("caches", &confirm.key).await.is_ok(), "repeated, not dropped");
-    let hit: Option<CacheHit> = site.ask(&of(&held, "cache"), &keys(&["other", "deps-"])).await;
-    let hit = hit.unwrap();
-    assert_eq!((hit.key.as_str(), hit.size, hit.build), ("deps-v1-abc", 5, held.job_number));
-    assert_eq!(hit.paths, ["out.txt"]);
-    let again: StoreTarget = site.ask(&of(&held, "store"), &request).await;
-    assert_eq!(again, StoreTarget::Exists);
-}
-
-fn keys(list: &[&str]) -> serde_json::Value {
-    serde_json::json!({ "keys": list })
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_workspace_layer_reaches_the_job_downstream() {
-    let site = site().await;
-    site.trigger().await;
-    let held = site.claim().await;
-    site.keep(&held, StoreRequest::Workspace, "workspaces").await;
-    let own: Vec<WorkspaceLayer> = site.ask(&of(&held, "workspace"), &keys(&[])).await;
-    assert!(own.is_empty(), "a job does not see its own layer");
-    site.report(&held, 0, vec![Progress::Started { at: Timestamp(1) }, ended()]).await;
-    let next = site.claim().await;
-    assert_eq!(next.job_name, "next");
-    let layers: Vec<WorkspaceLayer> = site.ask(&of(&next, "workspace"), &keys(&[])).await;
-    assert_eq!(layers[0].paths, ["out.txt"]);
-    assert_eq!((layers.len(), layers[0].job_name.as_str()), (1, "build"));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pushed_commit_is_checked_out_by_its_job() {
     let site = site().await;
     let files = [(".circleci/config.yml".to_owned(), CONFIG.as_bytes().to_vec())].into();
@@ -349,6 +331,7 @@ async fn what_makes_no_sense_is_refused_for_good() {
         key: format!("{}/never-stored", held.task),
         size: 1,
         paths: vec![],
+        names: Names::default(),
     };
     let long = StoreRequest::Cache { key: "k".repeat(901) };
     for (path, body) in [

@@ -1,6 +1,7 @@
 //! What a job takes from those before it: layers of workspaces, and results of tests.
 
 use super::*;
+use base::workspace::Names;
 
 #[test]
 fn layers_come_from_upstream_in_the_order_of_the_graph() {
@@ -20,12 +21,15 @@ fn layers_come_from_upstream_in_the_order_of_the_graph() {
                 task: task.id,
                 object: format!("layer-{}", index + 1),
                 size: 1,
-                paths: vec!["bin/x".into()],
                 created_at: Timestamp(1),
             };
-            txn.layer_insert(&layer)?;
-            txn.layer_insert(&layer)?;
+            let names = Names::pack(["bin/x"]).unwrap();
+            txn.layer_insert(&layer, &names)?;
+            txn.layer_insert(&layer, &Names::default())?;
         }
+        let before_names_were_packed =
+            "UPDATE workspace_layers SET paths = '[\"bin/x\"]' WHERE object = 'layer-5'";
+        txn.statement(before_names_were_packed)?.execute([])?;
         Ok(())
     };
     check(write, move |reader| {
@@ -35,6 +39,10 @@ fn layers_come_from_upstream_in_the_order_of_the_graph() {
         let expected: [(&str, &[u32]); 3] = [("layer-1", &[]), ("layer-5", &[]), ("layer-2", &[0])];
         assert_eq!(seen, expected, "the fifth ran beside the second");
         assert_eq!(found.iter().map(|up| up.job).collect::<Vec<_>>(), [0, 1, 2]);
+        for upstream in &found {
+            let names = reader.layer_names(&upstream.layer)?;
+            assert_eq!(names, Names::pack(["bin/x"]).unwrap(), "{}", upstream.layer.object);
+        }
         Ok(())
     });
 }
