@@ -114,7 +114,8 @@ impl Reader<'_> {
         Ok(find.query_row(params![project.0, key, trust.is_protected(), now.0], read).optional()?)
     }
 
-    /// The newest cache whose key starts with `prefix`, of this level or a higher one.
+    /// The newest cache whose key starts with `prefix`, of this level or a higher one; where both have
+    /// that key, the one of this level.
     pub fn cache_find(
         &self,
         project: ProjectId,
@@ -128,7 +129,8 @@ impl Reader<'_> {
              AND expires_at > ?5 ORDER BY created_at DESC, key DESC, protected LIMIT 1"
         ))?;
         let bounds = params![project.0, prefix, beyond, trust.is_protected(), now.0];
-        Ok(find.query_row(bounds, read).optional()?)
+        let Some(newest) = find.query_row(bounds, read).optional()? else { return Ok(None) };
+        Ok(Some(self.cache_get(project, trust, &newest.key, now)?.unwrap_or(newest)))
     }
 
     /// Some caches that have expired, at most `limit`.
