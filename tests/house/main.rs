@@ -30,6 +30,7 @@ mod people;
 mod pipeline;
 mod registry;
 mod services;
+mod settings;
 mod start;
 mod systemd;
 mod trust;

@@ -45,6 +45,12 @@ fn an_account_and_its_token_live_and_end_at_the_command_line() {
     let listed = told(&house, &["user", "list"]);
     assert!(listed.contains("mira") && listed.contains("robot"), "{listed}");
 
+    let early = house.cli(&["token", "create", "admin", "early"]);
+    let (early, note) = (early.stdout, String::from_utf8(early.stderr).unwrap());
+    assert!(note.contains("Log in at https://") && note.contains("--machine"), "{note}");
+    let early = String::from_utf8(early).unwrap();
+    assert_eq!(status(&house, "GET", "/api/v2/context", early.trim()), "403", "it rests");
+
     let token = ["token", "create", "robot", "nightly", "--role", "viewer", "--days", "1"];
     let token = told(&house, &token).trim().to_owned();
     assert_eq!(status(&house, "GET", "/api/v2/me", &token), "200");

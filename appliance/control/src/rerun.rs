@@ -29,6 +29,11 @@ pub enum Refused {
     /// Bounded.
     #[error("the workflow was rerun {RERUNS_MAX} times already: trigger a new pipeline instead")]
     TooMany,
+    /// A setup continues its pipeline once, as on the original service.
+    #[error(
+        "the pipeline was continued by this setup already, and goes on only once: trigger a new pipeline instead"
+    )]
+    Continued,
 }
 
 /// For each job, whether it runs again.

@@ -79,8 +79,7 @@ impl Handle {
     /// [`Error::Missing`] for an unknown project, [`Error::Busy`] when too much waits, else as usual.
     pub async fn trigger(&self, trigger: Trigger) -> Result<Triggered, Error> {
         let (project, last) = self.project(trigger.project)?;
-        let number = self.next_number(trigger.project, last);
-        let id = PipelineId(self.ids.next(wall()));
+        let (number, id) = self.next_number(trigger.project, last);
         let config = Arc::clone(&self.config);
         let compile = move || {
             let (branch, tag) = (trigger.vcs.branch.as_deref(), trigger.vcs.tag.as_deref());
@@ -103,11 +102,16 @@ impl Handle {
         })
     }
 
-    fn next_number(&self, project: ProjectId, last: PipelineNumber) -> PipelineNumber {
+    /// Both at once: a greater number has a greater identifier.
+    fn next_number(
+        &self,
+        project: ProjectId,
+        last: PipelineNumber,
+    ) -> (PipelineNumber, PipelineId) {
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         let given = numbers.entry(project).or_insert(0);
         *given = last.0.max(*given) + 1;
-        PipelineNumber(*given)
+        (PipelineNumber(*given), PipelineId(self.ids.next(wall())))
     }
 
     /// Makes a runner known; the same name is the same runner.

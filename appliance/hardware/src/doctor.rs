@@ -9,7 +9,7 @@ mod checks;
 mod facts;
 mod fix;
 
-pub use checks::check;
+pub use checks::{check, worst_first};
 pub use facts::{DiskFacts, Facts, HeatBefore, Place, Untold, Way};
 pub use fix::{Fix, apply};
 

@@ -9,7 +9,7 @@
 //! the authority is valid whatever the clock says, and no certificate is dated before [`EARLIEST`].
 //! Units: validity in days. Source: RFC 5280; browsers refuse leaf certificates above 398 days.
 
-use crate::{Certificates, secure_file};
+use crate::{Certificates, secure_file, standing::Certificate};
 use base::time::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -103,22 +103,32 @@ pub struct Authority {
 impl Authority {
     /// Loads the authority from `folder`, or makes it there.
     pub fn open(folder: &Path, site: &str) -> Result<Self, Error> {
+        if let Some(found) = Self::find(folder)? {
+            return Ok(found);
+        }
+        let (key_path, certificate_path) = (folder.join("ca.key"), folder.join("ca.pem"));
+        match key_path.exists() {
+            // Whoever trusted the old one trusts this: it has the same name and key.
+            true => certify(&key_of(key_path)?, &certificate_path, site)?,
+            false => create(&key_path, &certificate_path, site)?,
+        }
+        Self::read(folder)
+    }
+
+    /// The authority in `folder`; `None` when it, or its certificate, is to be made. Changes nothing.
+    pub fn find(folder: &Path) -> Result<Option<Self>, Error> {
         let (key_path, certificate_path) = (folder.join("ca.key"), folder.join("ca.pem"));
         match (key_path.exists(), certificate_path.exists()) {
-            (true, true) => {}
-            (true, false) => {
-                // Whoever trusted the old one trusts this: it has the same name and key.
-                let key = KeyPair::from_pem(&text(&key_path)?)
-                    .map_err(|source| Error::Damaged { path: key_path.clone(), source })?;
-                certify(&key, &certificate_path, site)?;
-            }
-            (false, _) if folder.join(STAMP).exists() => {
-                return Err(Error::Lost { path: key_path });
-            }
-            (false, _) => create(&key_path, &certificate_path, site)?,
+            (true, true) => Self::read(folder).map(Some),
+            (true, false) => key_of(key_path).map(|_| None),
+            (false, _) if folder.join(STAMP).exists() => Err(Error::Lost { path: key_path }),
+            (false, _) => Ok(None),
         }
-        let key = KeyPair::from_pem(&text(&key_path)?)
-            .map_err(|source| Error::Damaged { path: key_path, source })?;
+    }
+
+    fn read(folder: &Path) -> Result<Self, Error> {
+        let (key_path, certificate_path) = (folder.join("ca.key"), folder.join("ca.pem"));
+        let key = key_of(key_path)?;
         let certificate = text(&certificate_path)?;
         if !is_of(&certificate, &key) {
             return Err(Error::Foreign { path: certificate_path });
@@ -132,6 +142,13 @@ impl Authority {
     #[must_use]
     pub fn certificate(&self) -> &str {
         &self.certificate
+    }
+
+    /// What the certificate says of itself.
+    #[must_use]
+    pub fn standing(&self) -> Option<Certificate> {
+        let der = CertificateDer::from_pem_slice(self.certificate.as_bytes()).ok()?;
+        Certificate::of_der(&der)
     }
 
     /// Paths of a server certificate chain and key that are good for `names` at `now`.
@@ -202,6 +219,10 @@ fn is_of(certificate: &str, key: &KeyPair) -> bool {
     let public = key.public_key_raw();
     CertificateDer::from_pem_slice(certificate.as_bytes())
         .is_ok_and(|der| der.windows(public.len()).any(|part| part == public))
+}
+
+fn key_of(path: PathBuf) -> Result<KeyPair, Error> {
+    KeyPair::from_pem(&text(&path)?).map_err(|source| Error::Damaged { path, source })
 }
 
 fn create(key_path: &Path, certificate_path: &Path, site: &str) -> Result<(), Error> {

@@ -5,7 +5,11 @@
 //! Invariants: a pair that does not load never replaces one that does.
 //! On failure: loading names the file and the remedy.
 
-use crate::secure_file;
+use crate::{
+    misfit::{self, Misfit},
+    secure_file,
+    standing::Certificate,
+};
 use rustls::{
     ServerConfig,
     crypto::ring,
@@ -34,8 +38,19 @@ pub enum Error {
         /// What the parser said.
         source: rustls_pki_types::pem::Error,
     },
+    /// The file holds something else, which can be converted.
+    #[error("{} holds {}: {}", path.display(), misfit.holds, misfit.remedy)]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        misfit: Misfit,
+    },
     /// Key and certificate do not belong together, or the key's kind is not supported.
-    #[error("{} and {} do not belong together", chain.display(), key.display())]
+    #[error(
+        "{chain} and {key} do not belong together, or the key is of a kind that is not supported here: put both in place anew; `openssl x509 -noout -pubkey -in {chain}` and `openssl pkey -pubout -in {key}` tell the same for a pair",
+        chain = chain.display(), key = key.display()
+    )]
     Mismatch {
         /// The chain.
         chain: PathBuf,
@@ -71,6 +86,13 @@ impl Certificates {
         Ok(())
     }
 
+    /// What is served now, leaf first.
+    #[must_use]
+    pub fn chain(&self) -> Vec<Certificate> {
+        let current = self.current.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Certificate::chain(&current.cert)
+    }
+
     /// A TLS 1.2 and 1.3 server configuration that offers `h2` and `http/1.1`.
     pub fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>, Error> {
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -94,14 +116,25 @@ fn certified_key(chain: &Path, key: &Path) -> Result<Arc<CertifiedKey>, Error> {
         let path = path.to_path_buf();
         move |source| Error::Pem { path, what, source }
     };
-    let certificates = CertificateDer::pem_slice_iter(&secure_file::read_public(chain)?)
+    let form = |path: &Path| {
+        let path = path.to_path_buf();
+        move |misfit| Error::Form { path, misfit }
+    };
+    let bytes = secure_file::read_public(chain)?;
+    let certificates = CertificateDer::pem_slice_iter(&bytes)
         .collect::<Result<Vec<_>, _>>()
         .map_err(pem(chain, "certificate"))?;
     if certificates.is_empty() {
-        return Err(pem(chain, "certificate")(rustls_pki_types::pem::Error::NoItemsFound));
+        let nothing = pem(chain, "certificate");
+        return Err(misfit::of_chain(&bytes, chain)
+            .map(form(chain))
+            .unwrap_or_else(|| nothing(rustls_pki_types::pem::Error::NoItemsFound)));
     }
-    let private =
-        PrivateKeyDer::from_pem_slice(&secure_file::read(key)?).map_err(pem(key, "private key"))?;
+    let bytes = secure_file::read(key)?;
+    if let Some(misfit) = misfit::of_key(&bytes, key) {
+        return Err(form(key)(misfit));
+    }
+    let private = PrivateKeyDer::from_pem_slice(&bytes).map_err(pem(key, "private key"))?;
     CertifiedKey::from_der(certificates, private, &ring::default_provider())
         .map(Arc::new)
         .map_err(|source| Error::Mismatch { chain: chain.into(), key: key.into(), source })

@@ -17,8 +17,10 @@ mod lanes;
 mod leftover;
 pub mod limits;
 pub mod listener;
+mod misfit;
 mod patience;
 pub mod secure_file;
+pub mod standing;
 mod taking;
 mod timer;
 
@@ -27,4 +29,5 @@ pub use certificate::Certificates;
 pub use lanes::Lanes;
 pub use leftover::Leftover;
 pub use listener::{Drain, Listener, Peer};
+pub use misfit::Misfit;
 pub use patience::Patience;

@@ -48,6 +48,16 @@ pub enum Error {
         /// What was read.
         path: PathBuf,
     },
+    /// Bytes that are no text.
+    #[error("{}:{line}:{column} is not UTF-8 text: save the file as UTF-8", path.display())]
+    NoText {
+        /// What was read.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+    },
     /// Too much of something.
     #[error("{}: {what}", path.display())]
     Limit {

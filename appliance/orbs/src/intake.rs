@@ -2,9 +2,9 @@
 
 use crate::{address, bundle, error::Error};
 use base::limits::CONFIG_MAX;
-use pipeline::{OrbReference, pack};
+use pipeline::{Diagnostic, OrbReference, Orbs, pack, validate_orb, validate_orb_files};
 use std::{
-    fmt, fs, io,
+    fmt, fs,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -54,6 +54,19 @@ pub struct Candidate {
     pub text: String,
     /// Where it was found, for messages.
     pub origin: PathBuf,
+    /// Of a source folder: the folder, and what it was packed of.
+    pub source: Option<(PathBuf, pack::Files)>,
+}
+
+impl Candidate {
+    /// What is wrong with it, at the places that its author wrote.
+    #[must_use]
+    pub fn validate(&self, orbs: &Orbs) -> Vec<Diagnostic> {
+        let packed = || validate_orb(&self.text, &self.origin.display().to_string(), orbs);
+        let Some((folder, files)) = &self.source else { return packed() };
+        let found = validate_orb_files(files, &folder.display().to_string(), orbs);
+        found.unwrap_or_else(|_| packed())
+    }
 }
 
 /// Reads what stands at a path. `name` is needed for a single orb and forbidden for a bundle.
@@ -69,8 +82,18 @@ pub fn read(path: &Path, name: Option<&str>) -> Result<Vec<Candidate>, Error> {
     if let Some(packed) = bundle::unpack(&bytes, path)? {
         return bundled(packed, path, name);
     }
-    let text = String::from_utf8(bytes).map_err(|_| Error::Empty { path: path.into() })?;
-    single(text, path, name)
+    single(text(bytes, path)?, path, name)
+}
+
+/// Where a text is none, counted as its author's editor does.
+fn text(bytes: Vec<u8>, path: &Path) -> Result<String, Error> {
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let before = String::from_utf8_lossy(&error.as_bytes()[..good]);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        Error::NoText { path: path.into(), line, column }
+    })
 }
 
 fn single(text: String, path: &Path, name: Option<&str>) -> Result<Vec<Candidate>, Error> {
@@ -79,7 +102,7 @@ fn single(text: String, path: &Path, name: Option<&str>) -> Result<Vec<Candidate
         let what = format!("an orb may have {} MB", CONFIG_MAX >> 20);
         return Err(Error::Limit { path: path.into(), what });
     }
-    Ok(vec![Candidate { name, text, origin: path.into() }])
+    Ok(vec![Candidate { name, text, origin: path.into(), source: None }])
 }
 
 fn folder(path: &Path, name: Option<&str>) -> Result<Vec<Candidate>, Error> {
@@ -90,14 +113,18 @@ fn folder(path: &Path, name: Option<&str>) -> Result<Vec<Candidate>, Error> {
     let files = files(source.as_deref().unwrap_or(path))?;
     match source {
         Some(source) => {
-            let packed = pack::pack_orb(&files);
-            single(packed.map_err(|error| Error::Pack { path: source, source: error })?, path, name)
+            let packed = pack::pack_orb(&files)
+                .map_err(|error| Error::Pack { path: source.clone(), source: error })?;
+            let mut found = single(packed, path, name)?;
+            found.iter_mut().for_each(|one| one.source = Some((source.clone(), files.clone())));
+            Ok(found)
         }
         None => bundled(files.into_iter().collect(), path, name),
     }
 }
 
-/// The files of a folder by relative path; those that are no text are left out.
+/// The files of a folder by relative path; those that are no text, and no YAML by their names, are left
+/// out.
 ///
 /// # Errors
 /// When the folder cannot be read or holds more than any orb.
@@ -118,10 +145,11 @@ pub fn files(folder: &Path) -> Result<pack::Files, Error> {
             if kind.is_dir() && depth < DEPTH_MAX {
                 open.push((path, format!("{relative}/"), depth + 1));
             } else if kind.is_file() && kind.len() <= CONFIG_MAX as u64 {
-                match fs::read_to_string(&path) {
+                let is_yaml = relative.ends_with(".yml") || relative.ends_with(".yaml");
+                match text(fs::read(&path).map_err(Error::io("read", &path))?, &path) {
                     Ok(text) => drop(found.insert(relative, text)),
-                    Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
-                    Err(error) => return Err(Error::io("read", &path)(error)),
+                    Err(error) if is_yaml => return Err(error),
+                    Err(_) => {}
                 }
             }
             if found.len() > FILES_MAX {
@@ -141,7 +169,8 @@ fn bundled(
     let found: Vec<Candidate> = files
         .into_iter()
         .filter_map(|(file, text)| {
-            Some(Candidate { name: bundle::name_of(&file)?, text, origin: path.join(file) })
+            let (name, origin) = (bundle::name_of(&file)?, path.join(file));
+            Some(Candidate { name, text, origin, source: None })
         })
         .collect();
     if found.is_empty() {

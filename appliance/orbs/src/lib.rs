@@ -20,7 +20,7 @@ mod registry;
 
 pub use address::Prefix;
 pub use bundle::write as write_bundle;
-pub use check::check;
+pub use check::{check, check_candidate};
 pub use error::Error;
 pub use fetch::{Ask, Failure, Reply};
 pub use intake::{Candidate, Name, files, read};

@@ -78,6 +78,10 @@ impl Registry {
     /// [`Error::Taken`] for a released version with other content, else when it cannot be written.
     pub fn add(&self, name: &Name, text: &str) -> Result<Added, Error> {
         let path = self.path(name)?;
+        let _turn = match name {
+            Name::Address(_) => Some(turn(&path)?),
+            Name::Registry(_) => None,
+        };
         loading::forget(&path)?;
         let before = read_if_there(&path)?;
         if before.as_deref() == Some(text) {
@@ -209,6 +213,18 @@ fn names(folder: &Path) -> Result<Vec<String>, Error> {
         .collect();
     names.sort();
     Ok(names)
+}
+
+/// One at a time writes what stands behind addresses, in all processes: what was brought by hand is not
+/// replaced by what came over the wire in the same moment.
+fn turn(path: &Path) -> Result<File, Error> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    make(folder).map_err(Error::io("make", folder))?;
+    let lock = folder.join(".lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&lock);
+    let file = file.map_err(Error::io("open", &lock))?;
+    file.lock().map_err(Error::io("lock", &lock))?;
+    Ok(file)
 }
 
 fn read_if_there(path: &Path) -> Result<Option<String>, Error> {

@@ -218,6 +218,35 @@ fn what_was_brought_by_hand_is_never_asked_for() {
 }
 
 #[test]
+fn what_is_brought_by_hand_while_the_address_is_asked_stays_and_is_told() {
+    const FETCHED: &str = "version: 2.1\ncommands: {say: {steps: [run: echo fetched]}}\n";
+    let folder = tempfile::tempdir().unwrap();
+    let by_hand = Registry::at(folder.path().join("orbs"));
+    let other = by_hand.clone();
+    let ask = move |_: &str| {
+        assert_eq!(add(&other, ADDRESS, ORB).unwrap(), Added::New);
+        Ok(Reply::Text(FETCHED.into()))
+    };
+    let asking =
+        by_hand.allow_only(["https://git.example/".parse().unwrap()]).fetch_with(Arc::new(ask));
+    let text = format!(
+        "version: 2.1\norbs: {{a: '{ADDRESS}'}}\njobs: {{build: {{machine: true, steps: [a/say]}}}}\n"
+    );
+    let compile = |orbs: &Orbs| {
+        let request = Request { orbs: orbs.clone(), values: Values::local(), ..Request::default() };
+        (orbs.clone(), pipeline::compile(&text, &request))
+    };
+    let absent = |done: &(Orbs, pipeline::Compilation)| done.1.absent.clone();
+    for told in [1, 0] {
+        let (orbs, done) = asking.compile_with(&text, compile, absent).unwrap();
+        assert_eq!(&*orbs.find(ADDRESS).unwrap().text, ORB);
+        let warnings: Vec<_> = done.warnings().map(|one| one.message.clone()).collect();
+        assert_eq!(warnings.len(), told, "{warnings:?}");
+        assert!(warnings.iter().all(|words| words.contains("imported by hand")), "{warnings:?}");
+    }
+}
+
+#[test]
 fn compilations_that_start_together_ask_once() {
     let asking = asking(|| Ok(Reply::Text(ORB.into())));
     std::thread::scope(|scope| {

@@ -52,7 +52,7 @@ pub use continuation::{
 };
 pub use diagnostic::{Code, Diagnostic, Frame, Severity};
 pub use explain::{Explanation, Origin, explain};
-pub use orb::{orb_references, validate_orb};
+pub use orb::{orb_references, validate_orb, validate_orb_files};
 pub use orbs::{FoundOrb, OrbReference, OrbReferenceError, OrbVersion, Orbs};
 pub use plan::{PlanValues, Scheduled, plan, schedules};
 pub use processed::process;

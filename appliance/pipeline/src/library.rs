@@ -57,6 +57,8 @@ impl Element {
 #[derive(Debug, Default)]
 pub(crate) struct Library {
     spaces: HashMap<SourceId, Namespace>,
+    /// Texts, the first ones, that are one: the files of a source folder.
+    parts: u16,
     /// Lines `Orb 'a' resolved to 'b'` of the processed form.
     pub resolved: Vec<(String, String)>,
 }
@@ -93,6 +95,23 @@ impl Library {
         builder.library
     }
 
+    /// The same of a root whose parts stand in the first `parts` texts.
+    pub(crate) fn build_of_parts(
+        root: &Map,
+        parts: u16,
+        request: &Request,
+        scope: &Scope<'_>,
+        report: &mut Report,
+    ) -> Self {
+        Self { parts, ..Self::build(root, request, scope, report) }
+    }
+
+    /// The namespace of what is written in a text.
+    fn space(&self, source: SourceId) -> Option<&Namespace> {
+        let is_part = source.0 < self.parts;
+        self.spaces.get(&if is_part { SourceId(0) } else { source })
+    }
+
     pub(crate) fn main(&self) -> Option<&Namespace> {
         self.spaces.get(&SourceId(0))
     }
@@ -123,12 +142,12 @@ impl Library {
     }
 
     fn direct(&self, kind: Kind, name: &str, source: SourceId) -> Option<&Element> {
-        let space = self.spaces.get(&source)?;
+        let space = self.space(source)?;
         if let Some(element) = kind.of(space).get(name) {
             return Some(element);
         }
         let (orb, inner) = name.split_once('/')?;
-        kind.of(self.spaces.get(space.orbs.get(orb)?)?).get(inner)
+        kind.of(self.space(*space.orbs.get(orb)?)?).get(inner)
     }
 
     /// Whether a name leads into an orb that could not be loaded; its absence is told already.
@@ -138,18 +157,18 @@ impl Library {
             Err((last, place)) => (last, place.map_or(source, |at| at.source)),
         };
         let Some((orb, _)) = name.split_once('/') else { return false };
-        let target = self.spaces.get(&source).and_then(|space| space.orbs.get(orb));
+        let target = self.space(source).and_then(|space| space.orbs.get(orb));
         target.is_some_and(|target| !self.spaces.contains_key(target))
     }
 
     /// Every name of a kind that could be written in `source`.
     fn names(&self, kind: Kind, source: SourceId) -> Vec<String> {
-        let Some(space) = self.spaces.get(&source) else { return vec![] };
+        let Some(space) = self.space(source) else { return vec![] };
         let mut names: Vec<String> = kind.of(space).keys().map(ToString::to_string).collect();
         let mut orbs: Vec<_> = space.orbs.iter().collect();
         orbs.sort();
         for (orb, id) in orbs {
-            if let Some(inner) = self.spaces.get(id) {
+            if let Some(inner) = self.space(*id) {
                 names.extend(kind.of(inner).keys().map(|name| format!("{orb}/{name}")));
             }
         }
@@ -195,7 +214,7 @@ impl Library {
         let hint = match (nearest(name, known), name.split_once('/')) {
             (Some(near), _) => format!("did you mean `{near}`?"),
             (None, Some((orb, _)))
-                if !self.spaces.get(&at.source).is_some_and(|s| s.orbs.contains_key(orb)) =>
+                if !self.space(at.source).is_some_and(|s| s.orbs.contains_key(orb)) =>
             {
                 format!("`{orb}` is not declared under `orbs`")
             }

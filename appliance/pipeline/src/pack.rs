@@ -28,25 +28,29 @@ pub enum PackError {
     },
     /// An include names a file that is not there.
     #[error(
-        "{path}:{line}: the included file `{target}` does not exist below the orb's source folder"
+        "{path}:{line}:{column}: the included file `{target}` does not exist below the orb's source folder"
     )]
     Include {
         /// The file with the include.
         path: String,
         /// From 1.
         line: u32,
+        /// From 1.
+        column: u32,
         /// What it names.
         target: String,
     },
     /// A text holds an include and something else.
     #[error(
-        "{path}:{line}: `<<include(…)>>` must be the whole value, once; move the rest into the included file"
+        "{path}:{line}:{column}: `<<include(…)>>` must be the whole value, once; move the rest into the included file"
     )]
     IncludeWithin {
         /// The file with the include.
         path: String,
         /// From 1.
         line: u32,
+        /// From 1.
+        column: u32,
     },
 }
 
@@ -63,12 +67,17 @@ pub fn pack(files: &Files) -> Result<String, PackError> {
 /// # Errors
 /// [`PackError`] with the file and the place.
 pub fn pack_orb(files: &Files) -> Result<String, PackError> {
-    Ok(emit::document(&tree(files, true)?))
+    Ok(emit::document(&orb_tree(files)?))
+}
+
+/// The same as a tree, each node of which knows its file by the number that this has.
+pub(crate) fn orb_tree(files: &Files) -> Result<Map, PackError> {
+    tree(files, true)
 }
 
 fn tree(files: &Files, includes: bool) -> Result<Map, PackError> {
     let mut root = Folder::default();
-    for (path, text) in files {
+    for (number, (path, text)) in (0..).zip(files) {
         let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
         let hidden = path.split('/').any(|part| part.starts_with('.'));
         let Some(stem) =
@@ -76,7 +85,7 @@ fn tree(files: &Files, includes: bool) -> Result<Map, PackError> {
         else {
             continue;
         };
-        let loaded = load::load(text, SourceId(0))
+        let loaded = load::load(text, SourceId(number))
             .map_err(|error| file_error(path, error.at, error.message))?;
         let node = if includes { include(&loaded.root, path, files)? } else { loaded.root };
         let folder = folders
@@ -176,13 +185,15 @@ fn include(node: &Node, path: &str, files: &Files) -> Result<Node, PackError> {
         Value::Text(text) => match included(&text.text) {
             Included::None => node.value.clone(),
             Included::Within => {
-                return Err(PackError::IncludeWithin { path: path.into(), line: node.at.line });
+                let (line, column) = (node.at.line, node.at.column);
+                return Err(PackError::IncludeWithin { path: path.into(), line, column });
             }
             Included::Whole(target) => {
                 let text = files.get(target.trim_start_matches("./")).ok_or_else(|| {
                     PackError::Include {
                         path: path.into(),
                         line: node.at.line,
+                        column: node.at.column,
                         target: target.into(),
                     }
                 })?;
@@ -256,13 +267,13 @@ mod tests {
         check(
             &[("c.yml", "command: <<include(gone.sh)>>")],
             Err(
-                "c.yml:1: the included file `gone.sh` does not exist below the orb's source folder",
+                "c.yml:1:10: the included file `gone.sh` does not exist below the orb's source folder",
             ),
         );
         check(
             &[("c.yml", "command: a <<include(x)>>")],
             Err(
-                "c.yml:1: `<<include(…)>>` must be the whole value, once; move the rest into the included file",
+                "c.yml:1:10: `<<include(…)>>` must be the whole value, once; move the rest into the included file",
             ),
         );
         check(

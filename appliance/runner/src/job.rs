@@ -28,7 +28,10 @@ use base::{
     state::TaskOutcome,
     time::Timestamp,
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 use tokio::sync::watch;
 
 mod ending;
@@ -40,6 +43,7 @@ mod service;
 mod step;
 
 use ending::Clock;
+pub(crate) use ending::Telling;
 pub(crate) use program::Program;
 pub(crate) use seat::{Ground, Seat};
 pub(crate) use service::Service;
@@ -69,6 +73,7 @@ pub(crate) struct Job<C> {
     pub(crate) shape: Option<Shape>,
     orders: watch::Receiver<Order>,
     clock: Clock,
+    telling: Telling,
     state: Mutex<State>,
 }
 
@@ -79,6 +84,8 @@ struct State {
     /// Steps in the background that have not ended.
     beside: Vec<u32>,
     peak_memory: Option<u64>,
+    /// What steps have told that they wait for.
+    waited: BTreeSet<(u32, String)>,
     /// A step has failed; what fails after it is not why the job did.
     failed: bool,
     /// For people: why it failed.
@@ -96,6 +103,7 @@ impl<C: ControlPlane> Job<C> {
         Seat { supervised, shape, .. }: Seat,
         Ground { number, journal, memory }: Ground,
         orders: watch::Receiver<Order>,
+        telling: Telling,
     ) -> (Self, Memory) {
         let patterns = Patterns::new(assignment.secrets.iter().map(|secret| secret.value.expose()));
         let held = Held { task: assignment.task, fence: assignment.fence };
@@ -111,6 +119,7 @@ impl<C: ControlPlane> Job<C> {
             shape,
             orders,
             clock: Clock::default(),
+            telling,
             state,
         };
         (job, memory)
@@ -124,6 +133,7 @@ impl<C: ControlPlane> Job<C> {
             if !told {
                 self.walk(memory).await;
             }
+            self.telling.begin();
             std::future::pending::<Delivered>().await
         };
         let mut orders = self.orders.clone();

@@ -19,6 +19,7 @@ use base::{
     trigger::{ConfigText, ParameterValue, Trigger, TriggerKind, Vcs},
 };
 use indexmap::IndexMap;
+use own::Own;
 use place::Place;
 use std::{
     collections::BTreeSet,
@@ -32,6 +33,7 @@ use uuid::Uuid;
 mod graph;
 mod lines;
 mod names;
+mod own;
 mod place;
 mod working_copy;
 
@@ -95,13 +97,21 @@ pub enum LocalError {
         /// The cause.
         source: std::io::Error,
     },
-    /// What an earlier run stored is in the way.
-    #[error("could not empty {path}: remove it yourself, or name another place by XDG_CACHE_HOME")]
+    /// What an earlier run stored is in the way, or nothing can be stored.
+    #[error(
+        "could not prepare {path}: remove it yourself, or name another place by XDG_CACHE_HOME"
+    )]
     Artifacts {
         /// The working copy's artifacts.
         path: PathBuf,
         /// The cause.
         source: std::io::Error,
+    },
+    /// Too many runs of one working copy.
+    #[error("{most} runs of this working copy go on already: wait for one to end")]
+    Crowded {
+        /// As many as there may be.
+        most: u32,
     },
     /// Nothing has the name that was asked for.
     #[error("no {kind} is named `{name}`: there are {known}")]
@@ -135,12 +145,12 @@ pub async fn run(
     let host = Host::prepare(options.host.clone())?;
     let place = Arc::new(Place::new(
         options.keep.clone(),
+        Own::take(&options.keep, &project)?,
         project,
         options.directory.clone(),
         options.images.clone(),
         options.print.clone(),
     ));
-    place.empty_artifacts()?;
     contexts(&plan).iter().for_each(|line| (options.print)("", line));
     let several = plan.workflows.len() > 1;
     let run = graph::Run { options: &options, host: host.clone(), place, vcs, repo, several };

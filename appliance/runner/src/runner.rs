@@ -11,7 +11,7 @@ use crate::{
     client::Client,
     config::Config,
     host::{Host, HostError},
-    job::{Job, Order, Seat},
+    job::{Job, Order, Seat, Telling},
     outbox::Delivered,
     spin_up::Shape,
     supervisor::{chain, wire::Request},
@@ -69,6 +69,8 @@ struct Runner {
     claimed: Mutex<Option<std::time::Instant>>,
     /// A job has ended.
     ended: Notify,
+    /// How many jobs are over and tell so.
+    telling: watch::Sender<usize>,
     /// What works on jobs and spares.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -95,6 +97,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         spares: Mutex::default(),
         claimed: Mutex::default(),
         ended: Notify::new(),
+        telling: watch::Sender::default(),
         tasks: Mutex::default(),
         host,
         config,
@@ -104,6 +107,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         never = runner.give_back_when_calm() => never,
         () = &mut shutdown => {}
     }
+    let mut telling = runner.telling.subscribe();
+    let _ = timeout(STOP_MAX, telling.wait_for(|jobs| *jobs == 0)).await;
     // The next runner may be here already: nothing is driven from here any more.
     let mut tasks = std::mem::take(&mut *runner.tasks());
     tasks.abort_all();
@@ -227,7 +232,8 @@ impl Runner {
             Err(error) => return self.turn_away(assignment, seat, &chain(&error)).await,
         };
         let (host, client) = (self.host.clone(), self.client.clone());
-        let (job, memory) = Job::take_up(host, client, assignment, seat, ground, orders);
+        let telling = Telling::among(&self.telling);
+        let (job, memory) = Job::take_up(host, client, assignment, seat, ground, orders, telling);
         let next = match job.run(&memory, slot.is_some()).await {
             Delivered::All(next) => next,
             Delivered::Lost => {

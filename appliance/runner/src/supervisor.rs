@@ -14,6 +14,7 @@ use link::Link;
 use run::{Run, Spent};
 use spool::Spool;
 use std::{
+    collections::BTreeSet,
     os::{
         fd::AsFd,
         unix::{
@@ -94,8 +95,8 @@ struct Supervisor {
     leftovers: Vec<Spool>,
     spent: Spent,
     disk: Option<disk::Watch>,
-    /// Files of the host that runs write to.
-    written: Vec<std::path::PathBuf>,
+    /// Files of the host that runs write to, or read what they unpack from.
+    outside: BTreeSet<std::path::PathBuf>,
     /// When all runs are killed.
     deadline: Option<Instant>,
     /// That time has come, and nothing is started any more.
@@ -153,7 +154,7 @@ impl Supervisor {
             leftovers: Vec::new(),
             spent: Spent::default(),
             disk: None,
-            written: Vec::new(),
+            outside: BTreeSet::new(),
             deadline: None,
             overtime: false,
             frozen_since: None,

@@ -24,6 +24,8 @@ mod pace;
 mod restart;
 #[path = "jobs/task.rs"]
 mod task;
+#[path = "jobs/telling.rs"]
+mod telling;
 
 use assign::{assignment, command_of, run};
 use base::{

@@ -153,6 +153,44 @@ async fn a_working_copy_runs_as_on_a_server() {
     assert!(artifact.exists());
 }
 
+const SHARED: &str = r#"
+version: 2.1
+jobs:
+  build:
+    machine: true
+    steps:
+      - run: mkdir -p out; echo mine-$NAP > out/x
+      - persist_to_workspace: {root: out, paths: [x]}
+      - store_artifacts: {path: out}
+      - run: sleep $NAP
+  test:
+    machine: true
+    steps:
+      - attach_workspace: {at: /tmp/ws}
+      - run: cat /tmp/ws/x
+workflows: {main: {jobs: [build, {test: {requires: [build]}}]}}
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_runs_at_once_in_one_working_copy_keep_out_of_each_other_s_way() {
+    let keep = tempfile::tempdir().unwrap();
+    let run = |nap: &'static str| {
+        check(keep.path(), SHARED, move |options| {
+            let value = base::secret::Secret::new(nap);
+            options.environment = vec![base::protocol::Variable { name: "NAP".into(), value }];
+        })
+    };
+    let (Some((short, told)), Some((long, tells))) = tokio::join!(run("0.1"), run("3.1")) else {
+        return;
+    };
+    assert_eq!((short, long), (Ok(true), Ok(true)), "{told}\n{tells}");
+    let artifacts = fs::read_dir(keep.path().join("artifacts")).unwrap().flatten();
+    let read = |run: fs::DirEntry| fs::read_to_string(run.path().join("main/build/out/x")).unwrap();
+    let mut kept: Vec<String> = artifacts.map(read).collect();
+    kept.sort();
+    assert_eq!(kept, ["mine-0.1\n", "mine-3.1\n"]);
+}
+
 const TWO: &str = r#"
 version: 2.1
 jobs:

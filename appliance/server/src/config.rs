@@ -3,6 +3,8 @@
 //! Invariants: what stands here has been read and is within its range; nothing here touches the
 //! system beyond asking for the host name and the number of cores.
 
+mod faults;
+
 use crate::{
     logging::{Filter, NoFilter},
     machine::MachineConfig,

@@ -37,14 +37,20 @@ impl DataDir {
         }
         check_mode(path)?;
         room_to_start(path)?;
-        for (folder, meaning) in lost_folders(path) {
-            tracing::error!(
-                "{} is gone, although {} was in use: {meaning}; stop the service and put the latest copy of the data directory back, if there is one",
-                path.join(folder).display(),
-                path.display()
-            );
+        for lost in lost_folders(path) {
+            tracing::error!("{lost}");
         }
         Self::open_with(path, &["state", "live", "objects", "repos", "runner", "tls"])
+    }
+
+    /// The directory as it is, refused as at a start; `None` for one that a start would make.
+    pub(crate) fn look(path: &Path) -> anyhow::Result<Option<Self>> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        check_mode(path)?;
+        room_to_start(path)?;
+        Ok(Some(Self(path.to_path_buf())))
     }
 
     /// Whether a database stood here: there must be one with something in it.
@@ -103,22 +109,36 @@ impl DataDir {
     /// The site key: read, or made from the system's randomness at the first start. Without it
     /// nothing sealed can be opened, so a missing key beside an existing database is an error.
     pub(crate) fn site_key(&self) -> anyhow::Result<[u8; 32]> {
+        if let Some(key) = self.known_key()? {
+            return Ok(key);
+        }
+        let mut key = [0; 32];
+        getrandom::fill(&mut key)
+            .map_err(|error| anyhow::anyhow!("no randomness from the system: {error}"))?;
+        ingress::secure_file::write(&self.join("site.key"), &key)?;
+        Ok(key)
+    }
+
+    /// The site key that is there; `None` before the first start.
+    pub(crate) fn known_key(&self) -> anyhow::Result<Option<[u8; 32]>> {
         let path = self.join("site.key");
         if !path.exists() {
-            if fs::read_dir(self.join("state"))?.next().is_some() {
+            let has_state = |mut entries: fs::ReadDir| entries.next().is_some();
+            if fs::read_dir(self.join("state")).is_ok_and(has_state) {
                 bail!(
                     "{} is missing, but there is a database that it sealed: bring the key back from a backup",
                     path.display()
                 );
             }
-            let mut key = [0; 32];
-            getrandom::fill(&mut key)
-                .map_err(|error| anyhow::anyhow!("no randomness from the system: {error}"))?;
-            ingress::secure_file::write(&path, &key)?;
+            return Ok(None);
         }
-        let key = ingress::secure_file::read(&path)?;
-        key.try_into()
-            .map_err(|_| anyhow::anyhow!("{} is damaged: expected 32 bytes", path.display()))
+        let key = ingress::secure_file::read(&path)?.try_into();
+        key.map(Some).map_err(|_| {
+            anyhow::anyhow!(
+                "{} is damaged, because it has not 32 bytes: bring the key back from a backup",
+                path.display()
+            )
+        })
     }
 }
 
@@ -144,8 +164,8 @@ fn check_mode(path: &Path) -> anyhow::Result<()> {
     )
 }
 
-/// Folders that a directory in use must have, and what it means that they are gone.
-fn lost_folders(path: &Path) -> Vec<(&'static str, &'static str)> {
+/// What to say of folders that a directory in use must have, and that are gone.
+pub(crate) fn lost_folders(path: &Path) -> Vec<String> {
     const MEANINGS: [(&str, &str); 3] = [
         ("objects", "artifacts, caches, objects and images that are kept in this machine are lost"),
         ("repos", "the repositories of all projects are lost"),
@@ -154,7 +174,15 @@ fn lost_folders(path: &Path) -> Vec<(&'static str, &'static str)> {
     if !path.join(PLACE_FILE).exists() {
         return Vec::new();
     }
-    MEANINGS.into_iter().filter(|(folder, _)| !path.join(folder).exists()).collect()
+    let lost = MEANINGS.into_iter().filter(|(folder, _)| !path.join(folder).exists());
+    let told = lost.map(|(folder, meaning)| {
+        format!(
+            "{} is gone, although {} was in use, and {meaning}: stop the service and put the latest copy of the data directory back, if there is one",
+            path.join(folder).display(),
+            path.display()
+        )
+    });
+    told.collect()
 }
 
 /// A disk that is full or takes no writes is told before anything is written to it.
@@ -245,8 +273,8 @@ mod tests {
         for lost in ["repos", "tls"] {
             fs::remove_dir(data.join(lost)).unwrap();
         }
-        let missed: Vec<_> = lost_folders(&path).into_iter().map(|(folder, _)| folder).collect();
-        assert_eq!(missed, ["repos", "tls"]);
+        let [repos, tls] = lost_folders(&path).try_into().unwrap();
+        assert!(repos.contains("/repos is gone") && tls.contains("/tls is gone"), "{repos} {tls}");
     }
 
     #[test]

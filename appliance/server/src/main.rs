@@ -35,7 +35,6 @@ mod runner_child;
 mod serve;
 mod settings;
 mod site_names;
-mod validity;
 
 use cli::{Cli, Command};
 use command::{Code, Missing, Usage};

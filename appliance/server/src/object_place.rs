@@ -30,13 +30,24 @@ pub(crate) fn config(config: &Config, data: &DataDir) -> anyhow::Result<objects:
     })
 }
 
-/// Refuses another place than the one that holds the bytes: they would all seem lost.
+/// Keeps where the bytes are, once and for all.
 pub(crate) fn settle(config: &Config, data: &DataDir) -> anyhow::Result<()> {
-    const HERE: &str = "the data directory";
-    let wanted = config.objects.remote.as_deref().unwrap_or(HERE);
+    if !is_settled(config, data)? {
+        ingress::secure_file::write(&data.join(PLACE_FILE), wanted(config).as_bytes())?;
+    }
+    Ok(())
+}
+
+fn wanted(config: &Config) -> &str {
+    config.objects.remote.as_deref().unwrap_or("the data directory")
+}
+
+/// Refuses another place than the one that holds the bytes: they would all seem lost.
+pub(crate) fn is_settled(config: &Config, data: &DataDir) -> anyhow::Result<bool> {
+    let wanted = wanted(config);
     let file = data.join(PLACE_FILE);
     match fs::read_to_string(&file) {
-        Ok(kept) if kept.trim() == wanted => Ok(()),
+        Ok(kept) if kept.trim() == wanted => Ok(true),
         Ok(kept) if kept.trim().is_empty() => bail!(
             "{file}, which tells where bytes are kept, is empty: put it back from a copy; or, if all that was stored is in {wanted}, run `printf '%s' '{wanted}' > {file}` (otherwise set `objects_place` to where it is first)",
             file = file.display()
@@ -46,10 +57,7 @@ pub(crate) fn settle(config: &Config, data: &DataDir) -> anyhow::Result<()> {
             kept = kept.trim(),
             file = file.display()
         ),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            ingress::secure_file::write(&file, wanted.as_bytes())?;
-            Ok(())
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
     }
 }

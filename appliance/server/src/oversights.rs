@@ -14,15 +14,19 @@ const OTHERS: [&str; 4] = ["CA", "CONFIG", "HOST", "TOKEN"];
 
 /// A message for each.
 pub(crate) fn all(config: &Config) -> Vec<String> {
-    // A name that is no text is none of ours.
-    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let roots = [("machine_root", config.machine_root.as_path())].into_iter();
     let images = config.machine_images.values().map(|path| ("machine_images", path.as_path()));
     let absent = roots.chain(images).filter(|(_, path)| !path.is_dir());
-    let strangers = names.filter_map(|name| stranger(&name));
     let (folder, user) = (&config.machine.hooks, &config.machine.hooks_user);
     let machine = blindness(&config.hardware_root).into_iter().chain(hooks(folder, user));
-    strangers.chain(absent.map(absence)).chain(machine).collect()
+    strangers().into_iter().chain(absent.map(absence)).chain(machine).collect()
+}
+
+/// Variables that look like settings and are none.
+pub(crate) fn strangers() -> Vec<String> {
+    // A name that is no text is none of ours.
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    names.filter_map(|name| stranger(&name)).collect()
 }
 
 /// What to say of a tree in which no machine can be read.

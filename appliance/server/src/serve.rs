@@ -150,6 +150,7 @@ impl House {
         }
         let mut face = web::Config::new(base_url.clone());
         face.keep = config.keep;
+        face.certificates = identity.ends();
         face.authority = fs::read_to_string(data.join("tls/ca.pem")).ok();
         let state = web::State::new(web::Rooms {
             config: face,

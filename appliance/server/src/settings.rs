@@ -54,7 +54,7 @@ impl fmt::Display for Origin {
 }
 
 /// Why the settings cannot be used.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
     /// The file is not TOML.
     #[error("{}: {message}", file.display())]
@@ -99,11 +99,19 @@ impl Settings {
         environment: impl Fn(&str) -> Option<String>,
         flags: &[(&'static str, Option<String>)],
     ) -> Result<Self, Error> {
+        let (merged, wrong) = Self::gather(file, environment, flags);
+        wrong.into_iter().next().map_or(Ok(merged), Err)
+    }
+
+    /// The same, leaving out what is no setting; and what that is.
+    pub(crate) fn gather(
+        file: Option<(PathBuf, String)>,
+        environment: impl Fn(&str) -> Option<String>,
+        flags: &[(&'static str, Option<String>)],
+    ) -> (Self, Vec<Error>) {
         let defaults = SETTINGS.iter().map(|s| (s.key, (s.default.to_owned(), Origin::Default)));
         let mut values: BTreeMap<_, _> = defaults.collect();
-        if let Some((path, text)) = file {
-            read_file(&mut values, &path, &text)?;
-        }
+        let wrong = file.map(|(path, text)| read_file(&mut values, &path, &text));
         for setting in SETTINGS {
             let variable = format!("APPLIANCE_{}", setting.key.to_uppercase());
             if let Some(value) = environment(&variable) {
@@ -115,7 +123,14 @@ impl Settings {
                 values.insert(key, (value.clone(), Origin::Flag));
             }
         }
-        Ok(Self(values))
+        (Self(values), wrong.unwrap_or_default())
+    }
+
+    /// Gives a setting its default again.
+    pub(crate) fn forget(&mut self, key: &str) {
+        if let Some(setting) = named(key) {
+            self.0.insert(setting.key, (setting.default.to_owned(), Origin::Default));
+        }
     }
 
     /// A value, read as `T`.
@@ -156,18 +171,27 @@ fn read_file(
     values: &mut BTreeMap<&'static str, (String, Origin)>,
     path: &Path,
     text: &str,
-) -> Result<(), Error> {
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| Error::Syntax {
-        file: path.to_owned(),
-        message: error.to_string(),
-    })?;
+) -> Vec<Error> {
+    let file = path.to_owned();
+    let table: toml::Table = match text.parse() {
+        Ok(table) => table,
+        Err(error) => {
+            let error: toml::de::Error = error;
+            return vec![Error::Syntax { file, message: error.to_string() }];
+        }
+    };
+    let mut wrong = Vec::new();
     for (key, value) in table {
-        let Some(setting) = named(&key) else {
-            return Err(Error::Unknown { file: path.to_owned(), hint: nearest(&key), key });
-        };
-        values.insert(setting.key, (plain(&value), Origin::File(path.to_owned())));
+        match named(&key) {
+            Some(setting) => {
+                values.insert(setting.key, (plain(&value), Origin::File(file.clone())));
+            }
+            None => {
+                wrong.push(Error::Unknown { file: file.clone(), hint: nearest(&key), key });
+            }
+        }
     }
-    Ok(())
+    wrong
 }
 
 /// TOML lists are accepted where blanks separate words, tables where words are `name=value`.

@@ -14,6 +14,7 @@
 pub mod access;
 mod error;
 pub mod events;
+mod examine;
 mod flushes;
 pub mod live;
 pub mod logs;
@@ -34,6 +35,7 @@ mod wal;
 mod writer;
 
 pub use error::{Error, OpenError};
+pub use examine::{Examined, examine};
 pub use seal::SiteKey;
 pub use store::{Config, DATABASE, Store};
 pub use txn::{Reader, Txn};

@@ -53,10 +53,7 @@ pub(crate) fn run(sql: &mut Connection, path: &Path) -> Result<(), OpenError> {
 
 fn run_steps(sql: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), OpenError> {
     let known = u32::try_from(steps.len()).expect("the steps are a short list in the source");
-    let found = version(sql).map_err(|error| OpenError::database(path, error.into()))?;
-    if found > known {
-        return Err(OpenError::Newer { path: path.to_owned(), found, known });
-    }
+    let found = not_newer(sql, path, known)?;
     for (from, step) in (found..known).zip(&steps[found as usize..]) {
         run_step(sql, step, from + 1).map_err(|source| OpenError::Migrate {
             from,
@@ -65,6 +62,15 @@ fn run_steps(sql: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), Op
         })?;
     }
     Ok(())
+}
+
+/// The version of a database, unless this program does not know it.
+pub(crate) fn not_newer(sql: &Connection, path: &Path, known: u32) -> Result<u32, OpenError> {
+    let found = version(sql).map_err(|error| OpenError::database(path, error.into()))?;
+    match found > known {
+        true => Err(OpenError::Newer { path: path.to_owned(), found, known }),
+        false => Ok(found),
+    }
 }
 
 fn run_step(sql: &mut Connection, step: &str, to: u32) -> Result<(), Error> {

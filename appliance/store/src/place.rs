@@ -7,7 +7,7 @@
 use crate::error::OpenError;
 use std::{
     fs::{DirBuilder, File, OpenOptions, TryLockError},
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -32,6 +32,22 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
+    /// Tells who has the directory, if anybody has. A start in this very moment may find it taken.
+    pub(crate) fn probe(dir: &Path) -> Result<(), OpenError> {
+        let path = dir.join("lock");
+        let mut file = match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            file => file.map_err(|source| failed("open", &path, source))?,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(()),
+            Err(TryLockError::WouldBlock) => {
+                Err(OpenError::InUse { dir: dir.to_owned(), pid: noted_pid(&mut file) })
+            }
+            Err(TryLockError::Error(source)) => Err(failed("lock", &path, source)),
+        }
+    }
+
     /// Takes the directory, or tells who has it.
     pub(crate) fn take(dir: &Path) -> Result<Self, OpenError> {
         let path = dir.join("lock");
@@ -86,19 +102,25 @@ pub(crate) struct Mark {
 impl Mark {
     /// Sets the mark durably, or leaves the one that still stands.
     pub(crate) fn set(dir: &Path) -> Result<(Self, Last), OpenError> {
+        let (mark, last) = Self::look(dir);
+        if last == Last::Clean {
+            let made = File::create(&mark.path).and_then(|file| file.sync_all());
+            made.and_then(|()| sync_dir(dir))
+                .map_err(|source| failed("create", &mark.path, source))?;
+        }
+        Ok((mark, last))
+    }
+
+    /// The mark as it stands, or does not.
+    pub(crate) fn look(dir: &Path) -> (Self, Last) {
         let path = dir.join("in-use");
         let last = match std::fs::read(&path) {
             Ok(text) => Last::Unclean { log: noted_log(&text) },
-            // The start looks at it as at one that says nothing.
+            // It is looked at as one that says nothing.
             Err(_) if path.exists() => Last::Unclean { log: 0 },
-            Err(_) => {
-                let made = File::create(&path).and_then(|file| file.sync_all());
-                made.and_then(|()| sync_dir(dir))
-                    .map_err(|source| failed("create", &path, source))?;
-                Last::Clean
-            }
+            Err(_) => Last::Clean,
         };
-        Ok((Self { path }, last))
+        (Self { path }, last)
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -11,7 +11,7 @@ use crate::{
     store::Config,
     wal::{self, Found},
 };
-use rusqlite::{Connection, OptionalExtension, config::DbConfig};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, config::DbConfig};
 use std::path::Path;
 
 /// Statements kept compiled per connection; more than all topics have together would be waste.
@@ -59,19 +59,70 @@ pub(crate) fn prepare(
             tracing::warn!(%error, "could not checkpoint the database's log");
         }
     }
-    if config.was_in_use && migrate::is_new(&sql).map_err(|error| at(error.into()))? {
-        return Err(OpenError::Emptied { path: path.to_owned(), dir: config.dir.clone() });
-    }
+    not_emptied(&sql, path, config)?;
     migrate::run(&mut sql, path)?;
-    match key_matches(&sql, key).map_err(at)? {
-        Some(true) => {}
-        Some(false) => return Err(OpenError::WrongKey { path: path.to_owned() }),
-        None if config.was_in_use => {
-            return Err(OpenError::Emptied { path: path.to_owned(), dir: config.dir.clone() });
-        }
-        None => begin(&sql, key).map_err(at)?,
+    if !is_sealed(&sql, path, config, key)? {
+        begin(&sql, key).map_err(at)?;
     }
     Ok(sql)
+}
+
+/// The same refusals, of a database that is not changed: it has the steps of its schema that it has.
+pub(crate) fn judge(
+    path: &Path,
+    unclean: bool,
+    config: &Config,
+    key: Option<&SiteKey>,
+) -> Result<(), OpenError> {
+    let at = |error: rusqlite::Error| OpenError::database(path, error.into());
+    let sql = connect_to_look(path).map_err(at)?;
+    if unclean {
+        check(&sql, path)?;
+    }
+    not_emptied(&sql, path, config)?;
+    if migrate::not_newer(&sql, path, migrate::newest())? > 0
+        && let Some(key) = key
+    {
+        is_sealed(&sql, path, config, key)?;
+    }
+    Ok(())
+}
+
+/// Without a log all of it is in its own file, and nothing is made beside it.
+fn connect_to_look(path: &Path) -> rusqlite::Result<Connection> {
+    let escaped =
+        path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let has_log = std::fs::metadata(wal::of(path)).is_ok_and(|log| log.len() > 0);
+    let immutable = if has_log { "" } else { "?immutable=1" };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let sql = Connection::open_with_flags(format!("file:{escaped}{immutable}"), flags)?;
+    wal::keep_at_close(&sql, true)?;
+    Ok(sql)
+}
+
+fn not_emptied(sql: &Connection, path: &Path, config: &Config) -> Result<(), OpenError> {
+    let is_new = migrate::is_new(sql).map_err(|error| OpenError::database(path, error.into()))?;
+    match config.was_in_use && is_new {
+        true => Err(OpenError::Emptied { path: path.to_owned(), dir: config.dir.clone() }),
+        false => Ok(()),
+    }
+}
+
+/// Whether the key is the database's own; `false` for one that knows none yet.
+fn is_sealed(
+    sql: &Connection,
+    path: &Path,
+    config: &Config,
+    key: &SiteKey,
+) -> Result<bool, OpenError> {
+    match key_matches(sql, key).map_err(|source| OpenError::database(path, source))? {
+        Some(true) => Ok(true),
+        Some(false) => Err(OpenError::WrongKey { path: path.to_owned() }),
+        None if config.was_in_use => {
+            Err(OpenError::Emptied { path: path.to_owned(), dir: config.dir.clone() })
+        }
+        None => Ok(false),
+    }
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {

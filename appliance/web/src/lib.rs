@@ -31,7 +31,7 @@ pub mod trigger;
 pub use access::Peer;
 pub use git::tell_open_pushes;
 pub use runner_api::job_key_stands;
-pub use state::{Config, Rooms, State};
+pub use state::{CertificateEnd, Config, Rooms, State};
 
 /// All faces as one service. The listener adds [`Peer`] to each request's extensions.
 pub fn router(state: State) -> axum::Router {

@@ -30,6 +30,39 @@ pub struct Config {
     pub authority: Option<String>,
     /// How long things are kept.
     pub keep: engine::retention::Keep,
+    /// The ends of the certificates that the site shows, as they are now.
+    pub certificates: watch::Receiver<Vec<CertificateEnd>>,
+}
+
+/// Until when a certificate is valid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateEnd {
+    /// Its place: `server`, one behind it, or the built-in `authority`.
+    pub certificate: String,
+    /// Whose it is.
+    pub subject: String,
+    /// It is valid until then.
+    pub at: Timestamp,
+}
+
+impl CertificateEnd {
+    /// An end that is nearer than this is shown.
+    const NEAR: Duration = Duration::from_secs(30 * 24 * 3600);
+
+    /// Of a certificate that ends soon: what to say.
+    pub(crate) fn warning(&self, now: Timestamp) -> Option<String> {
+        let Self { certificate, subject, at } = self;
+        let days = at.since(now).as_secs() / (24 * 3600);
+        match at.since(now) {
+            _ if *at <= now => Some(format!(
+                "The certificate \u{201c}{certificate}\u{201d} of this site ({subject}) ended at {at}: browsers and jobs refuse the connection."
+            )),
+            left if left < Self::NEAR => Some(format!(
+                "The certificate \u{201c}{certificate}\u{201d} of this site ({subject}) ends in {days} days, at {at}: put a new one in place before, or see the log for why it was not renewed."
+            )),
+            _ => None,
+        }
+    }
 }
 
 /// How long pipelines are kept when nobody says otherwise.
@@ -45,6 +78,7 @@ impl Config {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             authority: None,
             keep: engine::retention::Keep::all(KEEP),
+            certificates: watch::channel(Vec::new()).1,
         }
     }
 }

@@ -110,7 +110,13 @@ impl Turn<'_, '_, '_> {
         by: &str,
     ) -> Result<WorkflowId, Error> {
         let runs = self.txn.workflow_list(old.pipeline)?;
-        let before = runs.iter().filter(|run| run.name == old.name).count() - 1;
+        let first = first_run(&runs, old.id);
+        // The setup's comes before all that it led to.
+        let is_setup = runs.first().is_some_and(|run| run.id == first);
+        if is_setup && self.txn.pipeline_was_continued(old.pipeline)? {
+            return Err(rerun::Refused::Continued.into());
+        }
+        let before = runs.iter().filter(|run| first_run(&runs, run.id) == first).count() - 1;
         let reruns = u32::try_from(before).unwrap_or(u32::MAX);
         let again = rerun::plan(&nodes(jobs), wanted, reruns)?;
         let pipeline = self.txn.pipeline_get(old.pipeline)?.ok_or(Error::Missing("Pipeline"))?;
@@ -155,6 +161,12 @@ impl Turn<'_, '_, '_> {
         }
         Ok(())
     }
+}
+
+/// The run that this one, or one before it, repeats. A setup and what it leads to may share a name.
+fn first_run(runs: &[Workflow], id: WorkflowId) -> WorkflowId {
+    let repeats = |id: &WorkflowId| runs.iter().find(|run| run.id == *id)?.rerun_of;
+    std::iter::successors(Some(id), repeats).last().unwrap_or(id)
 }
 
 fn indexes(jobs: &[Job], wanted: &[JobId]) -> Result<Vec<usize>, Error> {

@@ -37,7 +37,6 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
         storage::fsync(facts),
         disk::wear(facts),
         memory(facts),
-        certificate(facts),
         entropy(facts),
         watchdog(facts),
         network::probing(facts),
@@ -47,8 +46,13 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     findings.extend(places::ports(facts));
     findings.extend(places::secrets(facts));
     findings.extend(places::names(facts));
-    findings.sort_by(|a, b| b.severity.cmp(&a.severity).then(a.check.cmp(b.check)));
+    worst_first(&mut findings);
     findings
+}
+
+/// Puts findings into the order in which they are told.
+pub fn worst_first(findings: &mut [Finding]) {
+    findings.sort_by(|a, b| b.severity.cmp(&a.severity).then(a.check.cmp(b.check)));
 }
 
 fn well(check: &'static str, what: String) -> Finding {
@@ -278,33 +282,6 @@ fn memory(facts: &Facts) -> Finding {
         );
     }
     well("memory", what)
-}
-
-fn certificate(facts: &Facts) -> Finding {
-    match facts.certificate_days {
-        None => unknown_until(
-            "certificate",
-            "the server certificate",
-            "start the appliance, which makes one; or name the right `data_dir`",
-        ),
-        Some(days) if days < 0 => bad(
-            Severity::Critical,
-            "certificate",
-            format!("the server certificate ended {} days ago", -days),
-            "no client connects",
-            "restart the appliance, which renews its own; put a new file for your own",
-        ),
-        Some(days) if days < 21 => bad(
-            Severity::Warning,
-            "certificate",
-            format!("the server certificate ends in {days} days"),
-            "no client connects after that",
-            "restart the appliance, which renews its own; put a new file for your own",
-        ),
-        Some(days) => {
-            well("certificate", format!("the server certificate is valid for {days} days"))
-        }
-    }
 }
 
 /// Since kernel 5.18 the number is always 256; before, less than this blocks the making of keys.

@@ -40,8 +40,6 @@ pub struct Place {
     pub names: Vec<String>,
     /// Files that nobody else may read.
     pub secrets: Vec<PathBuf>,
-    /// End of the server certificate's life, if it is known.
-    pub certificate_ends: Option<SystemTime>,
     /// What the running appliance remembers of the heat, if it answers.
     pub heat_before: Option<HeatBefore>,
     /// Asks the kernel about its clock; `None` for a captured tree.
@@ -115,8 +113,6 @@ pub struct Facts {
     pub is_running: bool,
     /// Secrets with a mode that others may use.
     pub open_secrets: Vec<(PathBuf, u32)>,
-    /// Days that the certificate is still valid; negative after its end.
-    pub certificate_days: Option<i64>,
     /// Names that are not found.
     pub unknown_names: Vec<String>,
     /// A watchdog device is there.
@@ -158,7 +154,6 @@ impl Facts {
                 && std::os::unix::net::UnixStream::connect(place.data_dir.join("control.sock"))
                     .is_ok(),
             open_secrets: place.secrets.iter().filter_map(|path| open_mode(path)).collect(),
-            certificate_days: place.certificate_ends.map(days_until),
             unknown_names: place.names.iter().filter(|name| !is_known(name)).cloned().collect(),
             has_watchdog: root.join("dev/watchdog").exists(),
             is_root: rustix::process::geteuid().is_root(),
@@ -316,14 +311,6 @@ fn fsync(folder: &Path) -> Option<Duration> {
 fn open_mode(path: &Path) -> Option<(PathBuf, u32)> {
     let mode = fs::metadata(path).ok()?.mode() & 0o7777;
     (mode & 0o077 != 0).then(|| (path.to_path_buf(), mode))
-}
-
-fn days_until(end: SystemTime) -> i64 {
-    let day = 24 * 3600;
-    match end.duration_since(SystemTime::now()) {
-        Ok(left) => i64::try_from(left.as_secs() / day).unwrap_or(i64::MAX),
-        Err(past) => -i64::try_from(past.duration().as_secs() / day).unwrap_or(i64::MAX) - 1,
-    }
 }
 
 fn taken(address: SocketAddr) -> Option<(SocketAddr, String)> {

@@ -4,7 +4,7 @@
 //! expressions are known only then. What could not be had is told the compiler as a remark, which
 //! it tells with the place.
 
-use super::{Registry, read_if_there, write};
+use super::{Registry, read_if_there, turn, write};
 use crate::{
     address::{self, Prefix},
     error::Error,
@@ -28,6 +28,10 @@ const LOADED_MAX: usize = 1000;
 
 /// Addresses of one configuration, as on the original service.
 const ADDRESSES_MAX: usize = 50;
+
+/// Told of an address whose answer came too late.
+const OVERTAKEN: &str =
+    "holds something else, but the orb was imported by hand while it was asked, and stays";
 
 /// Times that a configuration is compiled: each may show orbs inside orbs, which nest five deep.
 const ROUNDS_MAX: usize = 6;
@@ -156,14 +160,12 @@ impl Registry {
     }
 }
 
+/// The orb behind an address, if it can be had, and what is to be told of it.
+type Found = (Option<String>, Option<String>);
+
 /// What stands behind an address: the copy while it is fresh or was brought by hand, else what is
 /// fetched now, else the copy all the same, and why it was not fetched.
-fn refreshed(
-    path: &Path,
-    fetch: &Fetch,
-    url: &Url,
-    prefixes: &[Prefix],
-) -> Result<(Option<String>, Option<String>), Error> {
+fn refreshed(path: &Path, fetch: &Fetch, url: &Url, prefixes: &[Prefix]) -> Result<Found, Error> {
     if let Some(text) = usable(path)? {
         return Ok((Some(text), None));
     }
@@ -173,10 +175,7 @@ fn refreshed(
         return Ok((Some(text), None));
     }
     match turn.get(url, prefixes) {
-        Ok(text) => {
-            keep(path, &text)?;
-            Ok((Some(text), None))
-        }
+        Ok(text) => keep(path, text),
         Err(why) => {
             tracing::warn!(address = url.as_str(), %why, "an orb could not be fetched");
             Ok((read_if_there(path)?, Some(why)))
@@ -193,13 +192,21 @@ fn usable(path: &Path) -> Result<Option<String>, Error> {
     Ok(record.is_none_or(fresh).then_some(text))
 }
 
+/// Keeps what was fetched, unless somebody has brought another by hand meanwhile: that one counts.
+///
 /// The record first: a cut between the two leaves a copy that is asked for again, never one that
 /// passes for brought by hand.
-fn keep(path: &Path, text: &str) -> Result<(), Error> {
+fn keep(path: &Path, text: String) -> Result<Found, Error> {
+    let _turn = turn(path)?;
     let record = record_path(path);
-    let line = Record::new(text, now()).to_string();
+    if let (Some(brought), None) = (read_if_there(path)?, read_if_there(&record)?) {
+        let is_same = brought == text;
+        return Ok((Some(brought), (!is_same).then(|| OVERTAKEN.to_owned())));
+    }
+    let line = Record::new(&text, now()).to_string();
     write(&record, &line, true).map_err(Error::io("write", &record))?;
-    write(path, text, true).map_err(Error::io("write", path))
+    write(path, &text, true).map_err(Error::io("write", path))?;
+    Ok((Some(text), None))
 }
 
 /// What is kept there is brought by hand from now on.

@@ -164,7 +164,7 @@ impl Builder<'_> {
                 Code::Orb,
                 at,
                 format!("the copy that is kept of {reference} is used: the address {remark}"),
-                "it is fetched again by a later compilation",
+                "a copy that was fetched is fetched again by a later compilation; one that was imported stays",
             );
         }
         if depth == 0 {

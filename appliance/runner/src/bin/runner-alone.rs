@@ -1,9 +1,10 @@
 //! The runner without the house around it, for this room's tests and measurements: agent by name,
-//! the launcher of supervisors, and `run SOCKET DATA SLOTS [DISK_MIB]`.
+//! the launcher of supervisors, and `run SOCKET DATA SLOTS [DISK_MIB]`, until SIGTERM.
 
 use base::units::Bytes;
 use runner::{Config, HostConfig, SiteNetwork};
 use std::{ffi::OsString, process::ExitCode};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The code for a command line that cannot be understood.
 const USAGE: u8 = 64;
@@ -52,8 +53,12 @@ fn run(socket: &str, data: &str, slots: u32, disk: Option<Bytes>) -> ExitCode {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return ExitCode::FAILURE;
     };
-    match runtime.block_on(runner::run(config, std::future::pending())) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
+    let ended = runtime.block_on(async {
+        let mut term = signal(SignalKind::terminate()).ok()?;
+        let stop = async move {
+            term.recv().await;
+        };
+        runner::run(config, stop).await.ok()
+    });
+    ended.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
 }

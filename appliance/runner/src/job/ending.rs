@@ -12,7 +12,7 @@ use base::{
     protocol::Progress,
     state::{StepState, TaskOutcome},
 };
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 use tokio::sync::watch;
 
 /// What a canceled job's programs have to put things in order.
@@ -30,6 +30,35 @@ pub(super) struct Clock {
     /// The supervisor counts from here on.
     begun: watch::Sender<bool>,
     over: watch::Sender<bool>,
+}
+
+/// Counts a job among those that are over and tell so, until it is dropped. Whoever stops the runner
+/// gives them a moment: a supervisor whose job is over for everybody else would wait for the next runner.
+#[derive(Default)]
+pub(crate) struct Telling {
+    jobs: watch::Sender<usize>,
+    counts: OnceLock<()>,
+}
+
+impl Telling {
+    /// For one more job of those that `jobs` counts.
+    pub(crate) fn among(jobs: &watch::Sender<usize>) -> Self {
+        Self { jobs: jobs.clone(), counts: OnceLock::new() }
+    }
+
+    pub(super) fn begin(&self) {
+        if self.counts.set(()).is_ok() {
+            self.jobs.send_modify(|jobs| *jobs += 1);
+        }
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        if self.counts.get().is_some() {
+            self.jobs.send_modify(|jobs| *jobs -= 1);
+        }
+    }
 }
 
 impl<C: ControlPlane> Job<C> {

@@ -28,7 +28,8 @@ use std::{
 /// The longest line that is told as the reason why a job failed.
 const LINE_MAX: u64 = 4 << 10;
 
-/// A link that is lost for so long is told in the step that waits for it; a restart is over sooner.
+/// What is waited for so long is told in the step that waits for it; a restart of the other side is over
+/// sooner.
 const QUIET: Duration = Duration::from_secs(5);
 
 /// Reasons for waiting that one step tells.
@@ -241,52 +242,45 @@ impl<C: ControlPlane> Job<C> {
         state.cut = Some(TaskOutcome::Failed);
     }
 
-    /// Asks the control side, again and again while it cannot be reached.
-    pub(crate) async fn persist_in_asking<T, F>(&self, ask: impl Fn() -> F) -> Result<T, StepError>
-    where
-        F: Future<Output = Result<T, Trouble>> + Send,
-    {
-        self.persist_and(ask, |_| {}).await
-    }
-
-    /// The same; the step's log tells what it waits for, once that takes long.
-    pub(crate) async fn persist_aloud<T, F>(
+    /// Asks the control side, again and again while it cannot be reached. The step's log tells what it
+    /// waits for, once that takes long, and once for each: `what` completes "waiting for …".
+    pub(crate) async fn persist_in_asking<T, F>(
         &self,
         step: u32,
+        what: &str,
         ask: impl Fn() -> F,
     ) -> Result<T, StepError>
     where
         F: Future<Output = Result<T, Trouble>> + Send,
     {
-        let (begun, mut told) = (Instant::now(), Vec::new());
-        self.persist_and(ask, |trouble| {
+        let mut asking = std::pin::pin!(self.ask_patiently(step, ask));
+        if let Ok(answer) = tokio::time::timeout(QUIET, &mut asking).await {
+            return answer;
+        }
+        if self.state().waited.insert((step, what.to_owned())) {
+            self.outbox.say(step, &format!("Waiting for {what}...\n"));
+        }
+        asking.await
+    }
+
+    /// Once it waits for long, it tells why, too.
+    async fn ask_patiently<T, F>(&self, step: u32, ask: impl Fn() -> F) -> Result<T, StepError>
+    where
+        F: Future<Output = Result<T, Trouble>> + Send,
+    {
+        let (begun, mut told, mut patience) = (Instant::now(), Vec::new(), Patience::default());
+        loop {
+            let trouble = match ask().await {
+                Err(trouble @ Trouble::Link { .. }) => trouble,
+                other => return other.map_err(StepError::from),
+            };
             let reason = trouble.told();
             let is_news = told.len() < REASONS_MAX && !told.contains(&reason);
             if begun.elapsed() > QUIET && is_news {
                 self.outbox.say(step, &format!("Still trying: {reason}\n"));
                 told.push(reason);
             }
-        })
-        .await
-    }
-
-    async fn persist_and<T, F>(
-        &self,
-        ask: impl Fn() -> F,
-        mut on_trouble: impl FnMut(&Trouble),
-    ) -> Result<T, StepError>
-    where
-        F: Future<Output = Result<T, Trouble>> + Send,
-    {
-        let mut patience = Patience::default();
-        loop {
-            match ask().await {
-                Err(trouble @ Trouble::Link { .. }) => {
-                    on_trouble(&trouble);
-                    patience.wait(&trouble).await;
-                }
-                other => return other.map_err(StepError::from),
-            }
+            patience.wait(&trouble).await;
         }
     }
 }

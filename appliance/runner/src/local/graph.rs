@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     host::Host,
-    job::{Job, Order, Seat},
+    job::{Job, Order, Seat, Telling},
     supervised::Supervised,
     supervisor::chain,
 };
@@ -216,7 +216,9 @@ async fn one(
     let mut seat = Seat::bare(supervised);
     match seat.prepare(&host) {
         Ok(ground) => {
-            let (job, memory) = Job::take_up(host, place.clone(), assignment, seat, ground, orders);
+            let telling = Telling::default();
+            let (job, memory) =
+                Job::take_up(host, place.clone(), assignment, seat, ground, orders, telling);
             job.run(&memory, false).await;
             job.clear_away().await;
         }

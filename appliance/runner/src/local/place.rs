@@ -1,15 +1,16 @@
 //! The control side of `appliance run`: prints what a server would keep, keeps what jobs share.
 //!
 //! Form: `caches/<project>/<hash of key>/{key,archive}`,
-//! `artifacts/<project>/<workflow>/<job>/<path>`, and `objects/` for the workspaces of this run. A
-//! project is one working copy.
+//! `artifacts/<run>/<workflow>/<job>/<path>`, and `objects/<run>/` for the workspaces of this run. A
+//! project is one working copy; a run has its name, and a number while others go on ([`Own`]).
 //! Invariants: a cache is complete when its folder has its final name; keys are never overwritten;
 //! a name that comes from the repository or the job never leads out of its folder.
 
 use super::{
-    Images, LocalError, Print,
+    Images, Print,
     lines::Lines,
     names::{artifact, hash},
+    own::Own,
     working_copy,
 };
 use crate::control_plane::{ControlPlane, Trouble};
@@ -73,7 +74,8 @@ struct State {
 
 pub(super) struct Place {
     keep: PathBuf,
-    /// Names the folders of this working copy.
+    own: Own,
+    /// Names the caches of this working copy.
     project: String,
     directory: PathBuf,
     images: Arc<dyn Images>,
@@ -84,27 +86,13 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn new(
         keep: PathBuf,
+        own: Own,
         project: String,
         directory: PathBuf,
         images: Arc<dyn Images>,
         print: Print,
     ) -> Self {
-        Self { keep, project, directory, images, print, state: Mutex::default() }
-    }
-
-    /// Removes what earlier runs of this working copy stored as artifacts.
-    pub(super) fn empty_artifacts(&self) -> Result<(), LocalError> {
-        let path = self.artifacts();
-        match fs::remove_dir_all(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(LocalError::Artifacts { path, source })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn artifacts(&self) -> PathBuf {
-        self.keep.join("artifacts").join(&self.project)
+        Self { keep, own, project, directory, images, print, state: Mutex::default() }
     }
 
     fn caches(&self) -> PathBuf {
@@ -138,7 +126,7 @@ impl Place {
                 lines
             }
             Progress::Artifact { path, .. } => {
-                let kept = artifact(&self.artifacts(), &task.folder, path);
+                let kept = artifact(&self.own.artifacts, &task.folder, path);
                 kept.map(|kept| format!("── artifact {}", kept.display())).into_iter().collect()
             }
             Progress::Ended { outcome, message, .. } => {
@@ -203,7 +191,11 @@ impl Place {
                 fs::write(draft.join("paths"), confirm.paths.join("\n"))?;
                 fs::rename(&object, draft.join("archive"))?;
                 fs::create_dir_all(self.caches())?;
-                fs::rename(draft, folder)
+                match fs::rename(&draft, &folder) {
+                    // Another run was faster: keys are never overwritten.
+                    Err(_) if folder.exists() => fs::remove_dir_all(draft),
+                    renamed => renamed,
+                }
             }
             StoreRequest::Workspace => {
                 let mut state = self.state();
@@ -214,7 +206,7 @@ impl Place {
             }
             StoreRequest::Artifact { path } => {
                 let folder = self.state().tasks.get(&task.task).map(|task| task.folder.clone());
-                let into = artifact(&self.artifacts(), &folder.unwrap_or_default(), path)
+                let into = artifact(&self.own.artifacts, &folder.unwrap_or_default(), path)
                     .ok_or(io::ErrorKind::InvalidFilename)?;
                 fs::create_dir_all(into.parent().unwrap_or(&self.keep))?;
                 fs::rename(object, into)
@@ -223,7 +215,7 @@ impl Place {
     }
 
     fn object(&self, kind: &str) -> PathBuf {
-        self.keep.join("objects").join(format!("{kind}-{}", Uuid::new_v4().simple()))
+        self.own.objects.join(format!("{kind}-{}", Uuid::new_v4().simple()))
     }
 }
 
@@ -332,12 +324,5 @@ impl ControlPlane for Place {
         size: u64,
     ) -> Result<(), Trouble> {
         copy(from, offset, size, Path::new(to.url.expose())).map_err(file("store an object"))
-    }
-}
-
-impl Drop for Place {
-    /// Layers and unfinished objects are of this run alone.
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(self.keep.join("objects"));
     }
 }

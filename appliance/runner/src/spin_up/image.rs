@@ -87,10 +87,14 @@ impl<C: ControlPlane> Job<C> {
     async fn unpack(&self, image: &DockerImage) -> Result<(Root, String, RunConfig), StepError> {
         let (name, unset) = filled(&image.image, &self.assignment.secrets);
         let ask = || self.control.image(self.outbox.held(), &name);
-        let source = self.persist_in_asking(ask).await.map_err(|error| match error {
-            StepError::Failed(why) => StepError::Failed(why + &told_unset(&image.image, &unset)),
-            other => other,
-        })?;
+        let source = self.persist_in_asking(0, &format!("the image {name}"), ask).await.map_err(
+            |error| match error {
+                StepError::Failed(why) => {
+                    StepError::Failed(why + &told_unset(&image.image, &unset))
+                }
+                other => other,
+            },
+        )?;
         let config = read(&source)
             .map_err(|why| StepError::Failed(format!("image {}: {why}", image.image)))?;
         let mut lowers = Vec::with_capacity(source.layers.len());
@@ -109,7 +113,8 @@ impl<C: ControlPlane> Job<C> {
         }
         self.outbox.say(0, &format!("Unpacking layer {} ({})\n", layer.digest, Bytes(layer.size)));
         let archive = self.supervised.folder().exchange(0);
-        self.persist_in_asking(|| self.control.get(&layer.from, &archive)).await?;
+        let what = format!("the layer {}", layer.digest);
+        self.persist_in_asking(0, &what, || self.control.get(&layer.from, &archive)).await?;
         let (host, diff_id, from) = (self.host.clone(), diff_id.to_owned(), archive.clone());
         let unpacking = tokio::task::spawn_blocking(move || {
             let file = std::fs::File::open(&from)

@@ -2,6 +2,9 @@
 //!
 //! A file whose name cannot be kept is named and passed over; the step fails when the others are
 //! stored.
+//! Decision: secrets in paths are hidden before anything leaves the job, so that the path under which an
+//! artifact is stored, listed and fetched is the one that is shown. Files that this gives one path are
+//! numbered in their order: none replaces another.
 
 use super::{asking, discard};
 use crate::{
@@ -14,6 +17,10 @@ use base::{
     protocol::{Progress, StoreConfirm, StoreRequest, StoreTarget},
     units::Bytes,
 };
+use std::collections::HashMap;
+
+/// What storing waits for.
+const TAKEN: &str = "the store to take an artifact";
 
 impl<C: ControlPlane> Job<C> {
     pub(crate) async fn store_artifacts(
@@ -58,10 +65,11 @@ impl<C: ControlPlane> Job<C> {
         manifest: Bundled,
     ) -> Result<usize, StepError> {
         let (mut offset, mut passed_over) = (manifest.length, 0);
+        let mut paths = Paths::default();
         for (name, size) in manifest.files {
-            let path = joined(prefix, &name);
+            let path = paths.shown(&self.outbox.masked(&joined(prefix, &name)));
             let told = if can_be_kept(&path) {
-                self.store_artifact(&path, bundle, offset, size).await?;
+                self.store_artifact(step, &path, bundle, offset, size).await?;
                 format!("  * {path} ({})\n", Bytes(size))
             } else {
                 passed_over += 1;
@@ -75,6 +83,7 @@ impl<C: ControlPlane> Job<C> {
 
     async fn store_artifact(
         &self,
+        step: u32,
         path: &str,
         bundle: &std::path::Path,
         offset: u64,
@@ -82,13 +91,33 @@ impl<C: ControlPlane> Job<C> {
     ) -> Result<(), StepError> {
         let held = self.outbox.held();
         let request = StoreRequest::Artifact { path: path.to_owned() };
-        let target = self.persist_in_asking(|| self.control.store(held, &request)).await?;
+        let store = || self.control.store(held, &request);
+        let target = self.persist_in_asking(step, TAKEN, store).await?;
         let StoreTarget::Put { to, key } = target else { return Ok(()) };
-        self.persist_in_asking(|| self.control.put(&to, bundle, offset, size)).await?;
+        let put = || self.control.put(&to, bundle, offset, size);
+        self.persist_in_asking(step, TAKEN, put).await?;
         let confirm = StoreConfirm { request, key: key.clone(), size, paths: Vec::new() };
-        self.persist_in_asking(|| self.control.confirm(held, &confirm)).await?;
+        self.persist_in_asking(step, TAKEN, || self.control.confirm(held, &confirm)).await?;
         self.outbox.report(Progress::Artifact { path: path.to_owned(), key, size });
         Ok(())
+    }
+}
+
+/// The paths of one step's artifacts, secrets hidden.
+#[derive(Default)]
+struct Paths(HashMap<String, u32>);
+
+impl Paths {
+    /// The path itself for the first that has it, and a numbered one for each further.
+    fn shown(&mut self, masked: &str) -> String {
+        let mut path = masked.to_owned();
+        while self.0.contains_key(&path) {
+            let count = self.0.entry(masked.to_owned()).or_insert(1);
+            *count += 1;
+            path = format!("{masked}.{count}");
+        }
+        self.0.insert(path.clone(), 1);
+        path
     }
 }
 
@@ -142,6 +171,13 @@ mod tests {
         check("/tmp/out", "/tmp/out", "a/b.txt", "tmp/out/a/b.txt");
         check(".", "/p", "a.txt", "a.txt");
         check("~/logs", "/home/circleci/logs", "x", "logs/x");
+    }
+
+    #[test]
+    fn paths_that_look_alike_without_their_secrets_are_told_apart() {
+        let mut paths = Paths::default();
+        let shown = ["a", "****", "****.2", "****", "****", "b"].map(|path| paths.shown(path));
+        assert_eq!(shown, ["a", "****", "****.2", "****.3", "****.4", "b"]);
     }
 
     #[test]

@@ -18,6 +18,10 @@ use std::fmt::Write as _;
 /// The longest evaluated key, as on the original service.
 const KEY_MAX: usize = 900;
 
+/// What saving waits for.
+const PLACE: &str = "a place for the cache";
+const TAKEN: &str = "the store to take the cache";
+
 /// Keys that one step may look for.
 const KEYS_MAX: usize = 64;
 
@@ -31,7 +35,8 @@ impl<C: ControlPlane> Job<C> {
         let key = self.evaluated(step, &[key.to_owned()]).await?.remove(0);
         let request = StoreRequest::Cache { key: key.clone() };
         let held = self.outbox.held();
-        let target = self.persist_in_asking(|| self.control.store(held, &request)).await?;
+        let target =
+            self.persist_in_asking(step, PLACE, || self.control.store(held, &request)).await?;
         let StoreTarget::Put { .. } = target else {
             self.outbox.say(
                 step,
@@ -58,13 +63,15 @@ impl<C: ControlPlane> Job<C> {
         }
         self.outbox.say(step, "Uploading cache archive...\n");
         // Packing may have taken longer than the place is held: ask again.
-        let target = self.persist_in_asking(|| self.control.store(held, &request)).await?;
+        let target =
+            self.persist_in_asking(step, PLACE, || self.control.store(held, &request)).await?;
         if let StoreTarget::Put { to, key: object } = target {
             let (offset, size) = (manifest.length, manifest.archive);
-            self.persist_in_asking(|| self.control.put(&to, &archive, offset, size)).await?;
+            let put = || self.control.put(&to, &archive, offset, size);
+            self.persist_in_asking(step, TAKEN, put).await?;
             let confirm =
                 StoreConfirm { request: request.clone(), key: object, size, paths: paths.to_vec() };
-            self.persist_in_asking(|| self.control.confirm(held, &confirm)).await?;
+            self.persist_in_asking(step, TAKEN, || self.control.confirm(held, &confirm)).await?;
         }
         discard(&archive);
         self.outbox.say(step, &format!("Stored Cache to {key}\n{}", listed(paths)));
@@ -74,7 +81,9 @@ impl<C: ControlPlane> Job<C> {
     pub(crate) async fn restore_cache(&self, step: u32, keys: &[String]) -> Result<(), StepError> {
         let keys = self.evaluated(step, keys).await?;
         let held = self.outbox.held();
-        let Some(hit) = self.persist_in_asking(|| self.control.cache(held, &keys)).await? else {
+        let search = || self.control.cache(held, &keys);
+        let Some(hit) = self.persist_in_asking(step, "the search for a cache", search).await?
+        else {
             let misses: String =
                 keys.iter().map(|key| format!("No cache is found for key: {key}\n")).collect();
             self.outbox.say(step, &misses);
@@ -83,7 +92,8 @@ impl<C: ControlPlane> Job<C> {
         self.outbox.say(step, &found(&hit));
         self.outbox.say(step, "\nDownloading cache archive...\n");
         let archive = self.supervised.folder().exchange(step);
-        self.persist_in_asking(|| self.control.get(&hit.from, &archive)).await?;
+        let get = || self.control.get(&hit.from, &archive);
+        self.persist_in_asking(step, "the cache", get).await?;
         self.outbox.say(step, "Validating cache...\n\nUnarchiving cache...\n");
         let asked = Asked::Unpack { into: "/".into(), what: "cache".into() };
         self.agent(step, asking(&asked), Some(archive.clone()), None).await?;

@@ -21,8 +21,8 @@ impl<C: ControlPlane> Job<C> {
             step,
             &format!("Checking out {}{place} of {}\n", vcs.revision, vcs.repository_url),
         );
-        let fetched =
-            self.persist_aloud(step, || self.control.checkout(self.outbox.held(), &archive));
+        let ask = || self.control.checkout(self.outbox.held(), &archive);
+        let fetched = self.persist_in_asking(step, "the files of the commit", ask);
         if let Err(error) = self.with_room_for(step, &archive, fetched).await {
             discard(&archive);
             return Err(error);

@@ -104,7 +104,8 @@ impl<C: ControlPlane> Job<C> {
             return Ok(());
         }
         let draft = self.supervised.folder().exchange(step);
-        self.persist_in_asking(|| self.control.timings(self.outbox.held(), &draft)).await?;
+        let ask = || self.control.timings(self.outbox.held(), &draft);
+        self.persist_in_asking(step, "the times of earlier tests", ask).await?;
         // The job may be anybody.
         let opened = fs::set_permissions(&draft, fs::Permissions::from_mode(0o644));
         opened.and_then(|()| fs::rename(&draft, &path)).map_err(|error| {

@@ -10,6 +10,9 @@ use crate::{
 use base::protocol::{StoreConfirm, StoreRequest, StoreTarget, WorkspaceLayer};
 use std::collections::HashMap;
 
+/// What persisting waits for.
+const TAKEN: &str = "the store to take the workspace layer";
+
 impl<C: ControlPlane> Job<C> {
     pub(crate) async fn persist(
         &self,
@@ -27,13 +30,15 @@ impl<C: ControlPlane> Job<C> {
         self.outbox.say(step, "Uploading workspace archive...\n");
         let held = self.outbox.held();
         let request = StoreRequest::Workspace;
-        let target = self.persist_in_asking(|| self.control.store(held, &request)).await?;
+        let store = || self.control.store(held, &request);
+        let target = self.persist_in_asking(step, "a place for the workspace layer", store).await?;
         if let StoreTarget::Put { to, key } = target {
             let (offset, size) = (manifest.length, manifest.archive);
-            self.persist_in_asking(|| self.control.put(&to, &archive, offset, size)).await?;
+            let put = || self.control.put(&to, &archive, offset, size);
+            self.persist_in_asking(step, TAKEN, put).await?;
             let count = manifest.files.len();
             let confirm = StoreConfirm { request, key, size, paths: manifest.files };
-            self.persist_in_asking(|| self.control.confirm(held, &confirm)).await?;
+            self.persist_in_asking(step, TAKEN, || self.control.confirm(held, &confirm)).await?;
             let size = base::units::Bytes(size);
             self.outbox.say(step, &format!("Workspace layer stored: {count} files, {size}\n"));
         }
@@ -45,7 +50,8 @@ impl<C: ControlPlane> Job<C> {
         let stands = self.stands()?;
         let into = resolve(at, &stands.user.home, &stands.working_directory);
         let held = self.outbox.held();
-        let layers = self.persist_in_asking(|| self.control.workspace(held)).await?;
+        let list = || self.control.workspace(held);
+        let layers = self.persist_in_asking(step, "the list of workspace layers", list).await?;
         if let Some(conflict) = conflict(&layers) {
             return Err(StepError::Failed(conflict));
         }
@@ -56,7 +62,8 @@ impl<C: ControlPlane> Job<C> {
         let archive = self.supervised.folder().exchange(step);
         for layer in &layers {
             self.outbox.say(step, &format!("Applying the workspace layer of {}\n", layer.job_name));
-            self.persist_in_asking(|| self.control.get(&layer.from, &archive)).await?;
+            let what = format!("the workspace layer of {}", layer.job_name);
+            self.persist_in_asking(step, &what, || self.control.get(&layer.from, &archive)).await?;
             let asked = Asked::Unpack { into: into.clone(), what: "workspace".into() };
             self.agent(step, asking(&asked), Some(archive.clone()), None).await?;
         }

@@ -9,7 +9,7 @@
 //! fills the disk is found within [`PAUSE`] when it has few.
 //! Units: bytes on disk, not lengths.
 
-use super::wire::How;
+use super::wire::{Exec, How};
 use base::units::Bytes;
 use sandbox::{DiskLook, DiskUsage, Sandbox};
 use std::{
@@ -95,9 +95,16 @@ impl Watch {
     }
 }
 
+/// The files of the host that a run reads from or writes to: an archive counts beside what it is unpacked
+/// to for as long as it is kept.
+pub(super) fn outside(exec: &Exec) -> impl Iterator<Item = PathBuf> {
+    [&exec.stdin, &exec.stdout].into_iter().flatten().cloned()
+}
+
 /// What these files take; those that are spent take nothing.
-pub(super) fn taken_by(files: &[PathBuf]) -> Bytes {
-    let blocks = files.iter().filter_map(|file| fs::metadata(file).ok()).map(|meta| meta.blocks());
+pub(super) fn taken_by<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Bytes {
+    let blocks = files.into_iter().filter_map(|file| fs::metadata(file).ok());
+    let blocks = blocks.map(|meta| meta.blocks());
     Bytes(blocks.sum::<u64>().saturating_mul(512))
 }
 
@@ -143,7 +150,19 @@ mod tests {
         fs::write(&full, vec![1; 1 << 20]).unwrap();
         fs::File::create(&hole).unwrap().set_len(1 << 40).unwrap();
         rustix::fs::syncfs(fs::File::open(&full).unwrap()).unwrap();
-        let taken = taken_by(&[full, hole, spent]);
+        let taken = taken_by([&full, &hole, &spent]);
+        assert!((1 << 20..2 << 20).contains(&taken.0), "{taken}");
+    }
+
+    #[test]
+    fn an_archive_counts_beside_what_it_is_unpacked_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = folder.path().join("archive");
+        fs::write(&archive, vec![1; 1 << 20]).unwrap();
+        rustix::fs::syncfs(fs::File::open(&archive).unwrap()).unwrap();
+        let mut exec = crate::supervisor::tests::exec_of();
+        exec.stdin = Some(archive);
+        let taken = taken_by(&outside(&exec).collect::<Vec<_>>());
         assert!((1 << 20..2 << 20).contains(&taken.0), "{taken}");
     }
 }

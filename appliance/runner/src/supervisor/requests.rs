@@ -99,7 +99,7 @@ impl Supervisor {
         };
         let (spool, stdio) = stdio(&self.folder, &self.patterns, &exec)
             .map_err(|error| not_started(chain(&error)))?;
-        self.written.extend(exec.stdout.clone());
+        self.outside.extend(disk::outside(&exec));
         let env = exec
             .env
             .iter()
@@ -273,8 +273,8 @@ impl Supervisor {
             return;
         }
         let (Some(watch), Some(sandbox)) = (&mut self.disk, &self.sandbox) else { return };
-        let written = &self.written;
-        if let Some(how) = watch.look(sandbox, || disk::taken_by(written), now) {
+        let outside = &self.outside;
+        if let Some(how) = watch.look(sandbox, || disk::taken_by(outside), now) {
             self.runs.iter_mut().for_each(|run| run.clock.end(how.clone(), now, Duration::ZERO));
         }
     }

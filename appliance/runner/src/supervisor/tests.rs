@@ -21,8 +21,13 @@ fn next(heard: &mut BufReader<UnixStream>) -> Event {
 }
 
 fn exec(run: RunId) -> Request {
-    Request::Exec(Box::new(Exec {
-        run,
+    Request::Exec(Box::new(Exec { run, ..exec_of() }))
+}
+
+/// A program that reads and writes nothing.
+pub(super) fn exec_of() -> Exec {
+    Exec {
+        run: RUN,
         container: 0,
         program: "true".into(),
         otherwise: None,
@@ -34,7 +39,7 @@ fn exec(run: RunId) -> Request {
         stdin: None,
         stdout: None,
         idle_ms: None,
-    }))
+    }
 }
 
 const RUN: RunId = RunId { step: 2, nth: 0 };

@@ -42,6 +42,8 @@ pub(crate) struct State {
     pub(crate) news: Option<()>,
     /// Every request is answered with 503.
     pub(crate) down: bool,
+    /// Answers to requests whose path contains the word wait so long.
+    pub(crate) slow: Option<(&'static str, Duration)>,
     /// How a checkout is answered in place of the archive.
     pub(crate) no_checkout: Option<(StatusCode, &'static str)>,
     /// Test results are rejected.
@@ -173,6 +175,8 @@ async fn answer(
         carry_out(&control, head.method.as_str(), &path, &query, &body)
     };
     control.changed.send_replace(());
+    let slow = control.state.lock().unwrap().slow.filter(|(word, _)| path.contains(word));
+    tokio::time::sleep(slow.map_or(Duration::ZERO, |(_, wait)| wait)).await;
     let (status, content) = match answer {
         Ok(content) => (StatusCode::OK, content),
         Err(refused) => refused,
@@ -381,9 +385,8 @@ fn cache(state: &State, body: &[u8]) -> Option<CacheHit> {
         .flat_map(|key| state.caches.iter().rev().find(|cache| cache.0.starts_with(key)))
         .next()?;
     let build = base::ids::JobNumber(43);
-    let (key, StoreConfirm { key: object, size, paths, .. }) = hit;
-    let (key, paths) = (key.clone(), paths.clone());
-    Some(CacheHit { key, build, size: *size, paths, from: presigned(object) })
+    let (key, StoreConfirm { key: object, size, paths, .. }) = hit.clone();
+    Some(CacheHit { key, build, size, paths, from: presigned(&object) })
 }
 
 fn workspace(state: &State) -> Vec<WorkspaceLayer> {

@@ -57,6 +57,23 @@ async fn a_lost_supervisor_is_an_infrastructure_failure() {
     assert_eq!(after.outcome(), Some(TaskOutcome::Success));
 }
 
+/// Nobody else knows that it is over, so that its supervisor would wait for the next runner.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_whose_end_is_being_told_when_the_runner_stops_leaves_nothing() {
+    let Some(mut bench) = Bench::start() else { return };
+    let task = bench.control.assign(assignment(&[run("echo up; sleep 0.5")]));
+    bench.control.until(task, Duration::from_secs(20), |task| task.text(2).contains("up")).await;
+    bench.control.state.lock().unwrap().slow = Some(("/report", Duration::from_millis(500)));
+    bench.control.finished(task).await;
+    let pid = i32::try_from(bench.runner.id()).ok().and_then(rustix::process::Pid::from_raw);
+    rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::TERM).unwrap();
+    let runner = &mut bench.runner;
+    tokio::task::block_in_place(|| runner.wait()).unwrap();
+    // Spares end by themselves after a while.
+    let gone = |jobs: &[PathBuf]| jobs.iter().all(|job| supervisors(job).is_empty());
+    until(&bench, gone).await;
+}
+
 /// Somebody removed the data directory: nobody will ever take up what still runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_supervisor_without_runner_and_folder_ends_its_job() {

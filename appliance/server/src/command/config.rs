@@ -3,7 +3,8 @@
 use super::{Code, Missing, Usage, parameters};
 use crate::{
     cli::{ConfigCommand, ConfigFile, GraphFormat, ServeArgs},
-    output,
+    config::Config,
+    output, oversights,
     settings::{self, Settings},
 };
 use anyhow::Context;
@@ -37,7 +38,7 @@ pub(crate) fn run(command: ConfigCommand) -> anyhow::Result<Code> {
             let values = PlanValues { branch, tag, scheduled: None };
             graph(&file, format, workflow.as_deref(), &values)
         }
-        ConfigCommand::Show(args) => show(&args).map(|()| 0),
+        ConfigCommand::Show(args) => show(&args),
         ConfigCommand::Defaults => {
             output::raw(settings::commented_file().as_bytes());
             Ok(0)
@@ -222,14 +223,41 @@ fn graph(
     Ok(0)
 }
 
-fn show(args: &ServeArgs) -> anyhow::Result<()> {
-    let settings = load(args)?;
-    let rows: Vec<_> = settings
-        .all()
-        .map(|(key, value, origin)| vec![key.to_owned(), value.to_owned(), origin.to_string()])
-        .collect();
-    output::table(&["setting", "value", "from"], &rows);
-    Ok(())
+/// Exit code for settings with which `serve` does not start, or that nobody heeds.
+const UNUSABLE: Code = 2;
+
+fn show(args: &ServeArgs) -> anyhow::Result<Code> {
+    let (settings, unknown) = gather(args, source(args)?);
+    // Without its file there is nothing to show.
+    let syntax = |error: &settings::Error| matches!(error, settings::Error::Syntax { .. });
+    if let Some(error) = unknown.iter().find(|error| syntax(error)) {
+        return Err(error.clone().into());
+    }
+    let (_, faults) = Config::with_faults(&settings);
+    let row = |(key, value, origin): (&'static str, &str, &settings::Origin)| {
+        vec![key.to_owned(), value.to_owned(), origin.to_string(), remark(key, &faults)]
+    };
+    output::table(
+        &["setting", "value", "from", "remark"],
+        &settings.all().map(row).collect::<Vec<_>>(),
+    );
+    let refused = faults.iter().chain(&unknown).map(|fault| {
+        format!("error: {fault}. Nothing is used instead: `appliance serve` does not start")
+    });
+    let unheeded = oversights::strangers().into_iter();
+    let unheeded = unheeded.map(|stranger| format!("error: {stranger}; the default is used"));
+    let told: Vec<String> = refused.chain(unheeded).collect();
+    told.iter().for_each(|line| output::error(line));
+    Ok(if told.is_empty() { 0 } else { UNUSABLE })
+}
+
+/// What to say beside a value.
+fn remark(key: &str, faults: &[settings::Error]) -> String {
+    let expected = faults.iter().find_map(|fault| match fault {
+        settings::Error::Value { key: of, expected, .. } if *of == key => Some(expected),
+        _ => None,
+    });
+    expected.map_or_else(String::new, |expected| format!("cannot be used: expected {expected}"))
 }
 
 /// The settings of a machine that is an appliance, for commands that work without one: a file that
@@ -253,8 +281,27 @@ fn settings_file(path: PathBuf) -> anyhow::Result<(PathBuf, String)> {
 /// The settings that `serve` would run with. A file that others can read is refused, because
 /// settings may name keys and networks.
 pub(crate) fn load(args: &ServeArgs) -> anyhow::Result<Settings> {
+    let (settings, wrong) = gather(args, source(args)?);
+    wrong.into_iter().next().map_or(Ok(settings), |error| Err(error.into()))
+}
+
+/// The same as far as they can be used, and why the rest cannot.
+pub(crate) fn load_usable(args: &ServeArgs) -> (Settings, Vec<String>) {
+    let (file, unreadable) = match source(args) {
+        Ok(file) => (file, None),
+        Err(error) => (None, Some(format!("{error:#}"))),
+    };
+    let (settings, wrong) = gather(args, file);
+    let wrong = wrong.iter().map(ToString::to_string);
+    (settings, unreadable.into_iter().chain(wrong).collect())
+}
+
+fn source(args: &ServeArgs) -> anyhow::Result<Option<(PathBuf, String)>> {
     let named = args.config.clone();
     let path = named.clone().unwrap_or_else(|| SYSTEM_FILE.into());
-    let file = if named.is_some() || path.exists() { Some(settings_file(path)?) } else { None };
-    Ok(Settings::merge(file, |name| std::env::var(name).ok(), &args.overrides.pairs())?)
+    if named.is_some() || path.exists() { settings_file(path).map(Some) } else { Ok(None) }
+}
+
+fn gather(args: &ServeArgs, file: Option<(PathBuf, String)>) -> (Settings, Vec<settings::Error>) {
+    Settings::gather(file, |name| std::env::var(name).ok(), &args.overrides.pairs())
 }

@@ -1,18 +1,17 @@
-//! `appliance doctor`: the host's findings, for people and for programs.
+//! `appliance doctor`: findings of the host and of what a start would refuse, for people and for programs.
+
+mod start;
 
 use super::Code;
 use crate::{cli::DoctorArgs, client::Client, config::Config, output};
 use engine::govern::Moment;
 use hardware::{
     Root,
-    doctor::{Facts, Finding, Fix, HeatBefore, Place, Severity, apply, check},
+    doctor::{Facts, Finding, Fix, HeatBefore, Place, Severity, apply, check, worst_first},
 };
 use serde::Deserialize;
 use serde_json::json;
-use std::{
-    path::Path,
-    time::{Duration, SystemTime},
-};
+use std::{path::Path, time::Duration};
 
 /// Hours of the past that are looked at.
 const HOURS: u64 = 168;
@@ -21,12 +20,20 @@ const HOURS: u64 = 168;
 const ANSWER: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Code> {
-    let config = Config::build(&super::config::load(&args.settings)?)?;
+    let (settings, mut faults) = super::config::load_usable(&args.settings);
+    let (config, wrong) = Config::with_faults(&settings);
+    faults.extend(wrong.iter().map(ToString::to_string));
     let root = Root::new(&config.hardware_root);
     let place = place(&config);
-    let mut findings = check(&Facts::read(&root, &place));
+    let look = || {
+        let mut findings = check(&Facts::read(&root, &place));
+        findings.extend(start::findings(&config, &faults, crate::serve::now()));
+        worst_first(&mut findings);
+        findings
+    };
+    let mut findings = look();
     if args.fix && mend(&root, &findings) > 0 {
-        findings = check(&Facts::read(&root, &place));
+        findings = look();
     }
     let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
     if args.json {
@@ -53,7 +60,6 @@ fn place(config: &Config) -> Place {
             .cloned()
             .collect(),
         secrets,
-        certificate_ends: certificate_ends(config),
         heat_before: heat_before(data),
         smartctl: crate::machine::ask_disks(&config.hardware_root),
         clock: crate::machine::ask_clock(&config.hardware_root),
@@ -90,13 +96,6 @@ fn sum_up(moments: &[Moment]) -> Option<HeatBefore> {
         // A sum of nothing is a negative zero, which reads badly.
         held: 100.0 * bad.sum::<f64>() / whole.max(1.0) + 0.0,
     })
-}
-
-/// End of the certificate that is served.
-fn certificate_ends(config: &Config) -> Option<SystemTime> {
-    let own = config.own_certificate.as_ref().map(|(chain, _)| chain.clone());
-    let path = own.unwrap_or_else(|| config.data_dir.join("tls/server.pem"));
-    crate::validity::end(&path)
 }
 
 /// Makes every safe change; how many were made.

@@ -33,7 +33,7 @@ pub(crate) async fn run(command: OrbCommand) -> anyhow::Result<Code> {
         OrbCommand::List { place } => list(&place).await,
         OrbCommand::Source { reference, place } => source(&reference, &place).await,
         OrbCommand::Pack { folder } => {
-            output::raw(read_source(&folder)?.as_bytes());
+            output::raw(read_source(&folder)?.text.as_bytes());
             Ok(0)
         }
         OrbCommand::Validate { path, place } => validate(&path, &place),
@@ -129,7 +129,7 @@ async fn add_remote(client: &Client, candidate: &Candidate) -> Result<&'static s
 }
 
 fn add_local(registry: &Registry, candidate: &Candidate) -> anyhow::Result<Option<&'static str>> {
-    let found = orbs::check(registry, &candidate.origin.display().to_string(), &candidate.text)?;
+    let found = orbs::check_candidate(registry, candidate)?;
     output::diagnostics(&found);
     if found.iter().any(Diagnostic::is_error) {
         return Ok(None);
@@ -221,24 +221,22 @@ async fn export(path: &Path, wanted: Vec<String>, place: &OrbPlace) -> anyhow::R
     Ok(0)
 }
 
-/// An orb's text: a packed file, or a source folder that is packed on the way.
-fn read_source(path: &Path) -> anyhow::Result<String> {
+/// An orb: a packed file, or a source folder that is packed on the way.
+fn read_source(path: &Path) -> anyhow::Result<Candidate> {
+    // The name is only asked for when something is kept under it.
+    const NAME: &str = "unnamed/orb@dev:unnamed";
     if path == Path::new("-") {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
-        return Ok(text);
+        return Ok(Candidate { name: NAME.parse()?, text, origin: path.into(), source: None });
     }
-    // The name is only asked for when something is kept under it.
-    let read = orbs::read(path, Some("unnamed/orb@dev:unnamed"));
-    let mut found = read.map_err(|error| Usage(error.to_string()))?;
-    Ok(found.remove(0).text)
+    let mut found = orbs::read(path, Some(NAME)).map_err(|error| Usage(error.to_string()))?;
+    Ok(found.remove(0))
 }
 
 fn validate(path: &Path, place: &OrbPlace) -> anyhow::Result<Code> {
-    let text = read_source(path)?;
-    let registry = local(place.data_dir.as_deref())?;
-    let found =
-        pipeline::validate_orb(&text, &path.display().to_string(), &registry.load_for(&text)?);
+    let orb = read_source(path)?;
+    let found = orb.validate(&local(place.data_dir.as_deref())?.load_for(&orb.text)?);
     let valid = !found.iter().any(Diagnostic::is_error);
     if place.json {
         output::json(&json!({ "valid": valid, "diagnostics": found }));

@@ -25,6 +25,9 @@ pub(crate) async fn run(command: TokenCommand) -> anyhow::Result<Code> {
             } else {
                 output::line(&field(&made, "token"));
                 output::note("It is not shown again.");
+                if let Some(message) = made["message"].as_str() {
+                    output::note(message);
+                }
             }
         }
         TokenCommand::List { login, remote } => {

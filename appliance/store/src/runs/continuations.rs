@@ -10,7 +10,7 @@ use crate::{
     runs::pipelines::{ConfigTexts, Pipeline, join, unless_empty},
 };
 use base::{ids::PipelineId, secret::Secret, state::PipelineState, time::Timestamp};
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
 /// What a sealed identifier is good for.
@@ -26,6 +26,12 @@ impl Reader<'_> {
     pub fn continuation_pipeline(&self, key: &str) -> Option<PipelineId> {
         let plain = self.key().open_hex(PLACE, key)?;
         Uuid::from_slice(&plain).ok().map(PipelineId)
+    }
+
+    /// Whether a pipeline goes on, or failed to go on, from a setup.
+    pub fn pipeline_was_continued(&self, id: PipelineId) -> Result<bool, Error> {
+        let mut find = self.statement("SELECT setup IS NOT NULL FROM pipelines WHERE id = ?1")?;
+        Ok(find.query_row(params![id.0], |row| row.get(0)).optional()?.unwrap_or(false))
     }
 }
 

@@ -8,7 +8,8 @@
 //!
 //! Why: "the jobs of this workflow" and "the tasks of this job" are ranges of a primary key, and
 //! the parents of a task are known without looking. That spares three indexes, each a page written
-//! per trivial job. They remain version 7: sorted by age, with 42 random bits in each millisecond.
+//! per trivial job. They remain version 7: sorted by age. Of the 42 bits that are left in each millisecond
+//! the engine's count and the rest is random.
 
 use base::ids::{JobId, TaskId, WorkflowId};
 use uuid::Uuid;

@@ -184,7 +184,18 @@ async fn create_token(
     };
     let (id, text) = tokens::create(&state, &by, &of, asked).await?;
     // Shown in this answer and never again.
-    Ok((StatusCode::CREATED, Json(json!({ "id": id, "token": text.expose() }))))
+    let mut made = json!({ "id": id, "token": text.expose() });
+    if of.one_time {
+        made["message"] = resting(&of.login, &state.config.base_url).into();
+    }
+    Ok((StatusCode::CREATED, Json(made)))
+}
+
+/// A token opens no more than its account, and that opens nothing before its password is its own.
+fn resting(login: &str, url: &str) -> String {
+    format!(
+        "The token opens nothing yet: {login} still has a one-time password. Log in at {url} as {login} and choose another; or make an account for programs (`appliance user create NAME --machine`), which has none, and a token of that."
+    )
 }
 
 async fn projects_of(

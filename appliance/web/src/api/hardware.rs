@@ -137,6 +137,7 @@ async fn metrics(Viewer(user): Viewer, state: State) -> Result<Response, Failure
     let last = state.store.read(|reader| reader.event_last()).await?;
     let governed = state.engine.governed().borrow().clone();
     let mut text = page::text(&status, last, &governed, state.store.flushes());
+    text += &page::certificates(&state.config.certificates.borrow());
     text += &super::object_metrics::text(&state.objects.account().await?);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
 }

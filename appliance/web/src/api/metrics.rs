@@ -6,6 +6,7 @@
 
 mod machine;
 
+use crate::CertificateEnd;
 use base::{ids::Cursor, reading::Source};
 use engine::{Status, govern::Governed};
 use std::fmt::Write;
@@ -94,6 +95,18 @@ pub(super) fn text(
     page.0
 }
 
+/// When certificates end.
+pub(super) fn certificates(ends: &[CertificateEnd]) -> String {
+    let mut page = Page(String::new());
+    let help = "End of a certificate that this site shows, in seconds since 1970.";
+    let rows = ends.iter().map(|end| {
+        let labels = labels(&[("certificate", &end.certificate), ("subject", &end.subject)]);
+        (labels, number(u64::try_from(end.at.0 / 1_000_000).unwrap_or(0)))
+    });
+    page.metric(("appliance_certificate_not_after_seconds", "gauge", help), rows);
+    page.0
+}
+
 fn govern(page: &mut Page, governed: &Governed) {
     let decision = &governed.decision;
     page.gauge(
@@ -178,6 +191,18 @@ mod tests {
         );
         assert!(text.contains("appliance_commit_seconds_total 0.005\n"), "{text}");
         assert!(text.contains("# TYPE appliance_slots_pool gauge\nappliance_slots_pool 4\n"));
+    }
+
+    #[test]
+    fn the_end_of_a_certificate_is_a_time() {
+        let end = CertificateEnd {
+            certificate: "server".into(),
+            subject: "CN=box".into(),
+            at: Timestamp(1_800_000_000_500_000),
+        };
+        let row = r#"appliance_certificate_not_after_seconds{certificate="server",subject="CN=box"} 1800000000"#;
+        assert!(certificates(&[end]).ends_with(&format!(" gauge\n{row}\n")));
+        assert_eq!(certificates(&[]), "");
     }
 
     #[test]

@@ -45,6 +45,8 @@ struct View<'a> {
     governed: &'a Governed,
     moments: &'a [Moment],
     held: Vec<(Job, String)>,
+    /// Of certificates that end soon.
+    certificates: Vec<String>,
     hours: u64,
     now: Timestamp,
 }
@@ -62,7 +64,9 @@ async fn show(
     let mut held = held(&state).await?;
     held.retain(|(job, _)| user.reach(job.project).is_ok());
     let now = state.now();
-    let view = View { governed: &governed, moments: &moments, held, hours, now };
+    let ends = state.config.certificates.borrow().clone();
+    let certificates = ends.iter().filter_map(|end| end.warning(now)).collect();
+    let view = View { governed: &governed, moments: &moments, held, certificates, hours, now };
     let frame = Frame {
         user: &user,
         theme,
@@ -81,6 +85,7 @@ fn body(view: &View<'_>) -> Markup {
     html! {
         div.head data-follow="/hardware/stream" { h1 { "Hardware" } (look.badge(word)) }
         p.why { (sentence(view.governed)) }
+        @for warning in &view.certificates { p.alert.hold role="alert" { (warning) } }
         dl.facts {
             div { dt { "Slots" } dd { (decision.slots) " of " (decision.pool) } }
             div { dt { "Running" } dd { (view.governed.running) } }

@@ -95,6 +95,38 @@ async fn a_continued_configuration_with_errors_ends_the_pipeline_with_them() {
     assert!(refused(&house, &key, NEXT).await.contains("once"));
 }
 
+/// Ends the one task that waits, and tells its key.
+async fn end_next(house: &House, runner: RunnerId, outcome: TaskOutcome) -> Option<String> {
+    let task = house.claim(runner).await.remove(0);
+    house.end(&task, outcome).await.unwrap();
+    key(&task)
+}
+
+#[tokio::test]
+async fn a_setup_is_rerun_until_it_has_continued_and_what_it_led_to_as_any_other() {
+    use engine::RerunWanted::FromStart;
+    let house = House::new().await;
+    let runner = house.runner().await;
+    let made = house.engine.trigger(house.trigger(SETUP)).await.unwrap();
+    let setup = pipeline(&house, &made).await.0.workflows[0];
+    end_next(&house, runner, TaskOutcome::Failed).await;
+    let again = house.engine.rerun(setup, FromStart, "mira").await.unwrap();
+    let key = end_next(&house, runner, TaskOutcome::Success).await.unwrap();
+    // The same name once more.
+    let next = NEXT.replace("always:", "setup:");
+    house.engine.continue_pipeline(key, next, IndexMap::new()).await.unwrap();
+    for of_setup in [setup, again] {
+        let refused = house.engine.rerun(of_setup, FromStart, "mira").await.unwrap_err();
+        assert!(refused.to_string().contains("trigger a new pipeline"), "{refused}");
+    }
+    let led_to = pipeline(&house, &made).await.0.workflows[2];
+    assert_eq!(end_next(&house, runner, TaskOutcome::Failed).await, None);
+    let rerun = house.engine.rerun(led_to, FromStart, "mira").await.unwrap();
+    let read = move |reader: &store::Reader<'_>| reader.workflow_get(rerun);
+    assert_eq!(house.store.read(read).await.unwrap().unwrap().reruns, 1);
+    assert_eq!(end_next(&house, runner, TaskOutcome::Success).await, None, "no key");
+}
+
 #[tokio::test]
 async fn a_canceled_setup_goes_on_no_more() {
     let house = House::new().await;

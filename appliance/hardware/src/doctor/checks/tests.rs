@@ -29,7 +29,6 @@ fn healthy() -> Facts {
         inodes: Some((1000, 900)),
         fsync: Some(Duration::from_millis(2)),
         memory: Some((Bytes::gib(8), Bytes::gib(4))),
-        certificate_days: Some(300),
         has_watchdog: true,
         throttled: Some(0),
         heat_before: Some(HeatBefore { hottest: 79.0, minutes: 10_080, held: 1.0 }),
@@ -92,8 +91,6 @@ fn each_fault_is_found_with_its_severity_and_remedy() {
     check_one(|f| f.fsync = Some(Duration::from_millis(40)), "fsync", Warning);
     check_one(|f| f.disks[0].health = Err(Untold::NotAsked), "disk-health", Advice);
     check_one(|f| f.memory = Some((Bytes::gib(8), Bytes::mib(100))), "memory", Warning);
-    check_one(|f| f.certificate_days = Some(-1), "certificate", Critical);
-    check_one(|f| f.certificate_days = Some(5), "certificate", Warning);
     check_one(|f| f.has_watchdog = false, "watchdog", Advice);
     check_one(
         |f| f.taken = vec![("127.0.0.1:8443".parse().unwrap(), "in use".into())],
@@ -134,7 +131,6 @@ fn every_check_of_the_contract_is_told_on_a_healthy_host() {
     assert_eq!(
         told,
         [
-            "certificate",
             "cgroups",
             "clock",
             "disk-health",
