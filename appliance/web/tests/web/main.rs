@@ -8,6 +8,7 @@ mod deletion;
 mod disk;
 mod doors;
 mod files;
+mod first_push;
 mod git;
 mod guards;
 mod levels;
