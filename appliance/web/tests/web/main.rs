@@ -12,6 +12,7 @@ mod first_push;
 mod git;
 mod guards;
 mod levels;
+mod many;
 mod pages;
 mod refusals;
 mod registry;
