@@ -259,6 +259,56 @@ fn the_binary_is_one_static_file_that_runs_in_an_empty_root() {
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
+    serve_in(root.path());
+    run_in(root.path());
+}
+
+/// The control plane serves there, and its log says why no job can run.
+fn serve_in(root: &Path) {
+    let log = root.join("log");
+    let mut child = Command::new("chroot")
+        .arg(root)
+        .args(["/appliance", "serve", "--data-dir", "/data", "--s3-listen", "off"])
+        .args(["--listen", "127.0.0.1:0"])
+        .env("NO_COLOR", "1")
+        .stderr(fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let told = || fs::read_to_string(&log).unwrap();
+    let address = wait_for("the appliance to be ready", || {
+        assert!(child.try_wait().unwrap().is_none(), "it ended:\n{}", told());
+        let told = told();
+        let at = told.find("ready at ")?;
+        Some(told[at + 9..].split_whitespace().next()?.to_owned())
+    });
+    let output = Command::new("curl")
+        .args(["--silent", "--show-error", "--write-out", " %{http_code}", "--cacert"])
+        .arg(root.join("data/tls/ca.pem"))
+        .arg(format!("{address}/readyz"))
+        .output()
+        .unwrap();
+    let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+    wait_for("the runner to say why", || told().contains("/dev/null").then_some(()));
+    crate::harness::signal("TERM", child.id());
+    let status = wait_for("the appliance to stop", || child.try_wait().unwrap());
+    assert!(answer.ends_with(" 200"), "{answer} {output:?}\n{}", told());
+    assert!(status.success() && !told().contains("panicked"), "{status}:\n{}", told());
+}
+
+/// A run without a server is refused in words.
+fn run_in(root: &Path) {
+    fs::create_dir_all(root.join("copy/.circleci")).unwrap();
+    let config = "version: 2.1\njobs: {a: {machine: true, steps: [run: 'true']}}\nworkflows: {w: {jobs: [a]}}\n";
+    fs::write(root.join("copy/.circleci/config.yml"), config).unwrap();
+    let output = Command::new("chroot")
+        .arg(root)
+        .args(["/appliance", "run", "/copy"])
+        .env("HOME", "/home")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("/dev/null") && !told.contains("panicked"), "{told}");
 }
 
 #[test]

@@ -84,6 +84,19 @@ pub async fn advertise(
     .await
 }
 
+/// `GET …/info/refs?service=git-receive-pack` of a repository that the first push to it makes.
+#[must_use]
+pub fn advertise_new(headers: &HeaderMap) -> Response<Body> {
+    let mut bytes = Vec::new();
+    // Memory takes whatever is written.
+    let _ = receive::advertise_none(version(headers), &mut bytes);
+    let mut response = Response::new(Body::from_text(String::from_utf8_lossy(&bytes).into_owned()));
+    let content_type = HeaderValue::from_static("application/x-git-receive-pack-advertisement");
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
 /// `POST …/git-upload-pack`.
 pub async fn upload_pack<B>(repository: Repository, headers: &HeaderMap, body: B) -> Response<Body>
 where

@@ -18,9 +18,9 @@ use crate::{
     pktline,
     refs::{RefEntry, RefTable},
     repository::Repository,
-    upload::{Session, Version, advertise_v0_for_push},
+    upload::{Version, advertise_v0_for_push},
 };
-use commands::{Command, Commands};
+use commands::{Capabilities, Command, Commands};
 use report::{Report, Verdict};
 use std::{
     future::Future,
@@ -98,10 +98,23 @@ pub(crate) fn advertise(
     version: Version,
     to: &mut impl Write,
 ) -> Result<(), Failure> {
+    let (table, _) = repository.snapshot()?;
+    write_advertisement(&table, version, to)
+}
+
+/// The same of a repository that the first push to it makes.
+pub(crate) fn advertise_none(version: Version, to: &mut impl Write) -> Result<(), Failure> {
+    write_advertisement(&RefTable::default(), version, to)
+}
+
+fn write_advertisement(
+    table: &RefTable,
+    version: Version,
+    to: &mut impl Write,
+) -> Result<(), Failure> {
     pktline::write(to, b"# service=git-receive-pack\n")?;
     pktline::flush(to)?;
-    let session = Session::open(repository)?;
-    advertise_v0_for_push(&session, version, commands::CAPABILITIES, to)
+    advertise_v0_for_push(table, version, commands::CAPABILITIES, to)
 }
 
 /// Runs async work of the watcher from the blocking thread of the push.
@@ -118,15 +131,15 @@ pub(crate) fn serve(
     mut from: &mut dyn Read,
     to: &mut impl Write,
 ) -> Result<(), Failure> {
-    let commands = match commands::read(&mut from, repository.limits().updates) {
-        Ok(Some(commands)) => commands,
-        // Clients probe with an empty request before they send a large one.
-        Ok(None) => return Ok(()),
-        Err(failure) => {
-            pktline::error(to, &failure.message())?;
-            return Err(failure);
-        }
-    };
+    let mut commands = Commands::default();
+    let read = commands::read(&mut from, repository.limits().updates, &mut commands);
+    if let Some(failure) = read.err().or_else(|| commands.refusal.take()) {
+        return refuse(&commands, failure, from, to);
+    }
+    // Clients probe with an empty request before they send a large one.
+    if commands.commands.is_empty() {
+        return Ok(());
+    }
     let capabilities = commands.capabilities;
     let (report, push) = take(repository, policy, watcher, waiter, commands, from);
     let lines = match &push {
@@ -134,6 +147,26 @@ pub(crate) fn serve(
         None => Vec::new(),
     };
     report.write(capabilities, &lines, to)?;
+    report.failure.map_or(Ok(()), Err)
+}
+
+/// Says why nothing of the push was taken, in the form that the client reads.
+fn refuse(
+    commands: &Commands,
+    failure: Failure,
+    from: &mut dyn Read,
+    to: &mut impl Write,
+) -> Result<(), Failure> {
+    let Capabilities { report, side_band, .. } = commands.capabilities;
+    if !report && !side_band {
+        pktline::error(to, &failure.message())?;
+        return Err(failure);
+    }
+    if let Failure::Refused(_) = failure {
+        drain(from);
+    }
+    let report = Report::unpack_failed(&commands.commands, failure);
+    report.write(commands.capabilities, &[], to)?;
     report.failure.map_or(Ok(()), Err)
 }
 
@@ -182,12 +215,6 @@ fn receive(
     commands: &Commands,
     from: &mut dyn Read,
 ) -> Result<(Quarantine, u32), Failure> {
-    if commands.is_too_long {
-        drain(from);
-        let max = repository.limits().updates;
-        let why = format!("one push changes at most {max} references; push in smaller parts");
-        return Err(Failure::Refused(why));
-    }
     let mut quarantine = Quarantine::new(repository)?;
     let has_pack = commands.commands.iter().any(|command| command.new.is_some());
     let count = if has_pack { quarantine.receive(repository, from)? } else { 0 };

@@ -167,6 +167,21 @@ impl Repos {
         Ok(())
     }
 
+    /// Removes a repository to which nothing was ever pushed; one that somebody has opened stays. The
+    /// caller sees to it that nobody makes or opens one of that name meanwhile.
+    pub fn discard_unborn(&self, name: &RepoName) -> Result<(), Error> {
+        let locks = self.locks(name);
+        // The shelf has one, and this function.
+        let is_open = Arc::strong_count(&locks) > 2;
+        if is_open || !self.exists(name) || self.get(name)?.refs().read()?.iter().next().is_some() {
+            return Ok(());
+        }
+        let (gone, dir) = (self.shared.incoming()?, self.dir(name));
+        fs::rename(&dir, gone.path()).map_err(Error::file("remove", &dir))?;
+        self.shared.locks.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        Ok(())
+    }
+
     /// Removes for good what was set aside under `mark`; takes as long as it is large.
     pub fn discard(&self, mark: &str) -> Result<(), Error> {
         let path = self.shared.root.join(REMOVED).join(mark);

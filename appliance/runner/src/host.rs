@@ -31,9 +31,20 @@ const RULES_MAX: u32 = 32;
 /// Numbers that may be in use at one time: slots, and jobs whose sandboxes are being removed.
 const NUMBERS_MAX: u32 = 250;
 
+/// What is on every machine, and not in every root.
+const NEEDED: [&str; 3] = ["/dev/null", "/proc/self/exe", "/sys/fs/cgroup"];
+
 /// Why this machine cannot run jobs.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
+    /// The root of this process is not that of a whole system.
+    #[error(
+        "there is no {path} here: jobs need the machine's /dev, /proc and /sys; mount them into this root (mount --rbind), or start this outside of it"
+    )]
+    Bare {
+        /// What was looked for.
+        path: &'static str,
+    },
     /// No control groups.
     #[error("could not prepare control groups for jobs")]
     ControlGroups(#[source] sandbox::Error),
@@ -82,6 +93,9 @@ impl Host {
 
     /// Looks at the machine and prepares it for jobs; safe to do again.
     pub fn prepare(config: HostConfig) -> Result<Arc<Self>, HostError> {
+        if let Some(path) = NEEDED.into_iter().find(|path| !Path::new(path).exists()) {
+            return Err(HostError::Bare { path });
+        }
         let lock = lock(&config.data)?;
         let groups =
             sandbox::cgroup::Base::prepare("appliance-jobs").map_err(HostError::ControlGroups)?;

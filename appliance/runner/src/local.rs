@@ -4,7 +4,7 @@
 //! side differs: [`place::Place`] keeps caches, layers and artifacts in a folder and prints what
 //! a server would store.
 //! Invariants: jobs run in the same sandboxes, from a copy of the working copy; nothing is written
-//! into it. Caches are kept between runs, workspaces are not.
+//! into it. Caches are kept between runs, workspaces are not; the numbers of jobs and pipelines go on.
 //! On failure: a configuration error names file, line and column, as on the server.
 
 use crate::{
@@ -19,6 +19,7 @@ use base::{
     trigger::{ConfigText, ParameterValue, Trigger, TriggerKind, Vcs},
 };
 use indexmap::IndexMap;
+use numbers::Numbers;
 use own::Own;
 use place::Place;
 use std::{
@@ -30,9 +31,13 @@ use std::{
 };
 use uuid::Uuid;
 
+mod archive;
+mod git_dir;
+mod git_index;
 mod graph;
 mod lines;
 mod names;
+mod numbers;
 mod own;
 mod place;
 mod working_copy;
@@ -136,7 +141,11 @@ pub async fn run(
 ) -> Result<bool, LocalError> {
     let copy = working_copy::read(&options.directory)?;
     let project = copy.project.clone();
-    let (plan, vcs, repo) = plan(&options, copy)?;
+    copy.note.iter().for_each(|line| (options.print)("", line));
+    let numbers = Numbers::new(&options.keep, &project);
+    let number = PipelineNumber(numbers.take("pipelines", 1)?);
+    let id = PipelineId(Uuid::new_v4());
+    let (plan, vcs, repo) = plan(&options, copy, id, number)?;
     let plan = chosen(plan, &options)?;
     if plan.workflows.is_empty() {
         (options.print)("", "No workflow matches: nothing to run");
@@ -152,14 +161,28 @@ pub async fn run(
         options.print.clone(),
     ));
     contexts(&plan).iter().for_each(|line| (options.print)("", line));
-    let several = plan.workflows.len() > 1;
-    let run = graph::Run { options: &options, host: host.clone(), place, vcs, repo, several };
+    let jobs = plan.workflows.iter().map(|workflow| workflow.jobs.len() as u64).sum();
+    let run = graph::Run {
+        options: &options,
+        host: host.clone(),
+        place,
+        vcs,
+        repo,
+        several: plan.workflows.len() > 1,
+        pipeline: (id, number),
+        first_job: numbers.take("jobs", jobs)?,
+    };
     let result = run.all(&plan, interrupt).await;
     host.sweep_rules();
     result
 }
 
-fn plan(options: &Options, copy: working_copy::Copy) -> Result<(Plan, Vcs, RepoName), LocalError> {
+fn plan(
+    options: &Options,
+    copy: working_copy::Copy,
+    id: PipelineId,
+    number: PipelineNumber,
+) -> Result<(Plan, Vcs, RepoName), LocalError> {
     let trigger = Trigger {
         project: ProjectId(Uuid::nil()),
         kind: TriggerKind::Explicit,
@@ -171,9 +194,7 @@ fn plan(options: &Options, copy: working_copy::Copy) -> Result<(Plan, Vcs, RepoN
         push: None,
         due: None,
     };
-    let id = PipelineId(Uuid::new_v4());
-    let planned =
-        pipeline::plan_trigger(&trigger, id, PipelineNumber(1), &copy.repo, &options.orbs);
+    let planned = pipeline::plan_trigger(&trigger, id, number, &copy.repo, &options.orbs);
     match planned {
         Ok(planned) => Ok((planned.plan, copy.vcs, copy.repo)),
         Err(rejected) => {

@@ -25,8 +25,8 @@ struct Compiled {
     finder: Finder,
     /// Sorted, without repetition.
     forms: Vec<Vec<u8>>,
-    /// First bytes of `forms`, to pass quickly over bytes that begin nothing.
-    begins: [bool; 256],
+    /// The longest form that begins with each byte, to pass quickly over tails that begin nothing.
+    begins: [usize; 256],
     longest: usize,
 }
 
@@ -41,9 +41,10 @@ impl Patterns {
         if forms.is_empty() {
             return Self(None);
         }
-        let mut begins = [false; 256];
+        let mut begins = [0; 256];
         for form in &forms {
-            begins[usize::from(form[0])] = true;
+            let longest = &mut begins[usize::from(form[0])];
+            *longest = form.len().max(*longest);
         }
         let longest = forms.iter().map(Vec::len).max().unwrap_or(0);
         let finder = Finder::new(&forms);
@@ -158,7 +159,10 @@ impl Compiled {
     fn undecided_from(&self, bytes: &[u8]) -> usize {
         let first = bytes.len().saturating_sub(self.longest - 1);
         (first..bytes.len())
-            .find(|at| self.begins[usize::from(bytes[*at])] && self.continues(&bytes[*at..]))
+            .find(|at| {
+                let tail = &bytes[*at..];
+                tail.len() < self.begins[usize::from(tail[0])] && self.continues(tail)
+            })
             .unwrap_or(bytes.len())
     }
 
@@ -211,6 +215,18 @@ mod tests {
         // base64 of `hunter2`, and of it behind one and two other bytes.
         check(&["hunter2"], &["aHVudGVyMg=="], "****");
         check(&["hunter2"], &["eGh1bnRlcjI= eHhodW50ZXIy"], "eG****I= eHh****");
+    }
+
+    /// `printf %s "user:$TOKEN" | base64`, and the same by `openssl base64`.
+    #[test]
+    fn base64_in_lines_is_hidden() {
+        let token = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ./";
+        let wide = "dXNlcjowMTIzNDU2Nzg5YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXpBQkNERUZHSElKS0xNTk9Q\nUVJTVFVWV1hZWi4v\n";
+        let narrow = "dXNlcjowMTIzNDU2Nzg5YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXpBQkNERUZH\nSElKS0xNTk9QUVJTVFVWV1hZWi4v\n";
+        check(&[token], &[wide], "dXNlcjo****\n****\n");
+        check(&[token], &[narrow], "dXNlcjo****\n****\n");
+        let (left, right) = wide.split_at(70);
+        check(&[token], &[left, right], "dXNlcjo****\n****\n");
     }
 
     proptest! {

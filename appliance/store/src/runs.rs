@@ -33,7 +33,7 @@ pub use job_keys::KeyHolder;
 pub use jobs::{Job, JobType, Requires};
 pub(crate) use pipelines::due_text;
 pub use pipelines::{ConfigTexts, Pipeline, PipelineError, PipelineFilter};
-pub use results::Artifact;
+pub use results::{Artifact, Mark, PAGE as RESULTS_PAGE, TestTally};
 pub use runners::RunnerRow;
 pub use tasks::{Step, Task};
 pub use workflows::Workflow;

@@ -20,6 +20,7 @@ mod health;
 mod images;
 mod jobs;
 pub(crate) mod large;
+mod left;
 mod log;
 mod me;
 mod metrics;

@@ -1,7 +1,7 @@
 //! Git over HTTPS: clone, fetch and push at `/git/<org>/<repo>.git`.
 //!
-//! Why here: `repos` knows what the bytes mean; this face knows who may call, makes the project at
-//! its first push, and sees to it that each push brings forth its pipelines.
+//! Why here: `repos` knows what the bytes mean; this face knows who may call, makes the project when
+//! its first push is taken (a look, or a push that is refused, makes none), and sees to it that each push brings forth its pipelines.
 //! Invariants: a push is noted in the store before its references move, and told to the engine
 //! after; the engine takes a push and reference once, so that telling twice does no harm. What a
 //! cut left untold is told at the next start ([`tell_open_pushes`]).
@@ -63,11 +63,11 @@ async fn info_refs(
         Service::UploadPack => Purpose::Fetch,
         Service::ReceivePack => Purpose::Push,
     };
-    match door::enter(&state, caller, &org, &repo, purpose).await {
-        Ok(entered) => {
-            let answer = repos::http::advertise(entered.repository, service, &headers).await;
-            answer.map(Body::new)
+    match door::look(&state, caller, &org, &repo, purpose).await {
+        Ok(Some(repository)) => {
+            repos::http::advertise(repository, service, &headers).await.map(Body::new)
         }
+        Ok(None) => repos::http::advertise_new(&headers).map(Body::new),
         Err(failure) => tell(&failure),
     }
 }
@@ -96,7 +96,7 @@ async fn receive_pack(
     match door::enter(&state, caller, &org, &repo, Purpose::Push).await {
         Ok(entered) => {
             let (parts, body) = request.into_parts();
-            let policy = entered.who.policy(&entered.project.settings);
+            let policy = entered.who.policy(&entered.settings());
             let repository = entered.repository.clone();
             let watcher = Arc::new(Watcher::new(state, entered));
             repos::http::receive_pack(repository, &parts.headers, body, policy, watcher)

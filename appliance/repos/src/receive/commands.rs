@@ -19,6 +19,8 @@ const OPTIONS_MAX: usize = 64;
 /// thousand commands would take more memory than the machine has.
 const NAME_TOLD_MAX: usize = 1024;
 
+const NOT_UTF_8: &str = "a reference name is not UTF-8; rename the branch or tag and push it again";
+
 /// One reference that should change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Command {
@@ -44,8 +46,15 @@ pub(super) struct Commands {
     pub(super) commands: Vec<Command>,
     pub(super) capabilities: Capabilities,
     pub(super) options: Vec<String>,
-    /// There were more commands than are allowed; the push is to be refused.
-    pub(super) is_too_long: bool,
+    /// Why the push is to be refused although all was read.
+    pub(super) refusal: Option<Failure>,
+}
+
+impl Commands {
+    /// The first reason counts.
+    fn refuse(&mut self, why: Failure) {
+        self.refusal.get_or_insert(why);
+    }
 }
 
 impl Capabilities {
@@ -77,49 +86,62 @@ fn parse_command(line: &str) -> Result<Command, Failure> {
     let (old, new) = (id().ok_or_else(bad_line)?, id().ok_or_else(bad_line)?);
     let name = parts.next().ok_or_else(bad_line)?.to_owned();
     if name.len() > NAME_TOLD_MAX {
-        let most = NAME_MAX;
-        return Err(Failure::Refused(format!("a reference name has at most {most} bytes")));
+        let (most, start): (_, String) = (NAME_MAX, name.chars().take(60).collect());
+        let why = format!("a reference name has at most {most} bytes, and `{start}…` more");
+        return Err(Failure::Refused(why));
     }
     Ok(Command { name, old, new })
 }
 
-/// Reads commands and options; `None` when there is no command.
-pub(super) fn read(from: &mut impl Read, max: usize) -> Result<Option<Commands>, Failure> {
-    let mut all = Commands::default();
+/// Reads commands and options into `all`; there may be none. What is wrong with one of them does not
+/// end the reading, so that the client gets a report of all.
+pub(super) fn read(from: &mut impl Read, max: usize, all: &mut Commands) -> Result<(), Failure> {
     while let Some(packet @ Packet::Data(_)) = pktline::read(from)? {
-        let line = std::str::from_utf8(packet.text())
-            .map_err(|_| Failure::Refused("a reference name in the push is not UTF-8".into()))?;
-        let (line, capabilities) = line.split_once('\0').unwrap_or((line, ""));
-        if all.commands.is_empty() && !capabilities.is_empty() {
-            all.capabilities = Capabilities::read(capabilities);
+        let (line, capabilities) = halves(packet.text());
+        if !capabilities.is_empty() && all.commands.is_empty() && all.refusal.is_none() {
+            all.capabilities = Capabilities::read(&String::from_utf8_lossy(capabilities));
         }
         // A client with a shallow history names its ends; the check of the pack tells whether
         // something is missing here.
-        if line.starts_with("shallow ") {
+        if line.starts_with(b"shallow ") {
             continue;
         }
-        if all.commands.len() < max {
-            all.commands.push(parse_command(line)?);
-        } else {
-            // Read on, so that the client gets its report.
-            all.is_too_long = true;
+        match std::str::from_utf8(line) {
+            Err(_) => all.refuse(Failure::Refused(NOT_UTF_8.into())),
+            Ok(line) if all.commands.len() < max => match parse_command(line) {
+                Ok(command) => all.commands.push(command),
+                Err(why) => all.refuse(why),
+            },
+            Ok(_) => all.refuse(Failure::Refused(format!(
+                "one push changes at most {max} references; push in smaller parts"
+            ))),
         }
     }
-    if all.capabilities.push_options && !all.commands.is_empty() {
-        all.options = read_options(from)?;
+    let has_options = !all.commands.is_empty() || all.refusal.is_some();
+    if all.capabilities.push_options && has_options {
+        read_options(from, all)?;
     }
-    Ok((!all.commands.is_empty()).then_some(all))
+    Ok(())
 }
 
-fn read_options(from: &mut impl Read) -> Result<Vec<String>, Failure> {
-    let mut options = Vec::new();
-    while let Some(packet @ Packet::Data(_)) = pktline::read(from)? {
-        if options.len() == OPTIONS_MAX {
-            return Err(Failure::Refused(format!("a push has at most {OPTIONS_MAX} options")));
-        }
-        options.push(String::from_utf8_lossy(packet.text()).into_owned());
+/// A command, and the capabilities that hide behind a NUL in the first.
+fn halves(line: &[u8]) -> (&[u8], &[u8]) {
+    match line.iter().position(|byte| *byte == 0) {
+        Some(at) => (&line[..at], &line[at + 1..]),
+        None => (line, b""),
     }
-    Ok(options)
+}
+
+fn read_options(from: &mut impl Read, all: &mut Commands) -> Result<(), Failure> {
+    while let Some(packet @ Packet::Data(_)) = pktline::read(from)? {
+        if all.options.len() < OPTIONS_MAX {
+            all.options.push(String::from_utf8_lossy(packet.text()).into_owned());
+        } else {
+            let why = format!("a push has at most {OPTIONS_MAX} options (`--push-option`, `-o`)");
+            all.refuse(Failure::Refused(why));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -143,10 +165,9 @@ mod tests {
     }
 
     fn check(lines: &[&str], expected: Result<usize, ()>) {
-        let result = read(&mut &*wire(lines), 2).map(Option::unwrap_or_default);
-        let found = result
-            .map_err(drop)
-            .and_then(|all| if all.is_too_long { Err(()) } else { Ok(all.commands.len()) });
+        let mut all = Commands::default();
+        let is_read = read(&mut &*wire(lines), 2, &mut all).is_ok() && all.refusal.is_none();
+        let found = if is_read { Ok(all.commands.len()) } else { Err(()) };
         assert_eq!(found, expected, "{lines:?}");
     }
 
@@ -167,16 +188,30 @@ mod tests {
     #[test]
     fn options_follow_when_the_client_says_so() {
         let new = format!("{ZERO} {A} refs/heads/main\0push-options");
-        let all = read(&mut &*wire(&[&new, "", "ci.skip", "x=y", ""]), 9).unwrap().unwrap();
+        let mut all = Commands::default();
+        read(&mut &*wire(&[&new, "", "ci.skip", "x=y", ""]), 9, &mut all).unwrap();
         assert_eq!(all.options, ["ci.skip", "x=y"]);
         assert_eq!(all.commands[0].old, None);
+    }
+
+    #[test]
+    fn what_stands_beside_a_bad_command_is_read_all_the_same() {
+        let bad =
+            format!("{ZERO} {A} refs/heads/{}\0report-status side-band-64k", "x".repeat(2000));
+        let good = format!("{ZERO} {A} refs/heads/good");
+        let mut all = Commands::default();
+        read(&mut &*wire(&[&bad, &good, ""]), 9, &mut all).unwrap();
+        assert!(all.capabilities.report && all.capabilities.side_band);
+        assert_eq!(all.commands[0].name, "refs/heads/good");
+        let why = all.refusal.unwrap().message();
+        assert!(why.contains("at most") && why.len() < 200, "{why}");
     }
 
     proptest! {
         #[test]
         fn arbitrary_lines_never_panic(lines in proptest::collection::vec(".{0,120}", 0..5)) {
             let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-            let _ = read(&mut &*wire(&lines), 3);
+            let _ = read(&mut &*wire(&lines), 3, &mut Commands::default());
         }
     }
 }

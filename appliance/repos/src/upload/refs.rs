@@ -1,7 +1,11 @@
 //! Lists references to a client.
 
 use super::{AGENT, Session, Version};
-use crate::{failure::Failure, pktline, refs::NAME_MAX};
+use crate::{
+    failure::Failure,
+    pktline,
+    refs::{NAME_MAX, RefTable},
+};
 use gix_hash::{Kind as HashKind, ObjectId};
 use std::io::Write;
 
@@ -12,24 +16,25 @@ pub(super) fn advertise_v0(
     capabilities: &str,
     to: &mut impl Write,
 ) -> Result<(), Failure> {
-    write_ref_list(session, version, capabilities, true, to)
+    write_ref_list(&session.table, Some(&session.head), version, capabilities, to)
 }
 
 /// The same for a push, which needs neither `HEAD` nor what tags stand for.
 pub(crate) fn advertise_v0_for_push(
-    session: &Session,
+    table: &RefTable,
     version: Version,
     capabilities: &str,
     to: &mut impl Write,
 ) -> Result<(), Failure> {
-    write_ref_list(session, version, capabilities, false, to)
+    write_ref_list(table, None, version, capabilities, to)
 }
 
+/// For a fetch when `head` is given.
 fn write_ref_list(
-    session: &Session,
+    table: &RefTable,
+    head: Option<&str>,
     version: Version,
     capabilities: &str,
-    for_fetch: bool,
     to: &mut impl Write,
 ) -> Result<(), Failure> {
     if version == Version::V1 {
@@ -37,12 +42,12 @@ fn write_ref_list(
     }
     let capabilities = format!("{capabilities} object-format=sha1 {AGENT}");
     let mut lines: Vec<(ObjectId, String)> = Vec::new();
-    if for_fetch && let Some(entry) = session.table.get(&session.head) {
+    if let Some(entry) = head.and_then(|head| table.get(head)) {
         lines.push((entry.target, "HEAD".into()));
     }
-    for (name, entry) in session.table.iter() {
+    for (name, entry) in table.iter() {
         lines.push((entry.target, name.clone()));
-        if let Some(peeled) = entry.peeled.filter(|_| for_fetch) {
+        if let Some(peeled) = entry.peeled.filter(|_| head.is_some()) {
             lines.push((peeled, format!("{name}^{{}}")));
         }
     }

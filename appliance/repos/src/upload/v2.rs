@@ -110,7 +110,9 @@ fn read_argument(session: &Session, fetch: &mut Fetch, line: &str) -> Result<(),
 
 /// The sections of the answer, in the order that the protocol sets.
 fn answer_fetch(session: &Session, fetch: &Fetch, to: &mut impl Write) -> Result<(), Failure> {
-    if fetch.wants.is_empty() {
+    // `git fetch --negotiate-only`: what both sides have, and no pack.
+    let only_negotiates = fetch.wait_for_done && !fetch.done && !fetch.haves.is_empty();
+    if fetch.wants.is_empty() && !only_negotiates {
         return Err(Failure::Refused("a fetch wants at least one object".into()));
     }
     let common = common(session, &fetch.haves);

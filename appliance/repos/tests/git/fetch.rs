@@ -135,3 +135,15 @@ fn ls_remote_lists_what_is_there() {
         assert_eq!(listed.lines().count(), 6, "{version}: {listed}");
     }
 }
+
+#[test]
+fn what_both_sides_have_is_told_without_a_pack() {
+    let (place, copy) = place_with_history();
+    let clone = place.clone("c", &[]);
+    clone.commit("local", "mine");
+    let ask = ["-c", "protocol.version=2", "fetch", "--negotiate-only", "--negotiation-tip=main"];
+    let common = clone.git(&[&ask[..], &["origin"]].concat());
+    assert!(common.contains(&copy.head()) && !common.contains(&clone.head()), "{common}");
+    let packs = clone.git(&["count-objects", "-v"]);
+    assert!(packs.contains("packs: 1"), "{packs}");
+}

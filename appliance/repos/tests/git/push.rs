@@ -1,10 +1,11 @@
 //! Pushing.
 
 use super::{
-    client::{Place, noise},
+    client::{Place, command, noise},
     limits::{pack, post},
 };
 use repos::{PushPolicy, Rev, Standing};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
 #[test]
 fn a_first_push_makes_the_branch_and_tells_the_watcher_and_the_person() {
@@ -274,4 +275,29 @@ fn a_push_of_many_commits_arrives_in_chunks_and_is_whole() {
     let clone = place.clone("b", &[]);
     assert_eq!(clone.head(), copy.head());
     clone.fsck();
+}
+
+/// Why a push is refused before its pack is read reaches the one who pushes.
+#[test]
+fn commands_that_cannot_be_taken_are_reported() {
+    let place = Place::new();
+    let copy = place.copy("a");
+    let check = |further: &[&[u8]], expected: &str| {
+        let mut push = command(&copy.dir, &["push", "origin", "main"]);
+        push.args(further.iter().map(|argument| OsStr::from_bytes(argument)));
+        let output = push.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{said}");
+        assert!(said.contains(expected) && !said.contains("bad band"), "{said}");
+        assert!(said.contains("main -> main (unpacker error)"), "{said}");
+        assert!(place.server.repository().branches().unwrap().is_empty());
+    };
+    check(&[b"main:refs/heads/caf\xe9"], "a reference name is not UTF-8");
+    check(
+        &[format!("main:refs/heads/{}", "x".repeat(1100)).as_bytes()],
+        "a reference name has at most",
+    );
+    let options: Vec<&[u8]> = (0..70).map(|_| &b"--push-option=x"[..]).collect();
+    check(&options, "a push has at most 64 options");
+    copy.git(&["push", "-q", "origin", "main"]);
 }

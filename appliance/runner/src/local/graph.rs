@@ -39,6 +39,17 @@ pub(super) struct Run<'a> {
     pub(super) repo: RepoName,
     /// Lines name their workflow, because there are several.
     pub(super) several: bool,
+    pub(super) pipeline: (PipelineId, PipelineNumber),
+    /// The number of the first job of the first workflow.
+    pub(super) first_job: u64,
+}
+
+/// What tells a workflow's jobs from those of others.
+#[derive(Clone, Copy)]
+struct Ids {
+    workflow: WorkflowId,
+    /// The number of its first job.
+    first_job: u64,
 }
 
 impl Run<'_> {
@@ -51,8 +62,11 @@ impl Run<'_> {
         let orders = watch::Sender::new(Order::Run);
         let work = async {
             let mut good = true;
+            let mut first_job = self.first_job;
             for workflow in &plan.workflows {
-                good &= self.workflow(workflow, &orders).await;
+                let ids = Ids { workflow: WorkflowId(Uuid::new_v4()), first_job };
+                good &= self.workflow(workflow, ids, &orders).await;
+                first_job += workflow.jobs.len() as u64;
             }
             good
         };
@@ -66,7 +80,12 @@ impl Run<'_> {
         Ok(false)
     }
 
-    async fn workflow(&self, workflow: &WorkflowPlan, orders: &watch::Sender<Order>) -> bool {
+    async fn workflow(
+        &self,
+        workflow: &WorkflowPlan,
+        ids: Ids,
+        orders: &watch::Sender<Order>,
+    ) -> bool {
         let mut nodes = nodes(workflow);
         let slots = Arc::new(Semaphore::new(self.options.slots.max(1) as usize));
         let mut running: JoinSet<(usize, TaskOutcome)> = JoinSet::new();
@@ -83,7 +102,7 @@ impl Run<'_> {
                 match state {
                     JobState::Queued => {
                         nodes[index].state = JobState::Running;
-                        let count = self.start(workflow, index, &slots, orders, &mut running);
+                        let count = self.start(workflow, ids, index, &slots, orders, &mut running);
                         left.insert(index, (count, JobState::Success));
                     }
                     JobState::OnHold => {
@@ -133,6 +152,7 @@ impl Run<'_> {
     fn start(
         &self,
         workflow: &WorkflowPlan,
+        ids: Ids,
         index: usize,
         slots: &Arc<Semaphore>,
         orders: &watch::Sender<Order>,
@@ -142,7 +162,7 @@ impl Run<'_> {
         let JobKind::Build { spec } = &job.kind else { return 0 };
         let upstream = upstream(workflow, index);
         for node in 0..spec.parallelism {
-            let assignment = self.assignment(job, spec, index, node);
+            let assignment = self.assignment(job, spec, ids, index, node);
             let name = if spec.parallelism > 1 {
                 format!("{}-{node}", job.name)
             } else {
@@ -150,7 +170,8 @@ impl Run<'_> {
             };
             let folder = Path::new(&folder_name(&workflow.name)).join(folder_name(&name));
             let label = self.label(workflow, &name);
-            let task = Task::new(label, folder, job.name.clone(), upstream.clone());
+            let number = assignment.job_number;
+            let task = Task::new(label, folder, job.name.clone(), number, upstream.clone());
             self.place.expect(assignment.task, task);
             let (host, place) = (self.host.clone(), self.place.clone());
             let (slots, orders) = (slots.clone(), orders.subscribe());
@@ -168,6 +189,7 @@ impl Run<'_> {
         &self,
         job: &PlannedJob,
         spec: &Arc<JobSpec>,
+        ids: Ids,
         index: usize,
         node: u32,
     ) -> Assignment {
@@ -179,11 +201,11 @@ impl Run<'_> {
             node_total: spec.parallelism,
             job: JobId(Uuid::new_v4()),
             job_name: job.name.clone(),
-            job_number: JobNumber(index as u64 + 1),
-            workflow: WorkflowId(Uuid::nil()),
-            workspace: WorkflowId(Uuid::nil()),
-            pipeline: PipelineId(Uuid::nil()),
-            pipeline_number: PipelineNumber(1),
+            job_number: JobNumber(ids.first_job + index as u64),
+            workflow: ids.workflow,
+            workspace: ids.workflow,
+            pipeline: self.pipeline.0,
+            pipeline_number: self.pipeline.1,
             organization: None,
             project: ProjectId(Uuid::nil()),
             repo: self.repo.clone(),

@@ -1,17 +1,16 @@
 //! The control side of `appliance run`: prints what a server would keep, keeps what jobs share.
 //!
-//! Form: `caches/<project>/<hash of key>/{key,archive}`,
+//! Form: `caches/<project>/<hash of key>/{key,paths,build,archive}`,
 //! `artifacts/<run>/<workflow>/<job>/<path>`, and `objects/<run>/` for the workspaces of this run. A
 //! project is one working copy; a run has its name, and a number while others go on ([`Own`]).
 //! Invariants: a cache is complete when its folder has its final name; keys are never overwritten;
 //! a name that comes from the repository or the job never leads out of its folder.
 
 use super::{
-    Images, Print,
+    Images, Print, archive,
     lines::Lines,
     names::{artifact, hash},
     own::Own,
-    working_copy,
 };
 use crate::control_plane::{ControlPlane, Trouble};
 use base::{
@@ -42,6 +41,8 @@ pub(super) struct Task {
     pub(super) folder: PathBuf,
     /// Its job's place in the workflow.
     pub(super) job: String,
+    /// Number of its job.
+    pub(super) number: JobNumber,
     /// Jobs whose layers it sees, with their generation.
     pub(super) upstream: HashMap<String, u32>,
     lines: Lines,
@@ -53,9 +54,10 @@ impl Task {
         label: String,
         folder: PathBuf,
         job: String,
+        number: JobNumber,
         upstream: HashMap<String, u32>,
     ) -> Self {
-        Self { label, folder, job, upstream, lines: Lines::default(), outcome: None }
+        Self { label, folder, job, number, upstream, lines: Lines::default(), outcome: None }
     }
 }
 
@@ -166,9 +168,10 @@ impl Place {
             let archive = entry.path().join("archive");
             let meta = fs::metadata(&archive).ok()?;
             let paths = fs::read_to_string(entry.path().join("paths")).unwrap_or_default();
+            let build = fs::read_to_string(entry.path().join("build")).unwrap_or_default();
             let hit = CacheHit {
                 key: full,
-                build: JobNumber(1),
+                build: JobNumber(build.parse().unwrap_or(1)),
                 size: meta.len(),
                 paths: paths.lines().map(str::to_owned).collect(),
                 from: at(&archive),
@@ -190,6 +193,8 @@ impl Place {
                 fs::create_dir_all(&draft)?;
                 fs::write(draft.join("key"), key)?;
                 fs::write(draft.join("paths"), confirm.paths.join("\n"))?;
+                let build = self.state().tasks.get(&task.task).map_or(1, |task| task.number.0);
+                fs::write(draft.join("build"), build.to_string())?;
                 fs::rename(&object, draft.join("archive"))?;
                 fs::create_dir_all(self.caches())?;
                 match fs::rename(&draft, &folder) {
@@ -319,7 +324,7 @@ impl ControlPlane for Place {
     }
 
     async fn checkout(&self, _: Held, into: &Path) -> Result<(), Trouble> {
-        working_copy::archive(&self.directory, into).map_err(file("copy the working copy"))
+        archive::write(&self.directory, into).map_err(file("copy the working copy"))
     }
 
     /// Nothing is remembered from one run to the next.

@@ -104,8 +104,11 @@ impl Txn<'_> {
         self.statement("DELETE FROM removals WHERE project = ?1")?.execute([project.0])?;
         Ok(())
     }
+}
 
-    pub(super) fn removal_check_name(&self, repo: &RepoName) -> Result<(), Error> {
+impl Reader<'_> {
+    /// A name whose last project is still in the way is an [`Error::Conflict`].
+    pub fn removal_check_name(&self, repo: &RepoName) -> Result<(), Error> {
         let mut find = self.statement("SELECT 1 FROM removals WHERE repo = ?1")?;
         if find.exists([repo.to_string()])? {
             return Err(Error::Conflict(format!(
@@ -114,9 +117,7 @@ impl Txn<'_> {
         }
         Ok(())
     }
-}
 
-impl Reader<'_> {
     /// Deleted projects of which something is left, oldest first.
     pub fn removal_list(&self) -> Result<Vec<Removal>, Error> {
         let mut list = self.statement("SELECT project, repo, at FROM removals ORDER BY at")?;

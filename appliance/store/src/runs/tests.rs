@@ -24,6 +24,7 @@ mod before;
 mod caches;
 mod holdings;
 mod job_keys;
+mod results;
 
 const PROJECT: ProjectId = ProjectId(Uuid::from_u128(7));
 
@@ -256,9 +257,9 @@ fn results_are_those_of_the_newest_attempt_of_each_node() {
     check(write, move |reader| {
         let owner = job(family::workflow_of(id), 1, &[]);
         let objects: Vec<_> =
-            reader.artifact_list(&owner)?.into_iter().map(|found| found.object).collect();
+            reader.artifact_page(&owner, None)?.into_iter().map(|found| found.object).collect();
         assert_eq!(objects, ["0/2", "1/1"]);
-        assert_eq!(reader.test_list(&owner)?, expected);
+        assert_eq!(reader.test_page(&owner, None)?, (expected, None));
         assert_eq!(reader.task_list(id)?.len(), 3);
         let steps = reader.step_list(task(id, 0, 2).id)?;
         assert_eq!((steps.len(), steps[0].exit_code), (1, Some(0)));

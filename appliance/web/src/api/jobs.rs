@@ -1,6 +1,6 @@
 //! Jobs by number: look, cancel, artifacts, tests.
 
-use super::{accepted, id, project, shapes};
+use super::{accepted, id, left, project, shapes};
 use crate::{
     State,
     access::{Member, Routes, User, Viewer},
@@ -8,14 +8,17 @@ use crate::{
     error::Failure,
     found,
 };
-use axum::{Json, extract::Path};
+use axum::{
+    Json,
+    extract::{Path, Query},
+};
 use base::{
     ids::{JobId, JobNumber},
     state::JobState,
 };
 use http::StatusCode;
 use serde_json::Value;
-use store::{projects::Project, runs::Job};
+use store::{Reader, projects::Project, runs::Job};
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -110,19 +113,24 @@ async fn artifacts(
     Viewer(user): Viewer,
     state: State,
     Path(path): Path<Numbered>,
+    Query(wanted): Query<left::Wanted>,
 ) -> Result<Json<Value>, Failure> {
     let (job, _) = find(&state, &user, path).await?;
-    let all = state.store.read(move |reader| reader.artifact_list(&job)).await?;
+    let after = wanted.after()?;
+    let all = state.store.read(move |reader| reader.artifact_page(&job, after.as_ref())).await?;
     let items = all.iter().map(|row| shapes::artifact(row, &state.config.base_url)).collect();
-    Ok(Json(shapes::page(items, None)))
+    Ok(Json(shapes::page(items, left::behind(&all).as_ref().map(left::token))))
 }
 
 async fn tests(
     Viewer(user): Viewer,
     state: State,
     Path(path): Path<Numbered>,
+    Query(wanted): Query<left::Wanted>,
 ) -> Result<Json<Value>, Failure> {
     let (job, _) = find(&state, &user, path).await?;
-    let all = state.store.read(move |reader| reader.test_list(&job)).await?;
-    Ok(Json(shapes::page(all.iter().map(shapes::test).collect(), None)))
+    let after = wanted.after()?;
+    let page = move |reader: &Reader<'_>| reader.test_page(&job, after.as_ref());
+    let (all, next) = state.store.read(page).await?;
+    Ok(Json(shapes::page(all.iter().map(shapes::test).collect(), next.as_ref().map(left::token))))
 }

@@ -192,7 +192,7 @@ fn full(rows: &[Pipeline]) -> Option<&Pipeline> {
     rows.last().filter(|_| rows.len() == PAGE as usize)
 }
 
-fn bad_token() -> Failure {
+pub(super) fn bad_token() -> Failure {
     Failure::Invalid(
         "the page-token is not one of ours: take next_page_token of the page before".into(),
     )

@@ -7,7 +7,7 @@
 use super::{
     Slug,
     jobs::{Numbered, find},
-    project, shapes,
+    left, project, shapes,
 };
 use crate::{
     State,
@@ -68,7 +68,7 @@ async fn artifacts(
     Path(path): Path<Numbered>,
 ) -> Result<Json<Value>, Failure> {
     let (job, _) = find(&state, &user, path).await?;
-    let all = state.store.read(move |reader| reader.artifact_list(&job)).await?;
+    let all = state.store.read(move |reader| left::artifacts(reader, &job)).await?;
     let shape = |row| {
         let mut shape = shapes::artifact(row, &state.config.base_url);
         shape["pretty_path"] = shape["path"].clone();
@@ -83,7 +83,7 @@ async fn tests(
     Path(path): Path<Numbered>,
 ) -> Result<Json<Value>, Failure> {
     let (job, _) = find(&state, &user, path).await?;
-    let all = state.store.read(move |reader| reader.test_list(&job)).await?;
+    let all = state.store.read(move |reader| left::tests(reader, &job)).await?;
     Ok(Json(json!({ "tests": all.iter().map(shapes::test).collect::<Vec<_>>() })))
 }
 

@@ -8,10 +8,14 @@ use crate::{
 };
 use base::ids::RepoName;
 use repos::Repository;
+use std::{borrow::Cow, time::Duration};
 use store::{
     access::Role,
     projects::{Project, Settings},
 };
+
+/// Until what a push had open is closed, with some time for the next.
+const CLEAR_AFTER: Duration = Duration::from_secs(1);
 
 /// What a caller wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +30,40 @@ pub(super) enum Purpose {
 #[derive(Debug)]
 pub(super) struct Entered {
     pub(super) who: Who,
-    pub(super) project: Project,
+    /// `None` when this push makes it.
+    pub(super) project: Option<Project>,
     pub(super) repository: Repository,
+}
+
+impl Entered {
+    /// What holds for the project, or will when it is made.
+    pub(super) fn settings(&self) -> Cow<'_, Settings> {
+        match &self.project {
+            Some(project) => Cow::Borrowed(&project.settings),
+            None => Cow::Owned(Settings::default()),
+        }
+    }
+}
+
+/// What a caller finds.
+enum Found {
+    Project(Who, Project),
+    /// Nothing, and the caller may make it.
+    New(User, RepoName),
+}
+
+/// The repository for one who looks whether to push; `None` when a push would make it.
+pub(super) async fn look(
+    state: &State,
+    caller: Caller,
+    org: &str,
+    repo: &str,
+    purpose: Purpose,
+) -> Result<Option<Repository>, Failure> {
+    match find(state, caller, org, repo, purpose)? {
+        Found::Project(_, project) => open_repository(state, &project, purpose).await.map(Some),
+        Found::New(..) => Ok(None),
+    }
 }
 
 /// Lets a caller in, or says why not.
@@ -38,35 +74,57 @@ pub(super) async fn enter(
     repo: &str,
     purpose: Purpose,
 ) -> Result<Entered, Failure> {
+    match find(state, caller, org, repo, purpose)? {
+        Found::Project(who, project) => {
+            let repository = open_repository(state, &project, purpose).await?;
+            Ok(Entered { who, project: Some(project), repository })
+        }
+        Found::New(user, name) => {
+            let repository = make_repository(state, name).await?;
+            Ok(Entered { who: Who::Person(user), project: None, repository })
+        }
+    }
+}
+
+fn find(
+    state: &State,
+    caller: Caller,
+    org: &str,
+    repo: &str,
+    purpose: Purpose,
+) -> Result<Found, Failure> {
     let user = match caller {
         Caller::Job(job) => {
-            return enter_job(state, job, &parse_name(org, repo)?, purpose).await;
+            let project = project_of_job(state, &job, &parse_name(org, repo)?, purpose)?;
+            return Ok(Found::Project(Who::Job(job), project));
         }
         caller => admit(state, caller, purpose)?,
     };
     let name = parse_name(org, repo)?;
-    let wanted = name.clone();
-    let found = state.store.look(|reader| reader.project_by_repo(&wanted))?;
-    let project = match (found, purpose) {
-        (Some(project), _) => project,
-        (None, Purpose::Push) => make_project(state, &user, name).await?,
-        (None, Purpose::Fetch) => {
-            let why = format!("there is no repository {name}; push to this address to make it");
-            return Err(Failure::Missing(why));
-        }
-    };
-    user.reach(project.id)?;
-    let repository = open_repository(state, &project, purpose).await?;
-    Ok(Entered { who: Who::Person(user), project, repository })
+    let found = state.store.look(|reader| reader.project_by_repo(&name))?;
+    if let Some(project) = found {
+        user.reach(project.id)?;
+        return Ok(Found::Project(Who::Person(user), project));
+    }
+    if purpose == Purpose::Fetch {
+        let why = format!("there is no repository {name}; push to this address to make it");
+        return Err(Failure::Missing(why));
+    }
+    if user.projects.is_some() {
+        let why = "this token is bound to projects and cannot make another";
+        return Err(Failure::Forbidden(why.into()));
+    }
+    state.store.look(|reader| reader.removal_check_name(&name))?;
+    Ok(Found::New(user, name))
 }
 
 /// A job fetches from its own project, and pushes to it where that is allowed.
-async fn enter_job(
+fn project_of_job(
     state: &State,
-    job: Job,
+    job: &Job,
     name: &RepoName,
     purpose: Purpose,
-) -> Result<Entered, Failure> {
+) -> Result<Project, Failure> {
     let found = state.store.look(|reader| reader.project_by_repo(name))?;
     let project = found.filter(|project| project.id == job.holder.project);
     let project = project.ok_or_else(|| {
@@ -77,8 +135,7 @@ async fn enter_job(
             "jobs of {name} may not push: an administrator allows it in the project's settings (`jobs_may_push`)"
         )));
     }
-    let repository = open_repository(state, &project, purpose).await?;
-    Ok(Entered { who: Who::Job(job), project, repository })
+    Ok(project)
 }
 
 fn admit(state: &State, caller: Caller, purpose: Purpose) -> Result<User, Failure> {
@@ -110,23 +167,6 @@ fn parse_name(org: &str, repo: &str) -> Result<RepoName, Failure> {
     format!("{org}/{repo}").parse().map_err(|error| Failure::Invalid(format!("{error}")))
 }
 
-async fn make_project(state: &State, user: &User, name: RepoName) -> Result<Project, Failure> {
-    if user.projects.is_some() {
-        let why = "this token is bound to projects and cannot make another";
-        return Err(Failure::Forbidden(why.into()));
-    }
-    let _naming = state.naming().lock().await;
-    let (now, deed) = (state.now(), user.deed("project.create", name.to_string()));
-    let make = move |txn: &mut store::Txn<'_>| {
-        let (project, is_new) = txn.project_ensure(&name, &Settings::default(), now)?;
-        if is_new {
-            txn.audit_append(now, &deed)?;
-        }
-        Ok::<_, store::Error>(project)
-    };
-    Ok(state.store.write(make).await?)
-}
-
 /// The project's repository, made when a cut came between the project and it. A project that has had
 /// pipelines has had a repository, too: whoever fetches would take an empty one for what was pushed.
 /// A push makes it again, from a clone.
@@ -145,17 +185,30 @@ async fn open_repository(
         Err(repos::Error::NoRepository(name)) if had_one => Err(Failure::Unavailable(format!(
             "the repository {name} is gone from the appliance's disk: an administrator puts `repos/{name}.git` of the data directory back from a copy; or somebody pushes it again, all branches and tags, from a clone"
         ))),
-        Err(repos::Error::NoRepository(_)) => make_repository(state, project).await,
+        Err(repos::Error::NoRepository(_)) => remake_repository(state, project).await,
         found => found.map_err(Failure::inside),
     }
 }
 
-async fn make_repository(state: &State, project: &Project) -> Result<Repository, Failure> {
+async fn remake_repository(state: &State, project: &Project) -> Result<Repository, Failure> {
     let _naming = state.naming().lock().await;
-    let (repos, name, id) = (state.repos.clone(), project.repo.clone(), project.id);
+    let id = project.id;
     // It may have been deleted meanwhile, and its repository set aside.
     let stands = state.store.look(|reader| reader.project_get(id))?;
     stands.ok_or_else(|| Failure::missing("Project"))?;
+    create(state, project.repo.clone()).await
+}
+
+/// A place for the pack of a first push. It stays when the push is taken, which makes the project.
+async fn make_repository(state: &State, name: RepoName) -> Result<Repository, Failure> {
+    let _naming = state.naming().lock().await;
+    state.store.look(|reader| reader.removal_check_name(&name))?;
+    create(state, name).await
+}
+
+/// To be called by who holds the names.
+async fn create(state: &State, name: RepoName) -> Result<Repository, Failure> {
+    let repos = state.repos.clone();
     let make = move || match repos.create(&name) {
         // Somebody else was quicker.
         Err(repos::Error::Exists(_)) => repos.get(&name),
@@ -166,4 +219,22 @@ async fn make_repository(state: &State, project: &Project) -> Result<Repository,
         true => store::Error::Full.into(),
         false => Failure::inside(error),
     })
+}
+
+/// Takes back the place of a first push that was not taken, unless another push uses it by now: a
+/// client asks with an empty push whether it may send a large one.
+pub(super) async fn clear_away(state: State, name: RepoName) {
+    tokio::time::sleep(CLEAR_AFTER).await;
+    let _naming = state.naming().lock().await;
+    match state.store.look(|reader| reader.project_by_repo(&name)) {
+        Ok(None) => {}
+        // Another push has made it.
+        Ok(Some(_)) => return,
+        Err(error) => return tracing::warn!(%error, "a project could not be looked for"),
+    }
+    let repos = state.repos.clone();
+    let discarded = tokio::task::spawn_blocking(move || repos.discard_unborn(&name)).await;
+    if let Ok(Err(error)) = discarded {
+        tracing::warn!(%error, "the empty repository of a refused push could not be removed");
+    }
 }

@@ -1,15 +1,15 @@
 //! What the faces do at the two moments of a push that count.
 
 use super::{
-    door::Entered,
+    door::{self, Entered},
     pushes::{self, Told},
     who::Who,
 };
 use crate::{State, pages::links};
-use base::ids::{Fence, PushId, TaskId};
+use base::ids::{Fence, PushId, RepoName, TaskId};
 use repos::{Push, PushWatcher, RefUpdate, Repository, Standing, Watching};
-use std::sync::OnceLock;
-use store::projects::{Project, PushedRef};
+use std::{sync::OnceLock, time::Duration};
+use store::projects::{Project, PushedRef, Settings};
 
 /// `git push -o ci.skip`: this push brings no pipeline forth.
 const SKIP_OPTION: &str = "ci.skip";
@@ -17,11 +17,18 @@ const SKIP_OPTION: &str = "ci.skip";
 /// More lines than this are summed up: a mirror of a large repository pushes thousands.
 const LINES_MAX: usize = 20;
 
+/// How long a first push waits for its turn to make the project.
+const NAMING_WAIT: Duration = Duration::from_secs(10);
+
 /// Watches one push.
 pub(super) struct Watcher {
     state: State,
     who: Who,
-    project: Project,
+    /// Unset until the first push is taken.
+    project: OnceLock<Project>,
+    /// The push makes the project, if it is taken.
+    is_first: bool,
+    settings: Settings,
     repository: Repository,
     /// The note, once it is in the store.
     noted: OnceLock<store::projects::Push>,
@@ -29,16 +36,47 @@ pub(super) struct Watcher {
 
 impl Watcher {
     pub(super) fn new(state: State, entered: Entered) -> Self {
+        let settings = entered.settings().into_owned();
         let Entered { who, project, repository } = entered;
-        Self { state, who, project, repository, noted: OnceLock::new() }
+        let is_first = project.is_none();
+        let project = project.map_or_else(OnceLock::new, OnceLock::from);
+        Self { state, who, project, is_first, settings, repository, noted: OnceLock::new() }
+    }
+
+    /// The project, made at its first push.
+    async fn project(&self) -> Result<&Project, String> {
+        if let Some(project) = self.project.get() {
+            return Ok(project);
+        }
+        let busy = "projects are being made or deleted; nothing was changed; push again";
+        // Whoever deletes one waits for this repository, and this push must not wait for ever.
+        let naming = tokio::time::timeout(NAMING_WAIT, self.state.naming().lock()).await;
+        let _naming = naming.map_err(|_| busy)?;
+        let (name, now) = (self.repository.name().clone(), self.state.now());
+        let deed = self.who.deed("project.create", name.to_string());
+        let make = move |txn: &mut store::Txn<'_>| {
+            let (project, is_new) = txn.project_ensure(&name, &Settings::default(), now)?;
+            if is_new {
+                txn.audit_append(now, &deed)?;
+            }
+            Ok::<_, store::Error>((project, is_new))
+        };
+        let (project, is_new) =
+            self.state.store.write(make).await.map_err(|error| refused(&error))?;
+        // What this push may do was decided by the settings of a new one.
+        if !is_new && project.settings.protected != self.settings.protected {
+            return Err("somebody has made this project meanwhile; fetch, and push again".into());
+        }
+        Ok(self.project.get_or_init(|| project))
     }
 
     async fn note(&self, push: &Push) -> Result<(), String> {
+        let project = self.project().await?;
         let now = self.state.now();
-        let deed = self.who.deed("git.push", subject(&self.project, push));
+        let deed = self.who.deed("git.push", subject(&project.repo, push));
         let note = store::projects::Push {
             id: PushId(uuid::Uuid::now_v7()),
-            project: self.project.id,
+            project: project.id,
             at: now,
             actor: self.who.name(),
             refs: push.updates.iter().map(pushed).collect(),
@@ -62,11 +100,8 @@ impl Watcher {
             }
             Ok(None)
         };
-        let refused = self.state.store.write(write).await.map_err(|error: store::Error| {
-            tracing::error!(%error, "a push could not be noted and was refused");
-            "the push could not be noted; nothing was changed; try again".to_owned()
-        })?;
-        if let Some(why) = refused {
+        let why = self.state.store.write(write).await.map_err(|error| refused(&error))?;
+        if let Some(why) = why {
             return Err(why.to_owned());
         }
         if !is_silent {
@@ -85,8 +120,9 @@ impl Watcher {
 
     async fn follow(&self) -> Vec<String> {
         let mut lines = Vec::new();
+        let Some(project) = self.project.get() else { return lines };
         if let Err(error) =
-            pushes::keep_default_branch(&self.state, &self.project, &self.repository).await
+            pushes::keep_default_branch(&self.state, project, &self.repository).await
         {
             tracing::warn!(%error, "the default branch of a project could not be kept");
         }
@@ -109,7 +145,7 @@ impl Watcher {
         let short = short.map_or(name, |(_, short)| short);
         match told {
             Told::Pipeline(number, has_errors) => {
-                let page = links::pipeline(&self.project.repo, *number);
+                let page = links::pipeline(self.repository.name(), *number);
                 let note = if *has_errors { " (its configuration has errors)" } else { "" };
                 let base = &self.state.config.base_url;
                 format!("Pipeline {number} for {short}{note}: {base}{page}")
@@ -128,7 +164,7 @@ impl Watcher {
 
 impl PushWatcher for Watcher {
     fn standing(&self, name: &str) -> Standing {
-        self.who.standing(&self.project.settings.protected, name)
+        self.who.standing(&self.settings.protected, name)
     }
 
     fn before<'a>(&'a self, push: &'a Push) -> Watching<'a, Result<(), String>> {
@@ -140,16 +176,34 @@ impl PushWatcher for Watcher {
     }
 }
 
+impl Drop for Watcher {
+    /// A first push that was not taken leaves nothing.
+    fn drop(&mut self) {
+        if self.is_first
+            && self.project.get().is_none()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let (state, name) = (self.state.clone(), self.repository.name().clone());
+            runtime.spawn(door::clear_away(state, name));
+        }
+    }
+}
+
+fn refused(error: &store::Error) -> String {
+    tracing::error!(%error, "a push could not be noted and was refused");
+    "the push could not be noted; nothing was changed; try again".to_owned()
+}
+
 fn pushed(update: &RefUpdate) -> PushedRef {
     PushedRef { name: update.name.clone(), old: update.old.clone(), new: update.new.clone() }
 }
 
-fn subject(project: &Project, push: &Push) -> String {
+fn subject(repo: &RepoName, push: &Push) -> String {
     let names: Vec<&str> =
         push.updates.iter().take(LINES_MAX).map(|update| update.name.as_str()).collect();
     let more = push.updates.len().saturating_sub(names.len());
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    format!("{} {}{more}", project.repo, names.join(" "))
+    format!("{repo} {}{more}", names.join(" "))
 }
 
 fn shorten(mut lines: Vec<String>) -> Vec<String> {

@@ -55,8 +55,7 @@ pub(super) async fn find(
         let missing = || Failure::missing("Artifact");
         let job = found::job(reader, family::job_of(task))?.ok_or_else(missing)?;
         user.map_or(Ok(()), |user| user.reach(job.project))?;
-        let all = reader.artifact_list(&job)?;
-        let found = all.into_iter().find(|one| one.task == task && one.path == path);
+        let found = reader.artifact_get(&job, task, &path)?;
         Ok::<_, Failure>(Found { job, artifact: found.ok_or_else(missing)? })
     };
     state.store.read(read).await
@@ -162,14 +161,17 @@ impl<'a> Folder<'a> {
     }
 }
 
-/// All artifacts of a job as trees, one for each of its copies.
-pub(super) fn list(artifacts: &[Artifact]) -> Markup {
+/// The artifacts of a job as trees, one for each of its copies; there are `count` in all.
+pub(super) fn list(artifacts: &[Artifact], count: u64) -> Markup {
     let mut nodes: BTreeMap<u32, Folder<'_>> = BTreeMap::new();
     for artifact in artifacts {
         nodes.entry(artifact.node).or_default().add(artifact);
     }
     html! {
         @if artifacts.is_empty() { (empty()) }
+        @if count > artifacts.len() as u64 {
+            p.alert.hold { "The first " (artifacts.len()) " of " (count) " artifacts. All: " code { "appliance artifact list" } ", or the API page by page." }
+        }
         @for (node, root) in &nodes {
             @if nodes.len() > 1 { h2 { "Parallel run " (node) } }
             p.faint { (root.count()) " files, " (Bytes(root.size())) }
@@ -243,7 +245,7 @@ mod tests {
         let deep = artifact(&"x/".repeat(5000), 1);
         let mut root = Folder::default();
         root.add(&deep);
-        list(std::slice::from_ref(&deep));
+        list(std::slice::from_ref(&deep), 1);
         assert_eq!(root.count(), 1);
     }
 }

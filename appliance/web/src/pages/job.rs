@@ -30,7 +30,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use store::{
     Reader,
-    runs::{Artifact, Job, Pipeline, Step, Task, Workflow},
+    runs::{Artifact, Job, Pipeline, RESULTS_PAGE, Step, Task, TestTally, Workflow},
 };
 
 pub(super) fn routes() -> Routes {
@@ -50,8 +50,12 @@ struct View {
     job: Job,
     spec: Option<JobSpec>,
     tasks: Vec<Task>,
+    /// The first of them.
     artifacts: Vec<Artifact>,
+    artifact_count: u64,
+    /// The first of them.
     tests: Vec<TestResult>,
+    tally: TestTally,
     cursor: Cursor,
 }
 
@@ -110,7 +114,7 @@ async fn artifact_tab(
     Path(place): Place,
 ) -> Result<Markup, Failure> {
     let view = load(&state, &user, place).await?;
-    let content = artifacts::list(&view.artifacts);
+    let content = artifacts::list(&view.artifacts, view.artifact_count);
     Ok(show(&view, &user, theme, &state, Tab::Artifacts, &content))
 }
 
@@ -121,7 +125,7 @@ async fn test_tab(
     Path(place): Place,
 ) -> Result<Markup, Failure> {
     let view = load(&state, &user, place).await?;
-    let content = results::list(&view.tests);
+    let content = results::list(&view.tests, view.tally);
     Ok(show(&view, &user, theme, &state, Tab::Tests, &content))
 }
 
@@ -160,12 +164,24 @@ fn read(reader: &Reader<'_>, name: &RepoName, number: JobNumber) -> Result<View,
         reader.workflow_get(job.workflow())?.ok_or_else(|| Failure::missing("Workflow"))?;
     let pipeline =
         reader.pipeline_get(workflow.pipeline)?.ok_or_else(|| Failure::missing("Pipeline"))?;
+    let artifacts = reader.artifact_page(&job, None)?;
+    let artifact_count = match artifacts.len() {
+        RESULTS_PAGE => reader.artifact_count(&job)?,
+        count => count as u64,
+    };
+    let (tests, more) = reader.test_page(&job, None)?;
+    let tally = match more {
+        Some(_) => reader.test_tally(&job)?,
+        None => results::tally(&tests),
+    };
     Ok(View {
         repo: project.repo,
         spec: reader.job_spec(job.source())?,
         tasks: reader.task_list_newest(job.source())?,
-        artifacts: reader.artifact_list(&job)?,
-        tests: reader.test_list(&job)?,
+        artifacts,
+        artifact_count,
+        tests,
+        tally,
         cursor: reader.event_last()?,
         pipeline,
         workflow,
@@ -302,11 +318,11 @@ fn executor(executor: &Executor) -> String {
 fn tabs(view: &View, shown: Tab) -> Markup {
     let number = view.job.number.unwrap_or(JobNumber(0));
     let base = links::job(&view.repo, number);
-    let failed = view.tests.iter().filter(|test| results::is_failure(test)).count();
+    let TestTally { count, failed } = view.tally;
     let entries = [
         (Tab::Steps, base.clone(), "Steps", None),
-        (Tab::Tests, format!("{base}/tests"), "Tests", Some((view.tests.len(), failed))),
-        (Tab::Artifacts, format!("{base}/artifacts"), "Artifacts", Some((view.artifacts.len(), 0))),
+        (Tab::Tests, format!("{base}/tests"), "Tests", Some((count, failed))),
+        (Tab::Artifacts, format!("{base}/artifacts"), "Artifacts", Some((view.artifact_count, 0))),
     ];
     html! {
         nav.tabs aria-label="Parts of the job" {

@@ -4,13 +4,20 @@ use super::{look::Look, moment};
 use base::protocol::TestResult;
 use maud::{Markup, html};
 use std::time::Duration;
+use store::runs::TestTally;
 
 /// Passed tests shown; the rest is counted.
 const PASSED_MAX: usize = 500;
 
+/// What these come to.
+pub(super) fn tally(tests: &[TestResult]) -> TestTally {
+    let failed = tests.iter().filter(|test| is_failure(test)).count();
+    TestTally { count: tests.len() as u64, failed: failed as u64 }
+}
+
 /// Failed, or could not be run.
 #[must_use]
-pub(super) fn is_failure(test: &TestResult) -> bool {
+fn is_failure(test: &TestResult) -> bool {
     matches!(test.result.as_str(), "failure" | "error")
 }
 
@@ -32,8 +39,8 @@ fn look(test: &TestResult) -> (Look, &'static str) {
     }
 }
 
-/// All results of a job.
-pub(super) fn list(tests: &[TestResult]) -> Markup {
+/// The results of a job, of which there are `tally` in all.
+pub(super) fn list(tests: &[TestResult], tally: TestTally) -> Markup {
     let mut sorted: Vec<&TestResult> = tests.iter().collect();
     sorted.sort_by_key(|test| rank(test));
     let failed = sorted.iter().filter(|test| is_failure(test)).count();
@@ -41,6 +48,9 @@ pub(super) fn list(tests: &[TestResult]) -> Markup {
     let shown = failed + PASSED_MAX;
     html! {
         @if tests.is_empty() { (empty()) } @else {
+            @if tally.count > tests.len() as u64 {
+                p.alert.hold { "The first " (tests.len()) " of " (tally.count) " results; " (tally.failed) " of all failed. The API has all, page by page." }
+            }
             p.tally {
                 span.count.bad[failed > 0] { (failed) " failed" }
                 span.count { (tests.len() - failed - skipped) " passed" }
@@ -98,18 +108,20 @@ mod tests {
 
     #[test]
     fn failures_come_first_then_the_slowest() {
-        let shown = list(&[
+        let tests = [
             test("fast", "success", 1),
             test("skip", "skipped", 0),
             test("slow", "success", 900),
             test("broken", "failure", 5),
-        ])
-        .into_string();
+        ];
+        let shown = list(&tests, tally(&tests)).into_string();
         let places: Vec<usize> = ["broken", "slow", "fast", "skip"]
             .iter()
             .map(|name| shown.find(&format!(">{name}<")).unwrap())
             .collect();
         assert!(places.is_sorted(), "{shown}");
         assert!(shown.contains("&lt;why&gt;") && !shown.contains("<why>"));
+        let more = list(&tests, TestTally { count: 9, failed: 3 }).into_string();
+        assert!(more.contains("The first 4 of 9 results; 3 of all failed"), "{more}");
     }
 }

@@ -33,7 +33,7 @@ workflows: { main: { jobs: [ build ] } }
 const PASSWORD: &str = "correct horse battery";
 
 pub(crate) struct Site {
-    dir: TempDir,
+    pub(crate) dir: TempDir,
     pub(crate) state: State,
     address: String,
 }
@@ -133,7 +133,7 @@ pub(crate) struct Copy {
 
 impl Copy {
     #[expect(clippy::disallowed_methods, reason = "tests run the real Git client")]
-    fn run(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("git");
         command
             .args(arguments)
@@ -168,7 +168,7 @@ impl Copy {
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
-    async fn commit(&self, message: &str) -> String {
+    pub(crate) async fn commit(&self, message: &str) -> String {
         self.git(&["commit", "-q", "--allow-empty", "-m", message]).await;
         self.git(&["rev-parse", "HEAD"]).await.0
     }

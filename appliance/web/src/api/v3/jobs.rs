@@ -1,10 +1,10 @@
 //! Jobs of a workflow: look, steps, artifacts, tests.
 
-use super::{entity, list, shapes};
+use super::{entity, list, page, shapes};
 use crate::{
     State,
-    access::{Routes, User, Viewer},
-    api::{self, jobs::by_id, people::People},
+    access::{Routes, Viewer},
+    api::{self, jobs::by_id, left, people::People},
     error::Failure,
 };
 use axum::{
@@ -15,7 +15,7 @@ use axum::{
 use http::header;
 use serde::Deserialize;
 use serde_json::Value;
-use store::runs::{Job, Workflow};
+use store::runs::Workflow;
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -68,24 +68,17 @@ async fn get(
     Ok(entity(shape))
 }
 
-/// The job, if the caller's token reaches it, and what it left.
-async fn left<T: Send + 'static>(
-    state: &State,
-    user: &User,
-    text: &str,
-    read: impl Fn(&store::Reader<'_>, &Job) -> Result<Vec<T>, store::Error> + Send + 'static,
-) -> Result<Vec<T>, Failure> {
-    let job = by_id(state, user, text).await?;
-    Ok(state.store.read(move |reader| read(reader, &job)).await?)
-}
-
 async fn artifacts(
     Viewer(user): Viewer,
     state: State,
     Path(text): Path<String>,
+    Query(wanted): Query<left::Wanted>,
 ) -> Result<Json<Value>, Failure> {
-    let all = left(&state, &user, &text, |reader, job| reader.artifact_list(job)).await?;
-    Ok(list(all.iter().map(|row| shapes::artifact(row, &state.config.base_url))))
+    let job = by_id(&state, &user, &text).await?;
+    let after = wanted.after()?;
+    let all = state.store.read(move |reader| reader.artifact_page(&job, after.as_ref())).await?;
+    let next = left::behind(&all).as_ref().map(left::token);
+    Ok(page(all.iter().map(|row| shapes::artifact(row, &state.config.base_url)), next))
 }
 
 /// One JSON object on each line.
@@ -94,7 +87,8 @@ async fn tests(
     state: State,
     Path(text): Path<String>,
 ) -> Result<Response, Failure> {
-    let all = left(&state, &user, &text, |reader, job| reader.test_list(job)).await?;
+    let job = by_id(&state, &user, &text).await?;
+    let all = state.store.read(move |reader| left::tests(reader, &job)).await?;
     let lines: String = all.iter().map(|row| format!("{}\n", api::shapes::test(row))).collect();
     Ok(([(header::CONTENT_TYPE, "application/jsonl")], lines).into_response())
 }

@@ -1,0 +1,139 @@
+//! Values in base64: whole, within more, and broken into lines.
+//!
+//! Why pieces: what encodes does so three bytes at a time, so that a value inside something longer
+//! shows as one of three texts, without a character or two at either end that its neighbours decide.
+//! A break between lines comes behind a multiple of four characters of everything. Pieces of each
+//! text that begin at every such place, and where the value itself begins and ends, therefore cover
+//! each line however long lines are (76 characters of `base64`, 64 of `openssl` and of keys), and
+//! whatever stands before and after a line. A part that is shorter than a piece is found together
+//! with the line beside it.
+//! Cost: one piece for each byte of a value; long values so need no more than thrice the forms' bytes.
+
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE},
+};
+
+/// Characters of a piece: three quarters of as many bytes of the value, which no other output has.
+const PIECE: usize = 12;
+
+/// Characters of base64 between two places at which a line may break.
+const STEP: usize = 4;
+
+/// Bytes in the lines of the `base64` command and of `openssl`.
+const LINES: [usize; 2] = [57, 48];
+
+/// Every form of `value`.
+pub(super) fn of(value: &[u8]) -> Vec<Vec<u8>> {
+    let mut forms = Vec::new();
+    for engine in [&STANDARD, &URL_SAFE] {
+        forms.push(engine.encode(value).into_bytes());
+        // The last line of a value that stands alone, with what fills it up.
+        let lasts = LINES.iter().filter_map(|line| value.chunks(*line).next_back());
+        forms.extend(lasts.map(|last| engine.encode(last).into_bytes()));
+        for before in 0..3 {
+            let (text, first) = aligned(engine, value, before);
+            forms.extend(pieces(&text, first));
+            forms.extend(broken(&text, first));
+            forms.push(text);
+        }
+    }
+    forms
+}
+
+/// The characters of base64 that `value` alone decides when `before` other bytes (modulo three)
+/// stand in front of it, and how many stand before these.
+fn aligned(engine: &impl Engine, value: &[u8], before: usize) -> (Vec<u8>, usize) {
+    let mut shifted = vec![0; before];
+    shifted.extend_from_slice(value);
+    let encoded = engine.encode(&shifted).into_bytes();
+    let first = (before * 8).div_ceil(6);
+    let end = shifted.len() * 8 / 6;
+    (encoded[first.min(end)..end].to_vec(), first)
+}
+
+/// Where a line may break within a text before which `first` characters stand.
+fn breaks(first: usize, length: usize) -> impl Iterator<Item = usize> {
+    (0..length).skip((STEP - first % STEP) % STEP).step_by(STEP)
+}
+
+/// Pieces that cover every part of `text` between two breaks that is as long as a piece.
+fn pieces(text: &[u8], first: usize) -> Vec<Vec<u8>> {
+    let Some(last) = text.len().checked_sub(PIECE) else { return Vec::new() };
+    let starts = breaks(first, last).chain([0, last]);
+    starts.map(|start| text[start..start + PIECE].to_vec()).collect()
+}
+
+/// Breaks that leave less than a piece on one side, with what stands on both.
+fn broken(text: &[u8], first: usize) -> Vec<Vec<u8>> {
+    let around = |at: usize| {
+        let (left, right) = (&text[(at + 1).saturating_sub(PIECE)..at], &text[at..]);
+        [left, b"\n", &right[..right.len().min(PIECE - 1)]].concat()
+    };
+    breaks(first, text.len())
+        .filter(|at| *at > 0 && (*at < PIECE || text.len() - at < PIECE))
+        .map(around)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_found_at_every_alignment() {
+        for before in 0..6 {
+            let text = format!("{}hunter2-and-more{}", "x".repeat(before), "tail");
+            let encoded = STANDARD.encode(text);
+            let form = aligned(&STANDARD, b"hunter2-and-more", before % 3).0;
+            let form = String::from_utf8(form).unwrap();
+            assert!(encoded.contains(&form), "{form} in {encoded}");
+        }
+    }
+
+    /// Each character of `text` in lines of `width`, with the number of its line.
+    fn lines(text: &str, width: usize) -> String {
+        let lines: Vec<&str> =
+            text.as_bytes().chunks(width).map(|l| std::str::from_utf8(l).unwrap()).collect();
+        lines.join("\n") + "\n"
+    }
+
+    /// Marks what `forms` cover of `text`.
+    fn covered(forms: &[Vec<u8>], text: &[u8]) -> Vec<bool> {
+        let mut covered = vec![false; text.len()];
+        for form in forms {
+            for start in 0..text.len().saturating_sub(form.len() - 1) {
+                if text[start..].starts_with(form) {
+                    covered[start..start + form.len()].fill(true);
+                }
+            }
+        }
+        covered
+    }
+
+    fn check(value: &str, width: usize, before: usize, after: usize) {
+        let whole = format!("{}{value}{}", "u".repeat(before), "z".repeat(after));
+        let text = lines(&STANDARD.encode(&whole), width);
+        let covered = covered(&of(value.as_bytes()), text.as_bytes());
+        let (from, to) = ((before * 8).div_ceil(6), (before + value.len()) * 8 / 6);
+        for character in from..to {
+            let at = character + character / width;
+            assert!(covered[at], "{value} {width} {before} {after}: {at} of {text}");
+        }
+    }
+
+    #[test]
+    fn no_decided_character_of_a_line_is_shown_wherever_it_breaks() {
+        let long: String = ('!'..='~').collect();
+        let values =
+            ["hunter2", "a token of 20 bytes.", &long[..40], &long, &format!("{long}{long}")];
+        for value in values {
+            for width in [76, 64] {
+                for before in 0..60 {
+                    check(value, width, before, 0);
+                    check(value, width, before, 3);
+                }
+            }
+        }
+    }
+}
