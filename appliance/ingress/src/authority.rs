@@ -128,8 +128,7 @@ impl Authority {
     }
 
     fn read(folder: &Path) -> Result<Self, Error> {
-        let (key_path, certificate_path) = (folder.join("ca.key"), folder.join("ca.pem"));
-        let key = key_of(key_path)?;
+        let (key, certificate_path) = (key_of(folder.join("ca.key"))?, folder.join("ca.pem"));
         let certificate = text(&certificate_path)?;
         if !is_of(&certificate, &key) {
             return Err(Error::Foreign { path: certificate_path });
@@ -238,16 +237,12 @@ fn create(key_path: &Path, certificate_path: &Path, site: &str) -> Result<(), Er
 fn certify_again(key: &KeyPair, folder: &Path, site: &str) -> Result<(), Error> {
     let path = folder.join("ca.pem");
     let chain = text(&folder.join("server.pem")).unwrap_or_default();
-    match chain.rfind(BEGIN).map(|at| &chain[at..]).filter(|last| is_of(last, key)) {
-        Some(copy) => Ok(secure_file::write(&path, copy.as_bytes())?),
-        None => {
-            tracing::warn!(
-                "{} was lost and is made anew: clients that no longer trust this site must trust it anew",
-                path.display()
-            );
-            certify(key, &path, site)
-        }
+    let copy = chain.rfind(BEGIN).map(|at| &chain[at..]).filter(|last| is_of(last, key));
+    if let Some(copy) = copy {
+        return Ok(secure_file::write(&path, copy.as_bytes())?);
     }
+    tracing::warn!("a lost ca.pem is made anew: clients may have to trust this site again");
+    certify(key, &path, site)
 }
 
 /// Writes the authority's certificate for its key.
