@@ -10,10 +10,11 @@
 //! On failure: the start goes on with the database as it is.
 //! Wear: one copy of what is in use, at most [`USED_MAX`], and only where more than that is won.
 
-use crate::{error::OpenError, wal};
+use crate::wal;
 use rusqlite::Connection;
 use std::{
     fs::File,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -88,17 +89,18 @@ fn copy(sql: &Connection, path: &Path) -> rusqlite::Result<bool> {
     Ok(true)
 }
 
-/// Lets the copy take the database's place; nobody has either open.
-pub(crate) fn swap(path: &Path) -> Result<(), OpenError> {
-    let new = beside(path);
-    let failed = |attempt| {
-        let path = path.to_owned();
-        move |source| OpenError::File { attempt, path, source }
-    };
-    File::open(&new).and_then(|file| file.sync_all()).map_err(failed("write a copy of"))?;
-    std::fs::rename(&new, path).map_err(failed("replace"))?;
-    let dir = path.parent().unwrap_or(path);
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("sync the folder of"))
+/// Lets the copy take the database's place; nobody has either open. The database stays where the disk refuses.
+pub(crate) fn swap(path: &Path) {
+    if let Err(error) = take_place(&beside(path), path) {
+        tracing::warn!(%error, "could not put a copy in the place of the database");
+        clear(path);
+    }
+}
+
+fn take_place(new: &Path, path: &Path) -> io::Result<()> {
+    File::open(new)?.sync_all()?;
+    std::fs::rename(new, path)?;
+    File::open(path.parent().unwrap_or(path))?.sync_all()
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ pub(crate) fn prepare(
     // After a stop that was not clean the log is what the mark tells of, and stays as it is.
     if !unclean && compact::made(&sql, path) {
         drop(sql);
-        compact::swap(path)?;
+        compact::swap(path);
         sql = connect(path).map_err(|error| at(error.into()))?;
     }
     Ok(sql)
