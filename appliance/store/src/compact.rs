@@ -135,7 +135,8 @@ mod tests {
                     let mut hash = [0; 32];
                     hash[..8].copy_from_slice(&(number * 64 + part).to_le_bytes());
                     let data = Some(vec![7; 16 << 10]);
-                    txn.blob_hold(&crate::objects::NewBlob { hash, size: 9, path: None, data })?;
+                    let new = crate::objects::NewBlob { hash, size: 9, path: None, data };
+                    txn.blob_hold(&new, |_| false)?;
                 }
                 Ok(())
             };
@@ -169,7 +170,7 @@ mod tests {
         assert!(length() < 4 << 20, "{}", length());
         assert!(!beside(&path).exists());
         assert!(store.free_bytes() < 1 << 20);
-        let kept = store.read_blocking(|reader| Ok::<_, Error>(reader.blob_data(5)?)).unwrap();
+        let kept = store.read_blocking(|reader| reader.blob_data(5)).unwrap();
         assert_eq!(kept, Some(vec![7; 16 << 10]));
         store.write_blocking(|txn| txn.keeper_mark_set("here", 4)).unwrap();
         store.close().unwrap();

@@ -19,7 +19,7 @@ async fn extremes(site: &Site) {
     site.account(&long[..64], Role::Member, "correct horse", false).await;
     let project = format!("acme/{}", "firmware-of-the-northern-substations-".repeat(2) + "x");
     site.project(&project).await;
-    site.objects.bucket_create("spare", "mira").await.unwrap();
+    site.objects.bucket_create("spare", "mira", objects::alone).await.unwrap();
     for key in ["a/../b.txt", "plan\u{202e}gpj.exe", "notes.md", &"x".repeat(900)] {
         site.objects.put("spare", key, b"bytes".to_vec()).await.unwrap();
     }

@@ -98,7 +98,10 @@ async fn above_the_mark_nothing_adds_rows_and_what_makes_room_goes_on() {
     }
     let bucket = s3.ask("PUT", "another", "", "", Vec::new(), None).await.unwrap_err();
     assert!(bucket.starts_with("503"), "{bucket}");
-    assert!(matches!(objects.bucket_create("another", "load").await, Err(Error::Full)));
+    assert!(matches!(
+        objects.bucket_create("another", "load", objects::alone).await,
+        Err(Error::Full)
+    ));
     let begun = crate::push::try_begin(objects, "above").await.unwrap_err();
     assert!(begun.contains("507"), "{begun}");
 
@@ -119,10 +122,10 @@ async fn an_import_above_the_mark_names_it() {
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("index.json"), r#"{"manifests":[]}"#).unwrap();
     let source = objects::oci::Source::at(folder);
-    let error = above.0.image_import(source, None).await.unwrap_err();
+    let error = above.0.image_import(source, None, objects::alone).await.unwrap_err();
     let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
     assert!(cause.contains("objects_keep_free_mib"), "{error}: {cause}");
-    let images = above.0.image_copy("a:1", "b:1").await.unwrap_err();
+    let images = above.0.image_copy("a:1", "b:1", |_, _| Ok(())).await.unwrap_err();
     assert!(matches!(images, objects::oci::ImageError::Objects(Error::Full)), "{images}");
     close(above).await;
 }
