@@ -2,7 +2,7 @@
 
 use crate::{
     git::account,
-    harness::{Appliance, announce, may_run_jobs},
+    harness::{Appliance, BINARY, announce, may_run_jobs},
     workspace::WorkingCopy,
 };
 use std::{
@@ -108,4 +108,37 @@ echo 1 > root/etc/box-release; chmod -R go+rX root",
     {
         assert!(told.contains(text), "`{text}` is missing:\n{told}");
     }
+}
+
+/// `registry import -` at the end of a pipe.
+fn pipe_in(appliance: &Appliance, image: &Path) -> (bool, String) {
+    let script = "cat \"$1\" | \"$0\" registry import - --data-dir \"$2\"";
+    let output = Command::new("sh")
+        .args(["-c", script, BINARY])
+        .args([image, &appliance.data()])
+        .output()
+        .unwrap();
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn an_image_comes_from_standard_input_and_above_the_mark_the_mark_is_named() {
+    if !has_busybox() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let image = archive(folder.path(), &BOX);
+    shell(folder.path(), "gzip -k image.tar");
+    let image = image.with_extension("tar.gz");
+    let appliance = Appliance::start();
+    let (good, told) = pipe_in(&appliance, &image);
+    assert!(good, "{told}");
+    let listed = appliance.cli(&["registry", "list"]).stdout;
+    assert!(String::from_utf8_lossy(&listed).contains("site/box:1"));
+
+    // More than any disk of a test has free.
+    let mark = [("APPLIANCE_OBJECTS_KEEP_FREE_MIB", "1048576")];
+    let above = Appliance::start_with([0, 0], &mark);
+    let (good, told) = pipe_in(&above, &image);
+    assert!(!good && told.contains("objects_keep_free_mib"), "{told}");
 }

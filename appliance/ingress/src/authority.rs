@@ -199,16 +199,14 @@ impl Authority {
         secure_file::write(key_path, key.serialize_pem().as_bytes())?;
         secure_file::write(chain, format!("{}{}", certificate.pem(), self.certificate).as_bytes())?;
         let lines = format!("{now}\n{}\n{}\n", names_line(names), fingerprint(&self.certificate));
-        secure_file::write(stamp, lines.as_bytes())?;
-        Ok(())
+        Ok(secure_file::write(stamp, lines.as_bytes())?)
     }
 }
 
 /// Whether both files are there and belong together.
 fn loads(chain: &Path, key: &Path) -> bool {
-    let is_there = chain.exists() || key.exists();
     let loaded = Certificates::load(chain, key);
-    if let (true, Err(error)) = (is_there, &loaded) {
+    if let (true, Err(error)) = (chain.exists() || key.exists(), &loaded) {
         tracing::warn!("the server's certificate is issued anew: {error}");
     }
     loaded.is_ok()
@@ -363,9 +361,8 @@ mod tests {
     #[test]
     fn the_authority_survives_a_restart() {
         let folder = tempfile::tempdir().unwrap();
-        let first = Authority::open(folder.path(), "site").unwrap().certificate().to_owned();
-        let second = Authority::open(folder.path(), "site").unwrap().certificate().to_owned();
-        assert_eq!(first, second);
+        let open = || Authority::open(folder.path(), "site").unwrap().certificate().to_owned();
+        assert_eq!(open(), open());
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod checked;
 mod copy;
 mod export;
 mod import;
+mod layout;
 mod manifest;
 pub(crate) mod record;
 pub(crate) mod reference;

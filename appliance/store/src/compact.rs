@@ -137,10 +137,8 @@ mod tests {
                     let mut hash = [0; 32];
                     hash[..8].copy_from_slice(&(number * 64 + part).to_le_bytes());
                     let data = Some(vec![7; 16 << 10]);
-                    txn.blob_hold(
-                        &crate::objects::NewBlob { hash, size: 9, path: None, data },
-                        |_| false,
-                    )?;
+                    let new = crate::objects::NewBlob { hash, size: 9, path: None, data };
+                    txn.blob_hold(&new, |_| false)?;
                 }
                 Ok(())
             };

@@ -5,7 +5,7 @@
 use flate2::read::GzDecoder;
 use std::{
     fs::File,
-    io::{self, BufReader, Read, Seek},
+    io::{self, BufReader, Cursor, Read},
     path::{Path, PathBuf},
 };
 
@@ -15,7 +15,8 @@ const FILES_MAX: usize = 10_000;
 /// Where an image comes from.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// A `docker save` archive or an OCI layout as tar, plain or gzipped.
+    /// A `docker save` archive or an OCI layout as tar, plain, gzipped or packed with zstd. It is
+    /// read once from its beginning to its end, so that it may be a pipe.
     Archive(PathBuf),
     /// An OCI layout as a folder.
     Folder(PathBuf),
@@ -50,15 +51,15 @@ pub(crate) fn walk(source: &Source, visit: Visit<'_>) -> io::Result<()> {
     match source {
         Source::Folder(path) => walk_folder(path, path, &mut 0, visit),
         Source::Archive(path) => {
-            let mut file = File::open(path)?;
-            let mut magic = [0; 2];
-            let read = file.read(&mut magic)?;
-            file.rewind()?;
-            let plain = BufReader::new(file);
-            if read == 2 && magic == [0x1f, 0x8b] {
-                return walk_tar(&mut GzDecoder::new(plain), visit);
+            let mut file = BufReader::new(File::open(path)?);
+            let mut magic = Vec::new();
+            Read::by_ref(&mut file).take(4).read_to_end(&mut magic)?;
+            let packed = Cursor::new(magic.clone()).chain(file);
+            match magic.as_slice() {
+                [0x1f, 0x8b, ..] => walk_tar(&mut GzDecoder::new(packed), visit),
+                [0x28, 0xb5, 0x2f, 0xfd] => walk_tar(&mut zstd::Decoder::new(packed)?, visit),
+                _ => walk_tar(&mut { packed }, visit),
             }
-            walk_tar(&mut { plain }, visit)
         }
     }
 }

@@ -18,15 +18,17 @@ use store::Txn;
 const MANIFESTS_MAX: usize = 4096;
 
 impl Objects {
-    /// Lets names lead to stored manifests, and makes their repositories give out all their parts.
+    /// Lets names lead to stored manifests, and makes their repositories give out all their parts and
+    /// what is said `about` them: pairs of a manifest and its subject.
     pub(super) async fn image_shelve(
         &self,
         images: Vec<(Reference, String)>,
+        about: &[(String, String)],
         beside: impl FnOnce(&Txn<'_>) -> Result<(), store::Error> + Send + 'static,
     ) -> Result<(), ImageError> {
         let mut known = Vec::new();
         for (reference, digest) in images {
-            let records = self.image_records(&reference.to_string(), &digest).await?;
+            let records = self.records_with(&reference.to_string(), &digest, about).await?;
             known.push((reference, digest, records));
         }
         let work = move |txn: &mut Txn<'_>| {
@@ -58,6 +60,28 @@ impl Objects {
             Ok::<_, Error>(())
         };
         Ok(self.write(work).await?)
+    }
+
+    /// [`Objects::image_records`] with what is said about those manifests, and about that. What is about
+    /// other images is passed over.
+    async fn records_with(
+        &self,
+        reference: &str,
+        digest: &str,
+        about: &[(String, String)],
+    ) -> Result<Vec<(String, Record)>, ImageError> {
+        let mut records = self.image_records(reference, digest).await?;
+        let mut known: HashSet<String> = records.iter().map(|(digest, _)| digest.clone()).collect();
+        let next = |known: &HashSet<String>| {
+            let fits = |(says, of): &&(String, String)| known.contains(of) && !known.contains(says);
+            about.iter().find(fits).map(|(says, _)| says.clone())
+        };
+        while let Some(says) = next(&known) {
+            let more = self.image_records(reference, &says).await?;
+            known.extend(more.iter().map(|(digest, _)| digest.clone()));
+            records.extend(more);
+        }
+        Ok(records)
     }
 
     /// A manifest and all that it leads to, as far as they are here.

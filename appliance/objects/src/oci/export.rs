@@ -1,16 +1,19 @@
 //! Exporting: one tar that is an OCI layout and a `docker save` archive at once, as Docker itself
 //! writes since version 25. `docker load`, `podman load`, skopeo and `appliance registry import` read it.
+//! What is said about the image, by referrers or under the tags of older tools, goes along.
 //!
 //! Invariant: a blob whose bytes have another digest ends the archive with an error that names it.
 //! Memory: one file's header and one piece of a blob at a time.
 
 use super::{
     BUCKET, ImageError, Reference, blob_key, damaged,
+    layout::ENDINGS,
     manifest::{Index, Manifest, choose},
     record::Record,
-    there,
+    reference::hex_of,
+    shelf, there,
 };
-use crate::{digest::hex, error::Error, objects::Objects, vault::ByteStream};
+use crate::{bucket, digest::hex, error::Error, objects::Objects, vault::ByteStream};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
@@ -26,6 +29,12 @@ enum Part {
     Blob(String),
 }
 
+/// What is said about an image: digest, record, and the tag by which older tools find it.
+type About = (String, Record, Option<Reference>);
+
+/// Manifests that say something about one image.
+const ABOUT_MAX: usize = 4096;
+
 impl Objects {
     /// An image as an archive.
     ///
@@ -40,11 +49,22 @@ impl Objects {
             blobs.insert(digest.clone());
             blobs.extend(record.blobs.iter().cloned());
         }
-        self.refuse_rotten(reference, &blobs).await?;
         let (_, top) = records.first().ok_or_else(|| damaged(reference, &digest))?;
+        let name = self.image_name(reference)?;
+        let mut about = self.referrers(reference, &name, &records).await?;
+        about.extend(self.companions(&name, &digest).await?);
+        for (digest, record, _) in &about {
+            blobs.insert(digest.clone());
+            blobs.extend(record.blobs.iter().cloned());
+        }
+        self.refuse_rotten(reference, &blobs).await?;
         // An image that is named by its digest has no name to be written into the archive.
-        let full = Some(self.image_name(reference)?).filter(|name| name.digest().is_none());
-        let index = serde_json::to_vec(&layout_index(&digest, top, full.as_ref()));
+        let full = Some(name).filter(|name| name.digest().is_none());
+        let mut entries = vec![layout_entry(&digest, top, full.as_ref())];
+        entries.extend(
+            about.iter().map(|(digest, record, tag)| layout_entry(digest, record, tag.as_ref())),
+        );
+        let index = serde_json::to_vec(&layout_index(&entries));
         let mut parts = vec![
             Part::Text("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()),
             Part::Text("index.json", index.unwrap_or_default()),
@@ -77,6 +97,56 @@ impl Objects {
             }
         }
         Ok(())
+    }
+
+    /// What refers to the image in its repository, and to that.
+    async fn referrers(
+        &self,
+        reference: &str,
+        name: &Reference,
+        records: &[(String, Record)],
+    ) -> Result<Vec<About>, ImageError> {
+        let mut open: Vec<String> = records.iter().map(|(digest, _)| digest.clone()).collect();
+        let (mut seen, mut about) = (open.iter().cloned().collect::<BTreeSet<_>>(), Vec::new());
+        while let Some(next) = open.pop() {
+            let prefix = shelf::referrers_prefix(name.name(), &next);
+            let found = self.read(move |reader| {
+                let bucket = bucket::get(reader, BUCKET)?.id;
+                let rows = shelf::rows(reader, bucket, &prefix)?;
+                Ok(rows
+                    .into_iter()
+                    .map(|(row, _)| row.key[prefix.len()..].to_owned())
+                    .collect::<Vec<_>>())
+            });
+            for digest in found.await?.into_iter().map(|hex| format!("sha256:{hex}")) {
+                if about.len() >= ABOUT_MAX || !seen.insert(digest.clone()) {
+                    continue;
+                }
+                for (digest, record) in self.image_records(reference, &digest).await? {
+                    open.push(digest.clone());
+                    about.push((digest, record, None));
+                }
+            }
+        }
+        Ok(about)
+    }
+
+    /// What older tools say about the image.
+    async fn companions(&self, name: &Reference, digest: &str) -> Result<Vec<About>, ImageError> {
+        let mut about = Vec::new();
+        for ending in ENDINGS {
+            let hex = hex_of(digest).unwrap_or_default();
+            let text = format!("{}:sha256-{hex}.{ending}", name.name());
+            let digest = match self.image_digest(&text).await {
+                Err(ImageError::Missing(_)) => continue,
+                found => found?,
+            };
+            let tag: Reference = text.parse()?;
+            // Such a manifest leads to no other.
+            let found = self.image_records(&text, &digest).await?.into_iter().take(1);
+            about.extend(found.map(|(digest, record)| (digest, record, Some(tag.clone()))));
+        }
+        Ok(about)
     }
 
     /// `manifest.json` for the variant of this machine, or the only one.
@@ -115,7 +185,12 @@ impl Objects {
             }
             Part::Blob(digest) => {
                 let Some(key) = blob_key(&digest) else { return Ok(stream::empty().boxed()) };
-                match there(self.get(BUCKET, &key, None).await)? {
+                let found = match there(self.get(BUCKET, &key, None).await) {
+                    // A small one is compared before its first byte.
+                    Err(Error::Damaged(_)) => return Err(rotten(&digest, image)),
+                    found => found?,
+                };
+                match found {
                     Some(found) => {
                         let bytes = verified(found.bytes, digest, image.to_owned());
                         Ok(framed(&key, found.info.size, bytes))
@@ -142,27 +217,36 @@ fn verified(bytes: ByteStream, digest: String, image: String) -> ByteStream {
             None if digest == format!("sha256:{}", hex(&hasher.finalize())) => return Ok(None),
             None => {}
         }
-        tracing::error!(image, digest, "a blob of an image that is exported is damaged");
-        Err(Error::Damaged(format!("{digest} of image {image}")))
+        Err(rotten(&digest, &image))
     })
     .boxed()
 }
 
-fn layout_index(digest: &str, top: &Record, full: Option<&Reference>) -> Value {
-    let annotations = full.map(|full| {
-        json!({
-            "io.containerd.image.name": full.to_string(),
-            "org.opencontainers.image.ref.name": full.to_string(),
-        })
-    });
-    let mut entry = json!({ "mediaType": top.media_type, "digest": digest, "size": top.size });
-    if let Some(annotations) = annotations {
-        entry["annotations"] = annotations;
+fn rotten(digest: &str, image: &str) -> Error {
+    tracing::error!(image, digest, "a blob of an image that is exported is damaged");
+    Error::Damaged(format!("{digest} of image {image}"))
+}
+
+fn layout_entry(digest: &str, record: &Record, name: Option<&Reference>) -> Value {
+    let mut entry =
+        json!({ "mediaType": record.media_type, "digest": digest, "size": record.size });
+    if let (Some(_), Some(kind)) = (&record.subject, &record.artifact_type) {
+        entry["artifactType"] = json!(kind);
     }
+    if let Some(name) = name {
+        entry["annotations"] = json!({
+            "io.containerd.image.name": name.to_string(),
+            "org.opencontainers.image.ref.name": name.to_string(),
+        });
+    }
+    entry
+}
+
+fn layout_index(entries: &[Value]) -> Value {
     json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [entry],
+        "manifests": entries,
     })
 }
 

@@ -4,7 +4,8 @@ use super::{
     BUCKET, DOCUMENT_MAX, ImageError, Reference, STAGED, Tagged,
     archive::{self, Found, Source},
     blob_key,
-    manifest::{CONFIG, Descriptor, Index, MANIFEST, Manifest, Saved, choose},
+    layout::{self, Files, Layout, names},
+    manifest::{CONFIG, Descriptor, MANIFEST, Manifest, Saved},
 };
 use crate::{digest, error::Error, ingest::Body, objects::Objects};
 use bytes::Bytes;
@@ -12,15 +13,11 @@ use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::{
-    collections::HashMap,
     io::{self, Read},
     sync::Arc,
 };
 use store::Txn;
 use tokio::sync::mpsc;
-
-/// Below it stand the files of a layout, named by their digests.
-const BLOBS: &str = "blobs/sha256/";
 
 /// Read at once from the archive; the queue holds two of them.
 const READ: usize = 256 << 10;
@@ -41,13 +38,13 @@ struct RootFs {
 
 /// A file of the archive, stored.
 #[derive(Debug, Clone)]
-struct Stored {
-    digest: String,
+pub(super) struct Stored {
+    pub(super) digest: String,
     size: u64,
     /// Its first bytes tell how it is compressed.
     magic: [u8; 4],
     /// The whole of a small one.
-    text: Option<Vec<u8>>,
+    pub(super) text: Option<Vec<u8>>,
 }
 
 impl Stored {
@@ -80,44 +77,11 @@ impl Stored {
 }
 
 /// A manifest that was made here, and the names that are to lead to it.
-type Made = (Vec<u8>, Vec<Reference>);
-
-/// What an archive holds.
-#[derive(Debug, Default)]
-struct Files {
-    files: HashMap<String, Stored>,
-    links: HashMap<String, String>,
-}
-
-impl Files {
-    fn get(&self, path: &str) -> Option<&Stored> {
-        let mut path = path;
-        // A link to a link to a link is not made by any tool.
-        for _ in 0..3 {
-            match self.links.get(path) {
-                Some(target) => path = target,
-                None => break,
-            }
-        }
-        self.files.get(path)
-    }
-
-    fn text(&self, path: &str) -> Option<&[u8]> {
-        self.get(path)?.text.as_deref()
-    }
-
-    /// A file that is named by its digest and has another.
-    fn damaged(&self) -> Option<&str> {
-        let has_another = |(path, stored): &(&String, &Stored)| {
-            let named = path.strip_prefix(BLOBS);
-            named.is_some_and(|hex| stored.digest.strip_prefix("sha256:") != Some(hex))
-        };
-        self.files.iter().find(has_another).map(|(path, _)| path.as_str())
-    }
-
-    fn by_digest(&self, digest: &str) -> Option<&Stored> {
-        self.get(&blob_key(digest)?).filter(|stored| stored.digest == digest)
-    }
+struct Made {
+    digest: String,
+    key: String,
+    text: Vec<u8>,
+    names: Vec<Reference>,
 }
 
 impl Objects {
@@ -154,20 +118,20 @@ impl Objects {
             return Err(bad(format!("{path} is damaged: its bytes have another digest")));
         }
         // A file may be both: the layout keeps digests, by which signatures and pins find the image.
-        let images = match layout(&files, name.as_ref()) {
+        let layout = match layout::read(&files, name.as_ref()) {
             Err(_) if files.text("manifest.json").is_some() => {
                 let saved = saved(&files, name.as_ref()).map_err(bad)?;
-                self.keep_manifests(saved).await?
+                Layout { images: self.keep_manifests(saved).await?, ..Layout::default() }
             }
             found => found.map_err(bad)?,
         };
-        let tagged = images.iter().map(|(reference, digest)| Tagged {
-            reference: reference.to_string(),
-            digest: digest.clone(),
-        });
-        let tagged = tagged.collect();
-        self.image_shelve(images, beside).await?;
-        Ok(tagged)
+        let named = layout.named().map_err(bad)?;
+        self.image_shelve(named, &layout.about, beside).await?;
+        let tagged = layout
+            .images
+            .into_iter()
+            .map(|(reference, digest)| Tagged { reference: reference.to_string(), digest });
+        Ok(tagged.collect())
     }
 
     /// Stores manifests that were made here; the names that are to lead to each.
@@ -176,11 +140,9 @@ impl Objects {
         saved: Vec<Made>,
     ) -> Result<Vec<(Reference, String)>, ImageError> {
         let mut images = Vec::new();
-        for (text, references) in saved {
-            let hex = digest::hex(&Sha256::digest(&text));
-            self.put(BUCKET, &format!("{BLOBS}{hex}"), text).await?;
-            let digest = format!("sha256:{hex}");
-            images.extend(references.into_iter().map(|reference| (reference, digest.clone())));
+        for Made { digest, key, text, names } in saved {
+            self.put(BUCKET, &key, text).await?;
+            images.extend(names.into_iter().map(|name| (name, digest.clone())));
         }
         Ok(images)
     }
@@ -210,70 +172,13 @@ fn saved(files: &Files, name: Option<&Reference>) -> Result<Vec<Made>, String> {
             layers,
         };
         let text = serde_json::to_vec(&manifest).map_err(|error| error.to_string())?;
-        images.push((text, names(name, &image.repo_tags.unwrap_or_default())?));
+        let digest = format!("sha256:{}", digest::hex(&Sha256::digest(&text)));
+        let key = blob_key(&digest).ok_or("the digest of a manifest is malformed")?;
+        let names = names(name, &image.repo_tags.unwrap_or_default())?;
+        images.push(Made { digest, key, text, names });
     }
+    layout::only(name, images.iter().map(|made| made.digest.as_str()))?;
     Ok(images)
-}
-
-/// The given name, or those of the archive.
-fn names(given: Option<&Reference>, own: &[String]) -> Result<Vec<Reference>, String> {
-    if let Some(name) = given {
-        return Ok(vec![name.clone()]);
-    }
-    if own.is_empty() {
-        return Err("the image has no name in it: give one with --tag".into());
-    }
-    own.iter().map(|text| text.parse().map_err(|error: ImageError| error.to_string())).collect()
-}
-
-/// The images of an OCI layout: each with all that this machine needs of it.
-fn layout(files: &Files, name: Option<&Reference>) -> Result<Vec<(Reference, String)>, String> {
-    let text = files.text("index.json");
-    let text = text.ok_or("it holds neither manifest.json nor index.json, so it is no image")?;
-    let index: Index =
-        serde_json::from_slice(text).map_err(|error| format!("index.json: {error}"))?;
-    let mut images = Vec::new();
-    for entry in &index.manifests {
-        let own = ["io.containerd.image.name", "org.opencontainers.image.ref.name"]
-            .into_iter()
-            .filter_map(|key| entry.annotations.get(key))
-            .find(|text| text.contains([':', '/']));
-        if !is_runnable(files, entry)? {
-            continue;
-        }
-        for reference in names(name, own.cloned().as_slice())? {
-            images.push((reference, entry.digest.clone()));
-        }
-    }
-    if images.is_empty() {
-        return Err(format!("it holds no image for linux/{}", super::manifest::architecture()));
-    }
-    Ok(images)
-}
-
-/// This machine runs the entry, and everything that it needs for that is there.
-fn is_runnable(files: &Files, entry: &Descriptor) -> Result<bool, String> {
-    let missing = |digest: &str| format!("it names {digest} and does not hold it");
-    let stored = files.by_digest(&entry.digest).ok_or_else(|| missing(&entry.digest))?;
-    let text = stored.text.as_deref().ok_or("a manifest is larger than 4 MiB")?;
-    if let Ok(index) = serde_json::from_slice::<Index>(text) {
-        let Some(chosen) = choose(&index) else { return Ok(false) };
-        // One level: an index of indexes is not made by any tool.
-        return complete(files, &chosen.digest).map(|()| true);
-    }
-    complete(files, &entry.digest).map(|()| true)
-}
-
-fn complete(files: &Files, digest: &str) -> Result<(), String> {
-    let missing = |digest: &str| format!("it names {digest} and does not hold it");
-    let stored = files.by_digest(digest).ok_or_else(|| missing(digest))?;
-    let text = stored.text.as_deref().ok_or("a manifest is larger than 4 MiB")?;
-    let manifest: Manifest =
-        serde_json::from_slice(text).map_err(|error| format!("{digest}: {error}"))?;
-    for part in manifest.layers.iter().chain([&manifest.config]) {
-        files.by_digest(&part.digest).ok_or_else(|| missing(&part.digest))?;
-    }
-    Ok(())
 }
 
 /// Stores every file of the source; runs on a thread that may block.

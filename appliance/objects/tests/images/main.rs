@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
 
 mod client;
+mod layouts;
 mod registry;
 mod removal;
 
@@ -31,6 +32,14 @@ async fn image_keys(objects: &Objects) -> Vec<String> {
         Entry::Prefix(prefix) => prefix,
     };
     page.entries.into_iter().map(key).collect()
+}
+
+/// Changes a few bytes of the only file that is kept beside the database.
+fn rot(dir: &Path) {
+    let shards = std::fs::read_dir(dir.join("blobs")).unwrap();
+    let file = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap()).next();
+    let file = std::fs::File::options().write(true).open(file.unwrap().unwrap().path()).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"rot", 1000).unwrap();
 }
 
 fn digest(bytes: &[u8]) -> String {

@@ -2,7 +2,7 @@
 
 use crate::{
     client::{Client, INDEX, OCI, REALM, descriptor, image},
-    digest, open,
+    digest, open, rot,
 };
 use objects::{
     Objects,
@@ -338,15 +338,11 @@ async fn an_exported_image_is_imported_elsewhere_as_it_was() {
 #[tokio::test]
 async fn a_damaged_image_is_not_exported() {
     use futures_util::TryStreamExt;
-    use std::os::unix::fs::FileExt;
     let dir = tempfile::tempdir().unwrap();
     let objects = open(dir.path()).await;
     let layer = vec![5; 70_000];
     Client::new(&objects).image("ns/app", "1", &layer).await;
-    let shards = std::fs::read_dir(dir.path().join("blobs")).unwrap();
-    let file = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap()).next();
-    let file = std::fs::File::options().write(true).open(file.unwrap().unwrap().path()).unwrap();
-    file.write_all_at(b"rot", 1000).unwrap();
+    rot(dir.path());
     let bytes = objects.image_export("ns/app:1").await.unwrap();
     let told = bytes.try_collect::<Vec<_>>().await.unwrap_err().to_string();
     assert!(told.contains("ns/app:1") && told.contains(&digest(&layer)), "{told}");

@@ -39,9 +39,10 @@ pub(crate) enum ArtifactCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RegistryCommand {
-    /// Bring images in from an OCI layout (folder or tar) or a `docker save` archive.
+    /// Bring images in from an OCI layout (folder or tar) or a `docker save` archive, with their
+    /// signatures and attestations.
     Import {
-        /// The archive or folder.
+        /// The archive, plain or packed by gzip or zstd, or the folder; `-` is standard input.
         path: PathBuf,
         /// Name for an image that carries none, such as cimg/base:2024.01.
         #[arg(long)]
@@ -61,7 +62,7 @@ pub(crate) enum RegistryCommand {
         remote: Remote,
     },
     /// Write an image to a tar that Docker, Podman and skopeo load: an OCI layout and a `docker save`
-    /// archive at once.
+    /// archive at once, with the image's signatures and attestations.
     Export {
         /// As listed, or in short.
         reference: String,

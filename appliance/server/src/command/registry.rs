@@ -10,14 +10,17 @@ use crate::{
 use anyhow::Context;
 use objects::oci::{Checked, Tagged};
 use serde_json::{Value, json};
-use std::{io::Write, path::Path};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 const PATH: &str = "/api/appliance/v1/image";
 
 pub(crate) async fn run(command: RegistryCommand) -> anyhow::Result<Code> {
     match command {
         RegistryCommand::Import { path, tag, local: true, remote } => {
-            let images = LocalImages::of_user()?.import(&path, tag.as_deref()).await?;
+            let images = LocalImages::of_user()?.import(&source(path), tag.as_deref()).await?;
             show(images.iter().map(tagged).collect(), &remote);
             output::note("imported for `appliance run` of this user");
         }
@@ -26,7 +29,7 @@ pub(crate) async fn run(command: RegistryCommand) -> anyhow::Result<Code> {
             show(images.iter().map(tagged).collect(), &remote);
         }
         RegistryCommand::Import { path, tag, remote, .. } => {
-            let body = json!({ "path": std::path::absolute(path)?, "name": tag });
+            let body = json!({ "path": std::path::absolute(source(path))?, "name": tag });
             let client = Client::new(&remote)?;
             let made = client.post(PATH, &body).await?;
             show(made["items"].as_array().cloned().unwrap_or_default(), &remote);
@@ -49,6 +52,15 @@ pub(crate) async fn run(command: RegistryCommand) -> anyhow::Result<Code> {
         }
     }
     Ok(0)
+}
+
+/// The archive's path. Standard input has one too, by which the service reads it while this process
+/// waits for the answer: no copy is made of it.
+fn source(path: PathBuf) -> PathBuf {
+    if path == Path::new("-") {
+        return format!("/proc/{}/fd/0", std::process::id()).into();
+    }
+    path
 }
 
 /// Streams the archive into a file, a folder or standard output.
