@@ -222,3 +222,31 @@ impl axum::extract::FromRequestParts<Self> for State {
         Ok(state.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(days: i64, expected: Option<&str>) {
+        let now = Timestamp(1_800_000_000_000_000);
+        let end = CertificateEnd {
+            certificate: "server".into(),
+            subject: "CN=box".into(),
+            at: Timestamp(now.0 + days * 86_400_000_000),
+        };
+        let told = end.warning(now);
+        match (&told, expected) {
+            (None, None) => {}
+            (Some(told), Some(words)) => assert!(told.contains(words), "{told}"),
+            _ => panic!("{days} days: {told:?}"),
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_ends_soon_is_shown() {
+        check(30, None);
+        check(29, Some("(CN=box) ends in 29 days"));
+        check(0, Some("ended at 2027-01-15"));
+        check(-3, Some("ended at"));
+    }
+}
