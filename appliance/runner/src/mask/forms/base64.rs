@@ -9,7 +9,7 @@
 //! with the line beside it.
 //! Cost: one piece for each byte of a value. Of a long value in one line, a token that is worth nothing
 //! without all of its parts, a piece in each [`SPARSE`] characters is hidden instead: every job has such
-//! tokens, and output passes few forms ten times as fast as a thousand.
+//! tokens, and some thousand forms take longer to prepare than a short job runs.
 
 use base64::{
     Engine,
