@@ -1,11 +1,13 @@
 //! Live state in sled, under guards.
 //!
 //! Why guards: sled 0.34 may refuse or panic on its own files after a cut, uses more memory than
-//! its cache setting, and gives space back late. So: its own directory with a mark that stands
-//! while it is open; a directory whose mark still stands is deleted unopened; a small cache; a
-//! size watch that starts over when the files outgrow [`DISK_MAX`].
+//! its cache setting, and gives space back late. When all of its threads write a buffer and wait for
+//! the lock of one who waits for its file to be cut, nobody is left to cut it: it stands still for
+//! ever. So: its own directory with a mark that stands while it is open; a directory whose mark still
+//! stands is deleted unopened; a small cache; a size watch that starts over when the files outgrow
+//! [`DISK_MAX`]; and never more than a few buffers ([`UNWRITTEN_MAX`]) that are not written yet.
 
-use super::{Live, LiveError, Pair, Watch, Watchers, check_sizes};
+use super::{Live, LiveError, Pair, VALUE_MAX, Watch, Watchers, check_sizes};
 use crate::{
     error::OpenError,
     place::{self, Last, Mark},
@@ -29,6 +31,10 @@ const DISK_MAX: u64 = 128 << 20;
 /// Bytes put between two looks at the size of the files.
 const LOOK_EVERY: u64 = 16 << 20;
 
+/// Bytes put or removed until the writer waits for all that is not written: sled has seven threads,
+/// each with a buffer of 512 KiB, and writes a few bytes for each that is put.
+const UNWRITTEN_MAX: u64 = 256 << 10;
+
 /// Keeps live state in sled.
 #[derive(Debug)]
 pub struct SledLive {
@@ -37,6 +43,7 @@ pub struct SledLive {
     db: RwLock<Option<Db>>,
     watchers: Watchers,
     put_since_look: AtomicU64,
+    unwritten: AtomicU64,
     /// Taken away by a clean close.
     mark: Mutex<Option<Mark>>,
 }
@@ -86,6 +93,7 @@ impl SledLive {
             db: RwLock::new(Some(db)),
             watchers: Watchers::default(),
             put_since_look: AtomicU64::new(0),
+            unwritten: AtomicU64::new(0),
             mark: Mutex::new(Some(mark)),
         })
     }
@@ -105,6 +113,19 @@ impl SledLive {
 
     fn db(&self) -> RwLockReadGuard<'_, Option<Db>> {
         self.db.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Applies a batch that puts or removes so many bytes.
+    fn apply(&self, batch: Batch, attempt: &'static str, bytes: usize) -> Result<(), LiveError> {
+        let guard = self.db();
+        let Some(db) = &*guard else { return Ok(()) };
+        db.apply_batch(batch).map_err(engine(attempt))?;
+        let bytes = bytes as u64;
+        if self.unwritten.fetch_add(bytes, Ordering::Relaxed) + bytes >= UNWRITTEN_MAX {
+            self.unwritten.store(0, Ordering::Relaxed);
+            db.flush().map_err(engine(attempt))?;
+        }
+        Ok(())
     }
 
     /// Looks at the files' size now and then, and starts over when they outgrow their bound.
@@ -135,11 +156,10 @@ impl Live for SledLive {
         for (key, value) in pairs {
             batch.insert(key.as_slice(), value.as_slice());
         }
-        if let Some(db) = &*self.db() {
-            db.apply_batch(batch).map_err(engine("write"))?;
-        }
+        let bytes = pairs.iter().map(|(_, value)| value.len()).sum();
+        self.apply(batch, "write", bytes)?;
         self.watchers.wake(pairs);
-        self.watch_size(pairs.iter().map(|(_, value)| value.len()).sum())
+        self.watch_size(bytes)
     }
 
     fn delete(&self, keys: &[Vec<u8>]) -> Result<(), LiveError> {
@@ -147,10 +167,8 @@ impl Live for SledLive {
         for key in keys {
             batch.remove(key.as_slice());
         }
-        match &*self.db() {
-            Some(db) => db.apply_batch(batch).map_err(engine("delete")),
-            None => Ok(()),
-        }
+        // As if each value were of the longest.
+        self.apply(batch, "delete", keys.len() * VALUE_MAX)
     }
 
     fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<Pair>, LiveError> {
