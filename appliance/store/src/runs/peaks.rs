@@ -76,7 +76,7 @@ mod tests {
 
     fn check(known: &[u64], peak: u64, task: u128, expected: bool) {
         let known: Vec<Bytes> = known.iter().map(|peak| Bytes::mib(*peak)).collect();
-        let task = TaskId(Uuid::from_u128(task << 64));
+        let task = TaskId(Uuid::from_u128(task << 32));
         assert_eq!(tells_something(&known, Bytes::mib(peak), task), expected);
     }
 
