@@ -6,6 +6,7 @@ use super::{
     conditions, dates,
     encryption::{self, Sealing},
     error::{Code, S3Error},
+    meta,
     object::{bucket_of, details_of, store, type_name, version_header},
     payload::{self, Promise},
     range::{self, Asked},
@@ -31,6 +32,10 @@ use futures_util::StreamExt;
 use std::sync::Arc;
 use store::objects::PieceRow;
 
+fn copy_source(call: &Call) -> &str {
+    call.header("x-amz-copy-source").unwrap_or_default()
+}
+
 /// Bucket, key and version of `x-amz-copy-source`.
 pub(super) fn source(text: &str) -> Result<(String, String, Option<String>), S3Error> {
     let invalid = || {
@@ -55,7 +60,7 @@ pub(super) fn source(text: &str) -> Result<(String, String, Option<String>), S3E
 
 /// The source, if the caller may read it.
 async fn readable(call: &Call) -> Result<Arc<Located>, S3Error> {
-    let (bucket, key, version) = source(call.header("x-amz-copy-source").unwrap_or_default())?;
+    let (bucket, key, version) = source(copy_source(call))?;
     let named = Named { bucket: &bucket, key: &key, version: version.as_deref() };
     let found = read::find(call, named, &named.action()).await?;
     access::expected(call, access::EXPECTED_SOURCE_OWNER, &found.bucket)?;
@@ -128,6 +133,10 @@ async fn copied(
 ) -> Result<Details, S3Error> {
     let asked = details_of(call, target).await?;
     let retag = replaces(call, RETAG)?;
+    if !retag {
+        let (_, _, version) = source(copy_source(call))?;
+        meta::authorize_copy(call, from, version.as_deref(), target)?;
+    }
     let mut details = Details {
         owner: asked.owner,
         grants: asked.grants,

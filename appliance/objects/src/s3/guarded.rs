@@ -144,6 +144,35 @@ async fn every_way_to_write_asks_for_the_right_to_tag_and_to_give_away() {
 }
 
 #[tokio::test]
+async fn a_copy_with_tags_asks_for_the_right_to_read_and_to_give_them() {
+    let site = site().await;
+    for bucket in ["src", "dst"] {
+        as_owner(&site, "PUT", &format!("/{bucket}"), "", "").await;
+    }
+    let tagged = [("x-amz-tagging", "a=1")];
+    for (key, headers) in [("tagged", &tagged[..]), ("plain", &[])] {
+        let put = ("PUT", &*format!("/src/{key}"), "", "bytes");
+        assert_eq!(answer(&site, "AKOWNER", put, headers).await.0, 200);
+    }
+    let check = async |source: &str, more: &[(&str, &str)], expected: u16| {
+        let headers = [&[("x-amz-copy-source", source)], more].concat();
+        let found = answer(&site, "AKOWNER", ("PUT", "/dst/copy", "", ""), &headers).await;
+        assert_eq!(found.0, expected, "{source} {more:?}: {}", found.1);
+    };
+    let retag = [("x-amz-tagging-directive", "REPLACE")];
+    check("/src/tagged", &[], 200).await;
+    for (bucket, action) in [("src", "s3:GetObjectTagging"), ("dst", "s3:PutObjectTagging")] {
+        let denial = policy("Deny", action, &format!("{bucket}/*"));
+        as_owner(&site, "PUT", &format!("/{bucket}"), "policy", &denial).await;
+        check("/src/tagged", &[], 403).await;
+        check("/src/tagged", &retag, 200).await;
+        check("/src/plain", &[], 200).await;
+        as_owner(&site, "DELETE", &format!("/{bucket}"), "policy", "").await;
+    }
+    check("/src/tagged", &[], 200).await;
+}
+
+#[tokio::test]
 async fn a_copy_reads_its_source_as_any_reader_does() {
     let site = site().await;
     lockable(&site, "/src").await;

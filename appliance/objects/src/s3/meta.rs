@@ -4,7 +4,7 @@ use super::{
     access::{self, Action, Context, Right, authorize},
     acl,
     call::Call,
-    error::S3Error,
+    error::{Code, S3Error},
     object::save,
     read::located,
     route::{document, empty, set, xml},
@@ -47,16 +47,45 @@ pub(super) fn authorize_upload(
     bucket: &Bucket,
     tags: &[(String, String)],
 ) -> Result<(), S3Error> {
-    let of_writer =
-        |[newest, _]: Pair| Action { right: access::PUT.right, verb: Verb::Write, ..newest };
     if acl::in_headers(call) {
         authorize(call, &of_writer(PUT_ACL), bucket, Context::default())?;
     }
-    if !tags.is_empty() {
-        let context = Context { tags: Some(tags), ..Context::default() };
-        authorize(call, &of_writer(PUT_TAGS), bucket, context)?;
+    authorize_tags(call, bucket, tags)
+}
+
+fn authorize_tags(call: &Call, bucket: &Bucket, tags: &[(String, String)]) -> Result<(), S3Error> {
+    if tags.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let context = Context { tags: Some(tags), ..Context::default() };
+    authorize(call, &of_writer(PUT_TAGS), bucket, context)
+}
+
+/// The action on an object that comes into being: its writer may do it who may write.
+fn of_writer([newest, _]: Pair) -> Action {
+    Action { right: access::PUT.right, verb: Verb::Write, ..newest }
+}
+
+/// Whoever copies an object with its tags must be allowed to read them, of that `version` where one is
+/// named, and to give them to the copy.
+pub(super) fn authorize_copy(
+    call: &Call,
+    from: &Located,
+    version: Option<&str>,
+    target: &Bucket,
+) -> Result<(), S3Error> {
+    let tags = &from.details.tags;
+    if tags.is_empty() {
+        return Ok(());
+    }
+    let [newest, named] = GET_TAGS;
+    let action = if version.is_some() { named } else { newest };
+    let (object, key) = (Some(&from.details), Some(from.row.key.as_str()));
+    let context = Context { object, key, version, ..Context::default() };
+    if !access::is_allowed(call, &action, &from.bucket, context) {
+        return Err(Code::AccessDenied.into());
+    }
+    authorize_tags(call, target, tags)
 }
 
 /// Names the version that was spoken of.
