@@ -23,6 +23,7 @@ mod context;
 mod copy;
 mod cors;
 mod dates;
+mod deed;
 mod delete;
 mod encryption;
 mod error;

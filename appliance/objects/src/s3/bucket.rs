@@ -5,6 +5,7 @@ use super::{
     acl,
     call::{Call, Who},
     dates,
+    deed::Deed,
     error::{Code, S3Error},
     object::bucket_of,
     payload,
@@ -145,13 +146,14 @@ pub(super) async fn create(call: &mut Call) -> Result<Response, S3Error> {
     bucket.settings.ownership =
         call.header("x-amz-object-ownership").map(setting::ownership).transpose()?;
     bucket.settings.grants = acl::from_headers(call, &owner, &bucket).await?.flatten();
-    call.objects.write(move |txn| insert(txn, &bucket)).await?;
+    let deed = Deed::create(call);
+    call.objects.write(move |txn| insert(txn, &bucket, &deed)).await?;
     let mut response = empty(StatusCode::OK);
     set(&mut response, "location", &format!("/{}", call.bucket));
     Ok(response)
 }
 
-fn insert(txn: &mut store::Txn<'_>, bucket: &Bucket) -> Result<(), S3Error> {
+fn insert(txn: &mut store::Txn<'_>, bucket: &Bucket, deed: &Deed) -> Result<(), S3Error> {
     if let Some(existing) = txn.bucket_get(&bucket.name)? {
         // Asked for again as it is, the bucket is there, as in S3's first region; a request that
         // would change it is refused, and so is another owner's.
@@ -168,7 +170,7 @@ fn insert(txn: &mut store::Txn<'_>, bucket: &Bucket) -> Result<(), S3Error> {
         versioning: bucket.versioning.as_str(),
         settings: &details::text(&bucket.settings),
     })?;
-    Ok(())
+    deed.note(txn)
 }
 
 pub(super) async fn head(call: &Call) -> Result<Response, S3Error> {
@@ -185,8 +187,14 @@ pub(super) async fn delete(call: &Call) -> Result<Response, S3Error> {
     if bucket::is_house(&bucket.name) {
         return Err(Code::AccessDenied.says("The appliance needs this bucket."));
     }
-    let work =
-        move |txn: &mut store::Txn<'_>| Ok::<_, S3Error>(txn.bucket_delete(bucket.id, now())?);
+    let deed = Deed::delete(call);
+    let work = move |txn: &mut store::Txn<'_>| {
+        let gone = txn.bucket_delete(bucket.id, now())?;
+        if gone {
+            deed.note(txn)?;
+        }
+        Ok::<_, S3Error>(gone)
+    };
     let gone = call.objects.write(work).await?;
     if gone { Ok(empty(StatusCode::NO_CONTENT)) } else { Err(Code::BucketNotEmpty.into()) }
 }
@@ -224,20 +232,22 @@ pub(super) async fn put_versioning(call: &mut Call) -> Result<Response, S3Error>
         return Err(Code::InvalidBucketState
             .says("An Object Lock configuration is present on this bucket, so the versioning state cannot be changed."));
     }
-    change(call, move |bucket| bucket.versioning = versioning).await?;
+    change(call, "versioning", move |bucket| bucket.versioning = versioning).await?;
     Ok(empty(StatusCode::OK))
 }
 
-/// Changes a bucket as it is now.
+/// Changes a bucket as it is now: its setting `name`, as the query has it.
 pub(super) async fn change(
     call: &Call,
+    name: &str,
     change: impl FnOnce(&mut Bucket) + Send + 'static,
 ) -> Result<(), S3Error> {
-    let name = call.bucket.clone();
+    let (bucket, deed) = (call.bucket.clone(), Deed::set(call, name));
     let work = move |txn: &mut store::Txn<'_>| {
-        let mut bucket = bucket::get(txn, &name)?;
+        let mut bucket = bucket::get(txn, &bucket)?;
         change(&mut bucket);
-        Ok::<_, S3Error>(bucket::save(txn, &bucket)?)
+        bucket::save(txn, &bucket)?;
+        deed.note(txn)
     };
     call.objects.write(work).await
 }
@@ -266,14 +276,14 @@ pub(super) async fn put_policy(call: &mut Call) -> Result<Response, S3Error> {
             Code::AccessDenied.says("The bucket's public access block refuses public policies.")
         );
     }
-    change(call, move |bucket| bucket.settings.policy = Some(text)).await?;
+    change(call, "policy", move |bucket| bucket.settings.policy = Some(text)).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 
 pub(super) async fn delete_policy(call: &Call) -> Result<Response, S3Error> {
     let bucket = bucket_of(call).await?;
     authorize(call, &Action::owner("s3:DeleteBucketPolicy"), &bucket, Context::default())?;
-    change(call, |bucket| bucket.settings.policy = None).await?;
+    change(call, "policy", |bucket| bucket.settings.policy = None).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 
@@ -295,6 +305,6 @@ pub(super) async fn put_acl(call: &mut Call) -> Result<Response, S3Error> {
             Some(grants)
         }
     };
-    change(call, move |bucket| bucket.settings.grants = grants).await?;
+    change(call, "acl", move |bucket| bucket.settings.grants = grants).await?;
     Ok(empty(StatusCode::OK))
 }

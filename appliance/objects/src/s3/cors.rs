@@ -88,13 +88,13 @@ fn rule(one: &Element) -> Result<CorsRule, S3Error> {
 pub(super) async fn put(call: &mut Call) -> Result<Response, S3Error> {
     allowed(call, "s3:PutBucketCORS").await?;
     let wanted = rules(&document(call).await?)?;
-    change(call, move |bucket| bucket.settings.cors = wanted).await?;
+    change(call, "cors", move |bucket| bucket.settings.cors = wanted).await?;
     Ok(empty(StatusCode::OK))
 }
 
 pub(super) async fn delete(call: &Call) -> Result<Response, S3Error> {
     allowed(call, "s3:PutBucketCORS").await?;
-    change(call, |bucket| bucket.settings.cors.clear()).await?;
+    change(call, "cors", |bucket| bucket.settings.cors.clear()).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 

@@ -215,13 +215,13 @@ fn noncurrent(one: &Element) -> Result<Noncurrent, S3Error> {
 pub(super) async fn put(call: &mut Call) -> Result<Response, S3Error> {
     allowed(call, "s3:PutLifecycleConfiguration").await?;
     let wanted = rules(&document(call).await?)?;
-    change(call, move |bucket| bucket.settings.lifecycle = wanted).await?;
+    change(call, "lifecycle", move |bucket| bucket.settings.lifecycle = wanted).await?;
     Ok(empty(StatusCode::OK))
 }
 
 pub(super) async fn delete(call: &Call) -> Result<Response, S3Error> {
     allowed(call, "s3:PutLifecycleConfiguration").await?;
-    change(call, |bucket| bucket.settings.lifecycle.clear()).await?;
+    change(call, "lifecycle", |bucket| bucket.settings.lifecycle.clear()).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 

@@ -193,7 +193,7 @@ pub(super) async fn put_configuration(call: &mut Call) -> Result<Response, S3Err
         ));
     }
     let default = default_of(&document(call).await?)?;
-    change(call, move |bucket| {
+    change(call, "object-lock", move |bucket| {
         bucket.settings.lock = true;
         bucket.settings.lock_default = default;
     })

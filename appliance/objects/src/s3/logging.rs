@@ -6,6 +6,7 @@
 use super::{
     access, acl,
     call::Call,
+    deed::Deed,
     error::{Code, S3Error},
     policy::{Asked, Policy, Verdict},
     route::{document, empty, xml},
@@ -108,7 +109,7 @@ pub(super) async fn put(call: &mut Call) -> Result<Response, S3Error> {
         }
     }
     let source = Source { bucket: bucket.name, owner: bucket.owner };
-    let on = wanted.is_some();
+    let (on, deed) = (wanted.is_some(), Deed::set(call, "logging"));
     let work = move |txn: &mut store::Txn<'_>| {
         if let Some(logging) = &wanted {
             let target = txn.bucket_get(&logging.target)?.ok_or_else(no_target)?;
@@ -116,7 +117,8 @@ pub(super) async fn put(call: &mut Call) -> Result<Response, S3Error> {
         }
         let mut bucket = bucket::get(txn, &source.bucket)?;
         bucket.settings.logging = wanted;
-        Ok::<_, S3Error>(bucket::save(txn, &bucket)?)
+        bucket::save(txn, &bucket)?;
+        deed.note(txn)
     };
     call.objects.write(work).await?;
     if on {

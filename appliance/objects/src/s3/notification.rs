@@ -4,6 +4,7 @@
 
 use super::{
     call::Call,
+    deed::Deed,
     error::{Code, S3Error},
     route::{document, empty, xml},
     setting::allowed,
@@ -145,6 +146,7 @@ pub(super) async fn put(call: &mut Call) -> Result<Response, S3Error> {
     }
     let trial = call.header("x-amz-skip-destination-validation").is_none_or(|text| text != "true");
     let (name, request, now) = (call.bucket.clone(), call.id.clone(), call.now);
+    let deed = Deed::set(call, "notification");
     let work = move |txn: &mut store::Txn<'_>| {
         let mut bucket = bucket::get(txn, &name)?;
         let kept: Vec<&str> = wanted.iter().map(|rule| rule.address.as_str()).collect();
@@ -156,7 +158,8 @@ pub(super) async fn put(call: &mut Call) -> Result<Response, S3Error> {
             txn.notice_insert(bucket.id, &rule.address, &body, now)?;
         }
         bucket.settings.notify = wanted;
-        Ok::<_, S3Error>(bucket::save(txn, &bucket)?)
+        bucket::save(txn, &bucket)?;
+        deed.note(txn)
     };
     call.objects.write(work).await?;
     call.objects.inner.rules_changed.notify_one();

@@ -41,13 +41,13 @@ pub(super) async fn get_tags(call: &Call) -> Result<Response, S3Error> {
 pub(super) async fn put_tags(call: &mut Call) -> Result<Response, S3Error> {
     allowed(call, "s3:PutBucketTagging").await?;
     let wanted = tags::from_xml(&document(call).await?, BUCKET_TAGS_MAX)?;
-    change(call, move |bucket| bucket.settings.tags = wanted).await?;
+    change(call, "tagging", move |bucket| bucket.settings.tags = wanted).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 
 pub(super) async fn delete_tags(call: &Call) -> Result<Response, S3Error> {
     allowed(call, "s3:PutBucketTagging").await?;
-    change(call, |bucket| bucket.settings.tags.clear()).await?;
+    change(call, "tagging", |bucket| bucket.settings.tags.clear()).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 
@@ -80,13 +80,13 @@ pub(super) async fn put_encryption(call: &mut Call) -> Result<Response, S3Error>
     let key = default.text_of("KMSMasterKeyID");
     let wanted =
         encryption::named(default.text_of("SSEAlgorithm").unwrap_or_default().trim(), key)?;
-    change(call, move |bucket| bucket.settings.encryption = Some(wanted)).await?;
+    change(call, "encryption", move |bucket| bucket.settings.encryption = Some(wanted)).await?;
     Ok(empty(StatusCode::OK))
 }
 
 pub(super) async fn delete_encryption(call: &Call) -> Result<Response, S3Error> {
     allowed(call, "s3:PutEncryptionConfiguration").await?;
-    change(call, |bucket| bucket.settings.encryption = None).await?;
+    change(call, "encryption", |bucket| bucket.settings.encryption = None).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 
@@ -115,7 +115,8 @@ pub(super) async fn put_block(call: &mut Call) -> Result<Response, S3Error> {
         block_policy: is("BlockPublicPolicy")?,
         restrict: is("RestrictPublicBuckets")?,
     };
-    change(call, move |bucket| bucket.settings.public_block = Some(block)).await?;
+    change(call, "publicAccessBlock", move |bucket| bucket.settings.public_block = Some(block))
+        .await?;
     Ok(empty(StatusCode::OK))
 }
 
@@ -130,7 +131,7 @@ fn flag(root: &Element, name: &str) -> Result<bool, S3Error> {
 
 pub(super) async fn delete_block(call: &Call) -> Result<Response, S3Error> {
     allowed(call, "s3:PutBucketPublicAccessBlock").await?;
-    change(call, |bucket| bucket.settings.public_block = None).await?;
+    change(call, "publicAccessBlock", |bucket| bucket.settings.public_block = None).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 
@@ -163,13 +164,14 @@ pub(super) async fn put_ownership(call: &mut Call) -> Result<Response, S3Error> 
     if wanted == "BucketOwnerEnforced" && !acl::is_owners_alone(granted, &bucket.owner) {
         return Err(Code::InvalidBucketAclWithObjectOwnership.into());
     }
-    change(call, move |bucket| bucket.settings.ownership = Some(wanted)).await?;
+    change(call, "ownershipControls", move |bucket| bucket.settings.ownership = Some(wanted))
+        .await?;
     Ok(empty(StatusCode::OK))
 }
 
 pub(super) async fn delete_ownership(call: &Call) -> Result<Response, S3Error> {
     allowed(call, "s3:PutBucketOwnershipControls").await?;
-    change(call, |bucket| bucket.settings.ownership = None).await?;
+    change(call, "ownershipControls", |bucket| bucket.settings.ownership = None).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 
