@@ -6,7 +6,8 @@
 //! Life: `Joined` → (Build) → `Built` → requests until the supervisor closes its end or dies.
 //! Invariants: it never returns into the code it was cloned from; it holds one descriptor (the
 //! connection); it cannot be traced or read by the job, because its memory belongs to the host's
-//! user namespace and it is marked as not dumpable.
+//! user namespace and it is marked as not dumpable; nor limited by it, because not all of its ids are
+//! those of the job's root.
 //! On failure: a failed build is told and ends the process; a failed request is told.
 
 mod build;

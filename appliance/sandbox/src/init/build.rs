@@ -175,7 +175,9 @@ fn root_enter(root: &OwnedFd) -> io::Result<()> {
 
 fn ids_take() -> io::Result<()> {
     rustix::thread::set_thread_groups(&[])?;
-    rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)?;
+    // A range of one id has no other.
+    rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::from_raw(APART))
+        .or_else(|_| rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT))?;
     rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     privilege::die_with_parent()
@@ -186,6 +188,10 @@ fn hide(empty_file: &OwnedFd) -> Result<(), Failure> {
     cover(empty_file, files.iter().map(String::as_str).filter(|path| Path::new(path).exists()))?;
     let folders: Vec<_> =
         HIDDEN_FOLDERS.into_iter().filter(|path| Path::new(path).is_dir()).collect();
+/// A group that is saved for this process and is none of the job's root's: by one id that differs the
+/// kernel keeps that one from limiting this process (prlimit(2)), its descriptors or memory, say.
+const APART: u32 = 1;
+
     if !folders.is_empty() {
         let options = [("mode", "555"), ("nr_inodes", "1")];
         let attributes = QUIET | MountAttrFlags::MOUNT_ATTR_RDONLY;

@@ -170,6 +170,9 @@ probe_unshare_mount() { refused unshare -m true && call EPERM unshare 131072; }
 probe_clone_user_namespace() { call EPERM clone 268435473 0 0 0 0; }
 probe_clone3_falls_back() { call ENOSYS clone3 0 0; }
 probe_real_time_scheduling() { refused chrt -f 1 true; }
+probe_init_cannot_be_limited() {
+    refused prlimit --pid 1 --nofile=3:3 && refused prlimit --pid 1 --as=4096:4096
+}
 probe_oom_score_cannot_be_lowered() { refused bash -c 'echo -1000 >/proc/self/oom_score_adj'; }
 
 # --- talking to others --------------------------------------------------------------------------
