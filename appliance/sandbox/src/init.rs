@@ -97,6 +97,7 @@ fn begin<'a>(socket: &'a UnixStream, joins: &[OwnedFd], born: Born) -> Result<In
         .map_err(|error| at("compile the filter")(io::Error::other(error)))?;
     privilege::bound_init(build.allow_privilege_gain).map_err(at("drop capabilities"))?;
     // Once, for all that it starts. Init has all of its capabilities and may do so with or without
+    privilege::cores_off().map_err(at("turn core files off"))?;
     // `no_new_privs`; from here on it needs nothing that a program in a job does not.
     sys::seccomp_install(filter).map_err(at("install the filter"))?;
     wire::send(socket, &Reply::Built, &[]).map_err(at("tell that the inside stands"))?;

@@ -132,6 +132,11 @@ probe_terminal_input_cannot_be_faked() {
 # --- the kernel's own files ---------------------------------------------------------------------
 probe_sysrq() { refused bash -c 'echo h >/proc/sysrq-trigger'; }
 probe_core_pattern() { refused bash -c 'echo "|/tmp/x" >/proc/sys/kernel/core_pattern'; }
+probe_a_crash_is_handed_to_no_program() {
+    # At a limit of one byte the kernel starts no program of the host's for a core; at none it does.
+    local soft hard; read -r soft hard < <(awk '/^Max core file size/ { print $5, $6 }' /proc/self/limits)
+    [ "$soft" = 1 ] && { [ "$hard" = 1 ] || [ "$(head -c 1 /proc/sys/kernel/core_pattern)" != '|' ]; }
+}
 probe_drop_caches() { refused bash -c 'echo 1 >/proc/sys/vm/drop_caches'; }
 probe_modprobe_path() { refused bash -c 'echo /tmp/x >/proc/sys/kernel/modprobe'; }
 probe_kcore() { [ ! -s /proc/kcore ] || refused head -c 1 /proc/kcore; }
