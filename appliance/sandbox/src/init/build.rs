@@ -125,6 +125,7 @@ impl Detached {
     fn place(self) -> Result<(), Failure> {
         place(&self.proc, "/proc")?;
         place(&self.sys, "/sys")?;
+        network_open();
         place(&self.dev, "/dev")?;
         place(&self.pts, "/dev/pts")?;
         place(&self.shm, "/dev/shm")?;
@@ -132,7 +133,18 @@ impl Detached {
     }
 }
 
-fn filesystem(
+/// What runtimes of containers set in each network, and images are made for: who is not root may listen
+/// on any port and ask by `ping`. It is the job's own network; before `/proc/sys` can be read only.
+const NETWORK_OPEN: [(&str, &str); 2] =
+    [("ip_unprivileged_port_start", "0"), ("ping_group_range", "0 65535")];
+
+fn network_open() {
+    for (name, value) in NETWORK_OPEN {
+        let _kernels_without_it_go_without = fs::write(format!("/proc/sys/net/ipv4/{name}"), value);
+    }
+}
+
+pub(super) fn filesystem(
     kind: &str,
     options: &[(&str, &str)],
     attributes: MountAttrFlags,

@@ -223,6 +223,11 @@ probe_own_loopback_works() {
 }
 probe_shared_memory_files() { [ -z "${PROBE_SHM:-}" ] || [ ! -e "/dev/shm/$PROBE_SHM" ]; }
 probe_system_v_segments() { [ "$(awk 'NR > 1' /proc/sysvipc/shm | wc -l)" = 0 ]; }
+probe_every_user_may_listen_on_every_port() {
+    perl -MIO::Socket::INET -e '
+        $) = "1000 1000"; $( = 1000; ($<, $>) = (1000, 1000);
+        exit(IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1:80") && $> == 1000 ? 0 : 1)'
+}
 probe_virtual_machine_sockets() { call EPERM,EAFNOSUPPORT socket 40 1 0; }
 probe_kernel_crypto_sockets() { call EPERM,EAFNOSUPPORT socket 38 5 0; }
 probe_network_cannot_be_configured() { ! command -v ip >/dev/null || refused ip link add probe type dummy && refused ip link set lo mtu 1000; }
