@@ -12,6 +12,7 @@
 
 mod build;
 mod companion;
+mod groups;
 mod privilege;
 mod start;
 
@@ -52,6 +53,7 @@ impl Failure {
 }
 
 pub(crate) use companion::step_over;
+pub(crate) use groups::Shown;
 
 /// Whose init this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,9 +97,9 @@ fn begin<'a>(socket: &'a UnixStream, joins: &[OwnedFd], born: Born) -> Result<In
     let children = sys::signal_descriptor(&[libc::SIGCHLD]).map_err(at("watch for ends"))?;
     let filter = crate::filter::program()
         .map_err(|error| at("compile the filter")(io::Error::other(error)))?;
+    privilege::cores_off().map_err(at("turn core files off"))?;
     privilege::bound_init(build.allow_privilege_gain).map_err(at("drop capabilities"))?;
     // Once, for all that it starts. Init has all of its capabilities and may do so with or without
-    privilege::cores_off().map_err(at("turn core files off"))?;
     // `no_new_privs`; from here on it needs nothing that a program in a job does not.
     sys::seccomp_install(filter).map_err(at("install the filter"))?;
     wire::send(socket, &Reply::Built, &[]).map_err(at("tell that the inside stands"))?;

@@ -5,7 +5,7 @@
 //! (a symbolic link at `/proc`, say) is only ever resolved inside that image.
 //! Invariants: all of it is done as the job's root, so that what is made belongs to the job.
 
-use super::{Born, Failure, at, privilege};
+use super::{Born, Failure, at, groups, privilege};
 use crate::{
     network, sys,
     sys::MountChange,
@@ -49,7 +49,7 @@ const HIDDEN_FOLDERS: [&str; 5] = [
 /// Folders of `/proc` that can be read only.
 const READ_ONLY_FOLDERS: [&str; 5] = ["bus", "fs", "irq", "sys", "asound"];
 
-const QUIET: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
+pub(super) const QUIET: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
     .union(MountAttrFlags::MOUNT_ATTR_NODEV)
     .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
 
@@ -76,6 +76,7 @@ pub(super) fn build(build: &Build, trees: Vec<OwnedFd>) -> Result<(), Failure> {
     let detached = Detached::open(build, dev)?;
     root_enter(&root).map_err(at("change the root"))?;
     detached.place()?;
+    groups::show(&build.groups);
     for (target, tree) in build.binds.iter().zip(trees) {
         bind_place(target, &tree)?;
     }
@@ -124,8 +125,8 @@ impl Detached {
 
     fn place(self) -> Result<(), Failure> {
         place(&self.proc, "/proc")?;
-        place(&self.sys, "/sys")?;
         network_open();
+        place(&self.sys, "/sys")?;
         place(&self.dev, "/dev")?;
         place(&self.pts, "/dev/pts")?;
         place(&self.shm, "/dev/shm")?;
@@ -161,7 +162,7 @@ fn tree(path: &str) -> io::Result<OwnedFd> {
     Ok(open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?)
 }
 
-fn attach(tree: &OwnedFd, path: &str) -> io::Result<()> {
+pub(super) fn attach(tree: &OwnedFd, path: &str) -> io::Result<()> {
     Ok(move_mount(tree, "", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
 }
 
@@ -185,6 +186,10 @@ fn root_enter(root: &OwnedFd) -> io::Result<()> {
     Ok(rustix::process::chdir("/")?)
 }
 
+/// A group that is saved for this process and is none of the job's root's: by one id that differs the
+/// kernel keeps that one from limiting this process (prlimit(2)), its descriptors or memory, say.
+const APART: u32 = 1;
+
 fn ids_take() -> io::Result<()> {
     rustix::thread::set_thread_groups(&[])?;
     // A range of one id has no other.
@@ -200,10 +205,6 @@ fn hide(empty_file: &OwnedFd) -> Result<(), Failure> {
     cover(empty_file, files.iter().map(String::as_str).filter(|path| Path::new(path).exists()))?;
     let folders: Vec<_> =
         HIDDEN_FOLDERS.into_iter().filter(|path| Path::new(path).is_dir()).collect();
-/// A group that is saved for this process and is none of the job's root's: by one id that differs the
-/// kernel keeps that one from limiting this process (prlimit(2)), its descriptors or memory, say.
-const APART: u32 = 1;
-
     if !folders.is_empty() {
         let options = [("mode", "555"), ("nr_inodes", "1")];
         let attributes = QUIET | MountAttrFlags::MOUNT_ATTR_RDONLY;

@@ -148,6 +148,8 @@ probe_kernel_debug_folders() { [ -z "$(ls -A /sys/kernel/debug /sys/kernel/traci
 probe_control_groups_cannot_be_written() {
     local found; found=$(find /sys/fs/cgroup -maxdepth 3 -type f -writable 2>/dev/null | head -n 3)
     [ -z "$found" ] || refused bash -c "echo 1 >$(echo "$found" | head -n 1)"
+    refused mkdir /sys/fs/cgroup/probe && refused mkdir /sys/fs/cgroup/memory/probe && refused touch /sys/fs/cgroup/x
+    refused bash -c 'for f in /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max; do [ ! -e $f ] || { echo 1 >$f && exit 0; }; done; exit 1'
 }
 
 # --- other processes ----------------------------------------------------------------------------
@@ -168,6 +170,9 @@ probe_init_survives_kill() { kill -9 1 2>/dev/null; kill -TERM 1 2>/dev/null; [ 
 probe_init_gives_no_descriptors() {
     perl -e 'my $arm = `uname -m` =~ /aarch64/; my $p = syscall(434, 1, 0); exit 0 if $p < 0; exit(syscall(438, $p, 3, 0) < 0 ? 0 : 1)'
 }
+probe_init_cannot_be_limited() {
+    refused prlimit --pid 1 --nofile=3:3 && refused prlimit --pid 1 --as=4096:4096
+}
 probe_nsenter() { refused nsenter -t 1 -m -u -i -n -p true; }
 probe_setns() { call EPERM setns 0 0; }
 probe_unshare_user() { refused unshare -U true; }
@@ -175,9 +180,6 @@ probe_unshare_mount() { refused unshare -m true && call EPERM unshare 131072; }
 probe_clone_user_namespace() { call EPERM clone 268435473 0 0 0 0; }
 probe_clone3_falls_back() { call ENOSYS clone3 0 0; }
 probe_real_time_scheduling() { refused chrt -f 1 true; }
-probe_init_cannot_be_limited() {
-    refused prlimit --pid 1 --nofile=3:3 && refused prlimit --pid 1 --as=4096:4096
-}
 probe_oom_score_cannot_be_lowered() { refused bash -c 'echo -1000 >/proc/self/oom_score_adj'; }
 
 # --- talking to others --------------------------------------------------------------------------
@@ -221,13 +223,13 @@ probe_own_loopback_works() {
         my $l = IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1") or exit 1;
         exit(IO::Socket::INET->new(PeerAddr => "127.0.0.1", PeerPort => $l->sockport) ? 0 : 1)'
 }
-probe_shared_memory_files() { [ -z "${PROBE_SHM:-}" ] || [ ! -e "/dev/shm/$PROBE_SHM" ]; }
-probe_system_v_segments() { [ "$(awk 'NR > 1' /proc/sysvipc/shm | wc -l)" = 0 ]; }
 probe_every_user_may_listen_on_every_port() {
     perl -MIO::Socket::INET -e '
         $) = "1000 1000"; $( = 1000; ($<, $>) = (1000, 1000);
         exit(IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1:80") && $> == 1000 ? 0 : 1)'
 }
+probe_shared_memory_files() { [ -z "${PROBE_SHM:-}" ] || [ ! -e "/dev/shm/$PROBE_SHM" ]; }
+probe_system_v_segments() { [ "$(awk 'NR > 1' /proc/sysvipc/shm | wc -l)" = 0 ]; }
 probe_virtual_machine_sockets() { call EPERM,EAFNOSUPPORT socket 40 1 0; }
 probe_kernel_crypto_sockets() { call EPERM,EAFNOSUPPORT socket 38 5 0; }
 probe_network_cannot_be_configured() { ! command -v ip >/dev/null || refused ip link add probe type dummy && refused ip link set lo mtu 1000; }
@@ -265,6 +267,11 @@ probe_fork_bomb_is_bounded() {
 probe_memory_is_bounded() {
     [ -z "${PROBE_MEMORY_MIB:-}" ] && return 0
     refused perl -e 'my @x; push @x, "x" x (1 << 20) for 1 .. $ARGV[0] * 2; exit 0' "$PROBE_MEMORY_MIB"
+}
+probe_the_memory_limit_is_seen() {
+    [ -z "${PROBE_MEMORY_MIB:-}" ] && return 0
+    local told; told=$(cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max)
+    [ "$told" = $((PROBE_MEMORY_MIB << 20)) ] || { echo "$told"; false; }
 }
 probe_shared_memory_is_bounded() {
     [ -z "${PROBE_MEMORY_MIB:-}" ] && return 0
