@@ -4,7 +4,7 @@ use super::{
     ALONE_LOOK, BeginError, LEFTOVERS_MAX, READS_AT_END, Supervisor, chain, disk,
     run::{Clock, Due, Run},
     spool::{Read, Spool},
-    trust,
+    told, trust,
     wire::{self, End, Event, Exec, How, Request, RunId},
 };
 use crate::{folder::fresh, mask::Patterns};
@@ -121,7 +121,7 @@ impl Supervisor {
             })
             .map_err(|error| match error {
                 sandbox::Error::Lost if container == 0 => How::Lost,
-                error => not_started(format!("could not start `{name}`: {}", chain(&error))),
+                error => not_started(told::not_started(&name, &error)),
             })?;
         let clock = Clock::new(Instant::now(), exec.idle_ms.map(Duration::from_millis));
         let sandbox::Child { pid, pidfd: leader } = child;
