@@ -1,11 +1,13 @@
 //! `appliance run`: a working copy's workflows right here, without a server.
 
 use crate::{
-    harness::{BINARY, may_run_jobs, processes_of},
+    harness::{BINARY, may_run_jobs, processes_of, wait_for},
     image::{BOX, archive, has_busybox},
 };
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs,
+    io::{BufRead, BufReader},
     path::Path,
     process::{Command, Stdio},
 };
@@ -42,7 +44,13 @@ jobs:
       - checkout
       - run: until wget -q -O - http://page:8080/; do sleep 0.1; done
       - run: cat README > /dev/stderr; ls /etc/box-release
+  long:
+    machine: true
+    steps:
+      - run: echo begun; sleep 600
 workflows:
+  lasting:
+    jobs: [long]
   images:
     jobs: [housed]
   fine:
@@ -55,6 +63,17 @@ workflows:
     jobs: [boxed]
 "#;
 
+fn command(folder: &Path, workflow: &str) -> Command {
+    let mut command = Command::new(BINARY);
+    command
+        .args(["run", "--workflow", workflow, "--env", "COLOUR=turquoise"])
+        .arg(folder.join("copy"))
+        .env("HOME", folder)
+        .env("XDG_CACHE_HOME", folder.join("cache"))
+        .env("APPLIANCE_DATA_DIR", folder.join("data"));
+    command
+}
+
 /// Runs one workflow; the exit code and everything that was printed.
 fn run(folder: &Path, workflow: &str) -> (Option<i32>, String) {
     run_into(folder, workflow, Stdio::piped())
@@ -62,16 +81,7 @@ fn run(folder: &Path, workflow: &str) -> (Option<i32>, String) {
 
 /// The same with its result going elsewhere.
 fn run_into(folder: &Path, workflow: &str, result: Stdio) -> (Option<i32>, String) {
-    let output = Command::new(BINARY)
-        .args(["run", "--workflow", workflow, "--env", "COLOUR=turquoise"])
-        .arg(folder.join("copy"))
-        .env("HOME", folder)
-        .env("XDG_CACHE_HOME", folder.join("cache"))
-        .env("APPLIANCE_DATA_DIR", folder.join("data"))
-        .stdout(result)
-        .stderr(Stdio::piped())
-        .output()
-        .unwrap();
+    let output = command(folder, workflow).stdout(result).stderr(Stdio::piped()).output().unwrap();
     let told = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8_lossy(&told).into_owned())
 }
@@ -106,6 +116,32 @@ fn a_working_copy_runs_here_and_its_exit_code_tells() {
     assert_eq!(code, Some(1), "{told}");
     assert!(told.contains("cannot be written") && !told.contains("panicked"), "{told}");
     assert!(processes_of(folder.path()).is_empty(), "something was left behind");
+}
+
+#[test]
+fn a_run_that_is_asked_to_end_takes_its_jobs_along() {
+    if !may_run_jobs() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy");
+    fs::create_dir_all(copy.join(".circleci")).unwrap();
+    fs::write(copy.join(".circleci/config.yml"), CONFIG).unwrap();
+    for signal in [Signal::TERM, Signal::HUP] {
+        let mut run = command(folder.path(), "lasting").stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(run.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut lines = lines.skip_while(|line| !line.contains("begun"));
+        assert!(lines.next().is_some(), "the job began");
+        kill_process(Pid::from_child(&run), signal).unwrap();
+        lines.for_each(drop);
+        assert_eq!(run.wait().unwrap().code(), Some(1));
+        wait_for("the jobs to end with their run", || {
+            processes_of(folder.path()).is_empty().then_some(())
+        });
+        let left = fs::read_dir(folder.path().join("cache/appliance")).unwrap().flatten();
+        let mut left = left.filter(|entry| entry.file_name().to_string_lossy().starts_with("run-"));
+        assert!(left.next().is_none(), "the folder of the run stays");
+    }
 }
 
 #[test]

@@ -12,6 +12,12 @@ pub struct Limits {
     pub objects: u32,
     /// One decoded object; it is held in memory whole, as the Git formats demand.
     pub object: Bytes,
+    /// What the process may grow by while the pack of a push is unpacked. An object that is the base of
+    /// others is held beside them; packs as Git makes them need a few at a time.
+    pub memory: Bytes,
+    /// For how long a pack that has come may be unpacked. The largest of real histories take some
+    /// minutes on a slow board.
+    pub unpacking: Duration,
     /// References changed by one push.
     pub updates: usize,
     /// Files and folders of one working tree. Its index takes some 70 bytes for each, and its path.
@@ -31,6 +37,8 @@ impl Default for Limits {
             pack: Bytes::gib(2),
             objects: 2_000_000,
             object: Bytes::mib(256),
+            memory: Bytes::gib(2),
+            unpacking: Duration::from_secs(30 * 60),
             updates: 10_000,
             entries: 1_000_000,
             paths: Bytes::mib(128),

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
 mod git {
+    mod bombs;
     mod bounds;
     mod checkout;
     pub(crate) mod client;

@@ -36,6 +36,7 @@ mod run;
 mod spool;
 #[cfg(test)]
 mod tests;
+mod told;
 mod trust;
 pub mod wire;
 

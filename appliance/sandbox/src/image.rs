@@ -9,6 +9,7 @@
 //! Source: OCI image layer specification; overlayfs, "whiteouts and opaque directories".
 //! On failure: [`ImageError`] names the layer and the entry; asking again is safe.
 
+mod gate;
 mod sweep;
 mod tree;
 mod unpack;

@@ -6,11 +6,13 @@
 //! Life: `Joined` → (Build) → `Built` → requests until the supervisor closes its end or dies.
 //! Invariants: it never returns into the code it was cloned from; it holds one descriptor (the
 //! connection); it cannot be traced or read by the job, because its memory belongs to the host's
-//! user namespace and it is marked as not dumpable.
+//! user namespace and it is marked as not dumpable; nor limited by it, because not all of its ids are
+//! those of the job's root.
 //! On failure: a failed build is told and ends the process; a failed request is told.
 
 mod build;
 mod companion;
+mod groups;
 mod privilege;
 mod start;
 
@@ -51,6 +53,7 @@ impl Failure {
 }
 
 pub(crate) use companion::step_over;
+pub(crate) use groups::Shown;
 
 /// Whose init this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +97,7 @@ fn begin<'a>(socket: &'a UnixStream, joins: &[OwnedFd], born: Born) -> Result<In
     let children = sys::signal_descriptor(&[libc::SIGCHLD]).map_err(at("watch for ends"))?;
     let filter = crate::filter::program()
         .map_err(|error| at("compile the filter")(io::Error::other(error)))?;
+    privilege::cores_off().map_err(at("turn core files off"))?;
     privilege::bound_init(build.allow_privilege_gain).map_err(at("drop capabilities"))?;
     // Once, for all that it starts. Init has all of its capabilities and may do so with or without
     // `no_new_privs`; from here on it needs nothing that a program in a job does not.

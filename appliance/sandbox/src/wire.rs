@@ -49,6 +49,7 @@ pub(crate) struct Build {
     pub(crate) shm_bytes: Option<u64>,
     pub(crate) allow_privilege_gain: bool,
     pub(crate) link: Option<crate::network::Inside>,
+    pub(crate) groups: crate::init::Shown,
 }
 
 /// Where a bind goes.

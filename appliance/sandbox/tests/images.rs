@@ -300,6 +300,29 @@ fn bombs_and_lies_end_in_an_error_and_leave_nothing() {
 }
 
 #[test]
+fn names_longer_than_any_are_not_held_in_memory() {
+    let Some(case) = Case::new() else { return };
+    let name = |length: usize| {
+        let long = "d/".repeat(length / 2);
+        archive(&[
+            ("././@LongLink", EntryType::GNULongName, &long),
+            ("x", FILE, "1"),
+            ("odd", EntryType::new(b'Z'), &"0".repeat(2 << 20)),
+            ("y", FILE, "2"),
+        ])
+    };
+    let store = case.store(LayerLimits::default());
+    let bomb = name(2 << 20);
+    let error = store.unpack(&digest(&bomb), bomb.as_slice()).expect_err("refused");
+    let cause = std::error::Error::source(&error).expect("a cause").to_string();
+    assert!(cause.contains("longer than 1 MiB"), "{error}: {cause}");
+    assert_eq!(case.left_behind(), [""; 0]);
+    let good = name(3000);
+    let (layer, _) = store.unpack(&digest(&good), good.as_slice()).expect("a layer");
+    assert_eq!(fs::read(layer.join("y")).expect("a file"), b"2");
+}
+
+#[test]
 fn what_an_interrupted_unpacking_left_is_removed() {
     let Some(case) = Case::new() else { return };
     drop(case.store(LayerLimits::default()));

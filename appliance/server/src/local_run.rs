@@ -16,7 +16,10 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
-use tokio::sync::Notify;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Notify,
+};
 
 /// The first of the host ids that jobs use here; the server's runner on this machine has others.
 const FIRST_ID: u32 = 0x2000_0000;
@@ -46,7 +49,7 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Code> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let interrupt = async {
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => (),
+            () = asked_to_end() => (),
             () = paper.torn.notified() => (),
         }
     };
@@ -63,6 +66,24 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Code> {
         }
         Err(error @ LocalError::Unknown { .. }) => Err(Missing(error.to_string()).into()),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Completes when somebody asks for the end: at the terminal, by `kill` or `timeout`, by closing the
+/// terminal. Jobs must not go on unseen.
+async fn asked_to_end() {
+    let heard = |kind| async move {
+        match signal(kind) {
+            Ok(mut signals) => {
+                let _heard = signals.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = heard(SignalKind::interrupt()) => (),
+        () = heard(SignalKind::terminate()) => (),
+        () = heard(SignalKind::hangup()) => (),
     }
 }
 

@@ -6,7 +6,9 @@
 //! costs a pass over the push, never a walk over the history.
 //! On failure: the directory goes, the repository is as it was.
 
+mod chains;
 pub(crate) mod check;
+mod guard;
 mod limited;
 
 use crate::{
@@ -20,13 +22,14 @@ use crate::{
 use gix_hash::Kind as HashKind;
 use gix_pack::{Bundle, bundle::write::Options};
 use gix_utils::progress::Discard;
+use guard::Guard;
 pub(crate) use limited::drain;
 use limited::{Limited, Problem};
 use std::{
     fs,
     io::{BufReader, Read},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::Ordering,
 };
 
 /// A received pack that is not yet part of the repository.
@@ -72,8 +75,13 @@ impl Quarantine {
         from: &mut dyn Read,
     ) -> Result<u32, Failure> {
         let limits = repository.limits();
-        let mut limited = Limited::new(from, limits.pack.0, limits.objects);
-        let outcome = self.index_pack(repository, &mut limited);
+        let guard = Guard::new();
+        let mut limited = Limited::new(from, limits.pack.0, limits.objects, &guard);
+        let outcome = self.index_pack(repository, &mut limited, &guard);
+        if let Some(why) = guard.told().filter(|_| outcome.is_err()) {
+            limited.drain();
+            return Err(Failure::Refused(why));
+        }
         if let Some(problem) = limited.problem.take() {
             limited.drain();
             return Err(tell(problem, repository));
@@ -108,6 +116,7 @@ impl Quarantine {
         &self,
         repository: &Repository,
         limited: &mut Limited<'_>,
+        guard: &Guard,
     ) -> Result<gix_pack::bundle::write::Outcome, Failure> {
         let objects = repository.objects()?;
         let options = Options {
@@ -116,15 +125,17 @@ impl Quarantine {
             alloc_limit_bytes: repository.limits().allocation(),
             ..Options::default()
         };
-        let result = Bundle::write_to_directory(
-            &mut BufReader::new(limited),
-            Some(&self.pack_dir()),
-            &mut Discard,
-            &AtomicBool::new(false),
-            Some(objects.handle()),
-            HashKind::Sha1,
-            options,
-        );
+        let result = guard.over(repository.limits(), |stop| {
+            Bundle::write_to_directory(
+                &mut BufReader::new(limited),
+                Some(&self.pack_dir()),
+                &mut Discard,
+                stop,
+                Some(objects.handle()),
+                HashKind::Sha1,
+                options,
+            )
+        });
         result.map_err(|error| {
             if is_disk_full(&error) {
                 let source = std::io::ErrorKind::StorageFull.into();

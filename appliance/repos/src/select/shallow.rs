@@ -46,6 +46,11 @@ pub(crate) fn boundary(
     let commits = commits_of(objects, wants)?;
     let reach = match depth {
         Depth::Unchanged => return Ok(Boundary::default()),
+        // All that the client has becomes whole, and not only what it wants: of references that it has
+        // already it wants none.
+        Depth::Commits { count, .. } if *count >= INFINITE => {
+            Reach { inside: client.clone(), ends: HashSet::new() }
+        }
         Depth::Commits { count, relative: false } => by_count(objects, &commits, *count)?,
         Depth::Commits { count, relative: true } => {
             // Counted from where the client's history ends now; those ends are depth zero.

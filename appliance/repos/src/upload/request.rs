@@ -52,7 +52,7 @@ impl Fetch {
             "want" => self.want(session, id(value)?)?,
             "have" => self.haves.push(id(value)?),
             "done" => self.done = true,
-            "shallow" => drop(self.client_shallow.insert(id(value)?)),
+            "shallow" => self.shallow(session, id(value)?),
             "deepen" => self.deepen(number(value)?)?,
             "deepen-relative" => self.relative(),
             "deepen-since" => self.until().0.replace(number(value)?).map_or((), drop),
@@ -98,6 +98,13 @@ impl Fetch {
         }
         self.wants.push(id);
         Ok(())
+    }
+
+    /// A client that fetches from elsewhere as well has ends that nothing here leads to.
+    fn shallow(&mut self, session: &Session, id: ObjectId) {
+        if session.objects.contains(&id) {
+            self.client_shallow.insert(id);
+        }
     }
 
     fn deepen(&mut self, count: u32) -> Result<(), Failure> {

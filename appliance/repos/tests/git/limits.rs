@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Nothing of a refused push is left.
-fn assert_untouched(place: &Place) {
+pub(crate) fn assert_untouched(place: &Place) {
     assert!(place.server.repository().branches().unwrap().is_empty());
     let count = |dir: &Path| std::fs::read_dir(dir).unwrap().count();
     let root = place.dir.path().join("root");

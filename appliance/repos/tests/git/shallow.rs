@@ -101,3 +101,35 @@ fn a_full_clone_can_be_made_shallow() {
     assert_eq!(depth(&clone), 1);
     clone.fsck();
 }
+
+#[test]
+fn a_clone_is_completed_though_it_wants_little() {
+    let (place, copy) = place_with_days();
+    for (n, version) in VERSIONS.into_iter().enumerate() {
+        let clone = place.clone(&format!("c{n}"), &["-c", version, "--depth", "2"]);
+        // Of what the clone then wants nothing leads to its history.
+        let tag = format!("tree{n}");
+        copy.git(&["tag", "-m", "a tree", &tag, "HEAD^{tree}"]);
+        copy.git(&["push", "-q", "origin", &tag]);
+        clone.git(&["-c", version, "fetch", "-q", "--unshallow"]);
+        assert_eq!(depth(&clone), 11, "{version}");
+        assert_eq!(clone.git(&["rev-parse", "--is-shallow-repository"]), "false");
+        clone.fsck();
+    }
+}
+
+#[test]
+fn what_a_clone_has_of_another_place_is_no_hindrance() {
+    let (place, _copy) = place_with_days();
+    let other = place.copy("other");
+    other.commit("elsewhere", "1");
+    other.commit("elsewhere", "2");
+    let elsewhere = format!("file://{}", other.dir.display());
+    for (n, version) in VERSIONS.into_iter().enumerate() {
+        let clone = place.clone(&format!("c{n}"), &["-c", version, "--depth", "2"]);
+        clone.git(&["fetch", "-q", "--depth", "1", &elsewhere, "main"]);
+        clone.git(&["-c", version, "fetch", "-q", "--deepen", "2"]);
+        assert_eq!(depth(&clone), 4, "{version}");
+        clone.fsck();
+    }
+}

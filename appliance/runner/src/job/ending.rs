@@ -166,8 +166,14 @@ impl<C: ControlPlane> Job<C> {
             How::Signal(signal) => (StepState::Failed, Some(128 + signal)),
             // Ended with its job, as such a step is meant to.
             How::Stopped => (StepState::Success, None),
-            How::Idle | How::Overtime => (StepState::TimedOut, None),
-            How::DiskFull { .. } | How::DiskShort { .. } => (StepState::Failed, None),
+            How::Idle => {
+                self.outbox.say(step, "\nToo long with no output (see `no_output_timeout`)\n");
+                (StepState::TimedOut, None)
+            }
+            How::Overtime => (StepState::TimedOut, None),
+            How::DiskFull { .. } | How::DiskShort { .. } | How::FilesShort { .. } => {
+                (StepState::Failed, None)
+            }
             How::NotStarted { message } => {
                 self.outbox.say(step, &format!("{message}\n"));
                 (StepState::Failed, None)

@@ -173,6 +173,10 @@ impl<C: ControlPlane> Job<C> {
                 self.tell_disk_short(step, *free);
                 StepEnd { state: StepState::Failed, exit_code: None }
             }
+            How::FilesShort { free } => {
+                self.tell_files_short(step, *free);
+                StepEnd { state: StepState::Failed, exit_code: None }
+            }
             How::Stopped => StepEnd { state: StepState::Canceled, exit_code: None },
             How::NotStarted { message } => {
                 self.outbox.say(step, &format!("{message}\n"));
@@ -208,6 +212,14 @@ impl<C: ControlPlane> Job<C> {
     fn tell_disk_short(&self, step: u32, free: Bytes) {
         let message = format!(
             "Out of disk: only {free} is left on the machine that ran the job, and every job there was stopped. Ask the operator to make room"
+        );
+        self.outbox.say(step, &format!("\n{message}\n"));
+        self.cut_for_disk(message);
+    }
+
+    fn tell_files_short(&self, step: u32, free: u64) {
+        let message = format!(
+            "Out of files: the file system of the machine that ran the job takes only {free} more, and every job there was stopped. Make fewer files, or ask the operator to make room"
         );
         self.outbox.say(step, &format!("\n{message}\n"));
         self.cut_for_disk(message);

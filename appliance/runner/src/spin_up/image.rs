@@ -17,9 +17,9 @@ use base::{
     protocol::{ImageSource, LayerSource, Variable},
     units::Bytes,
 };
-use sandbox::Root;
+use sandbox::{Root, image::ImageError};
 use serde::Deserialize;
-use std::{cell::RefCell, collections::BTreeMap, path::PathBuf};
+use std::{cell::RefCell, collections::BTreeMap, io, path::PathBuf};
 
 /// The label with which an image insists on its entry point.
 const PRESERVE: &str = "com.circleci.preserve-entrypoint";
@@ -105,9 +105,11 @@ impl<C: ControlPlane> Job<C> {
     }
 
     async fn unpack_layer(&self, layer: &LayerSource, diff_id: &str) -> Result<PathBuf, StepError> {
-        let broken = |error: sandbox::image::ImageError| StepError::Infrastructure(chain(&error));
-        if let Some(path) =
-            self.host.layers().and_then(|store| store.layer(diff_id)).map_err(broken)?
+        if let Some(path) = self
+            .host
+            .layers()
+            .and_then(|store| store.layer(diff_id))
+            .map_err(|error| unusable(&error))?
         {
             return Ok(path);
         }
@@ -120,7 +122,7 @@ impl<C: ControlPlane> Job<C> {
             let file = std::fs::File::open(&from)
                 .map_err(|error| StepError::Infrastructure(error.to_string()))?;
             let unpacked = host.layers().and_then(|store| store.unpack(&diff_id, file));
-            unpacked.map(|(path, _)| path).map_err(|error| StepError::Infrastructure(chain(&error)))
+            unpacked.map(|(path, _)| path).map_err(|error| unusable(&error))
         });
         let path = unpacking
             .await
@@ -138,6 +140,22 @@ impl<C: ControlPlane> Job<C> {
         let program = Program::agent(args, env, cwd);
         Ok(self.start(RunId { step: 0, nth: 0 }, program, &stands).await?)
     }
+}
+
+/// An archive that cannot be read, or is not what it should be, is so in every attempt; all else may be
+/// this machine's trouble.
+fn unusable(error: &ImageError) -> StepError {
+    use io::ErrorKind::{FileTooLarge, InvalidData, InvalidInput, Other, UnexpectedEof};
+    let is_of_image = match error {
+        ImageError::Store { .. } => false,
+        ImageError::Digest(_) | ImageError::Mismatch { .. } => true,
+        ImageError::Entry { source, .. } | ImageError::Archive { source, .. } => {
+            let kind = source.kind();
+            matches!(kind, FileTooLarge | InvalidData | InvalidInput | Other | UnexpectedEof)
+        }
+    };
+    let told = chain(error);
+    if is_of_image { StepError::Failed(told) } else { StepError::Infrastructure(told) }
 }
 
 /// An image's name with the values of its variables, and the variables that have none: the one
@@ -266,6 +284,19 @@ mod tests {
         assert_eq!((name.as_str(), unset.join(" ").as_str()), ("a/b:", "TAG"));
         assert!(told_unset("a/$B:$TAG", &unset).contains("`TAG` has no value"));
         assert_eq!(told_unset("a", &[]), "");
+    }
+
+    #[test]
+    fn an_image_that_is_broken_is_not_tried_anew_and_a_full_disk_is() {
+        let check = |kind: io::ErrorKind, fails: bool| {
+            let (layer, entry) = ("sha256:1".to_owned(), "a".to_owned());
+            let error = unusable(&ImageError::Entry { layer, entry, source: kind.into() });
+            assert_eq!(matches!(error, StepError::Failed(_)), fails, "{kind}");
+        };
+        check(io::ErrorKind::InvalidData, true);
+        check(io::ErrorKind::UnexpectedEof, true);
+        check(io::ErrorKind::StorageFull, false);
+        check(io::ErrorKind::PermissionDenied, false);
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl<C: ControlPlane> Job<C> {
             let judged = self.judge(step, &end);
             let again = matches!(judged.state, StepState::Failed | StepState::TimedOut)
                 && !matches!(end.how, How::Overtime | How::Lost)
-                && !matches!(end.how, How::DiskFull { .. } | How::DiskShort { .. })
+                && !end.how.is_for_disk()
                 && run.nth < u32::from(command.max_auto_reruns);
             if !again {
                 return Ok(Some(judged));

@@ -7,6 +7,8 @@
 //! Invariants: looking takes at most a twentieth of the supervisor's time, however many files the
 //! job has, and at most [`SLICE`] at once: nobody who asks for anything waits for a look; a job that
 //! fills the disk is found within [`PAUSE`] when it has few.
+//! Why also at how many files there may be: a million empty ones take no room, and when the file system
+//! has no more nobody can make any.
 //! Units: bytes on disk, not lengths.
 
 use super::wire::{Exec, How};
@@ -32,6 +34,9 @@ const SLICE: Duration = Duration::from_millis(5);
 /// No job goes on when less than this is free, or a twentieth of a small disk.
 const FLOOR: Bytes = Bytes::mib(512);
 const FLOOR_SHARE: u64 = 20;
+
+/// No job goes on either when the file system takes fewer more files than this, or a twentieth of few.
+const FILES_FLOOR: u64 = 50_000;
 
 /// The watch over one job.
 pub(super) struct Watch {
@@ -90,7 +95,12 @@ impl Watch {
         match self.limit {
             Some(limit) if usage.over || used > limit => Some(How::DiskFull { used, limit }),
             _ if usage.free < floor(usage.size) => Some(How::DiskShort { free: usage.free }),
-            _ => None,
+            _ => match usage.files {
+                Some((free, all)) if free < (all / FLOOR_SHARE).min(FILES_FLOOR) => {
+                    Some(How::FilesShort { free })
+                }
+                _ => None,
+            },
         }
     }
 }
@@ -123,6 +133,7 @@ mod tests {
             used: Bytes::mib(used),
             free: Bytes::mib(free),
             size: Bytes::mib(100 << 10),
+            files: None,
             over: limit.is_some_and(|limit| used > limit),
         };
         let found = watch.judge(&usage, Bytes::mib(outside)).map(|how| match how {
@@ -130,6 +141,23 @@ mod tests {
             _ => "short",
         });
         assert_eq!(found, expected, "{limit:?} {used} {outside} {free}");
+    }
+
+    fn check_files(files: Option<(u64, u64)>, ends: bool) {
+        let watch = Watch::new(None, Instant::now());
+        let [used, free, size] = [1, 9000, 100 << 10].map(Bytes::mib);
+        let usage = DiskUsage { used, free, size, files, over: false };
+        let found = watch.judge(&usage, Bytes(0));
+        assert_eq!(matches!(found, Some(How::FilesShort { .. })), ends, "{files:?}");
+    }
+
+    #[test]
+    fn a_job_ends_that_leaves_too_few_files_to_others() {
+        check_files(None, false);
+        check_files(Some((50_000, 16 << 20)), false);
+        check_files(Some((49_999, 16 << 20)), true);
+        check_files(Some((100, 2000)), false);
+        check_files(Some((99, 2000)), true);
     }
 
     #[test]

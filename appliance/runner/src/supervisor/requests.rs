@@ -4,7 +4,7 @@ use super::{
     ALONE_LOOK, BeginError, LEFTOVERS_MAX, READS_AT_END, Supervisor, chain, disk,
     run::{Clock, Due, Run},
     spool::{Read, Spool},
-    trust,
+    told, trust,
     wire::{self, End, Event, Exec, How, Request, RunId},
 };
 use crate::{folder::fresh, mask::Patterns};
@@ -121,11 +121,11 @@ impl Supervisor {
             })
             .map_err(|error| match error {
                 sandbox::Error::Lost if container == 0 => How::Lost,
-                error => not_started(format!("could not start `{name}`: {}", chain(&error))),
+                error => not_started(told::not_started(&name, &error)),
             })?;
         let clock = Clock::new(Instant::now(), exec.idle_ms.map(Duration::from_millis));
-        let (id, pid) = (exec.run, child.pid);
-        self.runs.push(Run { id, container, pid, spool: Some(spool), clock });
+        let sandbox::Child { pid, pidfd: leader } = child;
+        self.runs.push(Run { id: exec.run, container, pid, leader, spool: Some(spool), clock });
         self.tell(Event::Begun(exec.run));
         Ok(())
     }
@@ -154,14 +154,19 @@ impl Supervisor {
     fn exited(&mut self, container: usize, pid: u32, status: sandbox::Status) {
         let is_it = |run: &Run| run.container == container && run.pid == pid;
         let Some(at) = self.runs.iter().position(is_it) else { return };
-        let mut run = self.runs.remove(at);
-        if let Some(spool) = run.spool.take() {
-            self.drain(run.id.step, spool);
-        }
         let own = match status {
             sandbox::Status::Code(code) => How::Code(code),
             sandbox::Status::Signal(signal) => How::Signal(signal),
         };
+        self.over(at, own);
+    }
+
+    /// The run at this place is over, by itself or because we ended it.
+    fn over(&mut self, at: usize, own: How) {
+        let mut run = self.runs.remove(at);
+        if let Some(spool) = run.spool.take() {
+            self.drain(run.id.step, spool);
+        }
         self.ended(run.id, run.clock.why().unwrap_or(own));
     }
 
@@ -256,15 +261,16 @@ impl Supervisor {
             self.finished |= self.link.is_none();
         }
         self.watch_disk(now);
-        for run in &mut self.runs {
+        let mut given_up = Vec::new();
+        for (at, run) in self.runs.iter_mut().enumerate() {
             let last_output = run.last_output();
-            if run.clock.tick(last_output, now) == Due::Kill
-                && let Some(sandbox) = container_of(&mut self.sandbox, run.container)
-                && let Err(error) = sandbox.signal_session(run.pid, KILL)
-            {
-                tracing::warn!(error = chain(&error), "a run could not be killed");
+            match run.clock.tick(last_output, now) {
+                Due::Nothing => {}
+                Due::Kill => kill(&mut self.sandbox, run),
+                Due::GiveUp => given_up.push(at),
             }
         }
+        given_up.into_iter().rev().for_each(|at| self.over(at, How::Signal(KILL)));
     }
 
     /// Ends every run of a job that keeps too much on disk.
@@ -284,6 +290,17 @@ impl Supervisor {
             .as_ref()
             .map_or_else(|| self.view.used.unwrap_or_default(), sandbox::Sandbox::usage)
     }
+}
+
+fn kill(sandbox: &mut Option<sandbox::Sandbox>, run: &Run) {
+    if let Some(sandbox) = container_of(sandbox, run.container)
+        && let Err(error) = sandbox.signal_session(run.pid, KILL)
+    {
+        tracing::warn!(error = chain(&error), "a run could not be killed");
+    }
+    // By its own descriptor as well: the job may keep init from finding it.
+    let _may_have_ended =
+        rustix::process::pidfd_send_signal(&run.leader, rustix::process::Signal::KILL);
 }
 
 /// The sandbox itself, or one of its companions.

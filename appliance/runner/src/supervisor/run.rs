@@ -4,7 +4,10 @@ use super::{
     spool::Spool,
     wire::{How, RunId},
 };
-use std::time::{Duration, Instant};
+use std::{
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
 
 /// A program that was started and has not ended.
 pub(super) struct Run {
@@ -13,6 +16,8 @@ pub(super) struct Run {
     pub(super) container: usize,
     /// Names it there.
     pub(super) pid: u32,
+    /// The process itself, whatever is said of it inside.
+    pub(super) leader: OwnedFd,
     pub(super) spool: Option<Spool>,
     pub(super) clock: Clock,
 }
@@ -43,14 +48,20 @@ pub(super) struct Clock {
 struct Ending {
     why: How,
     kill_at: Instant,
-    killed: bool,
+    killed: Option<Instant>,
 }
+
+/// For how long the end of a run that was killed is waited for. It comes in a moment, unless something in
+/// the job keeps it from being told: a debugger of one's own, say.
+const KILLED_MAX: Duration = Duration::from_secs(10);
 
 /// What a clock asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     Nothing,
     Kill,
+    /// It was killed, and its end is not told.
+    GiveUp,
 }
 
 impl Clock {
@@ -63,7 +74,7 @@ impl Clock {
         let kill_at = now + grace;
         match &mut self.ending {
             Some(ending) => ending.kill_at = ending.kill_at.min(kill_at),
-            None => self.ending = Some(Ending { why, kill_at, killed: false }),
+            None => self.ending = Some(Ending { why, kill_at, killed: None }),
         }
     }
 
@@ -77,6 +88,7 @@ impl Clock {
         self.silent_since = self.silence(last_output) + paused;
         if let Some(ending) = &mut self.ending {
             ending.kill_at += paused;
+            ending.killed = ending.killed.map(|killed| killed + paused);
         }
     }
 
@@ -86,20 +98,24 @@ impl Clock {
 
     fn next(&self, last_output: Option<Instant>) -> Option<Instant> {
         match &self.ending {
-            Some(ending) => (!ending.killed).then_some(ending.kill_at),
+            Some(ending) => {
+                Some(ending.killed.map_or(ending.kill_at, |killed| killed + KILLED_MAX))
+            }
             None => self.idle.map(|idle| self.silence(last_output) + idle),
         }
     }
 
-    /// What is due now; a kill is asked for once.
+    /// What is due now; a kill is asked for once, and then what comes of it is waited for.
     pub(super) fn tick(&mut self, last_output: Option<Instant>, now: Instant) -> Due {
         if self.next(last_output).is_none_or(|at| at > now) {
             return Due::Nothing;
         }
         let ending =
-            self.ending.get_or_insert(Ending { why: How::Idle, kill_at: now, killed: false });
-        ending.killed = true;
-        Due::Kill
+            self.ending.get_or_insert(Ending { why: How::Idle, kill_at: now, killed: None });
+        match ending.killed.replace(now) {
+            None => Due::Kill,
+            Some(_) => Due::GiveUp,
+        }
     }
 }
 
@@ -133,7 +149,8 @@ mod tests {
         assert_eq!(clock.tick(spoke, start + 18 * SECOND), Due::Nothing);
         assert_eq!(clock.tick(spoke, start + 19 * SECOND), Due::Kill);
         assert_eq!(clock.why(), Some(How::Idle));
-        assert_eq!(clock.tick(spoke, start + 30 * SECOND), Due::Nothing, "one kill is enough");
+        assert_eq!(clock.tick(spoke, start + 28 * SECOND), Due::Nothing, "one kill is enough");
+        assert_eq!(clock.tick(spoke, start + 29 * SECOND), Due::GiveUp);
     }
 
     #[test]

@@ -269,6 +269,11 @@ pub enum How {
         /// What was left.
         free: Bytes,
     },
+    /// Killed because the machine's file system takes hardly any more files.
+    FilesShort {
+        /// How many it took.
+        free: u64,
+    },
     /// Stopped on request.
     Stopped,
     /// It could not be started.
@@ -278,6 +283,13 @@ pub enum How {
     },
     /// Lost with its sandbox.
     Lost,
+}
+
+impl How {
+    /// For want of disk, which another try would want as well.
+    pub(crate) const fn is_for_disk(&self) -> bool {
+        matches!(self, Self::DiskFull { .. } | Self::DiskShort { .. } | Self::FilesShort { .. })
+    }
 }
 
 #[cfg(test)]

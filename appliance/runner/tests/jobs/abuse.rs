@@ -207,3 +207,39 @@ async fn a_job_that_has_closed_its_output_keeps_no_processor_busy() {
     assert_eq!(done.outcome(), Some(TaskOutcome::Success));
     assert!(most - before < Duration::from_millis(300), "{:?} for nothing", most - before);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_limits_the_sandbox_s_first_process_still_ends() {
+    let Some(bench) = Bench::start() else { return };
+    let mut beside = command_of("sleep 1000");
+    beside.background = true;
+    let limit = "prlimit --pid 1 --nofile=3:3 || true; prlimit --pid 1 --as=1:1 || true";
+    let steps = [named("beside", When::OnSuccess, Action::Run(beside)), run(limit), run("echo on")];
+    let done = bench.finish(&steps).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::Success), "{:#?}", done.progress);
+    assert_eq!(done.text_of("echo on"), "on\n");
+}
+
+/// Traces the process whose number is in `/tmp/pid`: its end is then told to the tracer alone.
+const TRACE: &str = r#"setsid perl -e '
+    my $trace = `uname -m` =~ /aarch64/ ? 117 : 101;
+    my $pid = `cat /tmp/pid` + 0;
+    syscall($trace, 0x4206, $pid, 0, 0) == 0 or die "not traced: $!";
+    print "traced\n";
+    sleep 1000' &
+sleep 1"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_whose_end_the_job_holds_back_does_not_hold_up_the_job() {
+    let Some(bench) = Bench::start() else { return };
+    let mut beside = command_of("echo $$ >/tmp/pid; exec sleep 1000");
+    beside.background = true;
+    let steps = [
+        named("beside", When::OnSuccess, Action::Run(beside)),
+        run("until [ -s /tmp/pid ]; do sleep 0.1; done"),
+        named("trace", When::OnSuccess, Action::Run(command_of(TRACE))),
+    ];
+    let done = bench.finish(&steps).await;
+    assert_eq!(done.outcome(), Some(TaskOutcome::Success), "{:#?}", done.progress);
+    assert!(done.steps().iter().all(|step| step.1.is_some()), "{:?}", done.steps());
+}

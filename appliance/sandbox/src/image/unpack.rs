@@ -6,6 +6,7 @@
 
 use super::{
     ImageError, LayerLimits,
+    gate::{Gate, Gated},
     tree::{Attributes, Place, Tree},
 };
 use rustix::fs::FileType;
@@ -51,8 +52,13 @@ pub(super) fn unpack(
         done: Unpacked::default(),
         folders: Vec::new(),
     };
-    let mut archive = Archive::new(archive);
-    for entry in archive.entries().map_err(broken)? {
+    let gate = Gate::default();
+    let mut archive = Archive::new(Gated { inner: archive, gate: &gate });
+    let mut entries = archive.entries().map_err(broken)?;
+    loop {
+        gate.close();
+        let Some(entry) = entries.next() else { break };
+        gate.open();
         let mut entry = entry.map_err(broken)?;
         let path = entry.path().map_err(broken)?.into_owned();
         writer.entry(&mut entry, &path, limits).map_err(|source| ImageError::Entry {
@@ -60,7 +66,10 @@ pub(super) fn unpack(
             entry: path.to_string_lossy().chars().take(200).collect(),
             source,
         })?;
+        // Content that means nothing here is no description of the next.
+        io::copy(&mut entry, &mut io::sink()).map_err(broken)?;
     }
+    gate.open();
     writer.finish().map_err(broken)
 }
 

@@ -5,7 +5,7 @@
 //! (a symbolic link at `/proc`, say) is only ever resolved inside that image.
 //! Invariants: all of it is done as the job's root, so that what is made belongs to the job.
 
-use super::{Born, Failure, at, privilege};
+use super::{Born, Failure, at, groups, privilege};
 use crate::{
     network, sys,
     sys::MountChange,
@@ -49,7 +49,7 @@ const HIDDEN_FOLDERS: [&str; 5] = [
 /// Folders of `/proc` that can be read only.
 const READ_ONLY_FOLDERS: [&str; 5] = ["bus", "fs", "irq", "sys", "asound"];
 
-const QUIET: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
+pub(super) const QUIET: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
     .union(MountAttrFlags::MOUNT_ATTR_NODEV)
     .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
 
@@ -76,6 +76,7 @@ pub(super) fn build(build: &Build, trees: Vec<OwnedFd>) -> Result<(), Failure> {
     let detached = Detached::open(build, dev)?;
     root_enter(&root).map_err(at("change the root"))?;
     detached.place()?;
+    groups::show(&build.groups);
     for (target, tree) in build.binds.iter().zip(trees) {
         bind_place(target, &tree)?;
     }
@@ -124,6 +125,7 @@ impl Detached {
 
     fn place(self) -> Result<(), Failure> {
         place(&self.proc, "/proc")?;
+        network_open();
         place(&self.sys, "/sys")?;
         place(&self.dev, "/dev")?;
         place(&self.pts, "/dev/pts")?;
@@ -132,7 +134,18 @@ impl Detached {
     }
 }
 
-fn filesystem(
+/// What runtimes of containers set in each network, and images are made for: who is not root may listen
+/// on any port and ask by `ping`. It is the job's own network; before `/proc/sys` can be read only.
+const NETWORK_OPEN: [(&str, &str); 2] =
+    [("ip_unprivileged_port_start", "0"), ("ping_group_range", "0 65535")];
+
+fn network_open() {
+    for (name, value) in NETWORK_OPEN {
+        let _kernels_without_it_go_without = fs::write(format!("/proc/sys/net/ipv4/{name}"), value);
+    }
+}
+
+pub(super) fn filesystem(
     kind: &str,
     options: &[(&str, &str)],
     attributes: MountAttrFlags,
@@ -149,7 +162,7 @@ fn tree(path: &str) -> io::Result<OwnedFd> {
     Ok(open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?)
 }
 
-fn attach(tree: &OwnedFd, path: &str) -> io::Result<()> {
+pub(super) fn attach(tree: &OwnedFd, path: &str) -> io::Result<()> {
     Ok(move_mount(tree, "", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
 }
 
@@ -173,9 +186,15 @@ fn root_enter(root: &OwnedFd) -> io::Result<()> {
     Ok(rustix::process::chdir("/")?)
 }
 
+/// A group that is saved for this process and is none of the job's root's: by one id that differs the
+/// kernel keeps that one from limiting this process (prlimit(2)), its descriptors or memory, say.
+const APART: u32 = 1;
+
 fn ids_take() -> io::Result<()> {
     rustix::thread::set_thread_groups(&[])?;
-    rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)?;
+    // A range of one id has no other.
+    rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::from_raw(APART))
+        .or_else(|_| rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT))?;
     rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     privilege::die_with_parent()

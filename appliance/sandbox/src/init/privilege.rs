@@ -3,8 +3,11 @@
 //! Source: capabilities(7); the kept set is the one container engines agree on, less `MKNOD` and
 //! `AUDIT_WRITE`, which mean nothing in a user namespace.
 
-use rustix::thread::{CapabilitySet, CapabilitySets};
-use std::io;
+use rustix::{
+    process::{Resource, getrlimit, setrlimit},
+    thread::{CapabilitySet, CapabilitySets},
+};
+use std::{fs, io};
 
 /// What a program of the job's root may do, within the job's own ids and network.
 pub(super) fn kept() -> CapabilitySet {
@@ -49,6 +52,25 @@ pub(super) fn bound_init(allow_privilege_gain: bool) -> io::Result<()> {
         rustix::thread::set_no_new_privs(true)?;
     }
     Ok(())
+}
+
+/// The most bytes of a core file at which the kernel makes none, and hands none to a program: to such
+/// a program it hands the whole core whatever the limit is, but for this one. Source: core(5),
+/// `fs/coredump.c` of Linux.
+const NO_CORE: u64 = 1;
+
+/// No core files of the job's programs, for whom this process starts: they fill disks. One may ask for
+/// them, but where they would be handed to a program: that is the host's, has its rights, and would
+/// keep the job's memory, secrets and all, there.
+pub(super) fn cores_off() -> io::Result<()> {
+    let pattern = fs::read("/proc/sys/kernel/core_pattern").unwrap_or_default();
+    let mut limit = getrlimit(Resource::Core);
+    // Where the service has no core files at all there is none to take away.
+    limit.current = Some(limit.maximum.map_or(NO_CORE, |most| most.min(NO_CORE)));
+    if pattern.first() == Some(&b'|') {
+        limit.maximum = limit.current;
+    }
+    Ok(setrlimit(Resource::Core, limit)?)
 }
 
 /// Gives up all but the kept capabilities; for a program of the job's root. Other users' were

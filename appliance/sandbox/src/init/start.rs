@@ -62,7 +62,6 @@ fn prepare(start: &Start, stdio: &[OwnedFd; 3], tell: i32) -> Result<(), Step> {
     if start.terminal {
         sys::terminal_adopt(stdio[0].as_fd()).map_err(|error| (1, error))?;
     }
-    cores_off().map_err(|error| (0, error))?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     if start.create_cwd {
         directory_make(Path::new(&start.cwd), start).map_err(|error| (3, error))?;
@@ -79,14 +78,6 @@ fn prepare(start: &Start, stdio: &[OwnedFd; 3], tell: i32) -> Result<(), Step> {
     stdio_place(stdio).map_err(|error| (5, error))?;
     let kept = u32::try_from(tell).expect("descriptors are not negative");
     sys::close_from(3, Some(kept), false).map_err(|error| (5, error))
-}
-
-/// No core files unless the job asks for them: they fill disks, and may be handed to a program of
-/// the host.
-fn cores_off() -> io::Result<()> {
-    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Core);
-    limit.current = Some(0);
-    Ok(rustix::process::setrlimit(rustix::process::Resource::Core, limit)?)
 }
 
 fn ids_take(start: &Start) -> io::Result<()> {

@@ -89,6 +89,7 @@ impl Sandbox {
             shm_bytes: self.spec.limits.memory.map(|memory| memory.0 / 2),
             allow_privilege_gain: self.spec.allow_privilege_gain,
             link,
+            groups: init::Shown::of(&self.spec.cgroup_base),
         });
         let trees: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
         wire::send(&self.socket, &request, &trees)

@@ -5,6 +5,8 @@
 //! the job changed and nothing else; it stops at twice the bound, and the caller spaces walks by what
 //! the last one took.
 //! Why in slices: a million files on a cold disk take a minute, and the caller has one thread.
+//! Why at least a block for each file: an empty one, or a link, takes none, and still one of the files
+//! that the file system has.
 //! Limits: files that are open but deleted are not seen; the free space of the file system, told
 //! beside it, shows those. A job that moves folders while they are walked is measured in part.
 //! Invariants: one folder is open at any time (twice, while it is read), however deep the tree is and
@@ -24,6 +26,9 @@ use std::{
     time::Instant,
 };
 
+/// A file counts as so many blocks of 512 bytes at least.
+const FILE_MIN: u64 = 8;
+
 /// What a job's changes take, and what is left for others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskUsage {
@@ -34,6 +39,9 @@ pub struct DiskUsage {
     pub free: Bytes,
     /// Its size.
     pub size: Bytes,
+    /// How many more files the file system takes, and how many in all; `None` where it has no fixed
+    /// number.
+    pub files: Option<(u64, u64)>,
     /// `limits.disk` is exceeded, or cannot be told: a folder of the job cannot be read.
     pub over: bool,
 }
@@ -76,6 +84,7 @@ impl DiskLook {
             used: Bytes(self.walk.as_ref().map_or(0, |walk| walk.size)),
             free: Bytes(stat.f_bavail * stat.f_frsize),
             size: Bytes(stat.f_blocks * stat.f_frsize),
+            files: (stat.f_files > 0).then_some((stat.f_favail, stat.f_files)),
             over: self.walk.as_ref().is_some_and(|walk| !walk.whole || walk.size > walk.bound),
         }))
     }
@@ -197,7 +206,7 @@ impl Walk {
         let Ok(stat) = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) else { return };
         let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
         // A file with several names is counted once for each; a share each would add up.
-        let blocks = u64::try_from(stat.st_blocks).unwrap_or(0);
+        let blocks = u64::try_from(stat.st_blocks).unwrap_or(0).max(FILE_MIN);
         self.size += blocks * 512 / if is_dir { 1 } else { u64::from(stat.st_nlink).max(1) };
         if is_dir && let Some(level) = self.levels.last_mut() {
             level.folders.push(name.to_owned());
@@ -264,6 +273,16 @@ mod tests {
         let walk = folder_size(path, u64::MAX);
         assert!((1 << 20..(1 << 20) + (64 << 10)).contains(&walk.size) && walk.whole, "{walk:?}");
         assert!(folder_size(path, 500).size > 1000);
+    }
+
+    #[test]
+    fn empty_files_count_too() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for name in 0..100 {
+            fs::File::create(folder.path().join(name.to_string())).expect("a file");
+        }
+        assert_eq!(folder_size(folder.path(), u64::MAX).size, 100 * 4096);
+        assert!(folder_size(folder.path(), 100_000).size > 200_000, "and come to the bound");
     }
 
     #[test]

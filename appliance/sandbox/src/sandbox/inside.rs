@@ -1,7 +1,9 @@
 //! Looks at a job's files from outside, without running anything inside.
 //!
 //! Invariants: every path is resolved within the job's root, links included, whatever the job
-//! does meanwhile (openat2 with RESOLVE_IN_ROOT); opening never waits (a pipe, say).
+//! does meanwhile (openat2 with RESOLVE_IN_ROOT), and within the root's own file system: what the kernel
+//! tells in `/proc` and `/sys` it tells whoever asks, and here that is the host's root; opening never
+//! waits (a pipe, say).
 
 use super::Sandbox;
 use crate::{Error, User};
@@ -57,7 +59,7 @@ impl Sandbox {
 
     fn resolve(&self, path: &Path, flags: OFlags) -> io::Result<std::os::fd::OwnedFd> {
         let root = self.root.as_ref().ok_or(io::ErrorKind::NotConnected)?;
-        let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
         let mut result = Err(rustix::io::Errno::AGAIN);
         for _ in 0..RESOLVE_TRIES {
             result = rustix::fs::openat2(root, path, flags, Mode::empty(), how);

@@ -132,6 +132,11 @@ probe_terminal_input_cannot_be_faked() {
 # --- the kernel's own files ---------------------------------------------------------------------
 probe_sysrq() { refused bash -c 'echo h >/proc/sysrq-trigger'; }
 probe_core_pattern() { refused bash -c 'echo "|/tmp/x" >/proc/sys/kernel/core_pattern'; }
+probe_a_crash_is_handed_to_no_program() {
+    # At a limit of one byte the kernel starts no program of the host's for a core; at none it does.
+    local soft hard; read -r soft hard < <(awk '/^Max core file size/ { print $5, $6 }' /proc/self/limits)
+    [ "$soft" = 1 ] && { [ "$hard" = 1 ] || [ "$(head -c 1 /proc/sys/kernel/core_pattern)" != '|' ]; }
+}
 probe_drop_caches() { refused bash -c 'echo 1 >/proc/sys/vm/drop_caches'; }
 probe_modprobe_path() { refused bash -c 'echo /tmp/x >/proc/sys/kernel/modprobe'; }
 probe_kcore() { [ ! -s /proc/kcore ] || refused head -c 1 /proc/kcore; }
@@ -143,6 +148,8 @@ probe_kernel_debug_folders() { [ -z "$(ls -A /sys/kernel/debug /sys/kernel/traci
 probe_control_groups_cannot_be_written() {
     local found; found=$(find /sys/fs/cgroup -maxdepth 3 -type f -writable 2>/dev/null | head -n 3)
     [ -z "$found" ] || refused bash -c "echo 1 >$(echo "$found" | head -n 1)"
+    refused mkdir /sys/fs/cgroup/probe && refused mkdir /sys/fs/cgroup/memory/probe && refused touch /sys/fs/cgroup/x
+    refused bash -c 'for f in /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max; do [ ! -e $f ] || { echo 1 >$f && exit 0; }; done; exit 1'
 }
 
 # --- other processes ----------------------------------------------------------------------------
@@ -162,6 +169,9 @@ probe_init_program_and_root_cannot_be_reached() { refused readlink /proc/1/exe &
 probe_init_survives_kill() { kill -9 1 2>/dev/null; kill -TERM 1 2>/dev/null; [ -d /proc/1 ]; }
 probe_init_gives_no_descriptors() {
     perl -e 'my $arm = `uname -m` =~ /aarch64/; my $p = syscall(434, 1, 0); exit 0 if $p < 0; exit(syscall(438, $p, 3, 0) < 0 ? 0 : 1)'
+}
+probe_init_cannot_be_limited() {
+    refused prlimit --pid 1 --nofile=3:3 && refused prlimit --pid 1 --as=4096:4096
 }
 probe_nsenter() { refused nsenter -t 1 -m -u -i -n -p true; }
 probe_setns() { call EPERM setns 0 0; }
@@ -213,6 +223,11 @@ probe_own_loopback_works() {
         my $l = IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1") or exit 1;
         exit(IO::Socket::INET->new(PeerAddr => "127.0.0.1", PeerPort => $l->sockport) ? 0 : 1)'
 }
+probe_every_user_may_listen_on_every_port() {
+    perl -MIO::Socket::INET -e '
+        $) = "1000 1000"; $( = 1000; ($<, $>) = (1000, 1000);
+        exit(IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1:80") && $> == 1000 ? 0 : 1)'
+}
 probe_shared_memory_files() { [ -z "${PROBE_SHM:-}" ] || [ ! -e "/dev/shm/$PROBE_SHM" ]; }
 probe_system_v_segments() { [ "$(awk 'NR > 1' /proc/sysvipc/shm | wc -l)" = 0 ]; }
 probe_virtual_machine_sockets() { call EPERM,EAFNOSUPPORT socket 40 1 0; }
@@ -252,6 +267,11 @@ probe_fork_bomb_is_bounded() {
 probe_memory_is_bounded() {
     [ -z "${PROBE_MEMORY_MIB:-}" ] && return 0
     refused perl -e 'my @x; push @x, "x" x (1 << 20) for 1 .. $ARGV[0] * 2; exit 0' "$PROBE_MEMORY_MIB"
+}
+probe_the_memory_limit_is_seen() {
+    [ -z "${PROBE_MEMORY_MIB:-}" ] && return 0
+    local told; told=$(cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max)
+    [ "$told" = $((PROBE_MEMORY_MIB << 20)) ] || { echo "$told"; false; }
 }
 probe_shared_memory_is_bounded() {
     [ -z "${PROBE_MEMORY_MIB:-}" ] && return 0

@@ -1,11 +1,11 @@
 //! Checks every object of a received pack: it can be parsed, its names can be written to a
 //! file system, and what it refers to is there and of the right kind.
 
-use super::broken;
-use crate::{error::Error, failure::Failure, limits::Limits, objects::Objects};
+use super::{broken, chains::kinds};
+use crate::{failure::Failure, limits::Limits, objects::Objects};
 use gix_hash::{Kind as HashKind, ObjectId, oid};
 use gix_object::{CommitRef, Kind, TagRef, TreeRefIter, tree::EntryRef};
-use gix_pack::{Bundle, cache::lru::MemoryCappedHashmap, data::decode::header::ResolvedBase};
+use gix_pack::{Bundle, cache::lru::MemoryCappedHashmap};
 use gix_validate::path::component;
 use std::collections::HashMap;
 
@@ -40,25 +40,6 @@ pub(crate) fn check(bundle: &Bundle, objects: &Objects, limits: &Limits) -> Resu
             .map_err(|what| Failure::Refused(format!("{} {id}: {what}", data.kind)))?;
     }
     Ok(())
-}
-
-/// The kind of each object, in index order, from the entries' headers alone.
-fn kinds(bundle: &Bundle) -> Result<Vec<Kind>, Error> {
-    let path = bundle.pack.path();
-    let mut inflate = Default::default();
-    let resolve = |id: &oid| {
-        let Some(entry) = bundle.index.lookup(id) else { return Ok(None) };
-        let base = bundle.pack.entry(bundle.index.pack_offset_at_index(entry))?;
-        Ok(Some(ResolvedBase::InPack(base)))
-    };
-    (0..bundle.index.num_objects())
-        .map(|entry| {
-            let offset = bundle.index.pack_offset_at_index(entry);
-            let entry = bundle.pack.entry(offset).map_err(broken("read a received pack", path))?;
-            let header = bundle.pack.decode_header(entry, &mut inflate, &resolve);
-            Ok(header.map_err(broken("read a received pack", path))?.kind)
-        })
-        .collect()
 }
 
 struct Checker<'a> {

@@ -1,5 +1,6 @@
 //! A reader of a pack that keeps to its bounds and remembers why it stopped.
 
+use super::guard::Guard;
 use std::io::{self, Read};
 
 /// A client that sends a pack which is not wanted is heard out this far, so that it reads the
@@ -24,12 +25,19 @@ pub(super) struct Limited<'a> {
     left: u64,
     objects_max: u32,
     header: Vec<u8>,
+    guard: &'a Guard,
     pub(super) problem: Option<Problem>,
 }
 
 impl<'a> Limited<'a> {
-    pub(super) fn new(inner: &'a mut dyn Read, bytes: u64, objects_max: u32) -> Self {
-        Self { inner, left: bytes, objects_max, header: Vec::with_capacity(HEADER), problem: None }
+    pub(super) fn new(
+        inner: &'a mut dyn Read,
+        bytes: u64,
+        objects_max: u32,
+        guard: &'a Guard,
+    ) -> Self {
+        let header = Vec::with_capacity(HEADER);
+        Self { inner, left: bytes, objects_max, header, guard, problem: None }
     }
 
     /// Reads what the client still sends, within reason.
@@ -73,6 +81,7 @@ impl Read for Limited<'_> {
             return Err(self.stop(Problem::TooManyBytes));
         }
         self.left -= count as u64;
+        self.guard.hear();
         self.inspect(&buffer[..count]).map_err(|problem| self.stop(problem))?;
         Ok(count)
     }
@@ -84,7 +93,8 @@ mod tests {
 
     fn check(wire: &[u8], bytes: u64, objects: u32) -> Option<Problem> {
         let mut inner = wire;
-        let mut limited = Limited::new(&mut inner, bytes, objects);
+        let guard = Guard::new();
+        let mut limited = Limited::new(&mut inner, bytes, objects, &guard);
         let _ = io::copy(&mut limited, &mut io::sink());
         limited.problem
     }
