@@ -292,7 +292,8 @@ mod tests {
         check("<<parameters.on>>", "boolean true");
         check("a << parameters.n >> b", "string a 3 b");
         check("<< pipeline.git.tag >>", "string ");
-        check("<< pipeline.schedule.name >>", "null ");
+        check("<< pipeline.schedule.name >>", "string ");
+        check("<< pipeline.event.github.pull_request.number >>", "null ");
     }
 
     #[test]
