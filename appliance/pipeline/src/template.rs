@@ -225,7 +225,7 @@ fn unknown_hint(name: &str, text: &str, scope: &Scope<'_>) -> String {
         return format!("did you mean `{}{near}`?", prefix.unwrap_or_default());
     }
     if name.starts_with("pipeline.parameters.") && scope.declared.is_none() {
-        return "pipeline parameters cannot be seen inside orbs; pass the value as a parameter"
+        return "pipeline parameters cannot be seen inside orbs, nor by each other; pass the value as a parameter"
             .into();
     }
     if name.starts_with("pipeline.parameters.") {
