@@ -48,6 +48,7 @@ pub(crate) struct Context<'a> {
     weight_left: u64,
     calls_left: usize,
     /// Lists of steps inside each other right now, through commands and conditions.
+    requires_left: usize,
     depth: usize,
     /// Calls of the job that is expanded now start at this depth of the report's chain.
     job_depth: usize,
@@ -78,6 +79,7 @@ impl<'a> Context<'a> {
             weight_left: WEIGHT_MAX,
             calls_left: CALLS_MAX,
             depth: 0,
+            requires_left: requires::REQUIRES_MAX,
             job_depth: 0,
             step_calls: vec![],
             bodies: vec![],

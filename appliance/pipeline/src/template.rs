@@ -174,17 +174,14 @@ pub(crate) fn tell(
     scope: &Scope<'_>,
     report: &mut Report,
 ) {
-    let at = within(text, at, error, report);
     let code = match error {
         ExpressionError::Unknown(_) => Code::UnknownReference,
         ExpressionError::Pattern(_) => Code::Pattern,
         ExpressionError::TooLong(_) => Code::Limit,
         _ => Code::Expression,
     };
-    let message = error.to_string();
-    let is_told = report.is_told(code, &message, at);
-    let hint = if is_told { String::new() } else { hint(error, text, scope) };
-    report.error(code, at, message, hint);
+    let at = within(text, at, error, report);
+    report.error_with(code, at, error.to_string(), || hint(error, text, scope));
 }
 
 /// What to do about an error.
@@ -249,8 +246,10 @@ fn unknown_hint(name: &str, text: &str, scope: &Scope<'_>) -> String {
 /// The place of the expression itself, which may be lines below the scalar's start.
 pub(crate) fn within(text: &str, at: Span, error: &ExpressionError, report: &Report) -> Span {
     match error.needle() {
-        Some(needle) => report.sources.locate(at, needle, text.lines().count()),
-        None => at,
+        Some(needle) if !report.is_full() => {
+            report.sources.locate(at, needle, text.lines().count())
+        }
+        _ => at,
     }
 }
 

@@ -87,12 +87,14 @@ impl Body<'_> {
                     return;
                 }
                 let error = ExpressionError::Unknown(name.clone());
-                let hint = nearest(parameter, declared.keys().map(|key| &**key)).map_or_else(
-                    || format!("declare it under the `parameters` of the {}", self.kind.name()),
-                    |near| format!("did you mean `parameters.{near}`?"),
-                );
+                let hint = || {
+                    nearest(parameter, declared.keys().map(|key| &**key)).map_or_else(
+                        || format!("declare it under the `parameters` of the {}", self.kind.name()),
+                        |near| format!("did you mean `parameters.{near}`?"),
+                    )
+                };
                 let at = template::within(text, node.at, &error, report);
-                report.error(Code::UnknownReference, at, error.to_string(), hint);
+                report.error_with(Code::UnknownReference, at, error.to_string(), hint);
             }
             Expr::Not(inner) => self.expression(inner, node, text, report),
             Expr::And(left, right) | Expr::Or(left, right) | Expr::Compare(_, left, right) => {

@@ -13,6 +13,7 @@ use crate::{
     scope::Arguments,
     syntax::{Entry, Map, Node, Span, Value},
 };
+use std::collections::HashSet;
 
 /// A job with nothing left to fill in.
 #[derive(Debug)]
@@ -66,6 +67,7 @@ impl Context<'_> {
             let value = match &*entry.key {
                 "parameters" | "description" | "executor" => continue,
                 kind if !runs && KINDS.contains(&kind) => continue,
+        let from_executor = job.entries.len();
                 "steps" => {
                     let mut steps = vec![];
                     around.before.iter().for_each(|list| self.listed(list, None, &mut steps));
@@ -77,7 +79,7 @@ impl Context<'_> {
                 "environment" => inherited.environment(&self.fill(&entry.value, Some(&scope))),
                 _ => self.fill(&entry.value, Some(&scope)),
             };
-            place(&mut job, entry, value);
+            place(&mut job, from_executor, entry, value);
         }
         inherited.finish(&mut job, element.at);
         let node = Node::map(job, element.at);
@@ -86,8 +88,10 @@ impl Context<'_> {
     }
 }
 
-fn place(job: &mut Map, entry: &Entry, value: Node) {
-    match job.entries.iter_mut().find(|e| e.key == entry.key) {
+/// Puts a key of the job's own at the place of the executor's, or last.
+fn place(job: &mut Map, from_executor: usize, entry: &Entry, value: Node) {
+    let (inherited, _) = job.entries.split_at_mut(from_executor);
+    match inherited.iter_mut().find(|e| e.key == entry.key) {
         Some(found) => found.value = value,
         None => job.entries.push(Entry { key: entry.key.clone(), key_at: entry.key_at, value }),
     }
@@ -133,7 +137,8 @@ impl Inherited {
         }
         let own_list = variables(own);
         let mut list = self.environment.take().map(|node| variables(&node)).unwrap_or_default();
-        list.retain(|node| !own_list.iter().any(|own| name_of(own) == name_of(node)));
+        let own_names: HashSet<Option<&str>> = own_list.iter().map(name_of).collect();
+        list.retain(|node| !own_names.contains(&name_of(node)));
         list.extend(own_list);
         Node::list(list, own.at)
     }
