@@ -59,15 +59,19 @@ impl Context<'_> {
             inherited = Inherited::take(executor::anything(element.at), &mut job);
         } else if let Some(reference) = body.get("executor") {
             let filled = self.fill(reference, Some(&scope));
-            let executor =
+            let mut executor =
                 self.executor(&filled).unwrap_or_else(|| executor::anything(reference.at));
+            if KINDS.iter().any(|kind| body.get(kind).is_some()) {
+                // The job's own counts, and no part of the executor's.
+                executor.entries.retain(|entry| !KINDS.contains(&&*entry.key));
+            }
             inherited = Inherited::take(executor, &mut job);
         }
+        let from_executor = job.entries.len();
         for entry in &body.entries {
             let value = match &*entry.key {
                 "parameters" | "description" | "executor" => continue,
                 kind if !runs && KINDS.contains(&kind) => continue,
-        let from_executor = job.entries.len();
                 "steps" => {
                     let mut steps = vec![];
                     around.before.iter().for_each(|list| self.listed(list, None, &mut steps));
