@@ -121,6 +121,12 @@ mod tests {
             "version: 2.1\ncommands: {c: {steps: [run: 'echo << parameters.p >>']}}",
             &["unknown-reference"],
         );
+        // Published orbs have both: an include that nobody replaced, and a list that binds nobody.
+        check(
+            "version: 2.1\ncommands: {c: {parameters: {p: {type: string, enum: [a], default: b}}, steps: [run: '<<include(scripts/c.sh>>']}}",
+            &[],
+        );
+        check("version: 2.1\ncommands: {c: {steps: [run: 'cat <<EOF']}}", &["expression"]);
         check("version: 2.1\ncommands: {c: {steps: [nothing]}}", &["unknown-name"]);
         check("version: 2.1\ncommands: {c: {stepz: []}}", &["missing-key", "unexpected-key"]);
         check("version: 2.1\njobs: {j: {executor: e, steps: [checkout]}}", &["unknown-name"]);

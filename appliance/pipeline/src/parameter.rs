@@ -337,9 +337,7 @@ fn read_type(name: &str, map: &Map, at: Span, owner: Owner, report: &mut Report)
         report.warn(
             Code::Parameter,
             extra.key_at,
-            format!(
-                "Parameter error: parameter '{name}' has an `enum` list and is not of type enum"
-            ),
+            format!("parameter '{name}' takes any value: its `enum` list has no effect"),
             "write `type: enum`",
         );
     }
