@@ -3,7 +3,7 @@
 //! Why: every hand-out decision reads this one value. It is derived from the store: rebuilt from it
 //! at start and after a failed write, and equal to it in between.
 //! Invariants: a task is waiting or leased, never both; leases never exceed the slots, nor a
-//! project its share; one job of a serial group at a time, from its first lease to its end.
+//! project its share; one lock of a serial group at a time, from its first lease to its end.
 //! Fairness: the project with the fewest leases goes first, of equals the one served longest ago;
 //! within a project the oldest task (identifiers sort by age).
 //! Limits: grows with the jobs that have not ended, which the engine bounds at intake.
@@ -125,6 +125,15 @@ impl Board {
 
     /// Takes a waiting task away, for example because it was canceled.
     pub fn withdraw(&mut self, project: ProjectId, task: TaskId) -> Option<Waiting> {
+    /// The project's own bound is another from now on, also for what waits already.
+    pub fn bound(&mut self, project: ProjectId, jobs_max: Option<u32>) {
+        let waiting = self.waiting.get_mut(&project).into_iter().flat_map(BTreeMap::values_mut);
+        let leased = self.leases.values_mut().map(|lease| &mut lease.waiting);
+        for task in waiting.chain(leased.filter(|task| task.project == project)) {
+            task.jobs_max = jobs_max;
+        }
+    }
+
         let queue = self.waiting.get_mut(&project)?;
         let found = queue.remove(&task);
         if queue.is_empty() {
@@ -334,7 +343,9 @@ impl Board {
                 Held::NoRunner { class: waiting.class.clone() }
             }
             Some((group, by)) => Held::Serial { group: group.clone(), by },
-            None if used >= limits.per_project => Held::Project { used, bound: limits.per_project },
+            None if used >= limits.share(waiting) => {
+                Held::Project { used, bound: limits.share(waiting) }
+            }
             None if self.leased() >= limits.slots => {
                 Held::Slots { used: self.leased(), bound: limits.slots }
             }

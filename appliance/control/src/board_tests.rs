@@ -132,6 +132,22 @@ fn a_lease_is_renewed_by_its_holder_only() {
 
 proptest! {
     #[test]
+#[test]
+fn a_projects_own_bound_holds_what_waits_and_says_so() {
+    let mut board = Board::default();
+    for task in 1..=3 {
+        board.wait(Waiting { jobs_max: Some(1), ..waiting(task, 1) });
+    }
+    let next = |board: &mut Board| take(board, &plain(), LIMITS);
+    assert_eq!((next(&mut board), next(&mut board)), (Some(1), None));
+    let held = board.explain(TaskId(Uuid::from_u128(2)), LIMITS, [&plain()].into_iter());
+    assert_eq!(held.unwrap().to_string(), "held: project slots 1 of 1");
+    board.bound(project(1), Some(2));
+    assert_eq!((next(&mut board), next(&mut board)), (Some(2), None));
+    board.bound(project(1), None);
+    assert_eq!(next(&mut board), Some(3));
+}
+
     fn no_bound_is_ever_passed_and_nothing_starves(
         steps in proptest::collection::vec((0u8..3, 1u128..5), 1..200),
     ) {

@@ -7,7 +7,7 @@ use super::{
 use crate::{Error, command::RerunWanted};
 use base::{
     event::Event,
-    ids::{JobId, JobNumber, WorkflowId},
+    ids::{JobId, JobNumber, ProjectId, WorkflowId},
     state::{JobState, WorkflowState},
 };
 use control::{
@@ -83,6 +83,14 @@ impl Turn<'_, '_, '_> {
         self.tell(job.project, &Event::Approved { job: id, by: by.to_owned() })?;
         self.enter(&mut job, JobState::Success)?;
         Ok(self.advance(job.workflow())?)
+    }
+
+    /// What waits already is bound as what comes.
+    pub(super) fn project_changed(&mut self, id: ProjectId) -> Result<(), Error> {
+        if let Some(project) = self.txn.project_get(id)? {
+            self.core.board.bound(id, project.settings.jobs_max);
+        }
+        Ok(())
     }
 
     pub(super) fn rerun(
