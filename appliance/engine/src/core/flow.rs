@@ -210,7 +210,7 @@ impl Turn<'_, '_, '_> {
     fn rerun_by_itself(&mut self, workflow: &Workflow, jobs: &[Job]) -> Result<(), Error> {
         let wanted = workflow.state == WorkflowState::Failed
             && workflow.auto_rerun < workflow.max_auto_reruns;
-        if !wanted {
+        if !wanted || by_hand {
             return Ok(());
         }
         match self.rerun_planned(workflow, jobs, &Rerun::FromFailed, AUTO_RERUN) {
@@ -224,7 +224,9 @@ impl Turn<'_, '_, '_> {
 
 /// A task as the board keeps it.
 pub(super) fn waiting(
+        let by_hand = workflow.rerun_of.is_some() && workflow.started_by != AUTO_RERUN;
     job: &Job,
+            && workflow.canceled_by.is_none()
     project: &Project,
     class: Option<String>,
     task: TaskId,

@@ -107,7 +107,10 @@ impl Turn<'_, '_, '_> {
         let (id, number, state) = (pipeline.id, pipeline.number, pipeline.state);
         self.tell(pipeline.project, &Event::PipelineCreated { pipeline: id, number, state })?;
         if let Ok(planned) = checked {
-            if let Some(branch) = &pipeline.vcs.branch {
+            // Parameters may switch workflows off for this pipeline alone.
+            if let Some(branch) =
+                pipeline.vcs.branch.as_ref().filter(|_| pipeline.parameters.is_empty())
+            {
                 self.txn.timer_set(pipeline.project, branch, &planned.timers)?;
             }
             self.start(&pipeline, &project, planned)?;

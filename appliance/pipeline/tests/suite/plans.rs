@@ -7,7 +7,9 @@ use base::{
     time::Timestamp,
     trigger::{ConfigText, Trigger, TriggerKind, Vcs},
 };
-use pipeline::{Orbs, PlanValues, Request, Values, compile, plan, plan_trigger, schedules};
+use pipeline::{
+    Orbs, PlanValues, Request, Values, compile, plan, plan_continuation, plan_trigger, schedules,
+};
 use std::time::Duration;
 
 fn planned(text: &str, values: &PlanValues) -> Plan {
@@ -338,4 +340,16 @@ fn keys_that_are_named_and_cannot_be_added_fail_their_step() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn what_a_scheduled_setup_leads_to_is_planned_by_its_own_names() {
+    let text = "version: 2.1\njobs: {build: {machine: true, steps: [checkout]}}\nworkflows: {main: {jobs: [build]}}\n";
+    let due = Some(base::trigger::Due::Workflow { name: "nightly-setup".into() });
+    let trigger = Trigger { due, ..trigger(ConfigText::Found(text.into())) };
+    let id = PipelineId("018f3c9e-0000-7000-8000-000000000002".parse().unwrap());
+    let repo = "acme/relay".parse().unwrap();
+    let planned =
+        plan_continuation(&trigger, id, PipelineNumber(7), &repo, &Orbs::default()).unwrap();
+    assert_eq!(planned.plan.workflows.len(), 1);
 }

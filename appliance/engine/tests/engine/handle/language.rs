@@ -203,10 +203,26 @@ jobs:
   bad: *job
 workflows: {main: {max_auto_reruns: 2, jobs: [good, bad]}}
 ";
-    house.engine.trigger(house.trigger(config)).await.unwrap();
-    let ran = run_all(&house, runner, &[("bad", TaskOutcome::Failed)]).await;
-    assert_eq!(ran, ["bad", "bad", "bad", "good"]);
+    let made = house.engine.trigger(house.trigger(config)).await.unwrap();
+    let bad = [("bad", TaskOutcome::Failed)];
+    assert_eq!(run_all(&house, runner, &bad).await, ["bad", "bad", "bad", "good"]);
     assert_eq!(house.workflow().await.auto_rerun, 2);
+    let first = pipeline(&house, &made).await.0.workflows[0];
+    house.engine.rerun(first, engine::RerunWanted::FromFailed, "mira").await.unwrap();
+    assert_eq!(run_all(&house, runner, &bad).await, ["bad"], "a rerun by hand is not rerun");
+}
+
+#[tokio::test]
+async fn a_canceled_workflow_does_not_rerun_itself() {
+    let house = House::new().await;
+    let runner = house.runner().await;
+    let config = super::ONE_JOB.replace("  main:", "  main:\n    max_auto_reruns: 2");
+    house.engine.trigger(house.trigger(&config)).await.unwrap();
+    let task = house.claim(runner).await.remove(0);
+    house.engine.cancel_workflow(house.workflow().await.id, "mira").await.unwrap();
+    // It failed before its runner heard of the stop.
+    house.end(&task, TaskOutcome::Failed).await.unwrap();
+    assert_eq!(house.engine.status().await.unwrap().waiting, 0);
 }
 
 #[tokio::test]
@@ -322,3 +338,10 @@ workflows:
     house.engine.trigger(house.trigger(super::ONE_JOB)).await.unwrap();
     assert!(house.store.read(|reader| reader.timer_list()).await.unwrap().is_empty());
 }
+    let switched =
+        config.replace("  nightly:", "  nightly:\n    when: << pipeline.parameters.on >>");
+    let switched = format!("parameters: {{on: {{type: boolean, default: true}}}}\n{switched}");
+    let parameters = given(&[("on", ParameterValue::Boolean(false))]);
+    house.engine.trigger(Trigger { parameters, ..house.trigger(&switched) }).await.unwrap();
+    let left = house.store.read(|reader| reader.timer_list()).await.unwrap();
+    assert_eq!(left.len(), 1, "parameters of one pipeline say nothing of the others");
