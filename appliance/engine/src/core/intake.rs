@@ -291,6 +291,8 @@ impl Turn<'_, '_, '_> {
             let mut job = job_new(workflow, planned, ordinal(index), spec);
             job.number = spec.map(|_| JobNumber(number));
             job.requires = requires(workflow, planned, &ids);
+            let end = planned.serial_end.as_deref().and_then(|name| ids.get(name));
+            job.serial_end = end.map(|ordinal| family::job(workflow.id, *ordinal));
             self.txn.job_insert(&job, spec)?;
             if !job.requires.is_empty() {
                 self.tell_new(&job)?;
@@ -330,6 +332,7 @@ fn job_new(workflow: &Workflow, planned: &PlannedJob, ordinal: u16, spec: Option
         requires: Vec::new(),
         contexts: planned.contexts.clone(),
         serial_group: planned.serial_group.clone(),
+        serial_end: None,
         created_at: workflow.created_at,
         queued_at: None,
         started_at: None,

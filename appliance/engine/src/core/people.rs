@@ -190,6 +190,7 @@ fn moved(old: &Job, into: &Workflow) -> Job {
         id: there(old.id),
         state: JobState::Blocked,
         requires: old.requires.iter().map(edge).collect(),
+        serial_end: old.serial_end.map(there),
         created_at: into.created_at,
         queued_at: None,
         started_at: None,

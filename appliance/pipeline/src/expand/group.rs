@@ -128,13 +128,18 @@ fn surround(shell: Call, mut inner: Vec<Call>, out: &mut Vec<Call>) {
         requires: leaves.iter().map(|leaf| require(&leaf.name, vec!["terminal"])).collect(),
         serial_group: shell.serial_group.clone(),
         inside: Some(prefix.clone()),
-        ..synthetic(&format!("{prefix}/group-unlock"), at, CallKind::Unlock)
+        ..synthetic(&unlock_name(&prefix), at, CallKind::Unlock)
     });
     let kind = if locked { CallKind::Lock } else { CallKind::NoOp };
     out.push(Call { name: start, kind, is_named: true, inside: Some(prefix), ..shell });
     out.append(&mut inner);
     out.push(end);
     out.extend(unlock);
+}
+
+/// The job that gives back the lock of a job group, whatever happened in it.
+pub(crate) fn unlock_name(group: &str) -> String {
+    format!("{group}/group-unlock")
 }
 
 fn synthetic(name: &str, at: Span, kind: CallKind) -> Call {

@@ -221,24 +221,24 @@ fn requirements_name_the_states_that_satisfy_them() {
 }
 
 #[test]
-fn a_locked_job_group_runs_its_jobs_one_by_one() {
+fn the_jobs_of_a_locked_job_group_have_its_serial_group_together() {
     let text = format!(
         "{JOBS}job-groups: {{g: {{jobs: [a, b]}}}}\nworkflows: {{w: {{jobs: [g: {{serial-group: lab}}]}}}}\n"
     );
     let plan = planned(&text, &on_branch("main"));
-    let groups: Vec<(&str, Option<&str>)> = plan.workflows[0]
-        .jobs
-        .iter()
-        .map(|job| (job.name.as_str(), job.serial_group.as_deref()))
-        .collect();
+    let of = |job: &base::plan::PlannedJob| {
+        (job.name.clone(), job.serial_group.clone().zip(job.serial_end.clone()))
+    };
+    let groups: Vec<_> = plan.workflows[0].jobs.iter().map(of).collect();
+    let locked = Some(("lab".to_owned(), "g/group-unlock".to_owned()));
     assert_eq!(
         groups,
         [
-            ("g/group-start", None),
-            ("g/a", Some("lab")),
-            ("g/b", Some("lab")),
-            ("g", None),
-            ("g/group-unlock", None)
+            ("g/group-start".to_owned(), None),
+            ("g/a".to_owned(), locked.clone()),
+            ("g/b".to_owned(), locked),
+            ("g".to_owned(), None),
+            ("g/group-unlock".to_owned(), None)
         ]
     );
 }
