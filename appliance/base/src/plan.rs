@@ -51,6 +51,9 @@ pub struct PlannedJob {
     /// Jobs of one group run one after another, over all pipelines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial_group: Option<String>,
+    /// The job of the workflow whose end gives the group back; absent when this one's does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial_end: Option<String>,
 }
 
 /// What a job does.

@@ -3,7 +3,7 @@
 //! Why: every hand-out decision reads this one value. It is derived from the store: rebuilt from it
 //! at start and after a failed write, and equal to it in between.
 //! Invariants: a task is waiting or leased, never both; leases never exceed the slots, nor a
-//! project its share; one job of a serial group at a time, from its first lease to its end.
+//! project its share; one lock of a serial group at a time, from its first lease to its end.
 //! Fairness: the project with the fewest leases goes first, of equals the one served longest ago;
 //! within a project the oldest task (identifiers sort by age).
 //! Limits: grows with the jobs that have not ended, which the engine bounds at intake.
@@ -45,8 +45,10 @@ pub struct Waiting {
     pub project: ProjectId,
     /// The runner class it asks for; `None` is served by every runner of plain classes.
     pub class: Option<String>,
-    /// The group that it must have for itself.
+    /// The group that it must have for itself, or together with others of its lock.
     pub serial: Option<SerialGroup>,
+    /// Holds that group for it: the job itself, or the one whose end gives it back.
+    pub lock: JobId,
     /// Its project's own bound, below [`Limits::per_project`].
     pub jobs_max: Option<u32>,
     /// When it became ready.
@@ -123,6 +125,15 @@ impl Board {
         self.waiting.entry(waiting.project).or_default().insert(waiting.task, waiting);
     }
 
+    /// The project's own bound is another from now on, also for what waits already.
+    pub fn bound(&mut self, project: ProjectId, jobs_max: Option<u32>) {
+        let waiting = self.waiting.get_mut(&project).into_iter().flat_map(BTreeMap::values_mut);
+        let leased = self.leases.values_mut().map(|lease| &mut lease.waiting);
+        for task in waiting.chain(leased.filter(|task| task.project == project)) {
+            task.jobs_max = jobs_max;
+        }
+    }
+
     /// Takes a waiting task away, for example because it was canceled.
     pub fn withdraw(&mut self, project: ProjectId, task: TaskId) -> Option<Waiting> {
         let queue = self.waiting.get_mut(&project)?;
@@ -136,19 +147,25 @@ impl Board {
     /// Puts back a lease that the store knows; used when the board is rebuilt.
     pub fn restore(&mut self, lease: Lease) {
         if let Some(group) = &lease.waiting.serial {
-            self.serial.insert(group.clone(), lease.waiting.job);
+            self.serial.insert(group.clone(), lease.waiting.lock);
         }
         self.leases.insert(lease.waiting.task, lease);
     }
 
-    /// Keeps a serial group for a job that has been leased before and has not ended.
-    pub fn serial_take(&mut self, group: SerialGroup, job: JobId) {
-        self.serial.insert(group, job);
+    /// Keeps a serial group for a lock of which a job was leased before, until it is given back.
+    pub fn serial_take(&mut self, group: SerialGroup, lock: JobId) {
+        self.serial.insert(group, lock);
     }
 
-    /// The job has ended: its serial group is free.
-    pub fn serial_free(&mut self, job: JobId) {
-        self.serial.retain(|_, holder| *holder != job);
+    /// The lock is over: its serial group is free.
+    pub fn serial_free(&mut self, lock: JobId) {
+        self.serial.retain(|_, holder| *holder != lock);
+    }
+
+    /// Whether the lock has a serial group.
+    #[must_use]
+    pub fn serial_has(&self, lock: JobId) -> bool {
+        self.serial.values().any(|holder| *holder == lock)
     }
 
     /// The task whose turn it is among those that `serves` can take.
@@ -334,7 +351,9 @@ impl Board {
                 Held::NoRunner { class: waiting.class.clone() }
             }
             Some((group, by)) => Held::Serial { group: group.clone(), by },
-            None if used >= limits.per_project => Held::Project { used, bound: limits.per_project },
+            None if used >= limits.share(waiting) => {
+                Held::Project { used, bound: limits.share(waiting) }
+            }
             None if self.leased() >= limits.slots => {
                 Held::Slots { used: self.leased(), bound: limits.slots }
             }
@@ -350,7 +369,7 @@ impl Board {
     fn serial_holder<'a>(&self, waiting: &'a Waiting) -> Option<(&'a SerialGroup, JobId)> {
         let group = waiting.serial.as_ref()?;
         let holder = *self.serial.get(group)?;
-        (holder != waiting.job).then_some((group, holder))
+        (holder != waiting.lock).then_some((group, holder))
     }
 
     fn leased_by_project(&self) -> BTreeMap<ProjectId, u32> {

@@ -17,6 +17,7 @@ fn waiting(task: u128, of: u128) -> Waiting {
         project: project(of),
         class: None,
         serial: None,
+        lock: JobId(Uuid::from_u128(task)),
         jobs_max: None,
         since: Timestamp(0),
     }
@@ -96,6 +97,24 @@ fn a_serial_group_is_one_jobs_until_that_job_ends() {
 }
 
 #[test]
+fn jobs_of_one_lock_have_a_serial_group_together() {
+    let group = Some(SerialGroup { org: "acme".into(), name: "deploy".into() });
+    let lock = JobId(Uuid::from_u128(9));
+    let mut board = Board::default();
+    for task in [1, 3] {
+        board.wait(Waiting { serial: group.clone(), lock, ..waiting(task, 1) });
+    }
+    board.wait(Waiting { serial: group, ..waiting(2, 2) });
+    let next = |board: &mut Board| take(board, &plain(), LIMITS);
+    assert_eq!((next(&mut board), next(&mut board), next(&mut board)), (Some(1), Some(3), None));
+    board.release(TaskId(Uuid::from_u128(1)));
+    board.release(TaskId(Uuid::from_u128(3)));
+    assert_eq!((next(&mut board), board.serial_has(lock)), (None, true));
+    board.serial_free(lock);
+    assert_eq!(next(&mut board), Some(2));
+}
+
+#[test]
 fn what_is_held_says_why() {
     let limits = Limits { slots: 2, per_project: 1 };
     let mut board = Board::default();
@@ -111,6 +130,22 @@ fn what_is_held_says_why() {
     assert_eq!(explain(2).as_deref(), Some("held: project slots 1 of 1"));
     assert_eq!(explain(4).as_deref(), Some("held: slots 2 of 2"));
     assert_eq!(explain(1), None, "a leased task is not held");
+}
+
+#[test]
+fn a_projects_own_bound_holds_what_waits_and_says_so() {
+    let mut board = Board::default();
+    for task in 1..=3 {
+        board.wait(Waiting { jobs_max: Some(1), ..waiting(task, 1) });
+    }
+    let next = |board: &mut Board| take(board, &plain(), LIMITS);
+    assert_eq!((next(&mut board), next(&mut board)), (Some(1), None));
+    let held = board.explain(TaskId(Uuid::from_u128(2)), LIMITS, [&plain()].into_iter());
+    assert_eq!(held.unwrap().to_string(), "held: project slots 1 of 1");
+    board.bound(project(1), Some(2));
+    assert_eq!((next(&mut board), next(&mut board)), (Some(2), None));
+    board.bound(project(1), None);
+    assert_eq!(next(&mut board), Some(3));
 }
 
 #[test]

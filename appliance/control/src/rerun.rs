@@ -3,7 +3,7 @@
 //! Invariants: what depends on a job that runs again runs again, too; everything else keeps its
 //! result. Reruns of one workflow are counted and bounded.
 
-use crate::workflow::Node;
+use crate::workflow::{Node, is_passed_over};
 use base::{limits::RERUNS_MAX, state::JobState};
 
 /// Which jobs a person wants again.
@@ -48,13 +48,18 @@ pub fn plan(nodes: &[Node], wanted: &Rerun, reruns_so_far: u32) -> Result<Vec<bo
     let again: Vec<bool> = match wanted {
         Rerun::FromStart => return Ok(vec![true; nodes.len()]),
         _ if !ended => return Err(Refused::NotEnded),
-        Rerun::FromFailed => nodes.iter().map(|node| node.state != JobState::Success).collect(),
+        Rerun::FromFailed => nodes.iter().map(|node| did_not_succeed(nodes, node)).collect(),
         Rerun::Jobs(list) => (0..nodes.len()).map(|index| list.contains(&index)).collect(),
     };
     if !again.contains(&true) {
         return Err(Refused::NothingFailed);
     }
     Ok(with_dependants(nodes, again))
+}
+
+/// A job whose requirements were decided against it did as it should: it runs again only with them.
+fn did_not_succeed(nodes: &[Node], node: &Node) -> bool {
+    node.state != JobState::Success && !is_passed_over(nodes, node)
 }
 
 fn with_dependants(nodes: &[Node], mut again: Vec<bool>) -> Vec<bool> {
@@ -111,6 +116,26 @@ mod tests {
         );
         check(&[J::Success, J::Success], &Rerun::FromFailed, &Err(Refused::NothingFailed));
         check(&[J::Failed, J::Running], &Rerun::FromFailed, &Err(Refused::NotEnded));
+    }
+
+    #[test]
+    fn a_job_for_the_other_case_is_no_failure() {
+        use JobState as J;
+        let node = |state, requires| Node { state, kind: Kind::Build, requires };
+        let after = |any_of| vec![Edge { on: 0, any_of: vec![any_of] }];
+        let of = |first, second| {
+            [
+                node(first, vec![]),
+                node(second, after(J::Failed)),
+                node(J::Success, after(J::Success)),
+            ]
+        };
+        let well = of(J::Success, J::NotRun);
+        assert_eq!(plan(&well, &Rerun::FromFailed, 0), Err(Refused::NothingFailed));
+        // Passed over for another reason, a newer pipeline, say.
+        let [first, _, third] = of(J::Success, J::NotRun);
+        let outrun = [first, node(J::NotRun, after(J::Success)), third];
+        assert_eq!(plan(&outrun, &Rerun::FromFailed, 0), Ok(vec![false, true, false]));
     }
 
     #[test]

@@ -71,6 +71,11 @@ fn reach(nodes: &[Node], node: &Node) -> Reach {
     all
 }
 
+/// Whether a job did not run because of how those that it requires ended.
+pub(crate) fn is_passed_over(nodes: &[Node], node: &Node) -> bool {
+    node.state == JobState::NotRun && reach(nodes, node) == Reach::Never
+}
+
 /// Moves every blocked job as far as the others allow and returns the changes in order.
 ///
 /// `gate` is asked once for each build job that is reached and names the state it enters:

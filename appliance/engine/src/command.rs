@@ -64,6 +64,8 @@ pub enum Command {
     Rerun(WorkflowId, RerunWanted, String),
     /// A person approves.
     Approve(JobId, String),
+    /// Settings of a project were changed.
+    ProjectChanged(ProjectId),
     /// An administrator deletes a project, with a line for the audit log.
     RemoveProject(ProjectId, NewAudit),
     /// The guard has held for long: the youngest task is given up, for this reason.

@@ -145,6 +145,9 @@ impl Turn<'_, '_, '_> {
                 self.rerun(*workflow, wanted, by).map(Answer::Rerun)
             }
             Command::Approve(job, by) => self.approve(*job, by).map(|()| Answer::Done),
+            Command::ProjectChanged(project) => {
+                self.project_changed(*project).map(|()| Answer::Done)
+            }
             Command::RemoveProject(project, deed) => {
                 self.remove_project(*project, deed).map(|()| Answer::Done)
             }

@@ -228,6 +228,14 @@ impl Handle {
         self.change(Command::Approve(id, by.into())).await.map(drop)
     }
 
+    /// Settings of a project were stored: its jobs that wait heed them, too. A loop that has ended
+    /// reads them at its next start.
+    pub async fn project_changed(&self, id: ProjectId) {
+        if let Err(error) = self.change(Command::ProjectChanged(id)).await {
+            tracing::warn!(error = %error, "settings of a project reach what waits at the next start");
+        }
+    }
+
     /// Deletes a project, with a line in the audit log. From then on it is gone for everybody; its
     /// runs go by [`crate::removal`].
     ///

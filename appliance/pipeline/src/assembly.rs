@@ -18,7 +18,7 @@ use indexmap::IndexMap;
 use std::{collections::HashSet, sync::Arc};
 
 /// Different contexts over all workflows, as on the original service.
-const CONTEXTS_MAX: usize = 100;
+pub(crate) const CONTEXTS_MAX: usize = 100;
 
 /// Puts the jobs of all workflows into one map, as the processed form has them.
 pub(crate) struct Assembly<'a> {

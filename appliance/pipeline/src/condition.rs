@@ -183,13 +183,7 @@ fn arguments(value: &Node, key: &str, scope: &Scope<'_>, report: &mut Report) ->
 
 fn equal(items: &[Node], scope: &Scope<'_>, report: &mut Report) -> bool {
     let values: Vec<Node> = items.iter().map(|item| template::fill(item, scope, report)).collect();
-    values.windows(2).all(|pair| same(&pair[0], &pair[1]))
-}
-
-/// A value that this trigger does not have equals the empty text.
-fn same(a: &Node, b: &Node) -> bool {
-    let is_blank = |node: &Node| node.is_null() || node.as_text() == Some("");
-    a.same(b) || (is_blank(a) && is_blank(b))
+    values.windows(2).all(|pair| expression::equal(&pair[0], &pair[1]))
 }
 
 fn matches(value: &Node, scope: &Scope<'_>, report: &mut Report) -> bool {

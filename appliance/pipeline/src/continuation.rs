@@ -67,7 +67,7 @@ fn declarations(text: &str) -> Result<Declarations, ContinuationError> {
     match load::load(text, source) {
         Ok(loaded) => {
             let node = loaded.root.as_map().and_then(|map| map.get("parameters"));
-            Ok(parameter::declare(node, Owner::Pipeline, &mut report))
+            Ok(parameter::declare(node, Owner::Pipeline, None, &mut report))
         }
         Err(error) => {
             report.error(crate::Code::Syntax, error.at, error.message, error.hint);
@@ -97,7 +97,7 @@ pub fn declared_parameters(text: &str) -> Vec<DeclaredParameter> {
     let Ok(loaded) = load::load(text, SourceId(0)) else { return vec![] };
     let mut report = Report::default();
     let node = loaded.root.as_map().and_then(|map| map.get("parameters")).cloned();
-    parameter::declare(node.as_ref(), Owner::Pipeline, &mut report)
+    parameter::declare(node.as_ref(), Owner::Pipeline, None, &mut report)
         .into_iter()
         .map(|(name, declared)| DeclaredParameter {
             name: name.to_string(),

@@ -275,11 +275,12 @@ fn executors(map: &Map, kind: &str, element: &Element, report: &mut Report) {
     }
 }
 
-/// Whether exactly one of `keys` says where a job runs; notes it otherwise.
+/// Whether exactly one of `keys` says where a job runs, beside an executor whose own it replaces;
+/// notes it otherwise.
 pub(crate) fn has_one_kind(map: &Map, keys: &[&str], at: Span, report: &mut Report) -> bool {
     let found: Vec<&str> = keys.iter().copied().filter(|key| map.get(key).is_some()).collect();
     let (what, hint) = match found.as_slice() {
-        [_] => return true,
+        [_] | [_, "executor"] => return true,
         [] => (
             format!("required key [{}] not found", keys.join("], [")),
             "say where it runs, for example `docker: [{image: cimg/base:stable}]` or `machine: true`"

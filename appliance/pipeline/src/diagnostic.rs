@@ -178,6 +178,8 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         name.chars().count().div_ceil(3).saturating_sub(usize::from(name.len() < 2)).min(3);
     known
         .into_iter()
+        // Names of other lengths are as far as that; their characters need not be looked at.
+        .filter(|candidate| candidate.len().abs_diff(name.len()) <= 4 * allowed)
         .map(|candidate| (distance(name, candidate), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min()

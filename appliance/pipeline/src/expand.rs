@@ -12,6 +12,7 @@ pub(crate) mod requires;
 mod steps;
 pub(crate) mod workflow;
 
+pub(crate) use group::unlock_name;
 pub(crate) use invocation::KEYS as CALL_KEYS;
 pub(crate) use steps::BUILT_IN;
 
@@ -47,6 +48,7 @@ pub(crate) struct Context<'a> {
     steps_left: usize,
     weight_left: u64,
     calls_left: usize,
+    requires_left: usize,
     /// Lists of steps inside each other right now, through commands and conditions.
     depth: usize,
     /// Calls of the job that is expanded now start at this depth of the report's chain.
@@ -77,6 +79,7 @@ impl<'a> Context<'a> {
             steps_left: STEPS_MAX,
             weight_left: WEIGHT_MAX,
             calls_left: CALLS_MAX,
+            requires_left: requires::REQUIRES_MAX,
             depth: 0,
             job_depth: 0,
             step_calls: vec![],

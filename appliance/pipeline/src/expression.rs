@@ -9,7 +9,7 @@ mod lexer;
 mod parser;
 pub(crate) mod pattern;
 
-pub(crate) use eval::{evaluate, truthy};
+pub(crate) use eval::{equal, evaluate, truthy};
 pub(crate) use parser::{Expr, parse, parse_embedded};
 
 /// Why an expression cannot be read or evaluated.

@@ -109,6 +109,7 @@ mod tests {
                 .collect(),
             contexts: vec![],
             serial_group: None,
+            serial_end: None,
         };
         WorkflowPlan {
             name: "w<&>".into(),

@@ -12,6 +12,7 @@ use crate::{
     scope::{Arguments, Scope},
     syntax::{Map, Node, SourceId, load},
 };
+use indexmap::IndexSet;
 
 /// Checks an orb's packed source: elements, parameters, expressions, nested orbs.
 #[must_use]
@@ -58,21 +59,18 @@ fn check_root(root: &Map, parts: u16, orbs: &Orbs, report: &mut Report) {
 /// for a shell that loads only what is needed. References with expressions come as written.
 #[must_use]
 pub fn orb_references(text: &str) -> Vec<String> {
-    let mut found = vec![];
+    let mut found = IndexSet::new();
     if let Ok(loaded) = load::load(text, SourceId(0)) {
         collect(&loaded.root, &mut found);
     }
-    found
+    found.into_iter().collect()
 }
 
-fn collect(root: &Node, found: &mut Vec<String>) {
+fn collect(root: &Node, found: &mut IndexSet<String>) {
     let orbs = root.as_map().and_then(|map| map.get("orbs")).and_then(Node::as_map);
     for entry in orbs.into_iter().flat_map(|orbs| &orbs.entries) {
         match entry.value.as_text() {
-            Some(reference) if !found.iter().any(|known| known == reference) => {
-                found.push(reference.to_owned())
-            }
-            Some(_) => {}
+            Some(reference) => drop(found.insert(reference.to_owned())),
             None => collect(&entry.value, found),
         }
     }
@@ -123,6 +121,12 @@ mod tests {
             "version: 2.1\ncommands: {c: {steps: [run: 'echo << parameters.p >>']}}",
             &["unknown-reference"],
         );
+        // Published orbs have both: an include that nobody replaced, and a list that binds nobody.
+        check(
+            "version: 2.1\ncommands: {c: {parameters: {p: {type: string, enum: [a], default: b}}, steps: [run: '<<include(scripts/c.sh>>']}}",
+            &[],
+        );
+        check("version: 2.1\ncommands: {c: {steps: [run: 'cat <<EOF']}}", &["expression"]);
         check("version: 2.1\ncommands: {c: {steps: [nothing]}}", &["unknown-name"]);
         check("version: 2.1\ncommands: {c: {stepz: []}}", &["missing-key", "unexpected-key"]);
         check("version: 2.1\njobs: {j: {executor: e, steps: [checkout]}}", &["unknown-name"]);

@@ -9,8 +9,9 @@ use crate::{
     diagnostic::{Code, nearest},
     expand::CALL_KEYS,
     report::Report,
+    scope::Scope,
     syntax::{Map, Node, Span, Value, scalar},
-    template::BROKEN,
+    template::{self, BROKEN},
 };
 use indexmap::IndexMap;
 use std::sync::Arc;
@@ -105,8 +106,14 @@ pub(crate) fn is_variable_name(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// Reads a `parameters:` map of an element.
-pub(crate) fn declare(node: Option<&Node>, owner: Owner, report: &mut Report) -> Declarations {
+/// Reads a `parameters:` map of an element. Defaults are filled in with what `scope` holds; without
+/// one they stay as written.
+pub(crate) fn declare(
+    node: Option<&Node>,
+    owner: Owner,
+    scope: Option<&Scope<'_>>,
+    report: &mut Report,
+) -> Declarations {
     let mut declared = Declarations::new();
     let Some(node) = node.filter(|node| !node.is_null()) else { return declared };
     let Some(map) = node.as_map() else {
@@ -120,7 +127,7 @@ pub(crate) fn declare(node: Option<&Node>, owner: Owner, report: &mut Report) ->
     };
     for entry in &map.entries {
         check_name(&entry.key, entry.key_at, owner, report);
-        if let Some(declaration) = declaration(&entry.key, &entry.value, owner, report) {
+        if let Some(declaration) = declaration(&entry.key, &entry.value, owner, scope, report) {
             declared.insert(entry.key.clone(), declaration);
         }
     }
@@ -151,7 +158,13 @@ fn check_name(name: &str, at: Span, owner: Owner, report: &mut Report) {
     }
 }
 
-fn declaration(name: &str, node: &Node, owner: Owner, report: &mut Report) -> Option<Declaration> {
+fn declaration(
+    name: &str,
+    node: &Node,
+    owner: Owner,
+    scope: Option<&Scope<'_>>,
+    report: &mut Report,
+) -> Option<Declaration> {
     const KEYS: [&str; 4] = ["type", "default", "description", "enum"];
     let Some(map) = node.as_map() else {
         report.error(
@@ -164,7 +177,7 @@ fn declaration(name: &str, node: &Node, owner: Owner, report: &mut Report) -> Op
     };
     report.only(map, &KEYS, Code::UnexpectedKey);
     let kind = read_type(name, map, node.at, owner, report);
-    let mut default = default_value(name, &kind, map, report);
+    let mut default = default_value(name, &kind, map, scope, report);
     described(map, report);
     if owner == Owner::Pipeline && map.get("default").is_none_or(Node::is_null) {
         report.error(
@@ -192,8 +205,21 @@ pub(crate) fn described(map: &Map, report: &mut Report) {
     }
 }
 
-fn default_value(name: &str, kind: &Type, map: &Map, report: &mut Report) -> Option<Node> {
+fn default_value(
+    name: &str,
+    kind: &Type,
+    map: &Map,
+    scope: Option<&Scope<'_>>,
+    report: &mut Report,
+) -> Option<Node> {
     let written = map.get("default").filter(|value| !value.is_null())?;
+    let filled =
+        scope.map_or_else(|| written.clone(), |scope| template::fill(written, scope, report));
+    if filled.is_null() {
+        // A value that this trigger does not have is none of any type.
+        return Some(filled);
+    }
+    let written = &filled;
     if matches!(kind, Type::Enum(members) if members.is_empty()) {
         // That the list is missing is told already.
         return Some(written.clone());
@@ -307,12 +333,11 @@ fn read_type(name: &str, map: &Map, at: Span, owner: Owner, report: &mut Report)
         }
     };
     if let (Some(extra), false) = (map.entry("enum"), matches!(kind, Type::Enum(_))) {
-        report.error(
+        // The original lets it pass, and published orbs have it.
+        report.warn(
             Code::Parameter,
             extra.key_at,
-            format!(
-                "Parameter error: parameter '{name}' has an `enum` list and is not of type enum"
-            ),
+            format!("parameter '{name}' takes any value: its `enum` list has no effect"),
             "write `type: enum`",
         );
     }

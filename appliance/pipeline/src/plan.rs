@@ -6,7 +6,10 @@
 use crate::{
     compiled::{Compiled, CompiledWorkflow},
     cron::Cron,
-    expand::workflow::{Call, CallKind, Schedule},
+    expand::{
+        unlock_name,
+        workflow::{Call, CallKind, Schedule},
+    },
 };
 use base::{
     plan::{JobKind, Plan, PlannedJob, Requirement, WorkflowPlan},
@@ -114,18 +117,24 @@ fn planned(compiled: &Compiled, source: &CompiledWorkflow, values: &PlanValues) 
             requires,
             contexts: call.contexts.clone(),
             serial_group: serial_group(call),
+            serial_end: serial_end(call),
         });
     }
     WorkflowPlan { name: workflow.name.clone(), jobs, max_auto_reruns: workflow.max_auto_reruns }
 }
 
-/// A plan knows no lock that outlives a job: the jobs of a locked job group run one by one with
-/// those of other pipelines, and the jobs that take and give back the lock do nothing.
+/// The jobs of a locked job group take its serial group together; the job at its entry does nothing.
 fn serial_group(call: &Call) -> Option<String> {
     match call.kind {
         CallKind::Lock | CallKind::Unlock => None,
         _ => call.serial_group.clone().or_else(|| call.group_lock.clone()),
     }
+}
+
+/// A locked job group gives its serial group back when all of it has ended.
+fn serial_end(call: &Call) -> Option<String> {
+    let is_own = call.serial_group.is_some() || call.group_lock.is_none();
+    call.inside.as_deref().filter(|_| !is_own).map(unlock_name)
 }
 
 /// Which calls stay. Requirements are looked at before those who require them.

@@ -26,6 +26,9 @@ pub(crate) type Calls = Vec<(&'static str, Arc<str>, Span)>;
 /// Longest source line that is shown whole.
 const LINE_MAX: usize = 200;
 
+/// Farthest place up to which a longer line is shown: a whole file may be one line.
+const COLUMN_MAX: usize = 2000;
+
 /// One text that is compiled.
 struct Source {
     name: String,
@@ -88,7 +91,7 @@ impl Sources {
         let line = usize::try_from(at.line).unwrap_or(usize::MAX);
         let text = self.raw_line(at.source, line).unwrap_or_default();
         let column = usize::try_from(at.column).unwrap_or(0);
-        if text.len() <= LINE_MAX || column > LINE_MAX {
+        if text.len() <= LINE_MAX || (LINE_MAX..COLUMN_MAX).contains(&column) {
             return text.chars().take(LINE_MAX.max(column + 20)).collect();
         }
         text.chars().take(LINE_MAX).chain(['…']).collect()
@@ -149,6 +152,18 @@ impl Report {
         self.add(Severity::Error, code, at, message.into(), Some(hint.into()));
     }
 
+    /// The same with a remedy that is dear to find, and looked for only if it is told.
+    pub(crate) fn error_with(
+        &mut self,
+        code: Code,
+        at: Span,
+        message: String,
+        hint: impl FnOnce() -> String,
+    ) {
+        let hint = if self.is_told(code, &message, at) { String::new() } else { hint() };
+        self.error(code, at, message, hint);
+    }
+
     pub(crate) fn warn(
         &mut self,
         code: Code,
@@ -172,7 +187,7 @@ impl Report {
         if !self.seen.insert((code, message.clone(), at)) {
             return;
         }
-        if self.list.len() >= DIAGNOSTICS_MAX {
+        if self.is_full() {
             self.dropped += 1;
             return;
         }
@@ -203,18 +218,25 @@ impl Report {
     /// Whether telling this would be in vain: it is told already, or the list is full. Asked before
     /// a suggestion is looked for, which is dear.
     pub(crate) fn is_told(&self, code: Code, message: &str, at: Span) -> bool {
-        self.list.len() >= DIAGNOSTICS_MAX || self.seen.contains(&(code, message.to_owned(), at))
+        self.is_full() || self.seen.contains(&(code, message.to_owned(), at))
+    }
+
+    /// Whether nothing more is told, but only counted.
+    pub(crate) fn is_full(&self) -> bool {
+        self.list.len() >= DIAGNOSTICS_MAX
     }
 
     /// Notes every key of `map` that is not among `known`.
     pub(crate) fn only(&mut self, map: &Map, known: &[&str], code: Code) {
         for entry in map.entries.iter().filter(|entry| !known.contains(&&*entry.key)) {
-            let hint = nearest(&entry.key, known.iter().copied()).map_or_else(
-                || format!("permitted keys: {}", known.join(", ")),
-                |near| format!("did you mean `{near}`?"),
-            );
             let message = format!("extraneous key [{}] is not permitted", entry.key);
-            self.error(code, entry.key_at, message, hint);
+            let hint = || {
+                nearest(&entry.key, known.iter().copied()).map_or_else(
+                    || format!("permitted keys: {}", known.join(", ")),
+                    |near| format!("did you mean `{near}`?"),
+                )
+            };
+            self.error_with(code, entry.key_at, message, hint);
         }
     }
 

@@ -89,8 +89,12 @@ const NAMES: [&str; 48] = [
     "trigger_source",
 ];
 
+/// Those of them that are no texts.
+const TYPED: [&str; 2] = ["git.branch.is_default", "number"];
+
 /// Families whose members depend on the event; unknown members are empty.
-const FAMILIES: [&str; 5] = [
+const FAMILIES: [&str; 6] = [
+    "deploy.",
     "event.github.",
     "trigger_parameters.circleci.",
     "trigger_parameters.github_app.",
@@ -99,8 +103,9 @@ const FAMILIES: [&str; 5] = [
 ];
 
 impl Values {
-    /// The values of one trigger. `pipeline.trigger_source` and `pipeline.trigger.type` tell the
-    /// kind as API v2 does; the project's type is `github`, whose slugs (`gh/…`) are used.
+    /// The values of one trigger. `pipeline.trigger_source` tells the kind as API v2 does, and
+    /// `pipeline.trigger.type` in the words that took its place; the project's type is `github`,
+    /// whose slugs (`gh/…`) are used.
     #[must_use]
     pub fn from_trigger(
         trigger: &Trigger,
@@ -140,13 +145,13 @@ impl Values {
     }
 
     fn kind(&mut self, kind: TriggerKind) {
-        let (name, event) = match kind {
-            TriggerKind::Webhook => ("webhook", "push"),
-            TriggerKind::Api => ("api", "api"),
-            TriggerKind::Explicit => ("explicit", "api"),
-            TriggerKind::ScheduledPipeline => ("scheduled_pipeline", "schedule"),
+        let (source, name, event) = match kind {
+            TriggerKind::Webhook => ("webhook", "github_oauth", "push"),
+            TriggerKind::Api => ("api", "api", "api"),
+            TriggerKind::Explicit => ("explicit", "api", "api"),
+            TriggerKind::ScheduledPipeline => ("scheduled_pipeline", "schedule", "schedule"),
         };
-        self.set("trigger_source", name);
+        self.set("trigger_source", source);
         self.set("trigger.type", name);
         self.set("event.name", event);
         self.set("event.action", event);
@@ -181,13 +186,17 @@ impl Values {
         self.known.insert(name.into(), value);
     }
 
-    /// The value of a name; empty when the language knows it and the trigger does not.
+    /// The value of a name; empty when the language knows it and the trigger does not. A text is then
+    /// the empty text, so that whatever takes a text takes it; of other types there is nothing.
     pub(crate) fn lookup(&self, name: &str) -> Option<Node> {
         if let Some(value) = self.known.get(name) {
             return Some(parameter_node(value));
         }
+        if NAMES.contains(&name) && !TYPED.contains(&name) {
+            return Some(parameter_node(&ParameterValue::String(String::new())));
+        }
         let is_known =
-            NAMES.contains(&name) || FAMILIES.iter().any(|family| name.starts_with(family));
+            TYPED.contains(&name) || FAMILIES.iter().any(|family| name.starts_with(family));
         is_known.then(|| value_node(Value::Null))
     }
 

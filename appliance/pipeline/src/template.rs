@@ -174,17 +174,14 @@ pub(crate) fn tell(
     scope: &Scope<'_>,
     report: &mut Report,
 ) {
-    let at = within(text, at, error, report);
     let code = match error {
         ExpressionError::Unknown(_) => Code::UnknownReference,
         ExpressionError::Pattern(_) => Code::Pattern,
         ExpressionError::TooLong(_) => Code::Limit,
         _ => Code::Expression,
     };
-    let message = error.to_string();
-    let is_told = report.is_told(code, &message, at);
-    let hint = if is_told { String::new() } else { hint(error, text, scope) };
-    report.error(code, at, message, hint);
+    let at = within(text, at, error, report);
+    report.error_with(code, at, error.to_string(), || hint(error, text, scope));
 }
 
 /// What to do about an error.
@@ -225,7 +222,7 @@ fn unknown_hint(name: &str, text: &str, scope: &Scope<'_>) -> String {
         return format!("did you mean `{}{near}`?", prefix.unwrap_or_default());
     }
     if name.starts_with("pipeline.parameters.") && scope.declared.is_none() {
-        return "pipeline parameters cannot be seen inside orbs; pass the value as a parameter"
+        return "pipeline parameters cannot be seen inside orbs, nor by each other; pass the value as a parameter"
             .into();
     }
     if name.starts_with("pipeline.parameters.") {
@@ -249,8 +246,10 @@ fn unknown_hint(name: &str, text: &str, scope: &Scope<'_>) -> String {
 /// The place of the expression itself, which may be lines below the scalar's start.
 pub(crate) fn within(text: &str, at: Span, error: &ExpressionError, report: &Report) -> Span {
     match error.needle() {
-        Some(needle) => report.sources.locate(at, needle, text.lines().count()),
-        None => at,
+        Some(needle) if !report.is_full() => {
+            report.sources.locate(at, needle, text.lines().count())
+        }
+        _ => at,
     }
 }
 
@@ -292,7 +291,8 @@ mod tests {
         check("<<parameters.on>>", "boolean true");
         check("a << parameters.n >> b", "string a 3 b");
         check("<< pipeline.git.tag >>", "string ");
-        check("<< pipeline.schedule.name >>", "null ");
+        check("<< pipeline.schedule.name >>", "string ");
+        check("<< pipeline.event.github.pull_request.number >>", "null ");
     }
 
     #[test]

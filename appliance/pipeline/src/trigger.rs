@@ -112,7 +112,7 @@ fn planned(
     let compilation = compile(text, &request);
     match compilation.config {
         Some(config) => Ok(Planned {
-            plan: plan(&config, &plan_values(trigger)),
+            plan: plan(&config, &plan_values(trigger, continuation)),
             timers: timers(&config, trigger),
             processed: process(&config),
             warnings: compilation.diagnostics,
@@ -130,10 +130,11 @@ fn planned(
     }
 }
 
-fn plan_values(trigger: &Trigger) -> PlanValues {
+fn plan_values(trigger: &Trigger, continuation: bool) -> PlanValues {
     let scheduled = match &trigger.due {
-        Some(Due::Workflow { name }) => Some(name.clone()),
-        Some(Due::Schedule { .. }) | None => None,
+        // The workflow that was due is the setup's; what it leads to has names of its own.
+        Some(Due::Workflow { name }) if !continuation => Some(name.clone()),
+        _ => None,
     };
     PlanValues { scheduled, ..PlanValues::from_vcs(&trigger.vcs) }
 }

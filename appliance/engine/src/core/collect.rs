@@ -259,7 +259,8 @@ impl Turn<'_, '_, '_> {
         if job.started_at == Some(task.leased_at) && !self.holds_lease(&job) {
             // As if it had never been given out, its serial group included.
             job.started_at = None;
-            self.core.board.serial_free(job.id);
+            self.txn.job_save(&job)?;
+            self.serial_settle(&job)?;
         }
         Ok(self.node_again(job, |_| id)?)
     }

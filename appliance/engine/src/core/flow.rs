@@ -92,11 +92,24 @@ impl Turn<'_, '_, '_> {
         }
         if state.is_terminal() {
             job.stopped_at = Some(self.now);
-            self.core.board.serial_free(job.id);
         }
         self.txn.job_save(job)?;
+        if state.is_terminal() {
+            self.serial_settle(job)?;
+        }
         let event = Event::JobChanged { job: job.id, workflow: job.workflow(), state };
         self.tell(job.project, &event)
+    }
+
+    /// Gives a serial group back that nothing of the job's lock holds any more.
+    pub(super) fn serial_settle(&mut self, job: &Job) -> Result<(), Error> {
+        let lock = job.lock();
+        if self.core.board.serial_has(lock)
+            && !holds_serial(&self.txn.job_list(job.workflow())?, lock)
+        {
+            self.core.board.serial_free(lock);
+        }
+        Ok(())
     }
 
     /// Moves a workflow as far as its jobs allow.
@@ -140,6 +153,9 @@ impl Turn<'_, '_, '_> {
         let Some(name) = &job.serial_group else { return Ok(false) };
         let group = SerialGroup { org: project.repo.org().to_owned(), name: name.clone() };
         let board = &self.core.board;
+        if board.serial().get(&group) == Some(&job.lock()) {
+            return Ok(false);
+        }
         let own = self.core.live.get(&workflow.id).map(|live| live.origin.number);
         let rivals = board.waiting().chain(board.leases().map(|lease| &lease.waiting));
         let is_newer = |rival: &Waiting| {
@@ -208,9 +224,11 @@ impl Turn<'_, '_, '_> {
     }
 
     fn rerun_by_itself(&mut self, workflow: &Workflow, jobs: &[Job]) -> Result<(), Error> {
+        let by_hand = workflow.rerun_of.is_some() && workflow.started_by != AUTO_RERUN;
         let wanted = workflow.state == WorkflowState::Failed
+            && workflow.canceled_by.is_none()
             && workflow.auto_rerun < workflow.max_auto_reruns;
-        if !wanted {
+        if !wanted || by_hand {
             return Ok(());
         }
         match self.rerun_planned(workflow, jobs, &Rerun::FromFailed, AUTO_RERUN) {
@@ -220,6 +238,15 @@ impl Turn<'_, '_, '_> {
             Err(_) => Ok(()),
         }
     }
+}
+
+/// Whether the jobs of a lock have their serial group: from the first start of one until the job that
+/// gives it back has ended, and all of them.
+pub(super) fn holds_serial(jobs: &[Job], lock: JobId) -> bool {
+    let is_over = jobs.iter().all(|job| job.id != lock || job.state.is_terminal());
+    let begun = |job: &&Job| job.serial_group.is_some() && job.started_at.is_some();
+    let own = jobs.iter().filter(|job| job.lock() == lock && job.origin.is_none());
+    own.filter(begun).any(|job| !is_over || !job.state.is_terminal())
 }
 
 /// A task as the board keeps it.
@@ -239,6 +266,7 @@ pub(super) fn waiting(
         project: job.project,
         class,
         serial,
+        lock: job.lock(),
         jobs_max: project.settings.jobs_max,
         since: job.queued_at.unwrap_or(job.created_at),
     }

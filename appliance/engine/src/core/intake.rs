@@ -107,7 +107,10 @@ impl Turn<'_, '_, '_> {
         let (id, number, state) = (pipeline.id, pipeline.number, pipeline.state);
         self.tell(pipeline.project, &Event::PipelineCreated { pipeline: id, number, state })?;
         if let Ok(planned) = checked {
-            if let Some(branch) = &pipeline.vcs.branch {
+            // Parameters may switch workflows off for this pipeline alone.
+            if let Some(branch) =
+                pipeline.vcs.branch.as_ref().filter(|_| pipeline.parameters.is_empty())
+            {
                 self.txn.timer_set(pipeline.project, branch, &planned.timers)?;
             }
             self.start(&pipeline, &project, planned)?;
@@ -288,6 +291,8 @@ impl Turn<'_, '_, '_> {
             let mut job = job_new(workflow, planned, ordinal(index), spec);
             job.number = spec.map(|_| JobNumber(number));
             job.requires = requires(workflow, planned, &ids);
+            let end = planned.serial_end.as_deref().and_then(|name| ids.get(name));
+            job.serial_end = end.map(|ordinal| family::job(workflow.id, *ordinal));
             self.txn.job_insert(&job, spec)?;
             if !job.requires.is_empty() {
                 self.tell_new(&job)?;
@@ -327,6 +332,7 @@ fn job_new(workflow: &Workflow, planned: &PlannedJob, ordinal: u16, spec: Option
         requires: Vec::new(),
         contexts: planned.contexts.clone(),
         serial_group: planned.serial_group.clone(),
+        serial_end: None,
         created_at: workflow.created_at,
         queued_at: None,
         started_at: None,

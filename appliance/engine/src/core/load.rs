@@ -3,7 +3,7 @@
 use super::{
     Core,
     dispatch::serves,
-    flow::{runner_class, task_id, waiting, waiting_attempt},
+    flow::{holds_serial, runner_class, task_id, waiting, waiting_attempt},
 };
 use crate::{Config, ids::Ids};
 use base::{limits::LEASE, state::JobState, time::Timestamp};
@@ -59,10 +59,25 @@ impl Core {
             };
             self.live.insert(workflow.id, live);
         }
-        for job in reader.job_list(workflow.id)? {
+        let jobs = reader.job_list(workflow.id)?;
+        for job in &jobs {
             if matches!(job.state, JobState::Queued | JobState::Running) {
-                self.load_job(reader, &job, now)?;
+                self.load_job(reader, job, now)?;
             }
+        }
+        self.load_serial(reader, &jobs)
+    }
+
+    fn load_serial(&mut self, reader: &Reader<'_>, jobs: &[Job]) -> Result<(), Error> {
+        for job in jobs {
+            let Some(name) = job.serial_group.clone() else { continue };
+            if !holds_serial(jobs, job.lock()) {
+                continue;
+            }
+            let missing = || Error::Missing(format!("project {}", job.project));
+            let project = reader.project_get(job.project)?.ok_or_else(missing)?;
+            let group = SerialGroup { org: project.repo.org().to_owned(), name };
+            self.board.serial_take(group, job.lock());
         }
         Ok(())
     }
@@ -73,10 +88,6 @@ impl Core {
         let class = reader.job_spec(job.id)?.as_ref().and_then(runner_class);
         let newest = reader.task_list_newest(job.id)?;
         let stop = job.decided_by.is_some();
-        if let (Some(name), true) = (&job.serial_group, job.started_at.is_some()) {
-            let group = SerialGroup { org: project.repo.org().to_owned(), name: name.clone() };
-            self.board.serial_take(group, job.id);
-        }
         for node in 0..job.parallelism {
             let last = newest.iter().find(|task| task.node == node);
             let wait = |attempt| waiting(job, &project, class.clone(), task_id(job, node, attempt));

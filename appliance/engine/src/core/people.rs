@@ -7,7 +7,7 @@ use super::{
 use crate::{Error, command::RerunWanted};
 use base::{
     event::Event,
-    ids::{JobId, JobNumber, WorkflowId},
+    ids::{JobId, JobNumber, ProjectId, WorkflowId},
     state::{JobState, WorkflowState},
 };
 use control::{
@@ -83,6 +83,14 @@ impl Turn<'_, '_, '_> {
         self.tell(job.project, &Event::Approved { job: id, by: by.to_owned() })?;
         self.enter(&mut job, JobState::Success)?;
         Ok(self.advance(job.workflow())?)
+    }
+
+    /// What waits already is bound as what comes.
+    pub(super) fn project_changed(&mut self, id: ProjectId) -> Result<(), Error> {
+        if let Some(project) = self.txn.project_get(id)? {
+            self.core.board.bound(id, project.settings.jobs_max);
+        }
+        Ok(())
     }
 
     pub(super) fn rerun(
@@ -182,6 +190,7 @@ fn moved(old: &Job, into: &Workflow) -> Job {
         id: there(old.id),
         state: JobState::Blocked,
         requires: old.requires.iter().map(edge).collect(),
+        serial_end: old.serial_end.map(there),
         created_at: into.created_at,
         queued_at: None,
         started_at: None,

@@ -66,14 +66,34 @@ fn job(random: &mut Random, index: u64) -> PlannedJob {
             _ => vec![],
         },
         serial_group: (build && random.chance(12)).then(|| "line".into()),
+        serial_end: None,
     }
 }
 
+/// The same with one lock for all jobs of a serial group.
+fn locked(mut jobs: Vec<PlannedJob>) -> Vec<PlannedJob> {
+    let mut requires = Vec::new();
+    for job in jobs.iter_mut().filter(|job| job.serial_group.is_some()) {
+        job.serial_end = Some("unlock".into());
+        requires.push(Requirement { job: job.name.clone(), any_of: STATES[3].to_vec() });
+    }
+    jobs.push(PlannedJob {
+        name: "unlock".into(),
+        kind: JobKind::NoOp,
+        requires,
+        contexts: vec![],
+        serial_group: None,
+        serial_end: None,
+    });
+    jobs
+}
+
 fn workflow(random: &mut Random, index: u64) -> WorkflowPlan {
-    let jobs = 1 + random.below(6);
+    let count = 1 + random.below(6);
+    let jobs = (0..count).map(|index| job(random, index)).collect();
     WorkflowPlan {
         name: format!("workflow-{index}"),
-        jobs: (0..jobs).map(|index| job(random, index)).collect(),
+        jobs: if random.chance(40) { locked(jobs) } else { jobs },
         max_auto_reruns: if random.chance(10) { 2 } else { 0 },
     }
 }

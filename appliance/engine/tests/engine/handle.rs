@@ -306,3 +306,23 @@ async fn what_waits_says_why() {
     let status = house.engine.status().await.unwrap();
     assert_eq!((status.waiting, status.leased, status.slots), (1, 0, 3));
 }
+
+fn bound(
+    id: base::ids::ProjectId,
+    most: u32,
+) -> impl FnOnce(&mut store::Txn<'_>) -> Result<(), store::Error> {
+    move |txn| txn.project_settings_change(id, |settings| settings.jobs_max = Some(most))
+}
+
+#[tokio::test]
+async fn another_bound_of_a_project_is_heeded_by_what_waits() {
+    let house = House::new().await;
+    let runner = house.runner().await;
+    house.store.write(bound(house.project, 1)).await.unwrap();
+    house.engine.trigger(house.trigger(ONE_JOB)).await.unwrap();
+    house.engine.trigger(house.trigger(ONE_JOB)).await.unwrap();
+    assert_eq!(house.claim(runner).await.len(), 1);
+    house.store.write(bound(house.project, 2)).await.unwrap();
+    house.engine.project_changed(house.project).await;
+    assert_eq!(house.claim(runner).await.len(), 1);
+}

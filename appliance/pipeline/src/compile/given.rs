@@ -5,7 +5,7 @@ use crate::{
     parameter::{self, Owner},
     report::Report,
     request::{Request, parameter_node},
-    scope::{Arguments, NOWHERE},
+    scope::{Arguments, NOWHERE, Scope},
     syntax::Map,
 };
 use base::trigger::ParameterValue;
@@ -20,7 +20,8 @@ const PARAMETER_VALUE_MAX: usize = 512;
 /// Pipeline parameters with the values of this trigger.
 pub(super) fn bind(root: &Map, request: &Request, is_2_1: bool, report: &mut Report) -> Arguments {
     let node = root.get("parameters").filter(|_| is_2_1);
-    let declared = parameter::declare(node, Owner::Pipeline, report);
+    let scope = Scope { pipeline: &request.values, declared: None, parameters: None, matrix: None };
+    let declared = parameter::declare(node, Owner::Pipeline, Some(&scope), report);
     check_given(&request.parameters, report);
     let given: Vec<_> = request
         .parameters

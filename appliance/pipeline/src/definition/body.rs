@@ -2,7 +2,8 @@
 //!
 //! Why: expansion reports what a call reaches; a mistake in a command that nobody calls yet is
 //! worth telling before somebody does. In a configuration these are warnings (the original lets
-//! them pass), but for references to undeclared parameters; in an orb they are errors.
+//! them pass), but for references to undeclared parameters; in an orb they are errors, but for tags
+//! that are closed and no expression.
 
 use crate::{
     diagnostic::{Code, Severity, nearest},
@@ -54,7 +55,7 @@ impl Body<'_> {
             Value::Text(text) if template::is_template(&text.text) => match template::read(&text.text, node.at) {
                 Ok(pieces) => pieces.iter().for_each(|piece| self.piece(piece, node, &text.text, report)),
                 Err(error) => report.add(
-                    self.severity,
+                    self.severity_of(&error),
                     Code::Expression,
                     template::within(&text.text, node.at, &error, report),
                     error.to_string(),
@@ -64,6 +65,14 @@ impl Body<'_> {
             Value::List(items) => items.iter().for_each(|item| self.references(item, report)),
             Value::Map(map) => map.entries.iter().for_each(|entry| self.references(&entry.value, report)),
             _ => {}
+        }
+    }
+
+    /// A tag that is closed and no expression fails when it is reached; published orbs have such.
+    fn severity_of(&self, error: &ExpressionError) -> Severity {
+        match error {
+            ExpressionError::Syntax { .. } => Severity::Warning,
+            _ => self.severity,
         }
     }
 
@@ -87,12 +96,14 @@ impl Body<'_> {
                     return;
                 }
                 let error = ExpressionError::Unknown(name.clone());
-                let hint = nearest(parameter, declared.keys().map(|key| &**key)).map_or_else(
-                    || format!("declare it under the `parameters` of the {}", self.kind.name()),
-                    |near| format!("did you mean `parameters.{near}`?"),
-                );
+                let hint = || {
+                    nearest(parameter, declared.keys().map(|key| &**key)).map_or_else(
+                        || format!("declare it under the `parameters` of the {}", self.kind.name()),
+                        |near| format!("did you mean `parameters.{near}`?"),
+                    )
+                };
                 let at = template::within(text, node.at, &error, report);
-                report.error(Code::UnknownReference, at, error.to_string(), hint);
+                report.error_with(Code::UnknownReference, at, error.to_string(), hint);
             }
             Expr::Not(inner) => self.expression(inner, node, text, report),
             Expr::And(left, right) | Expr::Or(left, right) | Expr::Compare(_, left, right) => {

@@ -14,6 +14,7 @@ use crate::{
     filter::Filters,
     syntax::{Node, Span},
 };
+use std::collections::HashSet;
 
 /// What the call of a group takes.
 const KEYS: [&str; 4] = ["requires", "filters", "name", "serial-group"];
@@ -68,7 +69,8 @@ impl Context<'_> {
             );
         }
         requires::number_duplicates(&mut inner);
-        requires::resolve(&format!("job group '{reference}'"), &mut inner, self.report);
+        let left = &mut self.requires_left;
+        requires::resolve(&format!("job group '{reference}'"), &mut inner, left, self.report);
         for call in &mut inner {
             call.name = format!("{prefix}/{}", call.name);
             call.is_named = true;
@@ -110,11 +112,11 @@ fn surround(shell: Call, mut inner: Vec<Call>, out: &mut Vec<Call>) {
     }
     let require =
         |name: &str, statuses: Vec<&'static str>| Require { name: name.into(), at, statuses };
+    let required: HashSet<&str> =
+        inner.iter().flat_map(|call| &call.requires).map(|require| require.name.as_str()).collect();
     let leaves: Vec<Require> = inner
         .iter()
-        .filter(|call| {
-            !inner.iter().any(|other| other.requires.iter().any(|r| r.name == call.name))
-        })
+        .filter(|call| !required.contains(call.name.as_str()))
         .map(|call| require(&call.name, vec![]))
         .collect();
     for call in inner.iter_mut().filter(|call| call.requires.is_empty()) {
@@ -126,13 +128,18 @@ fn surround(shell: Call, mut inner: Vec<Call>, out: &mut Vec<Call>) {
         requires: leaves.iter().map(|leaf| require(&leaf.name, vec!["terminal"])).collect(),
         serial_group: shell.serial_group.clone(),
         inside: Some(prefix.clone()),
-        ..synthetic(&format!("{prefix}/group-unlock"), at, CallKind::Unlock)
+        ..synthetic(&unlock_name(&prefix), at, CallKind::Unlock)
     });
     let kind = if locked { CallKind::Lock } else { CallKind::NoOp };
     out.push(Call { name: start, kind, is_named: true, inside: Some(prefix), ..shell });
     out.append(&mut inner);
     out.push(end);
     out.extend(unlock);
+}
+
+/// The job that gives back the lock of a job group, whatever happened in it.
+pub(crate) fn unlock_name(group: &str) -> String {
+    format!("{group}/group-unlock")
 }
 
 fn synthetic(name: &str, at: Span, kind: CallKind) -> Call {

@@ -17,6 +17,7 @@ use crate::{
     scope::{Arguments, Scope},
     syntax::{Entry, Map, Node, Span},
 };
+use std::sync::Arc;
 
 /// What a call does when it is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,30 +170,31 @@ impl Context<'_> {
         }
         let mut call = self.plain_call(reference, at, &filled, kind);
         let given = arguments(&filled, copy, at);
-        if let Some(element) = element {
-            let arguments = parameter::bind(&element.declared, &given, &KEYS, at, self.report);
-            if needs_job {
+        match element.filter(|_| needs_job) {
+            Some(element) => {
+                let arguments = parameter::bind(&element.declared, &given, &KEYS, at, self.report);
                 let around = Around {
                     before: filled.get("pre-steps").filter(|n| !n.is_null()).cloned(),
                     after: filled.get("post-steps").filter(|n| !n.is_null()).cloned(),
                 };
                 call.job = self.job(element, &arguments, &around);
             }
-        } else {
-            for (name, at, _) in &given {
-                let hint = nearest(name, KEYS).map_or_else(
-                    || format!("permitted keys: {}", KEYS.join(", ")),
-                    |near| format!("did you mean `{near}`?"),
-                );
-                self.report.error(
-                    Code::UnexpectedArgument,
-                    *at,
-                    format!("Unexpected argument(s): {name}"),
-                    hint,
-                );
-            }
+            None => self.unexpected(&given, element),
         }
         Some(call)
+    }
+
+    /// Arguments of what runs no job: none, but those of a job whose name it bears.
+    fn unexpected(&mut self, given: &[(Arc<str>, Span, Node)], element: Option<&Element>) {
+        let taken = |name: &Arc<str>| element.is_some_and(|element| element.declared.contains_key(name));
+        for (name, at, _) in given.iter().filter(|(name, ..)| !taken(name)) {
+            let hint = nearest(name, KEYS).map_or_else(
+                || format!("permitted keys: {}", KEYS.join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            let message = format!("Unexpected argument(s): {name}");
+            self.report.error(Code::UnexpectedArgument, *at, message, hint);
+        }
     }
 
     /// A group's call: the keys of an invocation without a job behind it.
@@ -265,11 +267,7 @@ impl Context<'_> {
 }
 
 /// Arguments of the job: the keys that are not the invocation's, and the matrix copy's values.
-fn arguments(
-    body: &Map,
-    copy: Option<&Arguments>,
-    at: Span,
-) -> Vec<(std::sync::Arc<str>, Span, Node)> {
+fn arguments(body: &Map, copy: Option<&Arguments>, at: Span) -> Vec<(Arc<str>, Span, Node)> {
     let mut given: Vec<_> = body
         .entries
         .iter()

@@ -13,6 +13,7 @@ use crate::{
     scope::Arguments,
     syntax::{Entry, Map, Node, Span, Value},
 };
+use std::collections::HashSet;
 
 /// A job with nothing left to fill in.
 #[derive(Debug)]
@@ -58,10 +59,15 @@ impl Context<'_> {
             inherited = Inherited::take(executor::anything(element.at), &mut job);
         } else if let Some(reference) = body.get("executor") {
             let filled = self.fill(reference, Some(&scope));
-            let executor =
+            let mut executor =
                 self.executor(&filled).unwrap_or_else(|| executor::anything(reference.at));
+            if KINDS.iter().any(|kind| body.get(kind).is_some()) {
+                // The job's own counts, and no part of the executor's.
+                executor.entries.retain(|entry| !KINDS.contains(&&*entry.key));
+            }
             inherited = Inherited::take(executor, &mut job);
         }
+        let from_executor = job.entries.len();
         for entry in &body.entries {
             let value = match &*entry.key {
                 "parameters" | "description" | "executor" => continue,
@@ -77,7 +83,7 @@ impl Context<'_> {
                 "environment" => inherited.environment(&self.fill(&entry.value, Some(&scope))),
                 _ => self.fill(&entry.value, Some(&scope)),
             };
-            place(&mut job, entry, value);
+            place(&mut job, from_executor, entry, value);
         }
         inherited.finish(&mut job, element.at);
         let node = Node::map(job, element.at);
@@ -86,8 +92,10 @@ impl Context<'_> {
     }
 }
 
-fn place(job: &mut Map, entry: &Entry, value: Node) {
-    match job.entries.iter_mut().find(|e| e.key == entry.key) {
+/// Puts a key of the job's own at the place of the executor's, or last.
+fn place(job: &mut Map, from_executor: usize, entry: &Entry, value: Node) {
+    let (inherited, _) = job.entries.split_at_mut(from_executor);
+    match inherited.iter_mut().find(|e| e.key == entry.key) {
         Some(found) => found.value = value,
         None => job.entries.push(Entry { key: entry.key.clone(), key_at: entry.key_at, value }),
     }
@@ -133,7 +141,8 @@ impl Inherited {
         }
         let own_list = variables(own);
         let mut list = self.environment.take().map(|node| variables(&node)).unwrap_or_default();
-        list.retain(|node| !own_list.iter().any(|own| name_of(own) == name_of(node)));
+        let own_names: HashSet<Option<&str>> = own_list.iter().map(name_of).collect();
+        list.retain(|node| !own_names.contains(&name_of(node)));
         list.extend(own_list);
         Node::list(list, own.at)
     }

@@ -10,6 +10,10 @@ use crate::{
 use base::state::JobState;
 use std::collections::{HashMap, HashSet};
 
+/// Requirements of all workflows together, each matrix counted job by job: matrices that require
+/// each other multiply. What comes out in the end has room for no more.
+pub(super) const REQUIRES_MAX: usize = 200_000;
+
 /// One entry of `requires`.
 #[derive(Debug, Clone)]
 pub(crate) struct Require {
@@ -151,8 +155,8 @@ pub(super) fn number_duplicates(calls: &mut [Call]) {
 }
 
 /// Replaces names by those of the jobs that are meant, and notes those that mean none or several.
-/// `place` is the workflow or job group, as messages name it.
-pub(super) fn resolve(place: &str, calls: &mut [Call], report: &mut Report) {
+/// `place` is the workflow or job group, as messages name it; `left` is what may still be required.
+pub(super) fn resolve(place: &str, calls: &mut [Call], left: &mut usize, report: &mut Report) {
     let mut by_name: HashMap<String, usize> = HashMap::new();
     let mut by_alias: HashMap<String, Vec<usize>> = HashMap::new();
     for (index, call) in calls.iter().enumerate() {
@@ -166,6 +170,7 @@ pub(super) fn resolve(place: &str, calls: &mut [Call], report: &mut Report) {
     let groups: Vec<Option<String>> = calls.iter().map(|call| call.inside.clone()).collect();
     for (index, call) in calls.iter_mut().enumerate() {
         let mut resolved: Vec<Require> = vec![];
+        let mut known: HashSet<usize> = HashSet::new();
         for require in std::mem::take(&mut call.requires) {
             let targets: Vec<usize> =
                 match (by_name.get(&require.name), by_alias.get(&require.name)) {
@@ -190,14 +195,29 @@ pub(super) fn resolve(place: &str, calls: &mut [Call], report: &mut Report) {
                 report.error(Code::Requires, require.at, message, format!("require `{group}`"));
                 continue;
             }
-            for target in targets {
-                if resolved.iter().all(|known| known.name != names[target]) {
-                    resolved.push(Require { name: names[target].clone(), ..require.clone() });
+            let new = targets.into_iter().filter(|target| known.insert(*target));
+            for target in new {
+                if !spend(left, require.at, report) {
+                    return;
                 }
+                resolved.push(Require { name: names[target].clone(), ..require.clone() });
             }
         }
         call.requires = resolved;
     }
+}
+
+/// Takes one requirement from the budget; false when it is used up.
+fn spend(left: &mut usize, at: Span, report: &mut Report) -> bool {
+    if *left == 0 {
+        let message = format!("more than {REQUIRES_MAX} requirements in all workflows together");
+        let hint =
+            "put one job (`type: no-op`) between the many that require and the many required";
+        report.error(Code::Limit, at, message, hint);
+        return false;
+    }
+    *left -= 1;
+    true
 }
 
 /// Whether a call may require the jobs inside a group: its own, and its exit.
@@ -218,12 +238,12 @@ fn unresolved(
         require.name
     );
     let others = names.iter().map(String::as_str).filter(|name| *name != job);
-    let hint = match (found, nearest(&require.name, others)) {
+    let hint = || match (found, nearest(&require.name, others)) {
         (0, Some(near)) => format!("did you mean `{near}`?"),
         (0, None) => format!("add the job to {place}, or remove the requirement"),
         _ => "You can give a job within a workflow an explicit name by adding a name key".into(),
     };
-    report.error(Code::Requires, require.at, message, hint);
+    report.error_with(Code::Requires, require.at, message, hint);
 }
 
 /// Notes a cycle, naming the jobs on it.

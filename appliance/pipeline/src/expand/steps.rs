@@ -181,8 +181,10 @@ impl Context<'_> {
     }
 
     fn conditional(&mut self, entry: &Entry, scope: Option<&Scope<'_>>, out: &mut Vec<Node>) {
+        // What was filled in may have come to nothing, which is false.
         let part = |key: &str| {
-            entry.value.as_map().and_then(|map| map.get(key)).filter(|node| !node.is_null())
+            let found = entry.value.as_map().and_then(|map| map.get(key));
+            found.filter(|node| !node.is_null() || scope.is_none())
         };
         if let Some(map) = entry.value.as_map() {
             self.report.only(map, &["condition", "steps"], Code::UnexpectedKey);

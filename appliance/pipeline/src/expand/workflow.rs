@@ -62,7 +62,8 @@ impl Context<'_> {
             self.entry(&item, &mut calls);
         }
         requires::number_duplicates(&mut calls);
-        requires::resolve(&format!("workflow '{name}'"), &mut calls, self.report);
+        let left = &mut self.requires_left;
+        requires::resolve(&format!("workflow '{name}'"), &mut calls, left, self.report);
         requires::check_cycles(name, &calls, self.report);
         let top = self.top();
         let triggers = map.get("triggers").filter(|node| !node.is_null());

@@ -66,12 +66,14 @@ fn compare(
     }
     let right = evaluate(right, scope, patterns)?;
     match operator {
-        "==" => Ok(left.same(&right)),
-        "!=" => Ok(!left.same(&right)),
-        "starts-with" => match (left.as_text(), right.as_text()) {
+        "==" => Ok(equal(left, &right)),
+        "!=" => Ok(!equal(left, &right)),
+        "starts-with" => match (text(left), text(&right)) {
             (Some(text), Some(prefix)) => Ok(text.starts_with(prefix)),
             _ => Err(operands(operator, "strings", left, &right)),
         },
+        // A value that this trigger does not have is neither more nor less.
+        _ if left.is_null() || right.is_null() => Ok(false),
         _ => {
             let order = match (number(left), number(&right)) {
                 (Some(a), Some(b)) => a.partial_cmp(&b),
@@ -100,13 +102,21 @@ fn matches(
             node => return Err(operands("matches", "strings", left, &node)),
         },
     };
-    // A value that this trigger does not have matches nothing.
-    let text = match &left.value {
-        Value::Null => "",
-        Value::Text(text) => &text.text,
-        _ => return Err(operands("matches", "strings", left, left)),
-    };
-    Ok(patterns.get(&pattern)?.matches(text))
+    match text(left) {
+        Some(text) => Ok(patterns.get(&pattern)?.matches(text)),
+        None => Err(operands("matches", "strings", left, left)),
+    }
+}
+
+/// A text; a value that this trigger does not have is the empty one.
+fn text(node: &Node) -> Option<&str> {
+    if node.is_null() { Some("") } else { node.as_text() }
+}
+
+/// Whether two values are equal; one that this trigger does not have equals the empty text.
+pub(crate) fn equal(a: &Node, b: &Node) -> bool {
+    let is_blank = |node: &Node| text(node) == Some("");
+    a.same(b) || (is_blank(a) && is_blank(b))
 }
 
 fn number(node: &Node) -> Option<f64> {

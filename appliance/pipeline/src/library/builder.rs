@@ -38,10 +38,17 @@ impl Builder<'_> {
         depth: usize,
         report: &mut Report,
     ) {
+        let defaults = scope.copied().unwrap_or(Scope {
+            pipeline: &self.request.values,
+            declared: None,
+            parameters: None,
+            matrix: None,
+        });
+        let mut elements = |key, owner| elements(root.get(key), owner, &defaults, report);
         let mut space = Namespace {
-            jobs: elements(root.get("jobs"), Owner::Job, report),
-            commands: elements(root.get("commands"), Owner::Command, report),
-            executors: elements(root.get("executors"), Owner::Executor, report),
+            jobs: elements("jobs", Owner::Job),
+            commands: elements("commands", Owner::Command),
+            executors: elements("executors", Owner::Executor),
             ..Namespace::default()
         };
         if let Some(groups) = root.get("job-groups").and_then(Node::as_map) {
@@ -231,7 +238,12 @@ impl Builder<'_> {
 }
 
 /// Reads one map of elements. An element that is null is kept: it is an error only when used.
-fn elements(node: Option<&Node>, owner: Owner, report: &mut Report) -> IndexMap<Arc<str>, Element> {
+fn elements(
+    node: Option<&Node>,
+    owner: Owner,
+    scope: &Scope<'_>,
+    report: &mut Report,
+) -> IndexMap<Arc<str>, Element> {
     let mut found = IndexMap::new();
     let Some(node) = node.filter(|node| !node.is_null()) else { return found };
     let Some(map) = node.as_map() else {
@@ -245,7 +257,7 @@ fn elements(node: Option<&Node>, owner: Owner, report: &mut Report) -> IndexMap<
     };
     for entry in &map.entries {
         let parameters = entry.value.as_map().and_then(|map| map.get("parameters"));
-        let declared = declare(parameters, owner, report);
+        let declared = declare(parameters, owner, Some(scope), report);
         found.insert(
             entry.key.clone(),
             Element { node: entry.value.clone(), at: entry.key_at, declared },

@@ -8,7 +8,7 @@ use crate::{
     syntax::{Node, Span},
     template::BROKEN,
 };
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 /// Nesting of one argument: commands that wrap their steps for other commands could otherwise
 /// grow it with every call, and every walk over it is recursive.
@@ -27,28 +27,16 @@ pub(crate) fn bind(
     let unexpected: Vec<_> =
         given.iter().filter(|(name, ..)| !declared.contains_key(name)).collect();
     for (name, at, _) in &unexpected {
-        let known = declared.keys().map(|key| &**key).chain(also.iter().copied());
-        let hint = nearest(name, known).map_or_else(
-            || match declared.len() {
-                0 => "it takes no parameters".into(),
-                _ => format!(
-                    "declared parameters: {}",
-                    declared.keys().map(|k| &**k).collect::<Vec<_>>().join(", ")
-                ),
-            },
-            |near| format!("did you mean `{near}`?"),
-        );
-        report.error(
-            Code::UnexpectedArgument,
-            *at,
-            format!("Unexpected argument(s): {name}"),
-            hint,
-        );
+        let message = format!("Unexpected argument(s): {name}");
+        let hint = || unexpected_hint(name, declared, also);
+        report.error_with(Code::UnexpectedArgument, *at, message, hint);
     }
+    let by_name: HashMap<&str, &Node> =
+        given.iter().map(|(name, _, value)| (&**name, value)).collect();
     let mut bound = Arguments::with_capacity(declared.len());
     let mut missing = vec![];
     for (name, declaration) in declared {
-        let value = given.iter().find(|(key, ..)| key == name).map(|(_, _, value)| value);
+        let value = by_name.get(&**name).copied();
         let value = match value.filter(|value| !value.is_null()) {
             Some(value) => accept(name, declaration, value, report),
             None => match &declaration.default {
@@ -74,6 +62,19 @@ pub(crate) fn bind(
         );
     }
     bound
+}
+
+/// What may be meant by an argument that no parameter takes.
+fn unexpected_hint(name: &str, declared: &Declarations, also: &[&str]) -> String {
+    let known = declared.keys().map(|key| &**key).chain(also.iter().copied());
+    match nearest(name, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if declared.is_empty() => "it takes no parameters".into(),
+        None => {
+            let names: Vec<&str> = declared.keys().map(|key| &**key).collect();
+            format!("declared parameters: {}", names.join(", "))
+        }
+    }
 }
 
 /// Takes the place of a missing argument, so that nothing else is told because of it.

@@ -77,15 +77,18 @@ impl Reader<'_> {
     /// For a section's tag that has its line for itself: where the next line starts. Such a line
     /// leaves nothing behind, as in the original (and in Mustache, whose sections these are).
     fn alone_on_its_line(&self, start: usize) -> Option<usize> {
-        let is_blank = |text: &str| text.chars().all(|c| matches!(c, ' ' | '\t' | '\r'));
+        const BLANKS: [char; 3] = [' ', '\t', '\r'];
         let is_section = self.text[start + 2..].starts_with(['#', '^', '/']);
-        let line = self.text[..start].rfind('\n').map_or(0, |at| at + 1);
+        let before = self.text[..start].trim_end_matches(BLANKS);
+        if !is_section || !(before.is_empty() || before.ends_with('\n')) {
+            return None;
+        }
         let end = start + self.text[start..].find(">>")? + 2;
-        let next = self.text[end..].find('\n').map_or(self.text.len(), |at| end + at + 1);
-        let is_alone = is_blank(&self.text[line..start])
-            && is_blank(self.text[end..next].trim_end_matches('\n'));
+        let after = self.text[end..].trim_start_matches(BLANKS);
+        let next = self.text.len() - after.len() + usize::from(after.starts_with('\n'));
+        let is_alone = after.is_empty() || after.starts_with('\n');
         // A text of one line alone is no line to remove.
-        (is_section && is_alone && self.text.contains('\n')).then_some(next)
+        (is_alone && self.text.contains('\n')).then_some(next)
     }
 
     /// What stands after `<<`; reading goes on behind it, or at `line_end`.

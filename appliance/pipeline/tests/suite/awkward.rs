@@ -140,15 +140,15 @@ jobs:
   a: {executor: both, steps: [checkout]}
   b: {executor: none, steps: [checkout]}
   c: {executor: {nam: both}, steps: [checkout]}
-  d: {docker: [{image: x}], executor: both, steps: [nothing]}
+  d: {docker: [{image: x}], machine: true, executor: both, steps: [nothing]}
 workflows: {main: {jobs: [a, b, c, d]}}
 ",
         &[
             "3:3 2 subschemas matched instead of one: docker, machine | keep one of: docker, machine",
             "4:3 0 subschemas matched instead of one: required key [docker], [machine], [macos] not found | say where it runs, for example `docker: [{image: cimg/base:stable}]` or `machine: true`",
             "8:18 required key [name] not found | `nam` should be `name`",
-            "9:3 2 subschemas matched instead of one: docker, executor | keep one of: docker, executor",
-            "9:53 Cannot find a definition for command named nothing | define it under `commands`",
+            "9:3 3 subschemas matched instead of one: docker, machine, executor | keep one of: docker, machine, executor",
+            "9:68 Cannot find a definition for command named nothing | define it under `commands`",
         ],
     );
 }

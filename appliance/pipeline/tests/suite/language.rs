@@ -311,3 +311,44 @@ fn scheduled_workflows_keep_their_triggers() {
         "jobs:\n  j:\n    machine: true\n    steps:\n    - checkout\nworkflows:\n  w:\n    triggers:\n    - schedule:\n        cron: 0 3 * * *\n        filters:\n          branches:\n            only: main\n    jobs:\n    - j\n",
     );
 }
+
+#[test]
+fn defaults_are_filled_in_with_pipeline_values() {
+    check(
+        "parameters: {tag: {type: string, default: << pipeline.git.branch >>}, n: {type: integer, default: 2}}\nexecutors: {e: {parameters: {t: {type: string, default: << pipeline.parameters.tag >>}}, docker: [{image: 'i:<< parameters.t >>'}]}}\ncommands: {c: {parameters: {s: {type: steps, default: [run: '<< pipeline.number >> \\<<']}}, steps: << parameters.s >>}}\njobs: {j: {parameters: {n: {type: integer, default: << pipeline.parameters.n >>}}, executor: e, parallelism: << parameters.n >>, steps: [c]}}\nworkflows: {w: {jobs: [j]}}\n",
+        "jobs:\n  j:\n    docker:\n    - image: i:main\n    parallelism: 2\n    steps:\n    - run:\n        command: 1 <<\nworkflows:\n  w:\n    jobs:\n    - j\n",
+    );
+}
+
+#[test]
+fn an_orbs_defaults_see_pipeline_values_and_no_pipeline_parameters() {
+    let orb = |default: &str| {
+        format!(
+            "orbs: {{o: {{commands: {{c: {{parameters: {{p: {{type: string, default: {default}}}}}, steps: [run: << parameters.p >>]}}}}}}}}\nparameters: {{x: {{type: string, default: y}}}}\n{J}    - o/c\n{W}"
+        )
+    };
+    check(
+        &orb("'<< pipeline.git.branch >>'"),
+        &format!("{JOB_HEAD}    - run:\n        command: main\n{FLOW}"),
+    );
+    let text = format!("version: 2.1\n{}", orb("'<< pipeline.parameters.x >>'"));
+    let found = compile(&text, &request());
+    let told: Vec<&str> = found.errors().map(|error| error.message.as_str()).collect();
+    assert_eq!(told, ["Arguments referenced without declared parameters: pipeline.parameters.x"]);
+}
+
+#[test]
+fn a_job_may_say_itself_where_it_runs_and_keep_the_rest_of_its_executor() {
+    check(
+        "executors: {e: {machine: {image: m, resource_class: large}, environment: {ENV: ci}, shell: sh}}\njobs: {j: {docker: [{image: d}], executor: e, steps: [checkout]}}\nworkflows: {w: {jobs: [j]}}\n",
+        "jobs:\n  j:\n    shell: sh\n    docker:\n    - image: d\n    steps:\n    - checkout\n    environment:\n    - ENV: ci\nworkflows:\n  w:\n    jobs:\n    - j\n",
+    );
+}
+
+#[test]
+fn an_approval_may_bear_the_name_of_a_job() {
+    check(
+        "jobs: {j: {parameters: {p: {type: string}}, machine: true, steps: [checkout]}}\nworkflows: {w: {jobs: [j: {type: approval, name: hold}, j: {p: x, requires: [hold]}]}}\n",
+        "jobs:\n  j:\n    machine: true\n    steps:\n    - checkout\nworkflows:\n  w:\n    jobs:\n    - hold:\n        type: approval\n    - j:\n        requires:\n        - hold\n",
+    );
+}

@@ -142,3 +142,67 @@ fn size_is_bounded_however_it_comes_about() {
     );
     assert!(errors(&many, &request())[0].contains("more than 10000 jobs"));
 }
+
+#[test]
+fn requirements_that_multiply_are_bounded() {
+    let values = (0..1000).map(|n| n.to_string()).collect::<Vec<_>>().join(", ");
+    let text = format!(
+        "version: 2.1\njobs: {{j: {{parameters: {{n: {{type: integer}}}}, machine: true, steps: [checkout]}}}}\nworkflows: {{w: {{jobs: [j: {{matrix: {{alias: all, parameters: {{n: [{values}]}}}}}}, j: {{name: 'b<< matrix.n >>', requires: [all], matrix: {{parameters: {{n: [{values}]}}}}}}]}}}}\n"
+    );
+    let found = errors(&text, &request());
+    assert!(found[0].contains("more than 200000 requirements"), "{found:?}");
+}
+
+/// Lines of one pattern, `#` being their number.
+fn lines(count: usize, line: &str) -> String {
+    (0..count).map(|n| line.replace('#', &n.to_string())).collect()
+}
+
+#[test]
+fn work_grows_with_the_text_and_not_with_its_square() {
+    const COUNT: usize = 40_000;
+    let job = "jobs: {j: {machine: true, steps: [checkout]}}\n";
+    let texts = [
+        format!(
+            "executors:\n  e:\n    machine: true\n    environment:\n{}jobs:\n  j:\n    executor: e\n    environment:\n{}    steps: [checkout]\nworkflows: {{w: {{jobs: [j]}}}}\n",
+            lines(COUNT, "      A#: 1\n"),
+            lines(COUNT, "      B#: 1\n"),
+        ),
+        format!(
+            "{job}workflows:\n  w:\n    jobs:\n    - j:\n        context:\n{}",
+            lines(4 * COUNT, "        - c#\n")
+        ),
+        format!(
+            "jobs:\n  j:\n    machine: true\n    steps: [checkout]\n{}workflows: {{w: {{jobs: [j]}}}}\n",
+            lines(COUNT, "    zzzzz#: 1\n")
+        ),
+        format!(
+            "{job}workflows:\n  w:\n    jobs:\n{}    - j:\n        name: last\n        requires:\n{}",
+            lines(2000, "    - j: {name: n#}\n"),
+            lines(COUNT, "        - m#q\n")
+        ),
+        format!(
+            "jobs: {{j: {{machine: true, steps: [run: '{}']}}}}\nworkflows: {{w: {{jobs: [j]}}}}\n",
+            lines(COUNT, "<< parameters.p# >>")
+        ),
+    ];
+    for text in texts {
+        let started = std::time::Instant::now();
+        errors(&format!("version: 2.1\n{text}"), &request());
+        let start = &text[..40];
+        assert!(started.elapsed().as_secs() < 20, "{:?} for {start}", started.elapsed());
+    }
+}
+
+#[test]
+fn a_file_of_one_line_is_not_shown_with_each_of_its_mistakes() {
+    let keys: Vec<String> = (0..300).map(|n| format!("zzzzz{n}: 1")).collect();
+    let text = format!(
+        "{{version: 2.1, x-filling: \"{}\", jobs: {{j: {{machine: true, steps: [checkout], {}}}}}, workflows: {{w: {{jobs: [j]}}}}}}",
+        "x".repeat(100_000),
+        keys.join(", ")
+    );
+    let found = pipeline::compile(&text, &request());
+    let shown: usize = found.diagnostics.iter().map(|one| one.source_line.len()).sum();
+    assert!(found.diagnostics.len() > 200 && shown < 100_000, "{shown}");
+}

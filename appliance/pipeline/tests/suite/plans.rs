@@ -7,7 +7,9 @@ use base::{
     time::Timestamp,
     trigger::{ConfigText, Trigger, TriggerKind, Vcs},
 };
-use pipeline::{Orbs, PlanValues, Request, Values, compile, plan, plan_trigger, schedules};
+use pipeline::{
+    Orbs, PlanValues, Request, Values, compile, plan, plan_continuation, plan_trigger, schedules,
+};
 use std::time::Duration;
 
 fn planned(text: &str, values: &PlanValues) -> Plan {
@@ -219,24 +221,24 @@ fn requirements_name_the_states_that_satisfy_them() {
 }
 
 #[test]
-fn a_locked_job_group_runs_its_jobs_one_by_one() {
+fn the_jobs_of_a_locked_job_group_have_its_serial_group_together() {
     let text = format!(
         "{JOBS}job-groups: {{g: {{jobs: [a, b]}}}}\nworkflows: {{w: {{jobs: [g: {{serial-group: lab}}]}}}}\n"
     );
     let plan = planned(&text, &on_branch("main"));
-    let groups: Vec<(&str, Option<&str>)> = plan.workflows[0]
-        .jobs
-        .iter()
-        .map(|job| (job.name.as_str(), job.serial_group.as_deref()))
-        .collect();
+    let of = |job: &base::plan::PlannedJob| {
+        (job.name.clone(), job.serial_group.clone().zip(job.serial_end.clone()))
+    };
+    let groups: Vec<_> = plan.workflows[0].jobs.iter().map(of).collect();
+    let locked = Some(("lab".to_owned(), "g/group-unlock".to_owned()));
     assert_eq!(
         groups,
         [
-            ("g/group-start", None),
-            ("g/a", Some("lab")),
-            ("g/b", Some("lab")),
-            ("g", None),
-            ("g/group-unlock", None)
+            ("g/group-start".to_owned(), None),
+            ("g/a".to_owned(), locked.clone()),
+            ("g/b".to_owned(), locked),
+            ("g".to_owned(), None),
+            ("g/group-unlock".to_owned(), None)
         ]
     );
 }
@@ -338,4 +340,16 @@ fn keys_that_are_named_and_cannot_be_added_fail_their_step() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn what_a_scheduled_setup_leads_to_is_planned_by_its_own_names() {
+    let text = "version: 2.1\njobs: {build: {machine: true, steps: [checkout]}}\nworkflows: {main: {jobs: [build]}}\n";
+    let due = Some(base::trigger::Due::Workflow { name: "nightly-setup".into() });
+    let trigger = Trigger { due, ..trigger(ConfigText::Found(text.into())) };
+    let id = PipelineId("018f3c9e-0000-7000-8000-000000000002".parse().unwrap());
+    let repo = "acme/relay".parse().unwrap();
+    let planned =
+        plan_continuation(&trigger, id, PipelineNumber(7), &repo, &Orbs::default()).unwrap();
+    assert_eq!(planned.plan.workflows.len(), 1);
 }

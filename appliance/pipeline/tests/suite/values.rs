@@ -86,7 +86,7 @@ fn a_push_of_a_branch() {
         push,
         &[
             ("trigger_source", "webhook"),
-            ("trigger.type", "webhook"),
+            ("trigger.type", "github_oauth"),
             ("event.name", "push"),
             ("event.action", "push"),
             ("git.branch", "main"),
@@ -137,7 +137,12 @@ fn a_call_of_the_api_with_a_parameter() {
 fn a_person_at_the_dashboard() {
     check(
         trigger(TriggerKind::Explicit, Some("main"), None),
-        &[("trigger_source", "explicit"), ("event.name", "api"), ("schedule.id", "")],
+        &[
+            ("trigger_source", "explicit"),
+            ("trigger.type", "api"),
+            ("event.name", "api"),
+            ("schedule.id", ""),
+        ],
     );
 }
 
@@ -150,10 +155,80 @@ fn a_schedule_of_the_project() {
         scheduled,
         &[
             ("trigger_source", "scheduled_pipeline"),
+            ("trigger.type", "schedule"),
             ("event.name", "schedule"),
             ("event.action", "schedule"),
             ("schedule.name", "nightly"),
             ("schedule.id", SCHEDULE),
         ],
     );
+}
+
+/// Workflows with these conditions that a push of `main` runs.
+fn running(conditions: &[&str]) -> Vec<String> {
+    let mut push = trigger(TriggerKind::Webhook, Some("main"), None);
+    let workflows: String = conditions
+        .iter()
+        .map(|when| format!("  '{when}': {{when: {when}, jobs: [j]}}\n"))
+        .collect();
+    push.config = ConfigText::Found(format!(
+        "version: 2.1\njobs:\n  j:\n    machine: true\n    steps: [checkout]\nworkflows:\n  always: {{jobs: [j]}}\n{workflows}"
+    ));
+    let id = PipelineId(PIPELINE.parse().unwrap());
+    let repo = "acme/relay".parse().unwrap();
+    let planned = plan_trigger(&push, id, PipelineNumber(7), &repo, &Orbs::default());
+    let planned = planned.unwrap_or_else(|rejected| panic!("{:?}", rejected.errors));
+    planned.plan.workflows.into_iter().map(|workflow| workflow.name).skip(1).collect()
+}
+
+#[test]
+fn values_that_a_push_lacks_are_empty_and_break_no_condition() {
+    let (holds, others) = (
+        [
+            "pipeline.schedule.name == \"\"",
+            "not pipeline.schedule.name",
+            "pipeline.event.github.pull_request.title == \"\"",
+            "pipeline.trigger.type != \"schedule\"",
+        ],
+        [
+            "pipeline.schedule.name != \"\"",
+            "pipeline.schedule.name starts-with \"nightly\"",
+            "pipeline.event.github.pull_request.title starts-with \"x\"",
+            "pipeline.event.github.pull_request.title matches /x.*/",
+            "pipeline.event.github.pull_request.number > 5",
+            "pipeline.event.github.pull_request.number <= 5",
+            "pipeline.trigger.type == \"schedule\" and pipeline.schedule.name == \"nightly\"",
+        ],
+    );
+    assert_eq!(running(&[&holds[..], &others[..]].concat()), holds);
+}
+
+#[test]
+fn a_value_that_a_push_lacks_may_be_handed_on() {
+    let mut push = trigger(TriggerKind::Webhook, Some("main"), None);
+    push.config = ConfigText::Found(
+        "version: 2.1
+jobs:
+  j:
+    parameters: {of: {type: string}, component: {type: string}}
+    machine: true
+    steps: [{run: 'of \"<< parameters.of >>\" << parameters.component >>'}]
+workflows:
+  main:
+    jobs:
+      - j:
+          of: << pipeline.schedule.name >>
+          component: << pipeline.deploy.component_name >>
+          post-steps:
+            - when: {condition: << pipeline.schedule.name >>, steps: [{run: scheduled}]}
+            - unless: {condition: << pipeline.event.github.ref >>, steps: [{run: pushed}]}
+"
+        .into(),
+    );
+    let id = PipelineId(PIPELINE.parse().unwrap());
+    let repo = "acme/relay".parse().unwrap();
+    let planned = plan_trigger(&push, id, PipelineNumber(7), &repo, &Orbs::default()).unwrap();
+    let JobKind::Build { spec } = &planned.plan.workflows[0].jobs[0].kind else { panic!("builds") };
+    let names: Vec<&str> = spec.steps.iter().map(|step| step.name.as_str()).collect();
+    assert_eq!(names, ["of \"\" ", "pushed"]);
 }

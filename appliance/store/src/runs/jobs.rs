@@ -82,6 +82,8 @@ pub struct Job {
     pub contexts: Vec<String>,
     /// Jobs of one group run one after another.
     pub serial_group: Option<String>,
+    /// The job of its workflow whose end gives the group back; absent when its own does.
+    pub serial_end: Option<JobId>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it became ready.
@@ -105,6 +107,12 @@ impl Job {
         family::workflow_of(self.id)
     }
 
+    /// Whose end gives its serial group back: what holds the group, jobs with one lock together.
+    #[must_use]
+    pub fn lock(&self) -> JobId {
+        self.serial_end.unwrap_or(self.id)
+    }
+
     /// Where its tasks, artifacts, tests and layers are kept.
     #[must_use]
     pub fn source(&self) -> JobId {
@@ -113,7 +121,7 @@ impl Job {
 }
 
 const COLUMNS: &str = "SELECT id, project, number, name, kind, state, n_a, text_a, text_b, text_c, \
-    at_a, at_b, at_c, at_d, ref_b, text_d, text_e FROM runs WHERE kind BETWEEN 1 AND 3 AND ";
+    at_a, at_b, at_c, at_d, ref_b, text_d, text_e, n_b FROM runs WHERE kind BETWEEN 1 AND 3 AND ";
 
 /// Jobs of a project that are looked through for an earlier one.
 const BACK_MAX: u64 = 2000;
@@ -141,8 +149,8 @@ impl Txn<'_> {
             .collect();
         self.statement(
             "INSERT INTO runs (id, part, project, number, name, kind, state, n_a, text_a, text_b, text_c, \
-             ref_a, at_a, at_b, at_c, at_d, ref_b, text_d, text_e) \
-             VALUES (?1, 0, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+             ref_a, at_a, at_b, at_c, at_d, ref_b, text_d, text_e, n_b) \
+             VALUES (?1, 0, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         )?
         .execute(params![
             new.id.0,
@@ -163,6 +171,7 @@ impl Txn<'_> {
             new.origin.map(|id| id.0),
             new.decided_by,
             new.message,
+            new.serial_end.map(family::ordinal_of),
         ])?;
         Ok(())
     }
@@ -287,6 +296,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Job> {
         origin: row.get::<_, Option<_>>(14)?.map(JobId),
         decided_by: row.get(15)?,
         message: row.get(16)?,
+        serial_end: row.get::<_, Option<_>>(17)?.map(|ordinal| family::job(workflow, ordinal)),
     })
 }
 

@@ -113,6 +113,7 @@ pub(super) fn job(of: WorkflowId, ordinal: u16, requires: &[u16]) -> Job {
             .collect(),
         contexts: vec!["deploy".into()],
         serial_group: None,
+        serial_end: None,
         created_at: Timestamp(2),
         queued_at: None,
         started_at: None,

@@ -86,6 +86,7 @@ async fn change(
         txn.project_settings_change(id, how)
     };
     state.store.write(write).await?;
+    state.engine.project_changed(id).await;
     Ok(())
 }
 

@@ -199,6 +199,7 @@ async fn save(
             })
         })
         .await?;
+    state.engine.project_changed(id).await;
     Ok(Done::SETTINGS.at(&links::settings(&project.repo)))
 }
 

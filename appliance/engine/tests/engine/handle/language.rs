@@ -203,10 +203,26 @@ jobs:
   bad: *job
 workflows: {main: {max_auto_reruns: 2, jobs: [good, bad]}}
 ";
-    house.engine.trigger(house.trigger(config)).await.unwrap();
-    let ran = run_all(&house, runner, &[("bad", TaskOutcome::Failed)]).await;
-    assert_eq!(ran, ["bad", "bad", "bad", "good"]);
+    let made = house.engine.trigger(house.trigger(config)).await.unwrap();
+    let bad = [("bad", TaskOutcome::Failed)];
+    assert_eq!(run_all(&house, runner, &bad).await, ["bad", "bad", "bad", "good"]);
     assert_eq!(house.workflow().await.auto_rerun, 2);
+    let first = pipeline(&house, &made).await.0.workflows[0];
+    house.engine.rerun(first, engine::RerunWanted::FromFailed, "mira").await.unwrap();
+    assert_eq!(run_all(&house, runner, &bad).await, ["bad"], "a rerun by hand is not rerun");
+}
+
+#[tokio::test]
+async fn a_canceled_workflow_does_not_rerun_itself() {
+    let house = House::new().await;
+    let runner = house.runner().await;
+    let config = super::ONE_JOB.replace("  main:", "  main:\n    max_auto_reruns: 2");
+    house.engine.trigger(house.trigger(&config)).await.unwrap();
+    let task = house.claim(runner).await.remove(0);
+    house.engine.cancel_workflow(house.workflow().await.id, "mira").await.unwrap();
+    // It failed before its runner heard of the stop.
+    house.end(&task, TaskOutcome::Failed).await.unwrap();
+    assert_eq!(house.engine.status().await.unwrap().waiting, 0);
 }
 
 #[tokio::test]
@@ -294,6 +310,33 @@ workflows: {main: {jobs: [lab: {serial-group: acme/lab}, last: {requires: [lab]}
 }
 
 #[tokio::test]
+async fn a_locked_job_group_runs_as_one_also_past_a_restart_and_a_newer_pipeline() {
+    let house = House::new().await;
+    let runner = house.runner().await;
+    let config = "version: 2.1
+jobs: {deploy: &job {machine: true, steps: [{run: make}]}, release: *job}
+job-groups: {lab: {jobs: [deploy, release: {requires: [deploy]}]}}
+workflows: {main: {jobs: [lab: {serial-group: acme/lab}]}}
+";
+    let older = house.engine.trigger(house.trigger(config)).await.unwrap().pipeline;
+    let first = house.claim(runner).await.remove(0);
+    let newer = house.engine.trigger(house.trigger(config)).await.unwrap().pipeline;
+    house.end(&first, TaskOutcome::Success).await.unwrap();
+    let house = house.restart().await;
+    let mut ran = vec![];
+    for _ in 0..3 {
+        let mut tasks = house.claim(runner).await;
+        let task = tasks.remove(0);
+        assert!(tasks.is_empty(), "one at a time");
+        house.end(&task, TaskOutcome::Success).await.unwrap();
+        ran.push((task.pipeline, task.job_name));
+    }
+    let expected =
+        [(older, "lab/release"), (newer, "lab/deploy"), (newer, "lab/release")];
+    assert_eq!(ran, expected.map(|(pipeline, name)| (pipeline, name.to_owned())));
+}
+
+#[tokio::test]
 async fn a_scheduled_workflow_runs_when_its_time_triggers_it_and_not_on_push() {
     let house = House::new().await;
     let runner = house.runner().await;
@@ -315,6 +358,13 @@ workflows:
     let due = Some(base::trigger::Due::Workflow { name: "nightly".into() });
     house.engine.trigger(Trigger { due, ..house.trigger(config) }).await.unwrap();
     assert_eq!(run_all(&house, runner, &[]).await, ["night"]);
+    let switched =
+        config.replace("  nightly:", "  nightly:\n    when: << pipeline.parameters.on >>");
+    let switched = format!("parameters: {{on: {{type: boolean, default: true}}}}\n{switched}");
+    let parameters = given(&[("on", ParameterValue::Boolean(false))]);
+    house.engine.trigger(Trigger { parameters, ..house.trigger(&switched) }).await.unwrap();
+    let left = house.store.read(|reader| reader.timer_list()).await.unwrap();
+    assert_eq!(left.len(), 1, "parameters of one pipeline say nothing of the others");
     let plain = config.replace("    triggers", "    x-triggers");
     house.engine.trigger(house.trigger(&plain)).await.unwrap();
     let left = house.store.read(|reader| reader.timer_list()).await.unwrap();

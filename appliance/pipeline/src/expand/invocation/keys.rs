@@ -2,6 +2,7 @@
 
 use super::{Call, CallKind};
 use crate::{
+    assembly::CONTEXTS_MAX,
     diagnostic::Code,
     expand::{Context, requires},
     filter,
@@ -77,6 +78,8 @@ impl Context<'_> {
                 }
                 // An expression may leave out a context by giving an empty text.
                 _ => match item.scalar_text() {
+                    // More than there may be in all is told when they are counted.
+                    Some(_) if names.len() > CONTEXTS_MAX => {}
                     Some(name) if name.is_empty() || names.contains(&name) => {}
                     Some(name) => names.push(name),
                     None => {}

@@ -137,6 +137,7 @@ fn job(run: &Run<'_>, at: Timestamp, workflow: WorkflowId, index: usize) -> Job 
             .collect(),
         contexts: vec![],
         serial_group: None,
+        serial_end: None,
         created_at: at,
         queued_at: (!matches!(spec.state, JobState::Blocked | JobState::NotRun))
             .then(|| at.plus(seconds(spec.begin.saturating_sub(4)))),
