@@ -64,9 +64,10 @@ fn set(house: &Appliance, value: &[u8]) -> (Option<i32>, String) {
 }
 
 /// With its result going to a full disk, or to a reader that left.
-fn unwritable(house: &Appliance, to: Stdio) -> (Option<i32>, String) {
+fn unwritable(house: &Appliance, arguments: &[&str], to: Stdio) -> (Option<i32>, String) {
     let output = Command::new(BINARY)
-        .args(["user", "list", "--data-dir"])
+        .args(arguments)
+        .arg("--data-dir")
         .arg(house.data())
         .stdout(to)
         .stderr(Stdio::piped())
@@ -93,6 +94,11 @@ fn a_person_finds_everything_from_the_terminal() {
     check(&house, &["workflow", "approve", workflow, "nope"], 3, &["no job `nope`"]);
     check(&house, &["workflow", "approve", workflow], 0, &[]);
     check(&house, &["pipeline", "watch", PROJECT, "1"], 0, &["main/twice: success"]);
+    let data = house.cli(&["pipeline", "watch", PROJECT, "1", "--json"]);
+    let data: serde_json::Value = serde_json::from_slice(&data.stdout).unwrap();
+    assert_eq!(data["workflows"][0]["status"], "success");
+    check(&house, &["pipeline", "show", PROJECT], 2, &["give the number of one"]);
+    check(&house, &["pipeline", "list", &format!("github/{PROJECT}")], 0, &["success"]);
 
     // Each node's file of the same name, in a folder of its own.
     let folder = house.folder.path().join("got");
@@ -125,11 +131,22 @@ fn a_person_finds_everything_from_the_terminal() {
     let (code, said) = set(&house, &[b'x'; 40_000]);
     assert!(code == Some(2) && said.contains("longer than"), "{said}");
     check(&house, &["project", "env", PROJECT], 0, &["xxxxst"]);
+    check(&house, &["project", "unset-env", PROJECT, "KEY"], 0, &["KEY is removed"]);
+    check(&house, &["project", "unset-env", PROJECT, "KEY"], 3, &["not found"]);
+    check(&house, &["context", "create", "acme", "deploy"], 0, &[]);
+    check(&house, &["context", "env", "acme", "deploy"], 0, &["VARIABLE"]);
+    check(&house, &["context", "unset-env", "acme", "deploy", "KEY"], 3, &["not found"]);
+    check(&house, &["context", "unset-env", "acme", "nope", "KEY"], 3, &["no context `nope`"]);
 
-    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let (code, said) = unwritable(&house, full.into());
-    assert!(code == Some(1) && said.contains("No space left") && !said.contains("panic"), "{said}");
-    let (reader, writer) = std::io::pipe().unwrap();
-    drop(reader);
-    assert_eq!(unwritable(&house, writer.into()), (Some(141), String::new()));
+    let artifact = [&one[..], &["--node", "1"]].concat();
+    for arguments in [&["user", "list"][..], &artifact[..]] {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let (code, said) = unwritable(&house, arguments, full.into());
+        let is_told = said.contains("No space left") && !said.contains("panic");
+        assert!(code == Some(1) && is_told, "{arguments:?}: {said}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let left = unwritable(&house, arguments, writer.into());
+        assert_eq!(left, (Some(141), String::new()), "{arguments:?}");
+    }
 }

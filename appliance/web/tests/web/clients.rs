@@ -2,10 +2,18 @@
 
 use crate::{
     doors::{BASE, WORD, ask, text},
-    site::{Site, past::Run},
+    site::{
+        Site,
+        past::{self, Run},
+    },
 };
-use base::{ids::ProjectId, state::WorkflowState};
+use base::{
+    ids::ProjectId,
+    protocol::TestResult,
+    state::{JobState, StepState, WorkflowState},
+};
 use http::{StatusCode, header};
+use std::time::Duration;
 use store::access::Role;
 
 /// What generated clients and older tools send, word for word.
@@ -28,6 +36,8 @@ async fn the_api_takes_what_clients_send() {
         ("GET", &format!("{escaped}/pipeline?page-token="), "", false, 200, r#""items":[]"#),
         ("GET", "/api/v2/pipeline?org-slug=github/acme&page-token=", "", false, 200, "items"),
         ("GET", "/api/v2/pipeline?page-token=x", "", false, 400, "next_page_token"),
+        ("GET", "/api/v2/pipeline?mine=True", "", false, 200, "items"),
+        ("GET", "/api/v2/pipeline?mine=maybe", "", false, 400, "neither `true` nor `false`"),
         // The project has no repository: the body was understood.
         ("POST", &format!("{project}/pipeline"), "", false, 404, "acme/relay"),
         ("POST", &format!("{project}/pipeline"), "", true, 404, "acme/relay"),
@@ -47,7 +57,32 @@ async fn the_api_takes_what_clients_send() {
             "expected a string",
         ),
         ("POST", &format!("{project}/envvar"), r#"{"name":"A"}"#, true, 400, "`value`"),
+        (
+            "POST",
+            &format!("{project}/pipeline"),
+            r#"{"branch":"","tag":""}"#,
+            true,
+            404,
+            "acme/relay",
+        ),
+        (
+            "POST",
+            &format!("{project}/pipeline"),
+            r#"{"branch":"a","tag":"b"}"#,
+            true,
+            400,
+            "not both",
+        ),
         ("GET", &format!("{project}/settings"), "", false, 404, "does not offer GET"),
+        (
+            "GET",
+            "/api/v1.1/project/gh/acme/relay/settings",
+            "",
+            false,
+            404,
+            "There is no `settings` here",
+        ),
+        ("GET", &format!("{project}/job/-1"), "", false, 404, "There is no `-1` here"),
         ("GET", "/api/v2/owner/x/decision", "", false, 501, r#""error":"this appliance"#),
         ("GET", "/api/v2/webhook", "", false, 404, "does not offer GET /api/v2/webhook"),
         ("PUT", project, "", false, 405, "does not take that method"),
@@ -141,6 +176,122 @@ async fn a_schedule_tells_for_whom_it_acts() {
     let system = call("PATCH", &one, r#"{"attribution-actor":"system"}"#).await;
     assert_eq!(system["actor"]["login"], "system");
     assert_eq!(system["actor"]["id"], uuid::Uuid::nil().to_string());
+}
+
+/// Clients with strict decoders take a text for null nowhere, and need all members that they name.
+#[tokio::test]
+async fn strict_clients_read_pipelines_builds_tests_and_output() {
+    let site = Site::open(BASE).await;
+    let project = site.project("acme/relay").await;
+    let jobs = vec![past::ended(past::good("compile", &[], 1, 2), JobState::Failed)];
+    let failed = Run { project, state: WorkflowState::Failed, jobs, ..run(1) };
+    let job = site.past(failed).await[0];
+    let task = site.steps(job, &[("make", 1, StepState::Failed, "no rule\n")]).await;
+    let test = TestResult {
+        classname: "frame".into(),
+        name: "short".into(),
+        file: None,
+        result: "failure".into(),
+        message: String::new(),
+        run_time_ms: 4,
+        source: "x.xml".into(),
+    };
+    site.store.write(move |txn| txn.tests_save(task, 0, &[test])).await.unwrap();
+    let user = site.account("mira", Role::Viewer, WORD, false).await;
+    let token = site.token(user, Role::Viewer).await;
+    let get = async |path: &str| {
+        let answer = ask(&site, "GET", path, &[("circle-token", &token)], "").await;
+        (answer.status().as_u16(), text(answer).await)
+    };
+    let json = async |path: &str| {
+        let (status, body) = get(path).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str::<serde_json::Value>(&body).unwrap()
+    };
+    let pipeline = &json("/api/v2/pipeline?org-slug=gh/acme&mine=True").await["items"][0];
+    assert_eq!(pipeline["trigger"]["actor"]["avatar_url"], "");
+    assert!(pipeline.get("trigger_parameters").is_none(), "{pipeline}");
+    let tests = json("/api/v2/project/gh/acme/relay/1/tests").await;
+    assert_eq!(tests["items"][0]["file"], "", "{tests}");
+    let build = json("/api/v1.1/project/github/acme/relay/1").await;
+    assert_eq!((&build["branch"], &build["outcome"]), (&"main".into(), &"failed".into()));
+    assert_eq!((&build["build_time_millis"], &build["build_num"]), (&2000.into(), &1.into()));
+    assert_eq!(build["workflows"]["job_name"], "compile", "{build}");
+    let action = &build["steps"][0]["actions"][0];
+    assert_eq!(action["failed"], true, "{build}");
+    // It is fetched without the token, as long as that stands.
+    let output = action["output_url"].as_str().unwrap().strip_prefix(BASE).unwrap();
+    let answer = ask(&site, "GET", output, &[], "").await;
+    assert!(text(answer).await.contains("no rule"), "{output}");
+    let (place, pass) = output.rsplit_once('/').unwrap();
+    let (token_id, rest) = pass.split_once('.').unwrap();
+    let longer = format!("{place}/{token_id}.9{rest}");
+    for wrong in [place.to_owned(), format!("{place}/x{pass}"), longer] {
+        let answer = ask(&site, "GET", &wrong, &[], "").await;
+        assert_eq!(answer.status(), 401, "{wrong}");
+    }
+    let raw = "/api/private/output/raw/gh/acme/relay/1";
+    assert_eq!(get(&format!("{raw}/output/0/0")).await, (200, "no rule\n".into()));
+    assert_eq!(get(&format!("{raw}/error/0/0")).await, (200, String::new()));
+    assert_eq!(get(&format!("{raw}/output/0/9")).await.0, 404);
+    let followed = json("/api/private/me/followed-projects").await;
+    let (slug, next) = (&followed["items"][0]["slug"], &followed["next_page_token"]);
+    assert!(slug == "gh/acme/relay" && next.is_null(), "{followed}");
+    let listed = site.store.read(move |reader| reader.token_list(user)).await.unwrap();
+    let (id, at) = (listed[0].id, listed[0].created_at);
+    site.store.write(move |txn| txn.token_revoke(user, id, at)).await.unwrap();
+    assert_eq!(ask(&site, "GET", output, &[], "").await.status(), 401, "it ended with the token");
+}
+
+/// That a token was used is noted beside the request.
+#[tokio::test]
+async fn who_only_looks_does_not_wait_for_the_disk() {
+    let site = Site::open(BASE).await;
+    let user = site.account("mira", Role::Viewer, WORD, false).await;
+    let token = site.token(user, Role::Viewer).await;
+    let (begin, begun) = tokio::sync::oneshot::channel();
+    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let slow = move |_: &mut store::Txn<'_>| {
+        begin.send(()).unwrap();
+        wait.recv().unwrap();
+        Ok::<_, store::Error>(())
+    };
+    let store = site.store.clone();
+    let held = tokio::spawn(async move { store.write(slow).await });
+    begun.await.unwrap();
+    let me = ask(&site, "GET", "/api/v2/me", &[("circle-token", &token)], "");
+    let answer = tokio::time::timeout(Duration::from_secs(20), me).await;
+    assert_eq!(answer.expect("it does not wait").status(), 200);
+    go_on.send(()).unwrap();
+    held.await.unwrap().unwrap();
+    let read = move |reader: &store::Reader<'_>| reader.token_list(user);
+    while site.store.read(read).await.unwrap()[0].last_used_at.is_none() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What was not there to be removed is no deed.
+#[tokio::test]
+async fn removing_a_variable_that_is_not_there_is_not_noted() {
+    let site = Site::open(BASE).await;
+    site.project("acme/relay").await;
+    let user = site.account("mira", Role::Member, WORD, false).await;
+    let token = site.token(user, Role::Member).await;
+    let call = async |method: &str, path: &str, body: &str| {
+        let answer = ask(&site, method, path, &[("circle-token", token.as_str())], body).await;
+        (answer.status().as_u16(), text(answer).await)
+    };
+    let make = r#"{"name":"deploy","owner":{"slug":"gh/acme","type":"organization"}}"#;
+    let made = call("POST", "/api/v2/context", make).await.1;
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    let variables =
+        format!("/api/v2/context/{}/environment-variable", made["id"].as_str().unwrap());
+    for path in ["/api/v2/project/gh/acme/relay/envvar/A", &format!("{variables}/A")] {
+        assert_eq!(call("DELETE", path, "").await.0, 404, "{path}");
+    }
+    let noted = site.store.read(|reader| reader.audit_list(None, 50)).await.unwrap();
+    let noted: Vec<String> = noted.into_iter().map(|entry| entry.deed.action).collect();
+    assert_eq!(noted, ["context.create"]);
 }
 
 /// A page of one organisation is full, whatever the others have done since.
