@@ -24,7 +24,7 @@ use store::{
 /// year still shows how it ended.
 const KEEP_NEWEST: usize = 10;
 
-/// Caches removed in one look; the next look takes the next ones.
+/// Caches removed in one transaction: others write between two.
 const CACHES: u32 = 500;
 
 /// Expired caches that a plan counts.
@@ -224,14 +224,12 @@ pub(crate) async fn remove_bytes(
 }
 
 async fn sweep_caches(store: &Store, objects: &Objects, now: Timestamp) -> Result<usize, LogError> {
-    let due = store.read(move |reader| reader.cache_list_expired(now, CACHES)).await?;
     let mut count = 0;
-    for cache in due {
-        let object = cache.object.clone();
-        // A job that saved the key anew meanwhile has removed the old object itself.
-        if store.write(move |txn| txn.cache_remove(&cache)).await? {
+    while !store.read(move |reader| reader.cache_list_expired(now, 1)).await?.is_empty() {
+        let gone = store.write(move |txn| txn.cache_remove_expired(now, CACHES)).await?;
+        count += gone.len();
+        for object in gone {
             objects.delete("caches", &object).await?;
-            count += 1;
         }
     }
     Ok(count)
