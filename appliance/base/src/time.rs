@@ -11,6 +11,10 @@ use std::{fmt, str::FromStr, time::Duration};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
 
+/// When this code was written, 2026-11-30: a clock that stands before was not set yet. A board without
+/// a battery begins in 1970 until somebody sets its clock.
+pub const EARLIEST: Timestamp = Timestamp(1_795_996_800_000_000);
+
 /// A text that is not an ISO 8601 time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a time such as 2026-11-23T19:14:26.000Z")]
@@ -27,6 +31,13 @@ impl Timestamp {
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Whether this may be the time of something past, if it is `now`: not that of a clock which was
+    /// ahead, nor, unless the clock is not set now either, of one which was not set.
+    #[must_use]
+    pub fn is_credible(self, now: Self) -> bool {
+        self <= now && (self >= EARLIEST || now < EARLIEST)
     }
 }
 
@@ -83,6 +94,22 @@ mod tests {
     fn prints_and_reads_iso_8601_with_milliseconds() {
         let at: Timestamp = "2026-11-23T19:14:26.123Z".parse().unwrap();
         assert_eq!(at.to_string(), "2026-11-23T19:14:26.123Z");
+    }
+
+    fn check(at: Timestamp, now: Timestamp, expected: bool) {
+        assert_eq!(at.is_credible(now), expected, "{at} at {now}");
+    }
+
+    #[test]
+    fn times_of_a_clock_that_was_ahead_or_not_set_are_not_believed() {
+        let (now, day) =
+            (EARLIEST.plus(Duration::from_secs(9 * 86_400)), Timestamp(86_400_000_000));
+        check(EARLIEST, now, true);
+        check(now, now, true);
+        check(now.plus(Duration::from_secs(1)), now, false);
+        check(day, now, false);
+        check(day, Timestamp(2 * day.0), true);
+        check(Timestamp(2 * day.0), day, false);
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub struct Waiting {
     pub lock: JobId,
     /// Its project's own bound, below [`Limits::per_project`].
     pub jobs_max: Option<u32>,
-    /// When it became ready.
+    /// When it became ready, or the clock was set since.
     pub since: Timestamp,
 }
 
@@ -286,11 +286,14 @@ impl Board {
         leases.chain(serial).min()
     }
 
-    /// Gives every lease at least until then: after a restart, or a jump of the clock, nobody
-    /// could have been heard.
-    pub fn grace(&mut self, until: Timestamp) {
+    /// The clock was set: every lease gets this length anew, as nobody could have been heard, and
+    /// whoever waits for a serial group begins to wait now.
+    pub fn grace(&mut self, now: Timestamp, length: Duration) {
         for lease in self.leases.values_mut() {
-            lease.until = until;
+            lease.until = now.plus(length);
+        }
+        for waiting in self.waiting.values_mut().flat_map(BTreeMap::values_mut) {
+            waiting.since = now;
         }
     }
 

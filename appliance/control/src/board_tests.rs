@@ -115,6 +115,21 @@ fn jobs_of_one_lock_have_a_serial_group_together() {
 }
 
 #[test]
+fn a_clock_that_is_set_ends_no_lease_and_no_wait() {
+    let group = Some(SerialGroup { org: "acme".into(), name: "deploy".into() });
+    let mut board = Board::default();
+    board.wait(Waiting { serial: group.clone(), ..waiting(1, 1) });
+    board.wait(Waiting { serial: group, ..waiting(2, 2) });
+    take(&mut board, &plain(), LIMITS);
+    let (years, lease) = (Timestamp(0).plus(SERIAL_WAIT_MAX * 99_999), Duration::from_secs(30));
+    board.grace(years, lease);
+    assert_eq!((board.expired(years), board.overdue(years)), (vec![], vec![]));
+    assert_eq!(board.deadline(), Some(years.plus(lease)));
+    let late = years.plus(SERIAL_WAIT_MAX);
+    assert_eq!((board.expired(late).len(), board.overdue(late).len()), (1, 1));
+}
+
+#[test]
 fn what_is_held_says_why() {
     let limits = Limits { slots: 2, per_project: 1 };
     let mut board = Board::default();

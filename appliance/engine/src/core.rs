@@ -3,7 +3,8 @@
 //! Why: without loop, channels and clock it can be driven by the simulation exactly as by the
 //! engine. Everything here runs inside one transaction on the store's writer.
 //! Invariants: what [`Core`] holds equals what [`Core::load`] would read from the committed store,
-//! apart from the ends of leases; a `Core` whose transaction failed is dropped.
+//! apart from the ends of leases, and of waits after the clock was set; a `Core` whose transaction
+//! failed is dropped.
 
 mod collect;
 mod contexts;

@@ -134,7 +134,7 @@ impl Loop {
             if self.jumps.look(batch.now)
                 && let Some(core) = &mut self.core
             {
-                core.board.grace(batch.now.plus(LEASE));
+                core.board.grace(batch.now, LEASE);
             }
             self.revive().await;
             self.gather(&mut batch, first);

@@ -3,10 +3,13 @@
 //! Why by number and not by age: a clock that once stood at 2099 must not empty a log, and a
 //! stranger who fails to log in all day must not fill a disk.
 //! Why doubt: what is old is removed for ever, so a clock that has moved by more than a month since
-//! the last look is believed at the next look, a day or a start later, and not at once.
+//! the last look is believed at the next look, a day or a start later, and not at once. A board without
+//! a battery begins in 1970 at every start: until its clock is set a look says nothing and is not noted,
+//! or a box that is never on for a day would doubt its clock for ever. One whose clock nobody sets
+//! at all goes by the time that it has.
 //! Invariants: idempotent; the newest event stays, so that cursors go on from it.
 
-use base::time::Timestamp;
+use base::time::{EARLIEST, Timestamp};
 use std::time::Duration;
 use store::Store;
 
@@ -21,6 +24,20 @@ const AT_ONCE: u64 = 5_000;
 
 /// A box that is switched on once a month is still believed.
 const DOUBT: Duration = Duration::from_secs(32 * 24 * 3600);
+
+/// So long after a start a clock that stands before [`EARLIEST`] may still be set.
+const UNSET: Duration = Duration::from_secs(24 * 3600);
+
+/// What a look at the clock comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// What is old by it may be removed.
+    Believed,
+    /// It has moved far since the last look: the next one decides.
+    Moved,
+    /// It was not set yet since the start.
+    Unset,
+}
 
 /// Removes the oldest events and deeds beyond their bounds, and notes of pushes that were told
 /// before `before`; returns how many went.
@@ -52,22 +69,34 @@ async fn trim_to(
     }
 }
 
-/// May what is old at `now` be removed? Notes the look.
+/// May what is old at `now`, so long after the start, be removed? Notes the look.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn believes(store: &Store, now: Timestamp) -> Result<bool, store::Error> {
+pub async fn judge(
+    store: &Store,
+    now: Timestamp,
+    running: Duration,
+) -> Result<Clock, store::Error> {
     store
         .write(move |txn| {
             let last = txn.swept_at()?;
-            txn.swept_set(now)?;
-            Ok(last.is_some_and(|last| is_plausible(last, now)))
+            let clock = judged(last, now, running);
+            if clock != Clock::Unset {
+                txn.swept_set(now)?;
+            }
+            Ok(clock)
         })
         .await
 }
 
-fn is_plausible(last: Timestamp, now: Timestamp) -> bool {
-    now.since(last) <= DOUBT && last.since(now) <= DOUBT
+fn judged(last: Option<Timestamp>, now: Timestamp, running: Duration) -> Clock {
+    let is_near = |last: Timestamp| now.since(last) <= DOUBT && last.since(now) <= DOUBT;
+    match last {
+        Some(last) if now < EARLIEST && last >= EARLIEST && running < UNSET => Clock::Unset,
+        Some(last) if is_near(last) => Clock::Believed,
+        _ => Clock::Moved,
+    }
 }
 
 #[cfg(test)]
@@ -80,23 +109,36 @@ mod tests {
         Store::open(&store::Config::new(folder.join("state")), SiteKey::new([7; 32])).unwrap()
     }
 
-    /// Days of looks in turn, and whether each may remove.
-    async fn check(days: &[u64], expected: &[bool]) {
+    /// Days of looks in turn, each so many hours after a start: `+` may remove, `-` has moved, `.` is not set.
+    async fn check(hours: u64, days: &[u64], expected: &str) {
         let folder = tempfile::tempdir().unwrap();
         let store = opened(folder.path()).await;
-        let mut seen = Vec::new();
+        let mut seen = String::new();
         for day in days {
             let now = Timestamp(0).plus(Duration::from_secs(day * 24 * 3600));
-            seen.push(believes(&store, now).await.unwrap());
+            let running = Duration::from_secs(hours * 3600);
+            seen.push(match judge(&store, now, running).await.unwrap() {
+                Clock::Believed => '+',
+                Clock::Moved => '-',
+                Clock::Unset => '.',
+            });
         }
         assert_eq!(seen, expected, "{days:?}");
     }
 
     #[tokio::test]
     async fn a_clock_that_jumped_is_believed_at_the_second_look() {
-        check(&[20_000, 20_000, 20_001, 20_030], &[false, true, true, true]).await;
-        check(&[20_000, 20_001, 47_000, 20_002, 20_003], &[false, true, false, false, true]).await;
-        check(&[0, 20_000, 20_001], &[false, false, true]).await;
+        check(0, &[21_000, 21_000, 21_001, 21_030], "-+++").await;
+        check(0, &[21_000, 21_001, 47_000, 21_002, 21_003], "-+--+").await;
+        check(0, &[0, 21_000, 21_001], "--+").await;
+    }
+
+    #[tokio::test]
+    async fn looks_before_the_clock_is_set_put_nothing_off() {
+        check(0, &[21_000, 0, 21_007, 0, 0, 21_014], "-.+..+").await;
+        check(0, &[0, 0, 1], "-++").await;
+        // Nobody sets it: it counts from then on.
+        check(24, &[21_000, 0, 1, 2], "--++").await;
     }
 
     #[tokio::test]

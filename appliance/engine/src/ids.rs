@@ -3,11 +3,12 @@
 //! The seed is the only randomness of the engine: given the same seed, times and requests it makes
 //! the same rows, which is what the simulation replays. Clones share the sequence.
 //! Invariant: each is greater than all before it, so that what was made later sorts as newer within one
-//! millisecond, too, and when the clock goes back. Twelve bits behind the time count (RFC 9562, 6.2,
-//! method 1); who makes more in one millisecond borrows from the next.
+//! millisecond, too, and when the clock goes back, also from one start to the next ([`Ids::follow`]).
+//! Twelve bits behind the time count (RFC 9562, 6.2, method 1); who makes more in one millisecond borrows
+//! from the next.
 
 use base::time::Timestamp;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use uuid::{Builder, Uuid};
 
 /// Identifiers that are counted within one millisecond.
@@ -29,6 +30,11 @@ struct Last {
 }
 
 impl Last {
+    /// Goes on behind this place, if it is further.
+    fn follow(&mut self, millis: u64, nth: u16) {
+        (self.millis, self.nth) = (self.millis, self.nth).max((millis, nth));
+    }
+
     /// The place of the next one at this time.
     fn advance(&mut self, millis: u64) -> (u64, u64, u16) {
         if millis > self.millis {
@@ -56,11 +62,19 @@ impl Ids {
         Self { seed, last: Arc::default() }
     }
 
+    fn last(&self) -> MutexGuard<'_, Last> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All that are made from here on are greater than this one, of an earlier run.
+    pub(crate) fn follow(&self, known: Uuid) {
+        let (high, low, nth, _) = known.as_fields();
+        self.last().follow(u64::from(high) << 16 | u64::from(low), nth & (COUNTED - 1));
+    }
+
     pub(crate) fn next(&self, now: Timestamp) -> Uuid {
         let millis = u64::try_from(now.0 / 1000).unwrap_or(0);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let (count, millis, nth) = last.advance(millis);
-        drop(last);
+        let (count, millis, nth) = self.last().advance(millis);
         let random = mix(self.seed ^ mix(count));
         let mut rest = [0; 10];
         rest[..2].copy_from_slice(&nth.to_be_bytes());
@@ -95,5 +109,17 @@ mod tests {
         assert!(families.is_sorted_by(|a, b| a.0 < b.0), "those of workflows, too");
         let (millis, _) = families.last().unwrap().0.get_timestamp().unwrap().to_unix();
         assert_eq!(millis, 9);
+    }
+
+    #[test]
+    fn what_is_made_after_a_restart_is_greater_though_the_clock_begins_in_1970() {
+        let (before, after) = (Ids::new(7), Ids::new(8));
+        let at = Timestamp(1_800_000_000_123_000);
+        let made: Vec<Uuid> = (0..3).map(|_| before.next(at)).collect();
+        after.follow(made[2]);
+        after.follow(made[0]);
+        let next = after.next(Timestamp(60_000_000));
+        assert!(next > made[2], "{next}");
+        assert!(after.next(Timestamp(1_900_000_000_000_000)) > next);
     }
 }

@@ -24,7 +24,7 @@ use store::{
 /// year still shows how it ended.
 const KEEP_NEWEST: usize = 10;
 
-/// Caches removed in one look; the next look takes the next ones.
+/// Caches removed in one transaction: others write between two.
 const CACHES: u32 = 500;
 
 /// Expired caches that a plan counts.
@@ -194,6 +194,7 @@ async fn kept(store: &Store) -> Result<Vec<Kept>, store::Error> {
                 all.extend(page.into_iter().map(|age| Kept {
                     pipeline: age.pipeline,
                     project: age.project,
+                    number: age.number,
                     created_at: age.created_at,
                     is_live: live.contains(&age.pipeline),
                 }));
@@ -224,14 +225,12 @@ pub(crate) async fn remove_bytes(
 }
 
 async fn sweep_caches(store: &Store, objects: &Objects, now: Timestamp) -> Result<usize, LogError> {
-    let due = store.read(move |reader| reader.cache_list_expired(now, CACHES)).await?;
     let mut count = 0;
-    for cache in due {
-        let object = cache.object.clone();
-        // A job that saved the key anew meanwhile has removed the old object itself.
-        if store.write(move |txn| txn.cache_remove(&cache)).await? {
+    while !store.read(move |reader| reader.cache_list_expired(now, 1)).await?.is_empty() {
+        let gone = store.write(move |txn| txn.cache_remove_expired(now, CACHES)).await?;
+        count += gone.len();
+        for object in gone {
             objects.delete("caches", &object).await?;
-            count += 1;
         }
     }
     Ok(count)
@@ -240,21 +239,22 @@ async fn sweep_caches(store: &Store, objects: &Objects, now: Timestamp) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base::ids::ProjectId;
+    use base::ids::{PipelineNumber, ProjectId};
     use uuid::Uuid;
 
     const DAY: Duration = Duration::from_secs(24 * 3600);
 
     /// Pipelines of so many days, oldest first; which go whole, and which lose their artifacts.
-    fn check(days: &[u32], live: usize, keep: &Keep, whole: &[u128], classes: &[u128]) {
+    fn check(days: &[u32], live: u64, keep: &Keep, whole: &[u128], classes: &[u128]) {
         let now = Timestamp(0).plus(DAY * 1000);
-        let kept: Vec<Kept> = (0_u128..)
+        let kept: Vec<Kept> = (0_u64..)
             .zip(days)
             .map(|(number, age)| Kept {
-                pipeline: PipelineId(Uuid::from_u128(number)),
+                pipeline: PipelineId(Uuid::from_u128(number.into())),
                 project: ProjectId(Uuid::nil()),
+                number: PipelineNumber(number),
                 created_at: Timestamp(0).plus(DAY * (1000 - age)),
-                is_live: number == live as u128,
+                is_live: number == live,
             })
             .collect();
         let due = due(&kept, keep, now);

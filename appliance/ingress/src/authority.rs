@@ -10,7 +10,7 @@
 //! Units: validity in days. Source: RFC 5280; browsers refuse leaf certificates above 398 days.
 
 use crate::{Certificates, secure_file, standing::Certificate};
-use base::time::Timestamp;
+use base::time::{EARLIEST, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, SanType,
@@ -25,8 +25,6 @@ use std::{
 /// The authority is valid from 2020 on, and outlives the device.
 const AUTHORITY_BEGINS: Timestamp = Timestamp(1_577_836_800_000_000);
 const AUTHORITY_DAYS: u64 = 50 * 365;
-/// When this code was written, 2026-11-30: a clock that stands before is wrong.
-pub const EARLIEST: Timestamp = Timestamp(1_795_996_800_000_000);
 /// Below the 398 days that browsers accept.
 const SERVER_DAYS: u64 = 390;
 /// Issued anew this long before its end, so that a box that is switched on once a month is in time.

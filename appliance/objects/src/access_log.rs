@@ -139,10 +139,10 @@ impl Waiting {
         batch.size >= OBJECT_BYTES
     }
 
-    /// Takes out what has waited for `period`, or is much.
+    /// Takes out what has waited for `period`, or is much; all from before the clock was set back.
     pub(crate) fn due(&mut self, period: Duration, now: Timestamp) -> Vec<(Place, Batch)> {
         let is_due = |_: &Place, batch: &mut Batch| {
-            batch.size >= OBJECT_BYTES || now.since(batch.since) >= period
+            batch.size >= OBJECT_BYTES || batch.since > now || now.since(batch.since) >= period
         };
         let due: Vec<_> = self.batches.extract_if(.., is_due).collect();
         self.size -= due.iter().map(|(_, batch)| batch.size).sum::<usize>();
@@ -195,6 +195,8 @@ mod tests {
         let texts: Vec<&str> = due[0].1.lines.values().map(String::as_str).collect();
         assert_eq!((due.len(), texts), (1, vec!["1\n", "2\n"]));
         assert_eq!((waiting.size, waiting.oldest()), (0, None));
+        waiting.add(&simple, source("a"), "1\n", at(9000));
+        assert_eq!(waiting.due(period, at(25)).len(), 1, "the clock was set back");
         waiting.add(&logging(KeyFormat::ByDelivery), source("a"), "1\n", at(30));
         waiting.add(&logging(KeyFormat::ByDelivery), source("b"), "2\n", at(30));
         assert_eq!(waiting.due(period, at(40)).len(), 2, "the source is part of the key");

@@ -11,18 +11,14 @@ use crate::{
     lifecycle::{self, Subject},
     lock,
     notify::Cause,
-    objects::{Objects, now},
+    objects::Objects,
     versions,
 };
 use base::time::Timestamp;
-use std::time::Duration;
 use store::{
     Reader, Txn,
     objects::{ObjectRow, UploadRow},
 };
-
-/// Rules count in days: an hour late is early enough, and an idle house stays idle.
-const PAUSE: Duration = Duration::from_secs(3600);
 
 /// Rows read at once; also the most that one transaction removes.
 const PAGE: u32 = 256;
@@ -104,18 +100,6 @@ fn fate(bucket: &Bucket, row: &ObjectRow, above: Above, now: Timestamp) -> Resul
 }
 
 impl Objects {
-    /// Looks at the rules every [`PAUSE`]; a run that fails is logged, and the next begins afresh.
-    pub(crate) async fn expire_for_ever(&self) {
-        loop {
-            match self.expire(now()).await {
-                Ok(expired) if expired == Expired::default() => {}
-                Ok(expired) => tracing::info!(?expired, "carried out the lifecycle rules"),
-                Err(error) => tracing::warn!(%error, "could not carry out the lifecycle rules"),
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-
     /// Does what the lifecycle rules of all buckets ask for at `now`.
     ///
     /// # Errors

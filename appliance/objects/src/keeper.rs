@@ -36,14 +36,14 @@ pub struct Removed {
 
 impl Objects {
     /// Keeps the place tidy until it is dropped: a collection every minute, a step of the sweep every hour, and
-    /// beside it the rounds of the scrubber, the lifecycle rules, the notices and the access logs. A run
-    /// that fails is logged, and the next one begins afresh.
+    /// beside it the rounds of the scrubber, the notices and the access logs. A run that fails is logged, and
+    /// the next one begins afresh. The lifecycle rules are not among them: [`Objects::expire`] is for
+    /// who knows whether the clock can be believed.
     pub async fn keep(self) {
         tokio::join!(
             self.collect_for_ever(),
             self.scrub_for_ever(),
             self.sample_for_ever(),
-            self.expire_for_ever(),
             self.tell_for_ever(),
             self.log_for_ever()
         );

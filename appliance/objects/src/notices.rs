@@ -21,7 +21,7 @@ use http::{Method, Request, header};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use std::time::Duration;
-use store::objects::{NoticeRow, NoticeTarget};
+use store::objects::{NOTICE_WAIT_MAX, NoticeRow, NoticeTarget};
 
 /// Requests at once.
 const AT_ONCE: usize = 8;
@@ -37,9 +37,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Between two looks while none has.
 const IDLE: Duration = Duration::from_secs(60);
-
-/// The longest wait between two attempts.
-const RETRY_MAX: Duration = Duration::from_secs(3600);
 
 /// A receiver that was away for a long weekend is told everything.
 const AGE_MAX: Duration = Duration::from_secs(4 * 24 * 3600);
@@ -62,7 +59,7 @@ pub(crate) fn note(
 
 /// How long after a failure the next attempt is made.
 fn wait(attempts: u32) -> Duration {
-    Duration::from_secs(1 << attempts.min(12)).min(RETRY_MAX)
+    Duration::from_secs(1 << attempts.min(12)).min(NOTICE_WAIT_MAX)
 }
 
 fn body(notice: &NoticeRow, region: &str) -> String {

@@ -117,6 +117,16 @@ impl Client {
                 .header(http::header::CONTENT_TYPE, media)
                 .body(body::full(content.clone()))
         };
+        self.answer(attempt, request, wait).await
+    }
+
+    /// The answer to a request, read whole.
+    async fn answer(
+        &self,
+        attempt: &str,
+        request: impl Fn() -> http::Result<Request<Body>>,
+        wait: Duration,
+    ) -> Result<Bytes, Trouble> {
         let talk = async {
             let (response, connection) = self.pool.send(request).await?;
             let status = response.status();
@@ -171,18 +181,7 @@ impl Client {
                 .header(http::header::CONTENT_LENGTH, size)
                 .body(body::file(from, offset, size))
         };
-        let talk = async {
-            let (response, connection) = self.pool.send(request).await?;
-            let status = response.status();
-            let answer = collect(response).await?;
-            self.pool.give_back(connection);
-            Ok::<_, PoolError>((status, answer))
-        };
-        let (status, answer) = tokio::time::timeout(OBJECT_WAIT, talk)
-            .await
-            .map_err(|late| link(attempt, late))?
-            .map_err(|error| trouble(attempt, error))?;
-        verdict(attempt, status, answer).map(drop)
+        self.answer(attempt, request, OBJECT_WAIT).await.map(drop)
     }
 }
 

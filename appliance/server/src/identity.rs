@@ -12,10 +12,9 @@ use crate::{
     serve::now,
     site_names::{names, s3_domains},
 };
-use base::time::Timestamp;
+use base::time::{EARLIEST, Timestamp};
 use ingress::{
     Authority, Certificates, Names,
-    authority::EARLIEST,
     standing::{self, Certificate, Flaw},
 };
 use std::{

@@ -240,13 +240,13 @@ impl House {
         let identity = tokio::spawn(identity.keep());
         let keeper = tokio::spawn(objects.clone().keep());
         let logged = objects.clone();
-        let sweep = tokio::spawn(daily::sweep(
-            store.clone(),
-            logs.clone(),
+        let sweep = tokio::spawn(daily::sweep(daily::Rooms {
+            store: store.clone(),
+            logs: logs.clone(),
             objects,
-            state.repos.clone(),
+            repos: state.repos.clone(),
             keep,
-        ));
+        }));
         let schedules = tokio::spawn(web::schedule::keep(state.clone()));
         let removals = tokio::spawn(web::removal::keep(state.clone()));
         let calm = tokio::spawn(calm::give_back(store.events()));

@@ -19,6 +19,6 @@ pub use access::{AccessKeyRow, NewAccessKey};
 pub use blobs::{BlobRow, Held, NewBlob};
 pub use buckets::{BucketRow, NewBucket, Usage};
 pub use keeping::Quota;
-pub use notices::{NOTICES_MAX, NoticeRow, NoticeTarget};
+pub use notices::{NOTICE_WAIT_MAX, NOTICES_MAX, NoticeRow, NoticeTarget};
 pub use uploads::{NewPart, PartRow, UploadRow};
 pub use versions::{NewObject, ObjectRow, PieceRow};

@@ -63,6 +63,16 @@ fn checked(intake: &Intake) -> Result<&Planned, Vec<PipelineError>> {
         .map_or(Ok(planned), |message| Err(vec![PipelineError { kind: "plan".into(), message }]))
 }
 
+/// The configuration as it was found, and as it was processed.
+fn texts(intake: &Intake, planned: Option<&Planned>) -> ConfigTexts {
+    let source = match &intake.trigger.config {
+        ConfigText::Found(text) => Some(text.clone()),
+        ConfigText::Missing(_) => None,
+    };
+    let compiled = planned.map(|planned| planned.processed.clone());
+    ConfigTexts { source, compiled, ..ConfigTexts::default() }
+}
+
 fn too_large(workflow: &WorkflowPlan) -> Option<String> {
     let copies_max = family::TASKS_MAX / (INFRASTRUCTURE_RETRIES as usize + 1);
     if workflow.jobs.len() > family::JOBS_MAX {
@@ -95,15 +105,7 @@ impl Turn<'_, '_, '_> {
         let checked = checked(intake);
         let errors = checked.as_ref().err().cloned().unwrap_or_default();
         let pipeline = self.pipeline_new(intake, errors);
-        let texts = ConfigTexts {
-            source: match &intake.trigger.config {
-                ConfigText::Found(text) => Some(text.clone()),
-                ConfigText::Missing(_) => None,
-            },
-            compiled: checked.as_ref().ok().map(|planned| planned.processed.clone()),
-            ..ConfigTexts::default()
-        };
-        self.txn.pipeline_insert(&pipeline, &texts)?;
+        self.txn.pipeline_insert(&pipeline, &texts(intake, checked.as_deref().ok()))?;
         let (id, number, state) = (pipeline.id, pipeline.number, pipeline.state);
         self.tell(pipeline.project, &Event::PipelineCreated { pipeline: id, number, state })?;
         if let Ok(planned) = checked {
@@ -140,15 +142,7 @@ impl Turn<'_, '_, '_> {
             let new = planned.plan.workflows.iter();
             pipeline.workflows.extend(new.map(|_| family::workflow(self.core.ids.next(self.now))));
         }
-        let texts = ConfigTexts {
-            source: match &intake.trigger.config {
-                ConfigText::Found(text) => Some(text.clone()),
-                ConfigText::Missing(_) => None,
-            },
-            compiled: checked.as_ref().ok().map(|planned| planned.processed.clone()),
-            ..ConfigTexts::default()
-        };
-        self.txn.pipeline_continue(&pipeline, &texts)?;
+        self.txn.pipeline_continue(&pipeline, &texts(intake, checked.as_deref().ok()))?;
         let event = Event::PipelineChanged { pipeline: pipeline.id, state: pipeline.state };
         self.tell(pipeline.project, &event)?;
         if let Ok(planned) = checked {

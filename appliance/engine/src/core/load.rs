@@ -36,6 +36,9 @@ impl Core {
             decision: Decision::open(config.limits.slots),
             hungry: BTreeMap::new(),
         };
+        if let Some(newest) = reader.newest_id()? {
+            ids.follow(newest);
+        }
         for row in reader.runner_list()? {
             core.runners.insert(row.id, serves(&row.register));
         }

@@ -34,7 +34,7 @@ impl Tidings {
             shut: decision.slots == 0,
             paused: decision.pause,
         };
-        let early = self.at.is_some_and(|at| now.since(at) < SPACING);
+        let early = self.at.is_some_and(|at| at <= now && now.since(at) < SPACING);
         if word == self.told || (early && word.paused == self.told.paused) {
             return None;
         }
@@ -81,5 +81,6 @@ mod tests {
         assert!(tidings.of(&hot(1, false), at(4)).is_some(), "and its end");
         assert_eq!(tidings.of(&Decision::open(4), at(5)), None, "too early");
         assert!(tidings.of(&Decision::open(4), at(40)).is_some());
+        assert!(tidings.of(&hot(3, false), at(1)).is_some(), "the clock was set back");
     }
 }

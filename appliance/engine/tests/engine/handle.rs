@@ -4,7 +4,7 @@ mod language;
 
 use crate::house::{House as Inner, ONE_JOB, now};
 use base::{
-    ids::{JobId, PushId, RunnerId},
+    ids::{JobId, PipelineId, PipelineNumber, PushId, RunnerId},
     protocol::{Claim, Heartbeat, Held, Refusal, Verdict},
     state::{JobState, PipelineState, TaskOutcome, WorkflowState},
     trigger::Trigger,
@@ -16,7 +16,11 @@ use std::{
     task::Poll,
     time::{Duration, Instant},
 };
-use store::projects::Push;
+use store::{
+    projects::Push,
+    runs::{ConfigTexts, Pipeline, PipelineFilter},
+};
+use uuid::Uuid;
 
 const APPROVED: &str = "version: 2.1
 jobs:
@@ -325,4 +329,23 @@ async fn another_bound_of_a_project_is_heeded_by_what_waits() {
     house.store.write(bound(house.project, 2)).await.unwrap();
     house.engine.project_changed(house.project).await;
     assert_eq!(house.claim(runner).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_triggered_after_a_restart_is_listed_first_though_the_clock_went_back() {
+    let house = House::new().await;
+    let first = house.triggered(ONE_JOB).await;
+    let found = house.store.read(move |reader| reader.pipeline_get(first)).await.unwrap().unwrap();
+    let (number, day) = (PipelineNumber(2), 86_400_000_u128 << 80);
+    let id = PipelineId(Uuid::from_u128(first.0.as_u128() + day));
+    let ahead = Pipeline { id, number, workflows: vec![], ..found };
+    let insert =
+        move |txn: &mut store::Txn<'_>| txn.pipeline_insert(&ahead, &ConfigTexts::default());
+    house.store.write(insert).await.unwrap();
+    let house = house.restart().await;
+    let newest = house.triggered(ONE_JOB).await;
+    let list =
+        |reader: &store::Reader<'_>| reader.pipeline_list_all(PipelineFilter::default(), None, 9);
+    let listed = house.store.read(list).await.unwrap();
+    assert_eq!(listed.iter().map(|one| one.id).collect::<Vec<_>>(), [newest, id, first]);
 }

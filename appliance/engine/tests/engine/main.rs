@@ -11,5 +11,6 @@ mod leftovers;
 mod next;
 mod pace;
 mod removal;
+mod retention;
 mod still;
 mod trust;

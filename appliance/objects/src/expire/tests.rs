@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     bucket::Versioning,
     lifecycle::{Expire, Noncurrent, Rule},
+    objects::now,
     s3::matrix::site,
 };
 

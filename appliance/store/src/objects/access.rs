@@ -152,13 +152,6 @@ impl Txn<'_> {
         Ok(changed > 0)
     }
 
-    /// Forgets keys that expired or were revoked before `before`.
-    pub fn access_key_prune(&mut self, before: Timestamp) -> Result<usize, Error> {
-        Ok(self
-            .statement("DELETE FROM access_keys WHERE revoked < ?1 OR expires < ?1")?
-            .execute([before.0])?)
-    }
-
     /// Stores a key that the room made for itself, unless it has one: the first one stays.
     pub fn object_secret_insert(&mut self, name: &str, secret: &Secret) -> Result<(), Error> {
         let sealed = self.key().seal(&secret_place(name), secret.expose().as_bytes())?;

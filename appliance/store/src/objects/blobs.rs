@@ -41,7 +41,7 @@ pub struct BlobRow {
     pub path: Option<String>,
 }
 
-fn blob(row: &Row<'_>) -> rusqlite::Result<BlobRow> {
+pub(super) fn blob(row: &Row<'_>) -> rusqlite::Result<BlobRow> {
     Ok(BlobRow { id: row.get(0)?, hash: row.get(1)?, size: row.get(2)?, path: row.get(3)? })
 }
 
@@ -85,16 +85,7 @@ impl Reader<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Blobs numbered above `after`, at most `limit`: the order of the scrubber.
-    pub fn blob_list(&self, after: i64, limit: u32) -> Result<Vec<BlobRow>, Error> {
-        let mut list = self.statement(
-            "SELECT id, hash, size, path FROM blobs WHERE id > ?1 AND bad = 0 ORDER BY id LIMIT ?2",
-        )?;
-        let rows = list.query_map(params![after, limit], blob)?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    /// Number and size of the blobs found rotten.
+    /// The blobs found rotten, by number.
     pub fn blob_bad(&self) -> Result<Vec<BlobRow>, Error> {
         let mut list =
             self.statement("SELECT id, hash, size, path FROM blobs WHERE bad = 1 ORDER BY id")?;

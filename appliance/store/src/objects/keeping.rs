@@ -3,7 +3,7 @@
 use crate::{
     Reader, Txn,
     error::Error,
-    objects::{BlobRow, Usage},
+    objects::{BlobRow, Usage, blobs::blob},
 };
 use rusqlite::{OptionalExtension, params};
 
@@ -40,14 +40,12 @@ impl Reader<'_> {
         Ok(found.unwrap_or_default())
     }
 
-    /// All blobs numbered above `after`, rotten ones too, at most `limit`.
+    /// Blobs numbered above `after`, rotten ones too, at most `limit`: the order of the scrubber.
     pub fn blob_list_all(&self, after: i64, limit: u32) -> Result<Vec<BlobRow>, Error> {
         let mut list = self.statement(
             "SELECT id, hash, size, path FROM blobs WHERE id > ?1 ORDER BY id LIMIT ?2",
         )?;
-        let rows = list.query_map(params![after, limit], |row| {
-            Ok(BlobRow { id: row.get(0)?, hash: row.get(1)?, size: row.get(2)?, path: row.get(3)? })
-        })?;
+        let rows = list.query_map(params![after, limit], blob)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -60,14 +58,7 @@ impl Reader<'_> {
     pub fn blob_bad_by_hash(&self, hash: &[u8; 32]) -> Result<Option<BlobRow>, Error> {
         let found = self
             .statement("SELECT id, hash, size, path FROM blobs WHERE hash = ?1 AND bad = 1")?
-            .query_row(params![hash], |row| {
-                Ok(BlobRow {
-                    id: row.get(0)?,
-                    hash: row.get(1)?,
-                    size: row.get(2)?,
-                    path: row.get(3)?,
-                })
-            })
+            .query_row(params![hash], blob)
             .optional()?;
         Ok(found)
     }

@@ -7,9 +7,13 @@
 use crate::{Reader, Txn, error::Error};
 use base::time::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
+use std::time::Duration;
 
 /// Notices that wait for one target of one bucket: some megabytes.
 pub const NOTICES_MAX: u32 = 10_000;
+
+/// The longest wait between two attempts to tell a notice.
+pub const NOTICE_WAIT_MAX: Duration = Duration::from_secs(3600);
 
 /// A notice that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,13 +61,15 @@ fn notice(row: &Row<'_>) -> rusqlite::Result<NoticeRow> {
 }
 
 impl Reader<'_> {
-    /// Notices that are due at `now`, the longest due first, at most `limit`.
+    /// Notices that are due at `now`, the longest due first, at most `limit`; also those that a clock
+    /// which was ahead put off for longer than anything waits.
     pub fn notice_due(&self, now: Timestamp, limit: u32) -> Result<Vec<NoticeRow>, Error> {
         let mut list = self.statement(
-            "SELECT id, bucket, target, body, made, attempts FROM notices WHERE due <= ?1
-             ORDER BY due, id LIMIT ?2",
+            "SELECT id, bucket, target, body, made, attempts FROM notices WHERE due <= ?1 OR due > ?2
+             ORDER BY due, id LIMIT ?3",
         )?;
-        let rows = list.query_map(params![now.0, limit], notice)?;
+        let latest = now.plus(NOTICE_WAIT_MAX * 2);
+        let rows = list.query_map(params![now.0, latest.0, limit], notice)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -224,6 +230,8 @@ mod tests {
         check(&txn, (2, 1, 0, None));
         txn.notice_lost(&due[1], "too old").unwrap();
         check(&txn, (1, 1, 1, Some("too old")));
+        txn.notice_failed(&due[1], Timestamp(1 << 50), "the clock is ahead").unwrap();
+        assert_eq!(txn.notice_due(Timestamp(60), 9).unwrap().len(), 1, "it was set back");
         txn.notice_targets_keep(bucket, &[]).unwrap();
         assert_eq!(txn.notice_targets(None).unwrap(), []);
         txn.notice_insert(bucket, TARGET, "{}", Timestamp(0)).unwrap();

@@ -10,6 +10,7 @@ use base::{
     trust::Trust,
 };
 use rusqlite::{OptionalExtension, Row, params};
+use std::time::Duration;
 
 /// One saved cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,13 @@ pub enum CacheInsert {
 const COLUMNS: &str =
     "SELECT project, key, object, size, job, created_at, expires_at, paths, protected FROM caches ";
 
+/// No job asks for its caches to be kept for longer: one whose day is further away was saved while
+/// the clock was ahead.
+const LIFE_MAX: Duration = Duration::from_secs(256 * 24 * 3600);
+
+/// Past its day at `?1`, or not kept for so long as the time to `?2`.
+const OVER: &str = "(expires_at <= ?1 OR expires_at > ?2)";
+
 impl Txn<'_> {
     /// Stores a cache unless its key is taken.
     pub fn cache_insert(&self, new: &Cache) -> Result<CacheInsert, Error> {
@@ -83,19 +91,16 @@ impl Txn<'_> {
         Ok(CacheInsert::Stored { replaced: old.filter(|old| *old != new.object) })
     }
 
-    /// Forgets a cache, if its key still names its object; `false` when it names another by now.
-    pub fn cache_remove(&self, cache: &Cache) -> Result<bool, Error> {
-        let changed = self
-            .statement(
-                "DELETE FROM caches WHERE project = ?1 AND key = ?2 AND object = ?3 AND protected = ?4",
-            )?
-            .execute(params![
-                cache.project.0,
-                cache.key,
-                cache.object,
-                cache.trust.is_protected()
-            ])?;
-        Ok(changed > 0)
+    /// Forgets some caches that are past their day, at most `limit`; returns their keys in the bucket
+    /// of caches.
+    pub fn cache_remove_expired(&self, now: Timestamp, limit: u32) -> Result<Vec<String>, Error> {
+        let mut remove = self.statement(&format!(
+            "DELETE FROM caches WHERE (project, key, protected) IN \
+             (SELECT project, key, protected FROM caches WHERE {OVER} LIMIT ?3) RETURNING object"
+        ))?;
+        let rows =
+            remove.query_map(params![now.0, now.plus(LIFE_MAX).0, limit], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 }
 
@@ -115,7 +120,7 @@ impl Reader<'_> {
     }
 
     /// The newest cache whose key starts with `prefix`, of this level or a higher one; where both have
-    /// that key, the one of this level.
+    /// that key, the one of this level. What a clock that was ahead saved comes last.
     pub fn cache_find(
         &self,
         project: ProjectId,
@@ -126,17 +131,17 @@ impl Reader<'_> {
         let beyond = format!("{prefix}{}", char::MAX);
         let mut find = self.statement(&format!(
             "{COLUMNS} WHERE project = ?1 AND key >= ?2 AND key < ?3 AND protected >= ?4 \
-             AND expires_at > ?5 ORDER BY created_at DESC, key DESC, protected LIMIT 1"
+             AND expires_at > ?5 ORDER BY created_at > ?5, created_at DESC, key DESC, protected LIMIT 1"
         ))?;
         let bounds = params![project.0, prefix, beyond, trust.is_protected(), now.0];
         let Some(newest) = find.query_row(bounds, read).optional()? else { return Ok(None) };
         Ok(Some(self.cache_get(project, trust, &newest.key, now)?.unwrap_or(newest)))
     }
 
-    /// Some caches that have expired, at most `limit`.
+    /// Some caches that are past their day, at most `limit`.
     pub fn cache_list_expired(&self, now: Timestamp, limit: u32) -> Result<Vec<Cache>, Error> {
-        let mut list = self.statement(&format!("{COLUMNS} WHERE expires_at <= ?1 LIMIT ?2"))?;
-        let rows = list.query_map(params![now.0, limit], read)?;
+        let mut list = self.statement(&format!("{COLUMNS} WHERE {OVER} LIMIT ?3"))?;
+        let rows = list.query_map(params![now.0, now.plus(LIFE_MAX).0, limit], read)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 }

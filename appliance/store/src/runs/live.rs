@@ -61,6 +61,16 @@ impl Reader<'_> {
         Ok(found.optional()?.unwrap_or(none))
     }
 
+    /// The greatest identifier of a pipeline, a workflow, or what belongs to one; of those that are
+    /// forgotten at least that of the mark.
+    pub fn newest_id(&self) -> Result<Option<Uuid>, Error> {
+        let mut find = self.statement(
+            "SELECT max(id) FROM (SELECT max(id) AS id FROM pipelines \
+             UNION ALL SELECT max(id) FROM runs UNION ALL SELECT mark FROM runs_live)",
+        )?;
+        Ok(find.query_row([], |row| row.get(0))?)
+    }
+
     /// All workflows that have not ended, oldest first.
     pub fn workflow_live(&self) -> Result<Vec<Workflow>, Error> {
         let known = self.live_known()?;

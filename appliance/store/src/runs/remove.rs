@@ -11,7 +11,7 @@ use crate::{
     runs::{Pipeline, family, pipelines::PAGE_MAX},
 };
 use base::{
-    ids::{PipelineId, ProjectId, TaskId, WorkflowId},
+    ids::{PipelineId, PipelineNumber, ProjectId, TaskId, WorkflowId},
     time::Timestamp,
 };
 use rusqlite::params;
@@ -36,6 +36,8 @@ pub struct Age {
     pub pipeline: PipelineId,
     /// Of which project.
     pub project: ProjectId,
+    /// Its number there.
+    pub number: PipelineNumber,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -103,17 +105,18 @@ impl Reader<'_> {
         Ok(Some(pipeline))
     }
 
-    /// Pipelines by age, oldest first, after `after`; at most [`PAGE_MAX`].
+    /// Pipelines by identifier, after `after`; at most [`PAGE_MAX`].
     pub fn pipeline_ages(&self, after: Option<PipelineId>) -> Result<Vec<Age>, Error> {
         let mut list = self.statement(
-            "SELECT id, project, created_at FROM pipelines WHERE id > ?1 ORDER BY id LIMIT ?2",
+            "SELECT id, project, number, created_at FROM pipelines WHERE id > ?1 ORDER BY id LIMIT ?2",
         )?;
         let after = after.map_or(uuid::Uuid::nil(), |id| id.0);
         let rows = list.query_map(params![after, PAGE_MAX], |row| {
             Ok(Age {
                 pipeline: PipelineId(row.get(0)?),
                 project: ProjectId(row.get(1)?),
-                created_at: Timestamp(row.get(2)?),
+                number: PipelineNumber(row.get(2)?),
+                created_at: Timestamp(row.get(3)?),
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

@@ -33,12 +33,6 @@ impl Txn<'_> {
         ])?;
         Ok(())
     }
-
-    /// Forgets a runner.
-    pub fn runner_remove(&self, id: RunnerId) -> Result<(), Error> {
-        self.statement("DELETE FROM runners WHERE id = ?1")?.execute(params![id.0])?;
-        Ok(())
-    }
 }
 
 impl Reader<'_> {

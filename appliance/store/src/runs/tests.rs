@@ -368,3 +368,25 @@ fn live_workflows_are_found_after_thousands_and_after_a_clock_set_back() {
         Ok(())
     });
 }
+
+#[test]
+fn the_greatest_identifier_is_known_also_when_all_runs_are_forgotten() {
+    let mut made = pipeline(1, "main");
+    let first = workflow(1, &mut made);
+    // Its bits make it the mark.
+    let id = family::workflow(Uuid::from_u128(40 << 80 | 7 << 76 | 1 << 63));
+    made.workflows = vec![id];
+    let run = Workflow { id, workspace: id, stopped_at: Some(Timestamp(9)), ..first };
+    let write = move |txn: &mut Txn<'_>| {
+        assert_eq!(txn.newest_id()?, None);
+        txn.pipeline_insert(&made, &ConfigTexts::default())?;
+        txn.workflow_insert(&run)?;
+        assert_eq!(txn.newest_id()?, Some(made.id.0));
+        assert!(txn.pipeline_remove(made.id)?.is_some());
+        Ok(())
+    };
+    check(write, move |reader| {
+        assert_eq!(reader.newest_id()?, Some(id.0));
+        Ok(())
+    });
+}
