@@ -22,6 +22,9 @@ use std::{
 /// Where programs look.
 const PLACE: &str = "/sys/fs/cgroup";
 
+/// Sets no limit of ours; but of version 1 Java believes all hierarchies or none, this one among them.
+const PROCESSORS: &str = "cpuset";
+
 /// What is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Shown {
@@ -40,7 +43,12 @@ impl Shown {
         }
         let places = base.places.iter().filter(|place| place.version == Version::V1);
         let names = places.map(|place| place.controllers.iter().filter_map(name).collect());
-        Self::Each(names.filter(|names: &Vec<String>| !names.is_empty()).collect())
+        let mut each: Vec<Vec<String>> =
+            names.filter(|names: &Vec<String>| !names.is_empty()).collect();
+        if !each.is_empty() {
+            each.push(vec![PROCESSORS.to_owned()]);
+        }
+        Self::Each(each)
     }
 }
 
@@ -115,7 +123,7 @@ mod tests {
         check(&[(Version::V2, &[Memory, Cpu, Freezer])], &Shown::Unified);
         let split: [(Version, &[Controller]); 3] =
             [(Version::V1, &[Memory]), (Version::V1, &[Cpu, Cpuacct]), (Version::V2, &[Freezer])];
-        check(&split, &each(&[&["memory"], &["cpu", "cpuacct"]]));
+        check(&split, &each(&[&["memory"], &["cpu", "cpuacct"], &[PROCESSORS]]));
         check(&[(Version::V1, &[Freezer])], &each(&[]));
         check(&[], &each(&[]));
     }
