@@ -183,7 +183,7 @@ fn work_grows_with_the_text_and_not_with_its_square() {
         ),
         format!(
             "jobs: {{j: {{machine: true, steps: [run: '{}']}}}}\nworkflows: {{w: {{jobs: [j]}}}}\n",
-            lines(COUNT, "<< parameters.p# >>")
+            lines(COUNT / 8, "<< parameters.p# >>")
         ),
     ];
     for text in texts {
