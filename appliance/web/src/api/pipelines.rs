@@ -43,9 +43,20 @@ pub(super) fn routes() -> Routes {
 pub(super) struct Wanted {
     branch: Option<String>,
     page_token: Option<String>,
+    #[serde(deserialize_with = "flag")]
     mine: bool,
     /// `gh/ORG` or `github/ORG`: pipelines of this organisation alone.
     org_slug: Option<String>,
+}
+
+/// `true` in any capitals: a client in Python sends its own `True`.
+fn flag<'de, D: serde::Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    let text = String::deserialize(from)?;
+    match text.to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" | "" => Ok(false),
+        _ => Err(serde::de::Error::custom(format!("`{text}` is neither `true` nor `false`"))),
+    }
 }
 
 impl Wanted {
@@ -253,7 +264,9 @@ pub(super) async fn start(
     project: Project,
     request: Request,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let place = match (request.branch, request.tag) {
+    // Scripts fill in both, and leave one empty.
+    let named = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let place = match (named(request.branch), named(request.tag)) {
         (Some(_), Some(_)) => {
             return Err(Failure::Invalid("name a branch or a tag, not both".into()));
         }
