@@ -13,6 +13,7 @@ use super::{
 use crate::{State, error::Failure};
 use base::{ids::UserId, secret::Secret, time::Timestamp};
 use store::access::{NewAudit, NewSession, Token};
+use tokio::sync::Semaphore;
 
 /// Of the browser's name for itself, this many bytes are kept.
 const AGENT_MAX: usize = 200;
@@ -27,7 +28,7 @@ pub(super) async fn lookup(
         Credential::None => Ok(Caller::Nobody),
         Credential::Unreadable => Err(Failure::Unproven),
         Credential::Session(secret) => by_session(token::hash(secret.expose()), address, state),
-        Credential::Token(secret) => by_token(token::hash(secret.expose()), address, state).await,
+        Credential::Token(secret) => by_token(token::hash(secret.expose()), address, state),
         Credential::Job(key) => by_job(&key, address, state),
         Credential::Password { login, password } => {
             let account = by_password(&login, password, &address, state).await?;
@@ -75,15 +76,32 @@ fn by_job(key: &Secret, address: String, state: &State) -> Result<Caller, Failur
     found.map(|holder| Caller::Job(Job { holder, address })).ok_or(Failure::Unproven)
 }
 
-async fn by_token(hash: TokenHash, address: String, state: &State) -> Result<Caller, Failure> {
+fn by_token(hash: TokenHash, address: String, state: &State) -> Result<Caller, Failure> {
     let now = state.now();
     let found = state.store.look(|reader| reader.token_find(&hash, now))?;
     let (token, account) = found.ok_or(Failure::Unproven)?;
     if token.touch_due(now) {
-        let id = token.id;
-        state.store.write(move |txn| txn.token_touch(id, now)).await?;
+        note_use(&token, state, now);
     }
     Ok(of_token(token, account, address))
+}
+
+/// Uses that are noted at the same time; what is beyond is noted with a later request.
+static NOTING: Semaphore = Semaphore::const_new(16);
+
+/// Notes the use of a token beside the request: who only looks is let in also while the disk is slow,
+/// full, or gone.
+fn note_use(token: &Token, state: &State, now: Timestamp) {
+    let Ok(place) = NOTING.try_acquire() else { return };
+    let (id, store) = (token.id, state.store.clone());
+    tokio::spawn(async move {
+        let noted: Result<(), store::Error> =
+            store.write(move |txn| txn.token_touch(id, now)).await;
+        drop(place);
+        if let Err(error) = noted {
+            tracing::debug!(%error, token.id = %id, "the use of a token could not be noted");
+        }
+    });
 }
 
 fn of_token(token: Token, account: store::access::User, address: String) -> Caller {

@@ -6,6 +6,7 @@ use crate::{
 };
 use base::{ids::ProjectId, state::WorkflowState};
 use http::{StatusCode, header};
+use std::time::Duration;
 use store::access::Role;
 
 /// What generated clients and older tools send, word for word.
@@ -168,6 +169,34 @@ async fn a_schedule_tells_for_whom_it_acts() {
     let system = call("PATCH", &one, r#"{"attribution-actor":"system"}"#).await;
     assert_eq!(system["actor"]["login"], "system");
     assert_eq!(system["actor"]["id"], uuid::Uuid::nil().to_string());
+}
+
+/// That a token was used is noted beside the request.
+#[tokio::test]
+async fn who_only_looks_does_not_wait_for_the_disk() {
+    let site = Site::open(BASE).await;
+    let user = site.account("mira", Role::Viewer, WORD, false).await;
+    let token = site.token(user, Role::Viewer).await;
+    let (begin, begun) = tokio::sync::oneshot::channel();
+    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let slow = move |_: &mut store::Txn<'_>| {
+        begin.send(()).unwrap();
+        wait.recv().unwrap();
+        Ok::<_, store::Error>(())
+    };
+    let store = site.store.clone();
+    let held = tokio::spawn(async move { store.write(slow).await });
+    begun.await.unwrap();
+    let headers = [("circle-token", token.as_str())];
+    let me = ask(&site, "GET", "/api/v2/me", &headers, "");
+    let answer = tokio::time::timeout(Duration::from_secs(20), me).await;
+    assert_eq!(answer.expect("it does not wait").status(), 200);
+    go_on.send(()).unwrap();
+    held.await.unwrap().unwrap();
+    let read = move |reader: &store::Reader<'_>| reader.token_list(user);
+    while site.store.read(read).await.unwrap()[0].last_used_at.is_none() {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// A page of one organisation is full, whatever the others have done since.
