@@ -236,8 +236,11 @@ async fn unset(
     let removed = state
         .store
         .write(move |txn| {
-            txn.audit_append(now, &deed)?;
-            txn.context_variable_remove(context.id, &name)
+            let removed = txn.context_variable_remove(context.id, &name)?;
+            if removed {
+                txn.audit_append(now, &deed)?;
+            }
+            Ok::<_, store::Error>(removed)
         })
         .await?;
     if removed {

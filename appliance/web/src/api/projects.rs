@@ -245,8 +245,11 @@ async fn remove(
     let removed = state
         .store
         .write(move |txn| {
-            txn.audit_append(now, &deed)?;
-            txn.project_variable_remove(id, &name)
+            let removed = txn.project_variable_remove(id, &name)?;
+            if removed {
+                txn.audit_append(now, &deed)?;
+            }
+            Ok::<_, store::Error>(removed)
         })
         .await?;
     if removed {

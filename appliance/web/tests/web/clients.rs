@@ -199,6 +199,30 @@ async fn who_only_looks_does_not_wait_for_the_disk() {
     }
 }
 
+/// What was not there to be removed is no deed.
+#[tokio::test]
+async fn removing_a_variable_that_is_not_there_is_not_noted() {
+    let site = Site::open(BASE).await;
+    site.project("acme/relay").await;
+    let user = site.account("mira", Role::Member, WORD, false).await;
+    let token = site.token(user, Role::Member).await;
+    let call = async |method: &str, path: &str, body: &str| {
+        let answer = ask(&site, method, path, &[("circle-token", token.as_str())], body).await;
+        (answer.status().as_u16(), text(answer).await)
+    };
+    let make = r#"{"name":"deploy","owner":{"slug":"gh/acme","type":"organization"}}"#;
+    let made = call("POST", "/api/v2/context", make).await.1;
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    let variables =
+        format!("/api/v2/context/{}/environment-variable", made["id"].as_str().unwrap());
+    for path in ["/api/v2/project/gh/acme/relay/envvar/A", &format!("{variables}/A")] {
+        assert_eq!(call("DELETE", path, "").await.0, 404, "{path}");
+    }
+    let noted = site.store.read(|reader| reader.audit_list(None, 50)).await.unwrap();
+    let noted: Vec<String> = noted.into_iter().map(|entry| entry.deed.action).collect();
+    assert_eq!(noted, ["context.create"]);
+}
+
 /// A page of one organisation is full, whatever the others have done since.
 #[tokio::test]
 async fn pipelines_of_an_organisation_fill_their_pages() {
