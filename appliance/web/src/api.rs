@@ -1,5 +1,5 @@
-//! The REST API: version 2, the parts of 1.1 that clients still read logs through, and of version 3
-//! what the official command line asks.
+//! The REST API: version 2, the parts of 1.1 and of the private interface that clients read logs
+//! through, and of version 3 what the official command line asks.
 //!
 //! Source: CircleCI API v2; paths, bodies, status codes and messages are those its clients know.
 //! Invariants: handlers read from the store and command through the engine; shapes are made by
@@ -30,6 +30,7 @@ mod orb_queries;
 mod orbs;
 mod people;
 mod pipelines;
+mod private;
 mod projects;
 mod restrictions;
 mod retention;
@@ -81,6 +82,7 @@ pub(crate) fn routes() -> Routes {
         .merge(orbs::routes())
         .merge(definitions::routes())
         .merge(v1::routes())
+        .merge(private::routes())
         .merge(v3::routes())
 }
 

@@ -25,7 +25,6 @@ use base::{
 };
 use http::header;
 use serde::Deserialize;
-use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 use store::runs::{Job, Step, Task};
 use tokio::{
@@ -40,9 +39,7 @@ const TRUST: Duration = Duration::from_secs(30);
 const PIECES: usize = 4;
 
 pub(super) fn routes() -> Routes {
-    Routes::new()
-        .get("/api/v2/project/{vcs}/{org}/{repo}/job/{number}/log", get)
-        .get("/api/v1.1/output/{task}/{step}", output)
+    Routes::new().get("/api/v2/project/{vcs}/{org}/{repo}/job/{number}/log", get)
 }
 
 /// How to read.
@@ -213,28 +210,3 @@ impl Writer {
         self.to.send(Ok(Bytes::from(bytes))).await.map_err(|_| Stop::Left)
     }
 }
-
-/// API 1.1: one step's output as a list with one entry; the first megabytes of a large one.
-async fn output(
-    Viewer(user): Viewer,
-    state: State,
-    Path((task, step)): Path<(TaskId, u32)>,
-) -> Result<axum::Json<Value>, Failure> {
-    let job = store::runs::family::job_of(task);
-    let found = state.store.read(move |reader| found::job(reader, job)).await?;
-    let job = found.ok_or_else(|| Failure::missing("Job"))?;
-    user.reach(job.project)?;
-    let mut text = Vec::new();
-    while text.len() < OUTPUT_MAX {
-        let chunk = state.logs.read(task, step, text.len() as u64..u64::MAX).await?;
-        if chunk.bytes.is_empty() {
-            break;
-        }
-        text.extend(chunk.bytes);
-    }
-    let message = String::from_utf8_lossy(&text);
-    Ok(axum::Json(json!([{ "type": "out", "time": job.started_at, "message": message }])))
-}
-
-/// The list form cannot be streamed; tools that want more read the raw page.
-const OUTPUT_MAX: usize = 4 << 20;

@@ -24,22 +24,26 @@ pub(super) fn page(items: Vec<Value>, next: Option<String>) -> Value {
 
 /// The PIPELINE object.
 pub(super) fn pipeline(row: &Pipeline, slug: &str) -> Value {
-    json!({
+    let mut object = json!({
         "id": row.id,
         "errors": row.errors,
         "project_slug": slug,
         "updated_at": row.updated_at,
         "number": row.number,
-        "trigger_parameters": row.parameters,
         "state": row.state,
         "created_at": row.created_at,
         "trigger": {
             "type": row.kind,
             "received_at": row.received_at,
-            "actor": { "login": row.actor, "avatar_url": null },
+            // A text, because some clients take nothing else.
+            "actor": { "login": row.actor, "avatar_url": "" },
         },
         "vcs": vcs(row),
-    })
+    });
+    if !row.parameters.is_empty() {
+        object["trigger_parameters"] = json!(row.parameters);
+    }
+    object
 }
 
 /// Exactly one of `branch` and `tag` is there.
@@ -220,7 +224,8 @@ pub(super) fn test(row: &TestResult) -> Value {
         "message": row.message,
         "source": row.source,
         "run_time": seconds,
-        "file": row.file,
+        // A text, because some clients take nothing else.
+        "file": row.file.as_deref().unwrap_or_default(),
         "result": row.result,
         "name": row.name,
         "classname": row.classname,

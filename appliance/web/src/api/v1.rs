@@ -1,8 +1,10 @@
 //! The part of API 1.1 that tools still call: who one is, projects, steps, artifacts, tests.
 //!
 //! Source: API 1.1 `GET /project/{vcs}/{org}/{repo}/{number}`: `steps[].actions[]`, one action for
-//! each node that ran the step; `output_url` answers `[{type, time, message}]`. Lists are arrays
-//! without pages. Every project of the site is followed: `follow` says so and changes nothing.
+//! each node that ran the step; `output_url` answers `[{type, time, message}]` ([`output`]). Lists are
+//! arrays without pages. Every project of the site is followed: `follow` says so and changes nothing.
+
+mod output;
 
 use super::{
     Slug,
@@ -15,12 +17,16 @@ use crate::{
     error::Failure,
 };
 use axum::{Json, extract::Path};
-use base::{ids::JobId, state::StepState};
+use base::{
+    ids::{JobId, TaskId},
+    state::StepState,
+    time::Timestamp,
+};
 use serde_json::{Value, json};
 use store::{
     Reader,
     projects::Project,
-    runs::{Step, Task},
+    runs::{Job, Pipeline, Step, Task, Workflow},
 };
 
 pub(super) fn routes() -> Routes {
@@ -31,6 +37,7 @@ pub(super) fn routes() -> Routes {
         .get("/api/v1.1/project/{vcs}/{org}/{repo}/{number}", get)
         .get("/api/v1.1/project/{vcs}/{org}/{repo}/{number}/artifacts", artifacts)
         .get("/api/v1.1/project/{vcs}/{org}/{repo}/{number}/tests", tests)
+        .merge(output::routes())
 }
 
 async fn me(Viewer(user): Viewer) -> Json<Value> {
@@ -93,20 +100,61 @@ async fn get(
     Path(path): Path<Numbered>,
 ) -> Result<Json<Value>, Failure> {
     let (job, project) = find(&state, &user, path).await?;
-    let source = job.source();
-    let tasks = state.store.read(move |reader| tasks_with_steps(reader, source)).await?;
-    Ok(Json(json!({
+    let (source, workflow) = (job.source(), job.workflow());
+    let read = move |reader: &Reader<'_>| {
+        let workflow = reader.workflow_get(workflow)?;
+        let of = workflow.as_ref().map(|workflow| reader.pipeline_get(workflow.pipeline));
+        let around = workflow.zip(of.transpose()?.flatten());
+        Ok::<_, store::Error>((around, tasks_with_steps(reader, source)?))
+    };
+    let (around, tasks) = state.store.read(read).await?;
+    let (workflow, pipeline) = around.ok_or_else(|| Failure::missing("Workflow"))?;
+    let mut shape = build(&job, &workflow, &pipeline);
+    shape["reponame"] = project.repo.name().into();
+    shape["username"] = project.repo.org().into();
+    shape["build_url"] = format!("{}/jobs/{}", state.config.base_url, job.id).into();
+    let address = |task: TaskId, step: u32| {
+        let pass = output::pass(&state, &user, task);
+        format!("{}/api/v1.1/output/{task}/{step}{pass}", state.config.base_url)
+    };
+    shape["steps"] = steps(&tasks, &address).into();
+    Ok(Json(shape))
+}
+
+/// A job, as version 1.1 knows builds: with its commit, and with its workflow under `workflows`.
+fn build(job: &Job, workflow: &Workflow, pipeline: &Pipeline) -> Value {
+    let vcs = &pipeline.vcs;
+    let ended = job.stopped_at.zip(job.started_at);
+    json!({
         "build_num": job.number,
-        "build_url": format!("{}/jobs/{}", state.config.base_url, job.id),
-        "reponame": project.repo.name(),
-        "username": project.repo.org(),
         "status": job.state,
+        "outcome": job.state.is_terminal().then_some(job.state),
         "lifecycle": if job.state.is_terminal() { "finished" } else { "running" },
+        "queued_at": job.queued_at,
         "start_time": job.started_at,
         "stop_time": job.stopped_at,
+        "build_time_millis": ended.map(|(end, start)| millis(start, end)),
         "parallel": job.parallelism,
-        "steps": steps(&tasks, &state.config.base_url),
-    })))
+        "vcs_type": "github",
+        "vcs_url": vcs.repository_url,
+        "vcs_revision": vcs.revision,
+        "vcs_tag": vcs.tag,
+        "branch": vcs.branch,
+        "subject": vcs.subject,
+        "body": vcs.body,
+        "user": { "login": pipeline.actor },
+        "workflows": {
+            "job_name": job.name,
+            "job_id": job.id,
+            "workflow_id": workflow.id,
+            "workflow_name": workflow.name,
+            "workspace_id": workflow.workspace,
+        },
+    })
+}
+
+fn millis(start: Timestamp, end: Timestamp) -> u64 {
+    u64::try_from(end.since(start).as_millis()).unwrap_or(0)
 }
 
 /// The newest attempt of each node of a job.
@@ -118,8 +166,11 @@ pub(super) fn tasks_with_steps(
     reader.task_list_newest(job)?.into_iter().map(with).collect()
 }
 
+/// Where the output of a step is.
+type Address<'a> = &'a dyn Fn(TaskId, u32) -> String;
+
 /// Actions of the same step number stand together.
-fn steps(tasks: &[(Task, Vec<Step>)], base_url: &str) -> Vec<Value> {
+fn steps(tasks: &[(Task, Vec<Step>)], address: Address<'_>) -> Vec<Value> {
     let last = tasks.iter().flat_map(|(_, steps)| steps).map(|step| step.step).max();
     let Some(last) = last else { return Vec::new() };
     let at = |number: u32| {
@@ -131,16 +182,13 @@ fn steps(tasks: &[(Task, Vec<Step>)], base_url: &str) -> Vec<Value> {
         .filter_map(|number| {
             let name = at(number).next()?.1.name.clone();
             let actions: Vec<Value> =
-                at(number).map(|(task, step)| action(task, step, base_url)).collect();
+                at(number).map(|(task, step)| action(task, step, address)).collect();
             Some(json!({ "name": name, "actions": actions }))
         })
         .collect()
 }
 
-fn action(task: &Task, step: &Step, base_url: &str) -> Value {
-    let millis = step
-        .stopped_at
-        .map(|end| u64::try_from(end.since(step.started_at).as_millis()).unwrap_or(0));
+fn action(task: &Task, step: &Step, address: Address<'_>) -> Value {
     json!({
         "index": task.node,
         "step": step.step,
@@ -150,9 +198,9 @@ fn action(task: &Task, step: &Step, base_url: &str) -> Value {
         "exit_code": step.exit_code,
         "start_time": step.started_at,
         "end_time": step.stopped_at,
-        "run_time_millis": millis,
+        "run_time_millis": step.stopped_at.map(|end| millis(step.started_at, end)),
         "has_output": step.output_bytes > 0,
-        "output_url": format!("{base_url}/api/v1.1/output/{}/{}", task.id, step.step),
+        "output_url": address(task.id, step.step),
         "parallel": true,
         "background": step.background,
         "failed": step.state == StepState::Failed,

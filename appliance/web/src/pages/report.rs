@@ -56,25 +56,35 @@ impl Key {
         Self(bytes)
     }
 
-    fn mac(&self, session: SessionId, until: i64, task: TaskId) -> Hmac<Sha256> {
+    fn mac(&self, words: &str) -> Hmac<Sha256> {
         let mut mac =
             <Hmac<Sha256> as KeyInit>::new_from_slice(&self.0).expect("HMAC takes any key length");
-        mac.update(format!("{session}.{until}.{task}").as_bytes());
+        mac.update(words.as_bytes());
         mac
     }
 
+    /// The sign of what a pass says.
+    pub(crate) fn sign(&self, words: &str) -> String {
+        BASE64.encode(self.mac(words).finalize().into_bytes())
+    }
+
+    /// Is it the sign that this key made of these words?
+    pub(crate) fn fits(&self, words: &str, sign: &str) -> bool {
+        BASE64.decode(sign).is_ok_and(|sign| self.mac(words).verify_slice(&sign).is_ok())
+    }
+
     fn pass(&self, session: SessionId, until: i64, task: TaskId) -> String {
-        let mac = self.mac(session, until, task).finalize().into_bytes();
-        format!("{session}.{until}.{}", BASE64.encode(mac))
+        let words = format!("{session}.{until}.{task}");
+        format!("{session}.{until}.{}", self.sign(&words))
     }
 
     /// The session of a pass that this key made for the task and that is not over.
     fn session(&self, pass: &str, task: TaskId, now: Timestamp) -> Option<SessionId> {
         let (session, rest) = pass.split_once('.')?;
-        let (until, mac) = rest.split_once('.')?;
-        let (session, until) = (session.parse().ok()?, until.parse().ok()?);
-        let good = self.mac(session, until, task).verify_slice(&BASE64.decode(mac).ok()?);
-        (good.is_ok() && now.0 < until).then_some(session)
+        let (until, sign) = rest.split_once('.')?;
+        let (session, until): (SessionId, i64) = (session.parse().ok()?, until.parse().ok()?);
+        let is_ours = self.fits(&format!("{session}.{until}.{task}"), sign);
+        (is_ours && now.0 < until).then_some(session)
     }
 }
 

@@ -2,9 +2,16 @@
 
 use crate::{
     doors::{BASE, WORD, ask, text},
-    site::{Site, past::Run},
+    site::{
+        Site,
+        past::{self, Run},
+    },
 };
-use base::{ids::ProjectId, state::WorkflowState};
+use base::{
+    ids::ProjectId,
+    protocol::TestResult,
+    state::{JobState, StepState, WorkflowState},
+};
 use http::{StatusCode, header};
 use std::time::Duration;
 use store::access::Role;
@@ -169,6 +176,71 @@ async fn a_schedule_tells_for_whom_it_acts() {
     let system = call("PATCH", &one, r#"{"attribution-actor":"system"}"#).await;
     assert_eq!(system["actor"]["login"], "system");
     assert_eq!(system["actor"]["id"], uuid::Uuid::nil().to_string());
+}
+
+/// Clients with strict decoders take a text for null nowhere, and need all members that they name.
+#[tokio::test]
+async fn strict_clients_read_pipelines_builds_tests_and_output() {
+    let site = Site::open(BASE).await;
+    let project = site.project("acme/relay").await;
+    let jobs = vec![past::ended(past::good("compile", &[], 1, 2), JobState::Failed)];
+    let failed = Run { project, state: WorkflowState::Failed, jobs, ..run(1) };
+    let job = site.past(failed).await[0];
+    let task = site.steps(job, &[("make", 1, StepState::Failed, "no rule\n")]).await;
+    let test = TestResult {
+        classname: "frame".into(),
+        name: "short".into(),
+        file: None,
+        result: "failure".into(),
+        message: String::new(),
+        run_time_ms: 4,
+        source: "x.xml".into(),
+    };
+    site.store.write(move |txn| txn.tests_save(task, 0, &[test])).await.unwrap();
+    let user = site.account("mira", Role::Viewer, WORD, false).await;
+    let token = site.token(user, Role::Viewer).await;
+    let get = async |path: &str| {
+        let answer = ask(&site, "GET", path, &[("circle-token", &token)], "").await;
+        (answer.status().as_u16(), text(answer).await)
+    };
+    let json = async |path: &str| {
+        let (status, body) = get(path).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str::<serde_json::Value>(&body).unwrap()
+    };
+    let pipeline = &json("/api/v2/pipeline?org-slug=gh/acme&mine=True").await["items"][0];
+    assert_eq!(pipeline["trigger"]["actor"]["avatar_url"], "");
+    assert!(pipeline.get("trigger_parameters").is_none(), "{pipeline}");
+    let tests = json("/api/v2/project/gh/acme/relay/1/tests").await;
+    assert_eq!(tests["items"][0]["file"], "", "{tests}");
+    let build = json("/api/v1.1/project/github/acme/relay/1").await;
+    assert_eq!((&build["branch"], &build["outcome"]), (&"main".into(), &"failed".into()));
+    assert_eq!((&build["build_time_millis"], &build["build_num"]), (&2000.into(), &1.into()));
+    assert_eq!(build["workflows"]["job_name"], "compile", "{build}");
+    let action = &build["steps"][0]["actions"][0];
+    assert_eq!(action["failed"], true, "{build}");
+    // It is fetched without the token, as long as that stands.
+    let output = action["output_url"].as_str().unwrap().strip_prefix(BASE).unwrap();
+    let answer = ask(&site, "GET", output, &[], "").await;
+    assert!(text(answer).await.contains("no rule"), "{output}");
+    let (place, pass) = output.rsplit_once('/').unwrap();
+    let (token_id, rest) = pass.split_once('.').unwrap();
+    let longer = format!("{place}/{token_id}.9{rest}");
+    for wrong in [place.to_owned(), format!("{place}/x{pass}"), longer] {
+        let answer = ask(&site, "GET", &wrong, &[], "").await;
+        assert_eq!(answer.status(), 401, "{wrong}");
+    }
+    let raw = "/api/private/output/raw/gh/acme/relay/1";
+    assert_eq!(get(&format!("{raw}/output/0/0")).await, (200, "no rule\n".into()));
+    assert_eq!(get(&format!("{raw}/error/0/0")).await, (200, String::new()));
+    assert_eq!(get(&format!("{raw}/output/0/9")).await.0, 404);
+    let followed = json("/api/private/me/followed-projects").await;
+    let (slug, next) = (&followed["items"][0]["slug"], &followed["next_page_token"]);
+    assert!(slug == "gh/acme/relay" && next.is_null(), "{followed}");
+    let listed = site.store.read(move |reader| reader.token_list(user)).await.unwrap();
+    let (id, at) = (listed[0].id, listed[0].created_at);
+    site.store.write(move |txn| txn.token_revoke(user, id, at)).await.unwrap();
+    assert_eq!(ask(&site, "GET", output, &[], "").await.status(), 401, "it ended with the token");
 }
 
 /// That a token was used is noted beside the request.

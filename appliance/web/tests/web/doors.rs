@@ -53,7 +53,7 @@ fn filled(path: &str) -> String {
     let part = |part: &str| match part {
         "{org}" => "acme".to_owned(),
         "{repo}" => "relay".to_owned(),
-        "{step}" | "{number}" => "1".to_owned(),
+        "{node}" | "{step}" | "{number}" => "1".to_owned(),
         part if part.starts_with('{') => "00000000-0000-7000-8000-000000000001".to_owned(),
         part => part.to_owned(),
     };
