@@ -5,7 +5,11 @@
 //! always checked, against the system-independent authority given with `--ca`.
 //! On failure: [`Failure`] carries the exit code that the command line documents.
 
+mod address;
+mod alive;
+
 use crate::cli::Remote;
+use address::Address;
 use base::secret::Secret;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
@@ -15,7 +19,11 @@ use hyper_util::rt::TokioIo;
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
@@ -35,6 +43,14 @@ pub(crate) enum Failure {
         /// As given or found.
         address: String,
         /// What failed, with a remedy.
+        why: String,
+    },
+    /// Exit code 2.
+    #[error("{what}: {why}")]
+    Unusable {
+        /// The flag or variable.
+        what: &'static str,
+        /// What is wrong with it.
         why: String,
     },
     /// Exit code 2.
@@ -72,17 +88,48 @@ impl Failure {
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => 4,
                 _ => 1,
             },
-            Self::Unaskable { .. } => 2,
+            Self::Unusable { .. } | Self::Unaskable { .. } => 2,
             Self::Strange { .. } => 1,
         }
     }
 }
 
 const JSON: &str = "application/json";
+/// Where the token comes from.
+const TOKEN: &str = "APPLIANCE_TOKEN";
+
+/// A token as the environment has it: with the line's end of the file that it was in, or empty.
+fn token(given: Option<String>) -> Result<Option<Secret>, Failure> {
+    let given = given.unwrap_or_default();
+    let text = given.trim();
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let why = "it holds what no token has, such as a space or a line's end".to_owned();
+        return Err(Failure::Unusable { what: TOKEN, why });
+    }
+    Ok((!text.is_empty()).then(|| Secret::new(text)))
+}
+
+/// The authorities of a file, which may hold several.
+fn roots(path: &Path) -> Result<rustls::RootCertStore, Failure> {
+    let unusable = |why: String| Failure::Unusable {
+        what: "--ca or APPLIANCE_CA",
+        why: format!("{}: {why}", path.display()),
+    };
+    let found = CertificateDer::pem_file_iter(path).map_err(|error| unusable(error.to_string()))?;
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in found {
+        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+        roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
+    }
+    match roots.is_empty() {
+        true => Err(unusable("there is no certificate in it (expected PEM)".into())),
+        false => Ok(roots),
+    }
+}
 
 enum Place {
     Socket(PathBuf),
-    Tls { authority: String, host: String, ca: Option<PathBuf> },
+    Tls { address: Address, ca: Option<PathBuf> },
 }
 
 /// One appliance.
@@ -94,23 +141,19 @@ pub(crate) struct Client {
 impl Client {
     /// The appliance that the flags and environment name.
     pub(crate) fn new(remote: &Remote) -> Result<Self, Failure> {
-        let token = std::env::var("APPLIANCE_TOKEN").ok().map(Secret::new);
-        let Some(address) = &remote.host else {
+        let token = token(std::env::var(TOKEN).ok())?;
+        let Some(given) = &remote.host else {
             return Ok(Self { place: Place::Socket(remote.data_dir.join("control.sock")), token });
         };
-        let wrong = |why: &str| Failure::Unreachable { address: address.clone(), why: why.into() };
-        let authority = address
-            .strip_prefix("https://")
-            .ok_or_else(|| wrong("expected https://HOST[:PORT]"))?
-            .trim_end_matches('/')
-            .to_owned();
-        let host =
-            authority.rsplit_once(':').map_or(authority.as_str(), |(host, _)| host).to_owned();
-        Ok(Self { place: Place::Tls { authority, host, ca: remote.ca.clone() }, token })
+        let address = Address::of(given).ok_or_else(|| Failure::Unusable {
+            what: "--host or APPLIANCE_HOST",
+            why: format!("`{given}` is no address: {}", address::EXPECTED),
+        })?;
+        Ok(Self { place: Place::Tls { address, ca: remote.ca.clone() }, token })
     }
 
     /// The appliance of this machine, by its control socket.
-    pub(crate) fn local(data_dir: &std::path::Path) -> Self {
+    pub(crate) fn local(data_dir: &Path) -> Self {
         Self { place: Place::Socket(data_dir.join("control.sock")), token: None }
     }
 
@@ -201,11 +244,10 @@ impl Client {
                     UnixStream::connect(path).await.map_err(|error| self.no_socket(&error))?;
                 self.exchange(stream, request).await?
             }
-            Place::Tls { authority, host, ca } => {
-                let stream =
-                    tokio::time::timeout(CONNECT, self.encrypted(authority, host, ca.as_ref()))
-                        .await
-                        .map_err(|error| self.unreachable(&error))??;
+            Place::Tls { address, ca } => {
+                let stream = tokio::time::timeout(CONNECT, self.encrypted(address, ca.as_ref()))
+                    .await
+                    .map_err(|error| self.unreachable(&error))??;
                 self.exchange(stream, request).await?
             }
         };
@@ -231,9 +273,23 @@ impl Client {
         let place = path.split('?').next().unwrap_or(path);
         let message = match status {
             StatusCode::NOT_FOUND => format!("{message} ({place})"),
+            StatusCode::UNAUTHORIZED => format!("{message} {}", self.token_remedy()),
             _ => message,
         };
         Err(Failure::Answered { status, message })
+    }
+
+    /// What somebody does whose token is not there or not taken.
+    fn token_remedy(&self) -> String {
+        let address = self.address();
+        match self.token {
+            None => format!(
+                "(Put a token of {address} into {TOKEN}; `appliance token create` on that machine prints one.)"
+            ),
+            Some(_) => {
+                format!("({TOKEN} holds a token that {address} does not know, or that has ended.)")
+            }
+        }
     }
 
     async fn exchange<S>(
@@ -253,36 +309,42 @@ impl Client {
 
     async fn encrypted(
         &self,
-        authority: &str,
-        host: &str,
+        address: &Address,
         ca: Option<&PathBuf>,
     ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Failure> {
-        let mut roots = rustls::RootCertStore::empty();
         let Some(path) = ca else {
             return Err(self.wrong("give the certificate of its authority with --ca (the appliance serves it at /.well-known/appliance-ca.pem)"));
         };
-        let certificate = CertificateDer::from_pem_file(path)
-            .map_err(|error| self.wrong(&format!("{}: {error}", path.display())))?;
-        roots.add(certificate).map_err(|error| self.unreachable(&error))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| self.unreachable(&error))?
-            .with_root_certificates(roots)
+            .with_root_certificates(roots(path)?)
             .with_no_client_auth();
-        let address =
-            if authority.contains(':') { authority.to_owned() } else { format!("{authority}:443") };
-        let tcp = TcpStream::connect(address).await.map_err(|error| self.unreachable(&error))?;
-        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
-            .map_err(|error| self.unreachable(&error))?;
+        let name =
+            ServerName::try_from(address.host.clone()).map_err(|error| self.unreachable(&error))?;
+        let tcp = alive::connect(&address.host, address.port).await;
+        let tcp = tcp.map_err(|error| self.unreachable(&error))?;
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-        connector.connect(name, tcp).await.map_err(|error| self.unreachable(&error))
+        connector.connect(name, tcp).await.map_err(|error| self.not_trusted(&error, path))
+    }
+
+    fn not_trusted(&self, error: &std::io::Error, ca: &Path) -> Failure {
+        let told = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+        let unknown = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        if told == Some(&unknown) {
+            return self.wrong(&format!(
+                "its certificate is of another authority than {}: fetch /.well-known/appliance-ca.pem from it again, over a way that you trust",
+                ca.display()
+            ));
+        }
+        self.unreachable(error)
     }
 
     fn authority(&self) -> &str {
         match &self.place {
             Place::Socket(_) => "localhost",
-            Place::Tls { authority, .. } => authority,
+            Place::Tls { address, .. } => &address.authority,
         }
     }
 
@@ -290,7 +352,7 @@ impl Client {
     pub(crate) fn address(&self) -> String {
         match &self.place {
             Place::Socket(path) => path.display().to_string(),
-            Place::Tls { authority, .. } => format!("https://{authority}"),
+            Place::Tls { address, .. } => format!("https://{}", address.authority),
         }
     }
 

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 /// How to reach an appliance.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Remote {
-    /// `https://HOST:PORT` [default: the appliance of this machine, through its socket].
+    /// `https://HOST:PORT`; a token of it comes from the variable APPLIANCE_TOKEN [default: the
+    /// appliance of this machine, through its socket].
     #[arg(long, env = "APPLIANCE_HOST", global = true)]
     pub(crate) host: Option<String>,
     /// Certificate of the appliance's authority, PEM.
