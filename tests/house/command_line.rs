@@ -93,6 +93,11 @@ fn a_person_finds_everything_from_the_terminal() {
     check(&house, &["workflow", "approve", workflow, "nope"], 3, &["no job `nope`"]);
     check(&house, &["workflow", "approve", workflow], 0, &[]);
     check(&house, &["pipeline", "watch", PROJECT, "1"], 0, &["main/twice: success"]);
+    let data = house.cli(&["pipeline", "watch", PROJECT, "1", "--json"]);
+    let data: serde_json::Value = serde_json::from_slice(&data.stdout).unwrap();
+    assert_eq!(data["workflows"][0]["status"], "success");
+    check(&house, &["pipeline", "show", PROJECT], 2, &["give the number of one"]);
+    check(&house, &["pipeline", "list", &format!("github/{PROJECT}")], 0, &["success"]);
 
     // Each node's file of the same name, in a folder of its own.
     let folder = house.folder.path().join("got");

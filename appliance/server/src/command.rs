@@ -62,7 +62,8 @@ async fn items(client: &Client, path: &str) -> Result<Vec<Value>, Failure> {
 
 /// `gh/<org>/<name>` of `ORG/NAME`.
 fn slug(project: &str) -> Result<String, Usage> {
-    let name = project.strip_prefix("gh/").unwrap_or(project);
+    let named = ["gh/", "github/"].iter().find_map(|forge| project.strip_prefix(forge));
+    let name = named.filter(|name| name.contains('/')).unwrap_or(project);
     name.parse::<base::ids::RepoName>()
         .map(|name| name.slug())
         .map_err(|error| Usage(error.to_string()))

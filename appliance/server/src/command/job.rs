@@ -59,6 +59,10 @@ async fn log(client: &Client, job: &str, follow: bool) -> anyhow::Result<()> {
     let now: Value = client.get(job).await?;
     let tells = is_empty || now["status"] == "canceled";
     messages(&now).filter(|_| tells).for_each(|message| output::error(&message));
+    if is_empty && messages(&now).next().is_none() {
+        let held = now["held"].as_str().map_or_else(String::new, |why| format!(" ({why})"));
+        output::error(&format!("nothing is printed: the job is {}{held}", field(&now, "status")));
+    }
     if follow && matches!(now["status"].as_str(), Some("running" | "queued" | "on_hold")) {
         let why = "the log broke off while the job goes on: follow it again";
         return Err(client.wrong(why).into());

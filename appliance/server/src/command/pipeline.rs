@@ -2,7 +2,7 @@
 
 use super::{
     Code, Usage, encoded, field, items, parameters, slug,
-    watch::{newest, tell_errors, watch},
+    watch::{Tell, newest, tell_errors, watch},
 };
 use crate::{
     cli::{PipelineCommand, PipelinePlace},
@@ -44,7 +44,11 @@ pub(crate) async fn run(command: PipelineCommand) -> anyhow::Result<Code> {
         PipelineCommand::Watch { pipeline, remote } => {
             let client = Client::new(&remote)?;
             let id = id_of(&client, &pipeline).await?;
-            watch(&client, &id).await
+            let code = watch(&client, &id, changes(remote.json)).await?;
+            if remote.json {
+                show(&client, &id, true).await?;
+            }
+            Ok(code)
         }
     }
 }
@@ -64,15 +68,20 @@ async fn trigger(
         output::line(&format!("pipeline {} ({id}) is {state}", made["number"]));
     }
     match (follow, state.as_str()) {
-        (true, _) => watch(client, &id).await,
+        (true, _) => watch(client, &id, changes(as_json)).await,
         (false, "errored") => {
             if !as_json {
-                tell_errors(&client.get(&format!("/api/v2/pipeline/{id}")).await?);
+                tell_errors(&client.get(&format!("/api/v2/pipeline/{id}")).await?, output::line);
             }
             Ok(8)
         }
         _ => Ok(0),
     }
+}
+
+/// Standard output has one thing alone when that is data.
+fn changes(as_json: bool) -> Tell {
+    if as_json { output::error } else { output::line }
 }
 
 fn trigger_body(
@@ -92,7 +101,16 @@ fn trigger_body(
 
 /// The id of a pipeline that was named by its id, or by project and number.
 async fn id_of(client: &Client, place: &PipelinePlace) -> anyhow::Result<String> {
-    let Some(number) = place.number else { return Ok(encoded(&place.pipeline)) };
+    let Some(number) = place.number else {
+        if place.pipeline.contains('/') {
+            return Err(Usage(format!(
+                "{} has many pipelines: give the number of one, as `appliance pipeline list` shows it",
+                place.pipeline
+            ))
+            .into());
+        }
+        return Ok(encoded(&place.pipeline));
+    };
     let path = format!("/api/v2/project/{}/pipeline/{number}", slug(&place.pipeline)?);
     let found: Value = client.get(&path).await?;
     Ok(field(&found, "id"))
@@ -157,7 +175,7 @@ async fn show(client: &Client, id: &str, as_json: bool) -> anyhow::Result<()> {
         field(&pipeline["vcs"], "revision"),
         field(&pipeline["vcs"]["commit"], "subject"),
     ));
-    tell_errors(&pipeline);
+    tell_errors(&pipeline, output::line);
     for workflow in &found {
         let text = |key| field(workflow, key);
         output::line(&format!("\nworkflow {} ({}): {}", text("name"), text("id"), text("status")));

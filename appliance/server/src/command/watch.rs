@@ -7,11 +7,13 @@ use crate::{
     client::{Client, Failure},
     output,
 };
+use http::StatusCode;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
+use tokio::time::MissedTickBehavior;
 
 /// A watched pipeline is asked this often; the answer is a few rows.
 const POLL: Duration = Duration::from_millis(300);
@@ -27,14 +29,19 @@ struct Told {
     looks: u32,
 }
 
+/// Where the changes are told: standard output, or beside it when that is for data.
+pub(crate) type Tell = fn(&str);
+
 /// Tells each change of a job's state until all workflows ended.
-pub(crate) async fn watch(client: &Client, pipeline: &str) -> anyhow::Result<Code> {
+pub(crate) async fn watch(client: &Client, pipeline: &str, tell: Tell) -> anyhow::Result<Code> {
     let mut told = BTreeMap::new();
     let mut ticks = tokio::time::interval(POLL);
+    // Over a slow link one look takes longer than this.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen: Option<Instant> = None;
     loop {
         ticks.tick().await;
-        match look(client, pipeline, &mut told).await {
+        match look(client, pipeline, &mut told, tell).await {
             Ok(Some(code)) => return Ok(code),
             Ok(None) => seen = Some(Instant::now()),
             Err(error) if is_restart(&error, seen) => ticks.reset_after(Duration::from_secs(1)),
@@ -44,7 +51,12 @@ pub(crate) async fn watch(client: &Client, pipeline: &str) -> anyhow::Result<Cod
 }
 
 fn is_restart(error: &anyhow::Error, seen: Option<Instant>) -> bool {
-    let is_gone = matches!(error.downcast_ref(), Some(Failure::Unreachable { .. }));
+    let is_gone = match error.downcast_ref() {
+        Some(Failure::Unreachable { .. }) => true,
+        // One that stops answers so what it takes no more.
+        Some(Failure::Answered { status, .. }) => *status == StatusCode::SERVICE_UNAVAILABLE,
+        _ => false,
+    };
     is_gone && seen.is_some_and(|seen| seen.elapsed() < RESTART)
 }
 
@@ -52,23 +64,24 @@ async fn look(
     client: &Client,
     pipeline: &str,
     told: &mut BTreeMap<String, Told>,
+    tell: Tell,
 ) -> anyhow::Result<Option<Code>> {
     let row: Value = client.get(&format!("/api/v2/pipeline/{pipeline}")).await?;
     if row["state"] == "errored" {
-        tell_errors(&row);
+        tell_errors(&row, tell);
         return Ok(Some(8));
     }
     let workflows = items(client, &format!("/api/v2/pipeline/{pipeline}/workflow")).await?;
     for workflow in &workflows {
-        tell_changes(client, workflow, told).await?;
+        tell_changes(client, workflow, told, tell).await?;
     }
     Ok(verdict(&workflows))
 }
 
 /// What is wrong with the configuration of a pipeline.
-pub(crate) fn tell_errors(pipeline: &Value) {
+pub(crate) fn tell_errors(pipeline: &Value, tell: Tell) {
     for error in pipeline["errors"].as_array().into_iter().flatten() {
-        output::line(&field(error, "message"));
+        tell(&field(error, "message"));
     }
 }
 
@@ -76,6 +89,7 @@ async fn tell_changes(
     client: &Client,
     workflow: &Value,
     told: &mut BTreeMap<String, Told>,
+    tell: Tell,
 ) -> anyhow::Result<()> {
     let id = field(workflow, "id");
     for job in items(client, &format!("/api/v2/workflow/{id}/job")).await? {
@@ -83,7 +97,7 @@ async fn tell_changes(
         let name = format!("{}/{}", field(workflow, "name"), field(&job, "name"));
         let last = told.entry(field(&job, "id")).or_default();
         if last.status != status {
-            output::line(&format!("{name}: {status}"));
+            tell(&format!("{name}: {status}"));
             if status == "on_hold" {
                 let job = field(&job, "name");
                 output::note(&format!("Approve it with: appliance workflow approve {id} '{job}'"));
@@ -93,18 +107,18 @@ async fn tell_changes(
         }
         last.looks += 1;
         if status == "queued" && last.looks == PATIENCE {
-            tell_why(client, &job, &name).await?;
+            tell_why(client, &job, &name, tell).await?;
         }
     }
     Ok(())
 }
 
 /// Why a job waits: a slot, a limit of its project, or what the machine's sensors tell.
-async fn tell_why(client: &Client, job: &Value, name: &str) -> anyhow::Result<()> {
+async fn tell_why(client: &Client, job: &Value, name: &str, tell: Tell) -> anyhow::Result<()> {
     let (slug, number) = (field(job, "project_slug"), field(job, "job_number"));
     let shown: Value = client.get(&format!("/api/v2/project/{slug}/job/{number}")).await?;
     if let Some(why) = shown["held"].as_str() {
-        output::line(&format!("{name}: waits ({why})"));
+        tell(&format!("{name}: waits ({why})"));
     }
     Ok(())
 }
