@@ -64,9 +64,10 @@ fn set(house: &Appliance, value: &[u8]) -> (Option<i32>, String) {
 }
 
 /// With its result going to a full disk, or to a reader that left.
-fn unwritable(house: &Appliance, to: Stdio) -> (Option<i32>, String) {
+fn unwritable(house: &Appliance, arguments: &[&str], to: Stdio) -> (Option<i32>, String) {
     let output = Command::new(BINARY)
-        .args(["user", "list", "--data-dir"])
+        .args(arguments)
+        .arg("--data-dir")
         .arg(house.data())
         .stdout(to)
         .stderr(Stdio::piped())
@@ -131,10 +132,15 @@ fn a_person_finds_everything_from_the_terminal() {
     assert!(code == Some(2) && said.contains("longer than"), "{said}");
     check(&house, &["project", "env", PROJECT], 0, &["xxxxst"]);
 
-    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let (code, said) = unwritable(&house, full.into());
-    assert!(code == Some(1) && said.contains("No space left") && !said.contains("panic"), "{said}");
-    let (reader, writer) = std::io::pipe().unwrap();
-    drop(reader);
-    assert_eq!(unwritable(&house, writer.into()), (Some(141), String::new()));
+    let artifact = [&one[..], &["--node", "1"]].concat();
+    for arguments in [&["user", "list"][..], &artifact[..]] {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let (code, said) = unwritable(&house, arguments, full.into());
+        let is_told = said.contains("No space left") && !said.contains("panic");
+        assert!(code == Some(1) && is_told, "{arguments:?}: {said}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let left = unwritable(&house, arguments, writer.into());
+        assert_eq!(left, (Some(141), String::new()), "{arguments:?}");
+    }
 }

@@ -34,6 +34,20 @@ pub(crate) fn raw(bytes: &[u8]) {
     std::process::exit(1);
 }
 
+/// Standard output for what comes piece by piece; ends the command as [`raw`] does.
+pub(crate) struct Out;
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        raw(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Aligned columns under their titles.
 pub(crate) fn table(titles: &[&str], rows: &[Vec<String>]) {
     raw(aligned(titles, rows).as_bytes());

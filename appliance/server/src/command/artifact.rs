@@ -89,7 +89,7 @@ async fn print(client: &Client, chosen: &[&Value]) -> anyhow::Result<()> {
         return Err(Usage(told).into());
     };
     let mut body = client.stream(path_of(&field(artifact, "url"))).await?;
-    pour(&mut body, &mut std::io::stdout().lock()).await
+    pour(&mut body, &mut output::Out).await
 }
 
 /// Do several nodes of the job have an artifact of that path? Then each node gets its own folder.

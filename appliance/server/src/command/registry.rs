@@ -68,7 +68,7 @@ async fn export(client: &Client, reference: &str, path: &Path) -> anyhow::Result
     let path_of = format!("{PATH}/export?reference={}", encoded(reference));
     let mut body = client.stream(&path_of).await?;
     if path == Path::new("-") {
-        return checked(&mut body, reference, std::io::stdout().lock()).await.map(drop);
+        return checked(&mut body, reference, output::Out).await.map(drop);
     }
     let folder = path.to_string_lossy().ends_with('/');
     let archive = if folder {
