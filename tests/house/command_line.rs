@@ -131,6 +131,12 @@ fn a_person_finds_everything_from_the_terminal() {
     let (code, said) = set(&house, &[b'x'; 40_000]);
     assert!(code == Some(2) && said.contains("longer than"), "{said}");
     check(&house, &["project", "env", PROJECT], 0, &["xxxxst"]);
+    check(&house, &["project", "unset-env", PROJECT, "KEY"], 0, &["KEY is removed"]);
+    check(&house, &["project", "unset-env", PROJECT, "KEY"], 3, &["not found"]);
+    check(&house, &["context", "create", "acme", "deploy"], 0, &[]);
+    check(&house, &["context", "env", "acme", "deploy"], 0, &["VARIABLE"]);
+    check(&house, &["context", "unset-env", "acme", "deploy", "KEY"], 3, &["not found"]);
+    check(&house, &["context", "unset-env", "acme", "nope", "KEY"], 3, &["no context `nope`"]);
 
     let artifact = [&one[..], &["--node", "1"]].concat();
     for arguments in [&["user", "list"][..], &artifact[..]] {

@@ -160,6 +160,15 @@ pub(crate) enum ProjectCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Remove an environment variable.
+    UnsetEnv {
+        /// ORG/NAME.
+        project: String,
+        /// Name of the variable.
+        name: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Delete a project with its Git repository and everything that its jobs left.
     ///
     /// Asks for its name to be typed. Refused while workflows of it have not ended.
@@ -207,6 +216,26 @@ pub(crate) enum ContextCommand {
         context: String,
         /// Name of the variable.
         name: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Remove a variable.
+    UnsetEnv {
+        /// Its organisation.
+        org: String,
+        /// Its context.
+        context: String,
+        /// Name of the variable.
+        name: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// List the variables of a context, without their values.
+    Env {
+        /// Its organisation.
+        org: String,
+        /// Its name.
+        context: String,
         #[command(flatten)]
         remote: Remote,
     },

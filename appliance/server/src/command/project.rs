@@ -24,6 +24,10 @@ pub(crate) async fn project(command: ProjectCommand) -> anyhow::Result<Code> {
                 output::note(&format!("{name} is set."))
             }
         }
+        ProjectCommand::UnsetEnv { project, name, remote } => {
+            let path = format!("/api/v2/project/{}/envvar/{}", slug(&project)?, encoded(&name));
+            removed(&Client::new(&remote)?.delete(&path).await?, &name, remote.json);
+        }
         ProjectCommand::Delete { project, yes, remote } => {
             let path = format!("/api/v2/project/{}", slug(&project)?);
             if !yes {
@@ -76,24 +80,45 @@ pub(crate) async fn context(command: ContextCommand) -> anyhow::Result<Code> {
         }
         ContextCommand::SetEnv { org, context, name, remote } => {
             let client = Client::new(&remote)?;
-            let all = contexts(&client, &org).await?;
-            let found = all.iter().find(|row| row["name"] == *context);
-            let id = found.map(|row| field(row, "id")).ok_or_else(|| {
-                Missing(format!("{org} has no context `{context}`: make it with `appliance context create {org} {context}`"))
-            })?;
+            let variables = variables_of(&client, &org, &context).await?;
             let value = secret_from_stdin()?;
             // The value goes to the server's sealed store.
             let body = json!({ "value": value.expose() });
-            let path = format!("/api/v2/context/{id}/environment-variable/{}", encoded(&name));
-            let answer = client.put(&path, &body).await?;
+            let answer = client.put(&format!("{variables}/{}", encoded(&name)), &body).await?;
             if remote.json {
                 output::json(&answer)
             } else {
                 output::note(&format!("{name} is set."))
             }
         }
+        ContextCommand::UnsetEnv { org, context, name, remote } => {
+            let client = Client::new(&remote)?;
+            let variables = variables_of(&client, &org, &context).await?;
+            let answer = client.delete(&format!("{variables}/{}", encoded(&name))).await?;
+            removed(&answer, &name, remote.json);
+        }
+        ContextCommand::Env { org, context, remote } => {
+            let client = Client::new(&remote)?;
+            let variables = variables_of(&client, &org, &context).await?;
+            let all = items(&client, &variables).await?;
+            show(all, remote.json, &["variable", "created_at", "updated_at"]);
+        }
     }
     Ok(0)
+}
+
+fn removed(answer: &Value, name: &str, as_json: bool) {
+    if as_json { output::json(answer) } else { output::note(&format!("{name} is removed.")) }
+}
+
+/// Where the variables of a context are.
+async fn variables_of(client: &Client, org: &str, context: &str) -> anyhow::Result<String> {
+    let all = contexts(client, org).await?;
+    let found = all.iter().find(|row| row["name"] == *context);
+    let id = found.map(|row| field(row, "id")).ok_or_else(|| {
+        Missing(format!("{org} has no context `{context}`: make it with `appliance context create {org} {context}`"))
+    })?;
+    Ok(format!("/api/v2/context/{id}/environment-variable"))
 }
 
 async fn contexts(client: &Client, org: &str) -> anyhow::Result<Vec<Value>> {
