@@ -153,7 +153,7 @@ impl Client {
     }
 
     /// The appliance of this machine, by its control socket.
-    pub(crate) fn local(data_dir: &std::path::Path) -> Self {
+    pub(crate) fn local(data_dir: &Path) -> Self {
         Self { place: Place::Socket(data_dir.join("control.sock")), token: None }
     }
 

@@ -92,7 +92,7 @@ async fn run_sample(folder: &Path, base_url: &str) -> anyhow::Result<Code> {
         "Its pipeline: {base_url}/pipelines/gh/{REPOSITORY}/{}",
         pipeline["number"]
     ));
-    let code = watch(&client, &newest, crate::output::line).await?;
+    let code = watch(&client, &newest, output::line).await?;
     output::line(if code == 0 {
         "The pipeline is green."
     } else {

@@ -259,7 +259,8 @@ async fn who_only_looks_does_not_wait_for_the_disk() {
     let store = site.store.clone();
     let held = tokio::spawn(async move { store.write(slow).await });
     begun.await.unwrap();
-    let me = ask(&site, "GET", "/api/v2/me", &[("circle-token", &token)], "");
+    let headers = [("circle-token", token.as_str())];
+    let me = ask(&site, "GET", "/api/v2/me", &headers, "");
     let answer = tokio::time::timeout(Duration::from_secs(20), me).await;
     assert_eq!(answer.expect("it does not wait").status(), 200);
     go_on.send(()).unwrap();
