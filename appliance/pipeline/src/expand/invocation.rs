@@ -186,7 +186,8 @@ impl Context<'_> {
 
     /// Arguments of what runs no job: none, but those of a job whose name it bears.
     fn unexpected(&mut self, given: &[(Arc<str>, Span, Node)], element: Option<&Element>) {
-        let taken = |name: &Arc<str>| element.is_some_and(|element| element.declared.contains_key(name));
+        let taken =
+            |name: &Arc<str>| element.is_some_and(|element| element.declared.contains_key(name));
         for (name, at, _) in given.iter().filter(|(name, ..)| !taken(name)) {
             let hint = nearest(name, KEYS).map_or_else(
                 || format!("permitted keys: {}", KEYS.join(", ")),

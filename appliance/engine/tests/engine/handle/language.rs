@@ -331,8 +331,7 @@ workflows: {main: {jobs: [lab: {serial-group: acme/lab}]}}
         house.end(&task, TaskOutcome::Success).await.unwrap();
         ran.push((task.pipeline, task.job_name));
     }
-    let expected =
-        [(older, "lab/release"), (newer, "lab/deploy"), (newer, "lab/release")];
+    let expected = [(older, "lab/release"), (newer, "lab/deploy"), (newer, "lab/release")];
     assert_eq!(ran, expected.map(|(pipeline, name)| (pipeline, name.to_owned())));
 }
 
