@@ -7,9 +7,8 @@
 
 use axum::{
     Json,
-    extract::{
-        path::ErrorKind,
-        rejection::{BytesRejection, FormRejection, JsonRejection, PathRejection, QueryRejection},
+    extract::rejection::{
+        BytesRejection, FormRejection, JsonRejection, PathRejection, QueryRejection,
     },
     response::{IntoResponse, Response},
 };
@@ -181,34 +180,7 @@ macro_rules! rejections {
         }
     )*};
 }
-rejections!(BytesRejection FormRejection JsonRejection QueryRejection);
-
-/// What is no number or identifier names nothing where those are all that there is.
-impl From<PathRejection> for Failure {
-    fn from(rejection: PathRejection) -> Self {
-        let given = match &rejection {
-            PathRejection::FailedToDeserializePathParams(why) => given(why.kind()),
-            _ => None,
-        };
-        match given {
-            Some(given) => Self::Missing(format!(
-                "There is no `{given}` here: a number or an identifier is expected."
-            )),
-            None => Self::Invalid(rejection.body_text()),
-        }
-    }
-}
-
-/// The part of a path that could not be read.
-fn given(kind: &ErrorKind) -> Option<String> {
-    match kind {
-        ErrorKind::ParseError { value, .. }
-        | ErrorKind::ParseErrorAtIndex { value, .. }
-        | ErrorKind::ParseErrorAtKey { value, .. }
-        | ErrorKind::DeserializeError { value, .. } => Some(value.chars().take(64).collect()),
-        _ => None,
-    }
-}
+rejections!(BytesRejection FormRejection JsonRejection PathRejection QueryRejection);
 
 #[cfg(test)]
 mod tests {
