@@ -22,8 +22,10 @@ pub(super) fn of(value: &str) -> Vec<Vec<u8>> {
     forms.extend(
         value.lines().map(str::trim_end).filter(|l| is_secret(l)).map(|l| l.as_bytes().to_vec()),
     );
-    forms.extend(quoted::of(value).map(String::into_bytes));
-    forms.extend(url::of(value).into_iter().map(String::into_bytes));
+    if !value.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        forms.extend(quoted::of(value).map(String::into_bytes));
+        forms.extend(url::of(value).into_iter().map(String::into_bytes));
+    }
     forms.extend(base64::of(value.as_bytes()));
     forms.retain(|form| form.len() >= SHORTEST);
     forms

@@ -133,6 +133,9 @@ impl Spool {
         if self.masking.hides_nothing() {
             return self.keep(bytes);
         }
+        if let Some(clean) = self.masking.clean(bytes) {
+            return self.keep(clean);
+        }
         let mut masked = std::mem::take(&mut self.masked);
         masked.clear();
         self.masking.feed(bytes, &mut masked);

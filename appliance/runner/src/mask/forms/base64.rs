@@ -11,10 +11,7 @@
 //! without all of its parts, a piece in each [`SPARSE`] characters is hidden instead: every job has such
 //! tokens, and some thousand forms take longer to prepare than a short job runs.
 
-use base64::{
-    Engine,
-    engine::general_purpose::{STANDARD, URL_SAFE},
-};
+use base64::{Engine, engine::general_purpose::STANDARD};
 
 /// Characters of a piece: three quarters of as many bytes of the value, which no other output has.
 const PIECE: usize = 12;
@@ -31,32 +28,48 @@ const SPARSE: usize = 36;
 /// Bytes in the lines of the `base64` command and of `openssl`.
 const LINES: [usize; 2] = [57, 48];
 
-/// Every form of `value`.
+/// Every form of `value`, in the alphabet for addresses as well where that makes another.
 pub(super) fn of(value: &[u8]) -> Vec<Vec<u8>> {
-    let mut forms = Vec::new();
+    let mut forms = standard(value);
+    let others: Vec<_> = forms.iter().filter_map(|form| for_addresses(form)).collect();
+    forms.extend(others);
+    forms
+}
+
+fn standard(value: &[u8]) -> Vec<Vec<u8>> {
     let is_token = value.len() > LONG && !value.contains(&b'\n');
     let step = if is_token { SPARSE } else { STEP };
-    for engine in [&STANDARD, &URL_SAFE] {
-        forms.push(engine.encode(value).into_bytes());
-        // The last line of a value that stands alone, with what fills it up.
-        let lasts = LINES.iter().filter_map(|line| value.chunks(*line).next_back());
-        forms.extend(lasts.map(|last| engine.encode(last).into_bytes()));
-        for before in 0..3 {
-            let (text, first) = aligned(engine, value, before);
-            forms.extend(pieces(&text, first, step));
-            forms.extend(broken(&text, first));
-            forms.push(text);
-        }
+    let mut forms = vec![STANDARD.encode(value).into_bytes()];
+    // The last line of a value that stands alone, with what fills it up; a short one is found with
+    // the line before it.
+    let lasts = LINES.iter().filter_map(|line| value.chunks(*line).next_back());
+    let lasts = lasts.map(|last| STANDARD.encode(last).into_bytes());
+    forms.extend(lasts.filter(|last| last.len() >= PIECE));
+    for before in 0..3 {
+        let (text, first) = aligned(value, before);
+        forms.extend(pieces(&text, first, step));
+        forms.extend(broken(&text, first));
+        forms.push(text);
     }
     forms
 }
 
+/// The same with `-` and `_`; `None` where it has neither `+` nor `/`.
+fn for_addresses(form: &[u8]) -> Option<Vec<u8>> {
+    let other = |byte: &u8| match byte {
+        b'+' => b'-',
+        b'/' => b'_',
+        byte => *byte,
+    };
+    form.iter().any(|byte| matches!(byte, b'+' | b'/')).then(|| form.iter().map(other).collect())
+}
+
 /// The characters of base64 that `value` alone decides when `before` other bytes (modulo three)
 /// stand in front of it, and how many stand before these.
-fn aligned(engine: &impl Engine, value: &[u8], before: usize) -> (Vec<u8>, usize) {
+fn aligned(value: &[u8], before: usize) -> (Vec<u8>, usize) {
     let mut shifted = vec![0; before];
     shifted.extend_from_slice(value);
-    let encoded = engine.encode(&shifted).into_bytes();
+    let encoded = STANDARD.encode(&shifted).into_bytes();
     let first = (before * 8).div_ceil(6);
     let end = shifted.len() * 8 / 6;
     (encoded[first.min(end)..end].to_vec(), first)
@@ -96,7 +109,7 @@ mod tests {
         for before in 0..6 {
             let text = format!("{}hunter2-and-more{}", "x".repeat(before), "tail");
             let encoded = STANDARD.encode(text);
-            let form = aligned(&STANDARD, b"hunter2-and-more", before % 3).0;
+            let form = aligned(b"hunter2-and-more", before % 3).0;
             let form = String::from_utf8(form).unwrap();
             assert!(encoded.contains(&form), "{form} in {encoded}");
         }

@@ -35,7 +35,10 @@ const ADDRESS: &AsciiSet = &COMPONENT
 /// `value` by each encoder, with digits in either case, and with `+` or `%20` for a blank.
 pub(super) fn of(value: &str) -> Vec<String> {
     let sets = [NON_ALPHANUMERIC, UNRESERVED, PATH, OLD, FORM, COMPONENT, ADDRESS];
-    let encoded = sets.map(|set| utf8_percent_encode(value, set).to_string());
+    let mut encoded = sets.map(|set| utf8_percent_encode(value, set).to_string()).to_vec();
+    encoded.dedup();
+    // Without an escape there is no other way to write it.
+    encoded.retain(|text| text.contains('%'));
     encoded
         .into_iter()
         .flat_map(|upper| [lowercase_escapes(&upper), upper])
