@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs,
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -86,6 +86,15 @@ fn run_into(folder: &Path, workflow: &str, result: Stdio) -> (Option<i32>, Strin
     (output.status.code(), String::from_utf8_lossy(&told).into_owned())
 }
 
+/// A folder of the test's own, and a working copy in it.
+fn working_copy() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy");
+    fs::create_dir_all(copy.join(".circleci")).unwrap();
+    fs::write(copy.join(".circleci/config.yml"), CONFIG).unwrap();
+    (folder, copy)
+}
+
 /// The last process of a job may be on its way out when its run has ended.
 fn assert_nothing_is_left(folder: &Path) {
     wait_for("the jobs to end with their run", || processes_of(folder).is_empty().then_some(()));
@@ -96,10 +105,7 @@ fn a_working_copy_runs_here_and_its_exit_code_tells() {
     if !may_run_jobs() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let copy = folder.path().join("copy");
-    fs::create_dir_all(copy.join(".circleci")).unwrap();
-    fs::write(copy.join(".circleci/config.yml"), CONFIG).unwrap();
+    let (folder, copy) = working_copy();
     fs::write(copy.join("README"), "read me\n").unwrap();
     let (code, told) = run(folder.path(), "fine");
     assert_eq!(code, Some(0), "{told}");
@@ -128,10 +134,7 @@ fn a_run_that_is_asked_to_end_takes_its_jobs_along() {
     if !may_run_jobs() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let copy = folder.path().join("copy");
-    fs::create_dir_all(copy.join(".circleci")).unwrap();
-    fs::write(copy.join(".circleci/config.yml"), CONFIG).unwrap();
+    let (folder, _copy) = working_copy();
     for signal in [Signal::TERM, Signal::HUP] {
         let mut run = command(folder.path(), "lasting").stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(run.stdout.take().unwrap()).lines().map_while(Result::ok);
@@ -152,10 +155,7 @@ fn images_are_brought_in_for_runs_without_a_server() {
     if !has_busybox() || !may_run_jobs() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let copy = folder.path().join("copy");
-    fs::create_dir_all(copy.join(".circleci")).unwrap();
-    fs::write(copy.join(".circleci/config.yml"), CONFIG).unwrap();
+    let (folder, copy) = working_copy();
     fs::write(copy.join("README"), "read me\n").unwrap();
     let image = archive(folder.path(), &BOX);
     let registry = |arguments: &[&str]| {

@@ -48,7 +48,6 @@ mod visit;
 pub use frame::Theme;
 
 pub(crate) use log::output;
-pub(crate) use report::Key as ReportKey;
 pub(crate) use settings::networks_check;
 pub(crate) use visit::Refused;
 

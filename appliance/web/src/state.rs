@@ -1,10 +1,9 @@
 //! What every handler can reach.
 
 use crate::{
-    access::{Attempts, Transport, User, password::Checker},
+    access::{Attempts, PassKey, Transport, User, password::Checker},
     api::large,
     error::Failure,
-    pages::ReportKey,
     streams::{StreamRoom, Streams},
 };
 use base::time::Timestamp;
@@ -112,7 +111,7 @@ struct Shared {
     /// Streams that browsers hold open.
     streams: Streams,
     large: large::Room,
-    reports: ReportKey,
+    passes: PassKey,
     /// Held while a project or repository gets or gives up its name.
     naming: tokio::sync::Mutex<()>,
     /// Rung when a project was deleted.
@@ -134,7 +133,7 @@ impl State {
             attempts: Mutex::default(),
             streams: Streams::default(),
             large: large::Room::default(),
-            reports: ReportKey::random(),
+            passes: PassKey::random(),
             naming: tokio::sync::Mutex::default(),
             removals: Notify::new(),
             closing: watch::Sender::new(false),
@@ -163,9 +162,9 @@ impl State {
         }
     }
 
-    /// Signs the addresses of reports.
-    pub(crate) fn report_key(&self) -> &ReportKey {
-        &self.0.reports
+    /// Signs passes: of reports, and of the output of steps.
+    pub(crate) fn pass_key(&self) -> &PassKey {
+        &self.0.passes
     }
 
     /// Held while a project or repository gets or gives up its name.

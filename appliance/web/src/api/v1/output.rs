@@ -3,7 +3,7 @@
 //! Why an address that bears its own proof: clients fetch `output_url` without their token, because
 //! the original's leads to a store of objects and is signed.
 //! Invariants: a pass opens the output of one task; it is made for a token, and ends with it, after
-//! [`LIFE`], and when the program starts again.
+//! an hour, and when the program starts again.
 //! Limits: the first [`OUTPUT_MAX`] of a large one; who wants more reads the raw page.
 
 use crate::{
@@ -16,13 +16,13 @@ use axum::{
     Json,
     extract::{FromRequestParts, Path},
 };
-use base::ids::{TaskId, TokenId};
+use base::ids::TaskId;
 use http::request::Parts;
 use serde_json::{Value, json};
-use std::time::Duration;
 use store::{Reader, runs::family};
 
-const LIFE: Duration = Duration::from_secs(3600);
+/// The kind of its passes.
+const KIND: &str = "output";
 
 /// The list form cannot be streamed.
 const OUTPUT_MAX: usize = 4 << 20;
@@ -33,17 +33,10 @@ pub(super) fn routes() -> Routes {
         .get("/api/v1.1/output/{task}/{step}/{pass}", by_pass)
 }
 
-/// What a pass says; "output" keeps it apart from others of the same key.
-fn words(token: TokenId, until: i64, task: TaskId) -> String {
-    format!("output.{token}.{until}.{task}")
-}
-
 /// The end of an address that opens the output of a task for whoever asks with a token now.
 pub(super) fn pass(state: &State, user: &User, task: TaskId) -> String {
     let Via::Token(token) = user.via else { return String::new() };
-    let until = state.now().plus(LIFE).0;
-    let sign = state.report_key().sign(&words(token, until, task));
-    format!("/{token}.{until}.{sign}")
+    format!("/{}", state.pass_key().pass(KIND, token, task, state.now()))
 }
 
 /// Whoever has a pass.
@@ -61,21 +54,12 @@ impl FromRequestParts<State> for Holder {
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Failure> {
         let place = Path::<(TaskId, u32, String)>::from_request_parts(parts, state).await;
         let Path((task, step, pass)) = place.map_err(|_| Failure::Unproven)?;
-        let token = token_of(state, &pass, task).ok_or(Failure::Unproven)?;
         let now = state.now();
+        let token = state.pass_key().holder(KIND, &pass, task, now).ok_or(Failure::Unproven)?;
         let stands = state.store.look(|reader| reader.token_holder(token, now))?;
         stands.filter(|(_, user)| !user.one_time).ok_or(Failure::Unproven)?;
         Ok(Self { task, step })
     }
-}
-
-/// The token of a pass that was made for the task and is not over.
-fn token_of(state: &State, pass: &str, task: TaskId) -> Option<TokenId> {
-    let (token, rest) = pass.split_once('.')?;
-    let (until, sign) = rest.split_once('.')?;
-    let (token, until) = (token.parse().ok()?, until.parse().ok()?);
-    let is_ours = state.report_key().fits(&words(token, until, task), sign);
-    (is_ours && state.now().0 < until).then_some(token)
 }
 
 async fn by_caller(
