@@ -102,7 +102,9 @@ fn input_rules<'a>(interface: &'a str, bridge: &Bridge, address: Ipv4Addr) -> Ve
     rules
 }
 
-/// What goes through this host.
+/// What goes through this host. Where nothing is open nothing of it is an answer, and the kernel need
+/// not keep track of this host's connections: with one connection that it follows, each link that
+/// goes down has it look through all of its table.
 fn forward_rules<'a>(
     interface: &'a str,
     address: Ipv4Addr,
@@ -114,9 +116,11 @@ fn forward_rules<'a>(
     let mut rules: Vec<Rule<'a>> = vec![
         ("forward", vec![from, NotIpv4], Drop),
         ("forward", vec![from, SourceIsNot(address)], Drop),
-        ("forward", vec![from, ToPrefix(PREFIX)], Reject),
-        ("forward", vec![from, Ipv4, ToNetwork(LINK_LOCAL)], Reject),
     ];
+    if !allow.is_empty() {
+        rules.push(("forward", vec![from, ToPrefix(PREFIX)], Reject));
+        rules.push(("forward", vec![from, Ipv4, ToNetwork(LINK_LOCAL)], Reject));
+    }
     for open in allow {
         let reached = vec![from, Ipv4, ToNetwork((*open).into())];
         match open.port() {
@@ -127,7 +131,9 @@ fn forward_rules<'a>(
         }
     }
     rules.push(("forward", vec![from], Reject));
-    rules.push(("forward", vec![To(interface), Answers], Accept));
+    if !allow.is_empty() {
+        rules.push(("forward", vec![To(interface), Answers], Accept));
+    }
     rules.push(("forward", vec![To(interface)], Drop));
     rules
 }
@@ -189,6 +195,16 @@ mod tests {
             let ipv6 = vec![Match::From("apl-1"), Match::NotIpv4];
             assert_eq!((&first.1, first.2), (&ipv6, Verdict::Drop), "{chain}");
         }
+    }
+
+    #[test]
+    fn connections_are_followed_only_where_something_is_open() {
+        let followed = |allow: &[Destination]| {
+            let rules = rules_of(allow);
+            rules.iter().any(|rule| rule.1.contains(&Match::Answers))
+        };
+        assert!(!followed(&[]));
+        assert!(followed(&allow("10.1.0.0/16")));
     }
 
     #[test]
