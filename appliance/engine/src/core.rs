@@ -160,6 +160,11 @@ impl Turn<'_, '_, '_> {
             Command::Sweep => self.sweep().map(|()| Answer::Done),
         }
     }
+            Command::Noted(command, deed) => {
+                let answer = self.one(command)?;
+                self.txn.audit_append(self.now, deed)?;
+                Ok(answer)
+            }
 
     fn tell(&mut self, project: ProjectId, event: &Event) -> Result<(), store::Error> {
         self.txn.event_append(self.now, Some(project), event).map(drop)

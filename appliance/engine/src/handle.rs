@@ -6,7 +6,7 @@ pub(crate) mod continuation;
 use crate::{
     Config, Error, RerunWanted, Triggered,
     clock::wall,
-    command::{Answer, Asking, Command, Intake},
+    command::{Answer, Asking, By, Command, Intake},
     compile::planned,
     engine::{Delivery, Input},
     govern,
@@ -188,20 +188,16 @@ impl Handle {
     ///
     /// # Errors
     /// [`Error::Missing`], or [`Error::Conflict`] when it has ended.
-    pub async fn cancel_workflow(
-        &self,
-        id: WorkflowId,
-        by: impl Into<String>,
-    ) -> Result<(), Error> {
-        self.change(Command::CancelWorkflow(id, by.into())).await.map(drop)
+    pub async fn cancel_workflow(&self, id: WorkflowId, by: impl Into<By>) -> Result<(), Error> {
+        self.change(by.into().ask(|by| Command::CancelWorkflow(id, by))).await.map(drop)
     }
 
     /// Stops one job; what depends on it goes on as its requirements say.
     ///
     /// # Errors
     /// [`Error::Missing`], or [`Error::Conflict`] when it has ended.
-    pub async fn cancel_job(&self, id: JobId, by: impl Into<String>) -> Result<(), Error> {
-        self.change(Command::CancelJob(id, by.into())).await.map(drop)
+    pub async fn cancel_job(&self, id: JobId, by: impl Into<By>) -> Result<(), Error> {
+        self.change(by.into().ask(|by| Command::CancelJob(id, by))).await.map(drop)
     }
 
     /// Runs a workflow again, as a new workflow of the same pipeline, whose identifier it returns.
@@ -212,9 +208,9 @@ impl Handle {
         &self,
         id: WorkflowId,
         wanted: RerunWanted,
-        by: impl Into<String>,
+        by: impl Into<By>,
     ) -> Result<WorkflowId, Error> {
-        match self.change(Command::Rerun(id, wanted, by.into())).await? {
+        match self.change(by.into().ask(|by| Command::Rerun(id, wanted, by))).await? {
             Answer::Rerun(workflow) => Ok(workflow),
             other => Err(unexpected(&other)),
         }
@@ -224,8 +220,8 @@ impl Handle {
     ///
     /// # Errors
     /// [`Error::Missing`], or [`Error::Conflict`] when it does not wait for that.
-    pub async fn approve(&self, id: JobId, by: impl Into<String>) -> Result<(), Error> {
-        self.change(Command::Approve(id, by.into())).await.map(drop)
+    pub async fn approve(&self, id: JobId, by: impl Into<By>) -> Result<(), Error> {
+        self.change(by.into().ask(|by| Command::Approve(id, by))).await.map(drop)
     }
 
     /// Settings of a project were stored: its jobs that wait heed them, too. A loop that has ended
