@@ -89,6 +89,7 @@ fn state_of(credential: &Value) -> String {
         (Value::Null, end) if ended(end) => format!("ended {}", field(credential, "expires_at")),
         (Value::Null, _) => format!("until {}", field(credential, "expires_at")),
         _ => "revoked".to_owned(),
+        (end, same) if end == same => format!("ended {}", field(credential, "expires_at")),
     }
 }
 
