@@ -47,6 +47,7 @@ impl Txn<'_> {
     pub fn pipeline_remove(&self, id: PipelineId) -> Result<Option<Removed>, Error> {
         let mut removed = Removed::default();
         let Some(pipeline) = self.pipeline_resting(id)? else { return Ok(None) };
+        self.job_numbers_keep(pipeline.project)?;
         for workflow in pipeline.workflows {
             self.workflow_remove(workflow, &mut removed)?;
         }
