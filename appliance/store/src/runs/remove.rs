@@ -79,19 +79,6 @@ impl Txn<'_> {
             .execute(params![workflow.0, last])?;
         Ok(())
     }
-
-    /// Removes texts that no row names any more; reads all runs, so do it seldom.
-    pub fn texts_sweep(&self) -> Result<usize, Error> {
-        let mut sweep = self.statement(
-            "DELETE FROM texts WHERE hash NOT IN (SELECT vcs FROM pipelines \
-             UNION SELECT config FROM pipelines WHERE config IS NOT NULL \
-             UNION SELECT compiled FROM pipelines WHERE compiled IS NOT NULL \
-             UNION SELECT setup FROM pipelines WHERE setup IS NOT NULL \
-             UNION SELECT compiled_setup FROM pipelines WHERE compiled_setup IS NOT NULL \
-             UNION SELECT ref_a FROM runs WHERE kind = 1 AND ref_a IS NOT NULL)",
-        )?;
-        Ok(sweep.execute([])?)
-    }
 }
 
 impl Reader<'_> {
