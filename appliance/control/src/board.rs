@@ -19,6 +19,7 @@ use base::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
     time::Duration,
 };
 
@@ -329,6 +330,12 @@ impl Board {
     #[must_use]
     pub fn waiting_of(&self, project: ProjectId, job: JobId) -> Vec<TaskId> {
         let queue = self.waiting.get(&project);
+    /// The first task between these two that waits.
+    #[must_use]
+    pub fn waiting_in(&self, tasks: RangeInclusive<TaskId>) -> Option<&Waiting> {
+        self.waiting.values().find_map(|queue| queue.range(tasks.clone()).next()).map(|(_, it)| it)
+    }
+
         let all = queue.into_iter().flat_map(BTreeMap::values);
         all.filter(|waiting| waiting.job == job).map(|waiting| waiting.task).collect()
     }

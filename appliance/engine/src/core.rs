@@ -31,7 +31,7 @@ use control::{
     supersede,
 };
 use std::collections::BTreeMap;
-use store::Txn;
+use store::{Txn, runs::family};
 
 /// What the engine remembers between two transactions.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ impl Core {
 
     /// Why a job waits.
     pub(crate) fn explain(&self, job: JobId) -> Option<Held> {
-        let task = self.board.waiting().find(|waiting| waiting.job == job)?.task;
+        let task = self.board.waiting_in(family::tasks_of(job))?.task;
         let held = self.board.explain(task, self.limits(), self.runners.values())?;
         let bound = self.limits().slots;
         // A full project on a machine that takes nobody waits for the machine.
