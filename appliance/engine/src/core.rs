@@ -15,6 +15,8 @@ mod load;
 mod people;
 mod remove;
 
+pub use people::continued_setup;
+
 use crate::{
     Config, Error,
     command::{Answer, Asking, Command, Outcome},
@@ -158,13 +160,13 @@ impl Turn<'_, '_, '_> {
                 Ok(Answer::Done)
             }
             Command::Sweep => self.sweep().map(|()| Answer::Done),
-        }
-    }
             Command::Noted(command, deed) => {
                 let answer = self.one(command)?;
                 self.txn.audit_append(self.now, deed)?;
                 Ok(answer)
             }
+        }
+    }
 
     fn tell(&mut self, project: ProjectId, event: &Event) -> Result<(), store::Error> {
         self.txn.event_append(self.now, Some(project), event).map(drop)
