@@ -235,7 +235,7 @@ fn workflow_section(
                 span.took { (moment::took(Some(workflow.created_at), workflow.stopped_at, now)) }
                 @if user.may(Role::Member) { (workflow_actions(workflow, view.over.contains(&workflow.id))) }
             }
-            @if jobs.len() > 1 { (graph::draw(&workflow.name, &nodes(&view.row.repo, jobs, now))) }
+            @if (2..=graph::JOBS_MAX).contains(&jobs.len()) { (graph::draw(&workflow.name, &nodes(&view.row.repo, jobs, now))) }
             ol.jobs {
                 @for job in jobs { (job_line(&view.row.repo, job, jobs, scale, user, now)) }
             }
