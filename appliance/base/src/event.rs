@@ -3,7 +3,7 @@
 //! Why: readers follow a cursor and never ask the engine's memory, so that a slow reader costs
 //! nothing and a restart is invisible to them.
 //! Invariants: an event is written in the transaction of the change that it tells, and is never
-//! rewritten; cursors grow without gaps. The enum is closed; a new variant raises [`WIRE_VERSION`].
+//! rewritten; cursors grow without gaps. The enum is closed.
 
 use crate::{
     ids::{
@@ -14,9 +14,6 @@ use crate::{
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
-
-/// Version of the JSON form of [`Event`].
-pub const WIRE_VERSION: u32 = 2;
 
 /// An event with its place and time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

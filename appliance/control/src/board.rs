@@ -19,6 +19,7 @@ use base::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
     time::Duration,
 };
 
@@ -286,12 +287,16 @@ impl Board {
         leases.chain(serial).min()
     }
 
-    /// The clock was set: every lease gets this length anew, as nobody could have been heard, and
-    /// whoever waits for a serial group begins to wait now.
-    pub fn grace(&mut self, now: Timestamp, length: Duration) {
+    /// Nobody could be heard until now: every lease is good for this length.
+    pub fn unheard(&mut self, now: Timestamp, length: Duration) {
         for lease in self.leases.values_mut() {
             lease.until = now.plus(length);
         }
+    }
+
+    /// The clock was set: nobody was heard, and whoever waits for a serial group begins to wait now.
+    pub fn grace(&mut self, now: Timestamp, length: Duration) {
+        self.unheard(now, length);
         for waiting in self.waiting.values_mut().flat_map(BTreeMap::values_mut) {
             waiting.since = now;
         }
@@ -323,6 +328,12 @@ impl Board {
     #[must_use]
     pub fn waiting_len(&self) -> usize {
         self.waiting.values().map(BTreeMap::len).sum()
+    }
+
+    /// The first task between these two that waits.
+    #[must_use]
+    pub fn waiting_in(&self, tasks: RangeInclusive<TaskId>) -> Option<&Waiting> {
+        self.waiting.values().find_map(|queue| queue.range(tasks.clone()).next()).map(|(_, it)| it)
     }
 
     /// The tasks of one job that wait.

@@ -127,6 +127,22 @@ fn a_clock_that_is_set_ends_no_lease_and_no_wait() {
     assert_eq!(board.deadline(), Some(years.plus(lease)));
     let late = years.plus(SERIAL_WAIT_MAX);
     assert_eq!((board.expired(late).len(), board.overdue(late).len()), (1, 1));
+    // As after a commit that the disk held up: leases are whole again, and waits go on.
+    board.unheard(late, lease);
+    assert_eq!((board.expired(late).len(), board.overdue(late).len()), (0, 1));
+}
+
+#[test]
+fn a_waiting_task_is_found_between_two_others_whatever_its_project() {
+    let mut board = Board::default();
+    for (task, of) in [(10, 1), (21, 2), (22, 2), (30, 1)] {
+        board.wait(waiting(task, of));
+    }
+    let id = |number| TaskId(Uuid::from_u128(number));
+    let first = |from, to| board.waiting_in(id(from)..=id(to)).map(|found| found.task);
+    assert_eq!(first(20, 29), Some(id(21)));
+    assert_eq!(first(30, 99), Some(id(30)));
+    assert_eq!(first(31, 40), None);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! timed out or was failed by the machine counts as `failed` there.
 
 use base::state::{JobState, WorkflowState};
+use std::collections::BTreeSet;
 
 /// What a node does when it is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,27 +85,43 @@ pub fn settle<E>(
     nodes: &mut [Node],
     mut gate: impl FnMut(usize) -> Result<JobState, E>,
 ) -> Result<Vec<Change>, E> {
-    let mut changes = Vec::new();
-    loop {
-        let before = changes.len();
-        for index in 0..nodes.len() {
+    let (mut changes, followers) = (Vec::new(), followers(nodes));
+    let mut round: BTreeSet<usize> = (0..nodes.len()).collect();
+    while !round.is_empty() {
+        let mut next = BTreeSet::new();
+        while let Some(index) = round.pop_first() {
             if nodes[index].state != JobState::Blocked {
                 continue;
             }
-            let next = match (reach(nodes, &nodes[index]), nodes[index].kind) {
+            let state = match (reach(nodes, &nodes[index]), nodes[index].kind) {
                 (Reach::Open, _) => continue,
                 (Reach::Never, _) => JobState::NotRun,
                 (Reach::Ready, Kind::NoOp) => JobState::Success,
                 (Reach::Ready, Kind::Approval) => JobState::OnHold,
                 (Reach::Ready, Kind::Build) => gate(index)?,
             };
-            nodes[index].state = next;
-            changes.push((index, next));
+            nodes[index].state = state;
+            changes.push((index, state));
+            for follower in &followers[index] {
+                let when = if *follower > index { &mut round } else { &mut next };
+                when.insert(*follower);
+            }
         }
-        if changes.len() == before {
-            return Ok(changes);
+        round = next;
+    }
+    Ok(changes)
+}
+
+/// Of each node those that require it and have not moved.
+fn followers(nodes: &[Node]) -> Vec<Vec<usize>> {
+    let mut followers = vec![Vec::new(); nodes.len()];
+    let blocked = nodes.iter().enumerate().filter(|(_, node)| node.state == JobState::Blocked);
+    for (index, node) in blocked {
+        for edge in &node.requires {
+            followers[edge.on].push(index);
         }
     }
+    followers
 }
 
 /// The workflow's state, from those of its jobs; `canceled` once a stop was asked for.

@@ -61,6 +61,18 @@ fn not_run_spreads_to_all_that_depend_on_it() {
 }
 
 #[test]
+fn a_long_chain_takes_time_by_its_length_in_whatever_order_it_stands() {
+    const JOBS: usize = 65_535;
+    let mut nodes: Vec<Node> =
+        (1..JOBS).map(|next| node(Kind::Build, &[(next, SUCCESS)])).collect();
+    nodes.push(Node { state: JobState::Failed, ..node(Kind::Build, &[]) });
+    let begun = std::time::Instant::now();
+    let changes = settle_open(&mut nodes);
+    assert_eq!((changes.len(), changes[0]), (JOBS - 1, (JOBS - 2, JobState::NotRun)));
+    assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
+}
+
+#[test]
 fn approvals_hold_and_no_ops_pass() {
     let mut nodes = vec![
         node(Kind::NoOp, &[]),

@@ -39,6 +39,38 @@ pub enum RerunWanted {
     Jobs(Vec<JobId>),
 }
 
+/// Who asks for a change, and the line that tells it in the audit log.
+#[derive(Debug, Clone)]
+pub struct By {
+    login: String,
+    deed: Option<NewAudit>,
+}
+
+impl By {
+    /// The command that they ask for, which is carried out and noted, or neither.
+    pub(crate) fn ask(self, command: impl FnOnce(String) -> Command) -> Command {
+        let command = command(self.login);
+        match self.deed {
+            Some(deed) => Command::Noted(Box::new(command), deed),
+            None => command,
+        }
+    }
+}
+
+/// A deed to be noted, by who does it.
+impl From<NewAudit> for By {
+    fn from(deed: NewAudit) -> Self {
+        Self { login: deed.actor.clone(), deed: Some(deed) }
+    }
+}
+
+/// Somebody of whom no log is kept.
+impl From<&str> for By {
+    fn from(login: &str) -> Self {
+        Self { login: login.to_owned(), deed: None }
+    }
+}
+
 /// Something that changes the store.
 #[derive(Debug)]
 pub enum Command {
@@ -74,6 +106,8 @@ pub enum Command {
     Tell(Event),
     /// Time has passed: leases and waits may be over.
     Sweep,
+    /// Another, with its line for the audit log.
+    Noted(Box<Self>, NewAudit),
 }
 
 impl Command {

@@ -15,6 +15,8 @@ mod load;
 mod people;
 mod remove;
 
+pub use people::continued_setup;
+
 use crate::{
     Config, Error,
     command::{Answer, Asking, Command, Outcome},
@@ -31,7 +33,7 @@ use control::{
     supersede,
 };
 use std::collections::BTreeMap;
-use store::Txn;
+use store::{Txn, runs::family};
 
 /// What the engine remembers between two transactions.
 #[derive(Debug)]
@@ -106,7 +108,7 @@ impl Core {
 
     /// Why a job waits.
     pub(crate) fn explain(&self, job: JobId) -> Option<Held> {
-        let task = self.board.waiting().find(|waiting| waiting.job == job)?.task;
+        let task = self.board.waiting_in(family::tasks_of(job))?.task;
         let held = self.board.explain(task, self.limits(), self.runners.values())?;
         let bound = self.limits().slots;
         // A full project on a machine that takes nobody waits for the machine.
@@ -158,6 +160,11 @@ impl Turn<'_, '_, '_> {
                 Ok(Answer::Done)
             }
             Command::Sweep => self.sweep().map(|()| Answer::Done),
+            Command::Noted(command, deed) => {
+                let answer = self.one(command)?;
+                self.txn.audit_append(self.now, deed)?;
+                Ok(answer)
+            }
         }
     }
 

@@ -36,6 +36,10 @@ pub(crate) use parked::Delivery;
 /// How long the loop rests after the store failed, before it tries on its own account again.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
+/// A transaction that took longer was waited for by every runner: what it leased began to run out before
+/// it was told.
+const SLOW: Duration = Duration::from_secs(5);
+
 /// Everything that reaches the loop.
 #[derive(Debug)]
 pub(crate) enum Input {
@@ -338,7 +342,11 @@ impl Loop {
             Ok::<_, store::Error>((core, outcome))
         };
         match self.store.write(work).await {
-            Ok((core, outcome)) => {
+            Ok((mut core, outcome)) => {
+                let committed = wall();
+                if committed.since(now) > SLOW {
+                    core.board.unheard(committed, LEASE);
+                }
                 (self.core, self.rest_until) = (Some(core), None);
                 Ok(outcome)
             }

@@ -204,7 +204,7 @@ impl Handle {
             let lookers = self.shared().now.receiver_count() + usize::from(pulse.is_looked_at);
             pulse.every = stillness.take(&governed, lookers, Instant::now());
             rest(pulse.every);
-            self.publish(governed).await;
+            self.publish(governed);
         }
     }
 
@@ -216,12 +216,12 @@ impl Handle {
         recent.push_back(moment);
     }
 
-    async fn publish(&self, governed: Governed) {
+    fn publish(&self, governed: Governed) {
         let decision = governed.decision.clone();
         self.shared().pace.send_if_modified(|pace| set_pace(pace, &decision));
         let before = self.shared().now.send_replace(Arc::new(governed));
         tell(&before.decision, &decision);
-        self.decided(decision).await;
+        self.decided(decision);
     }
 }
 

@@ -6,7 +6,7 @@ pub(crate) mod continuation;
 use crate::{
     Config, Error, RerunWanted, Triggered,
     clock::wall,
-    command::{Answer, Asking, Command, Intake},
+    command::{Answer, Asking, By, Command, Intake},
     compile::planned,
     engine::{Delivery, Input},
     govern,
@@ -24,6 +24,7 @@ use control::{board::Held, governor::Decision};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 use store::{Store, access::NewAudit, projects::Project};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -39,7 +40,13 @@ pub struct Handle {
     /// The last pipeline number given out in each project. A number is chosen before compiling,
     /// because the configuration may name it; one that comes to nothing leaves a gap.
     numbers: Arc<Mutex<BTreeMap<ProjectId, u64>>>,
+    /// As the loop told it last.
+    known: Arc<Mutex<Status>>,
 }
+
+/// A question that changes nothing is answered within this. A loop that waits for a slow disk does not
+/// answer, and the governor and those who look must not wait for the disk as well.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
 
 /// How full the engine is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,7 +75,15 @@ pub struct RunnerStatus {
 impl Handle {
     pub(crate) fn new(to: mpsc::Sender<Input>, store: Store, config: Config, ids: Ids) -> Self {
         let governing = Arc::new(govern::Shared::new(config.limits.slots, wall()));
-        Self { to, store, config: Arc::new(config), ids, governing, numbers: Arc::default() }
+        Self {
+            to,
+            store,
+            config: Arc::new(config),
+            ids,
+            governing,
+            numbers: Arc::default(),
+            known: Arc::default(),
+        }
     }
 
     /// Compiles and plans a trigger and stores its pipeline with everything that follows from it.
@@ -188,20 +203,16 @@ impl Handle {
     ///
     /// # Errors
     /// [`Error::Missing`], or [`Error::Conflict`] when it has ended.
-    pub async fn cancel_workflow(
-        &self,
-        id: WorkflowId,
-        by: impl Into<String>,
-    ) -> Result<(), Error> {
-        self.change(Command::CancelWorkflow(id, by.into())).await.map(drop)
+    pub async fn cancel_workflow(&self, id: WorkflowId, by: impl Into<By>) -> Result<(), Error> {
+        self.change(by.into().ask(|by| Command::CancelWorkflow(id, by))).await.map(drop)
     }
 
     /// Stops one job; what depends on it goes on as its requirements say.
     ///
     /// # Errors
     /// [`Error::Missing`], or [`Error::Conflict`] when it has ended.
-    pub async fn cancel_job(&self, id: JobId, by: impl Into<String>) -> Result<(), Error> {
-        self.change(Command::CancelJob(id, by.into())).await.map(drop)
+    pub async fn cancel_job(&self, id: JobId, by: impl Into<By>) -> Result<(), Error> {
+        self.change(by.into().ask(|by| Command::CancelJob(id, by))).await.map(drop)
     }
 
     /// Runs a workflow again, as a new workflow of the same pipeline, whose identifier it returns.
@@ -212,9 +223,9 @@ impl Handle {
         &self,
         id: WorkflowId,
         wanted: RerunWanted,
-        by: impl Into<String>,
+        by: impl Into<By>,
     ) -> Result<WorkflowId, Error> {
-        match self.change(Command::Rerun(id, wanted, by.into())).await? {
+        match self.change(by.into().ask(|by| Command::Rerun(id, wanted, by))).await? {
             Answer::Rerun(workflow) => Ok(workflow),
             other => Err(unexpected(&other)),
         }
@@ -224,8 +235,8 @@ impl Handle {
     ///
     /// # Errors
     /// [`Error::Missing`], or [`Error::Conflict`] when it does not wait for that.
-    pub async fn approve(&self, id: JobId, by: impl Into<String>) -> Result<(), Error> {
-        self.change(Command::Approve(id, by.into())).await.map(drop)
+    pub async fn approve(&self, id: JobId, by: impl Into<By>) -> Result<(), Error> {
+        self.change(by.into().ask(|by| Command::Approve(id, by))).await.map(drop)
     }
 
     /// Settings of a project were stored: its jobs that wait heed them, too. A loop that has ended
@@ -247,34 +258,48 @@ impl Handle {
         Ok(())
     }
 
-    /// Why a job waits; `None` when it does not wait for a runner.
+    /// Why a job waits; `None` when it does not wait for a runner, or the disk holds up the answer.
     ///
     /// # Errors
     /// [`Error::Stopping`].
     pub async fn explain(&self, id: JobId) -> Result<Option<Held>, Error> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Input::Explain(id, reply)).await?;
-        answer.await.map_err(|_| Error::Stopping)
+        Ok(self.ask(|reply| Input::Explain(id, reply)).await?.flatten())
     }
 
-    /// The oldest jobs that wait for a runner, at most so many, and why each waits.
+    /// The oldest jobs that wait for a runner, at most so many, and why each waits; none while the disk
+    /// holds up the answer.
     ///
     /// # Errors
     /// [`Error::Stopping`].
     pub async fn held(&self, most: usize) -> Result<Vec<(JobId, Held)>, Error> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Input::Held(most, reply)).await?;
-        answer.await.map_err(|_| Error::Stopping)
+        Ok(self.ask(|reply| Input::Held(most, reply)).await?.unwrap_or_default())
     }
 
-    /// How full the engine is, and when runners were heard.
+    /// How full the engine is, and when runners were heard; as it was last while the disk holds up the
+    /// answer.
     ///
     /// # Errors
     /// [`Error::Stopping`].
     pub async fn status(&self) -> Result<Status, Error> {
+        let told = self.ask(Input::Status).await?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(status) = told {
+            *known = status;
+        }
+        Ok(known.clone())
+    }
+
+    /// The answer to a question; `None` when it does not come soon.
+    async fn ask<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<T>) -> Input,
+    ) -> Result<Option<T>, Error> {
         let (reply, answer) = oneshot::channel();
-        self.send(Input::Status(reply)).await?;
-        answer.await.map_err(|_| Error::Stopping)
+        let asked = async {
+            self.send(question(reply)).await?;
+            answer.await.map_err(|_| Error::Stopping)
+        };
+        tokio::time::timeout(ANSWER_MAX, asked).await.ok().transpose()
     }
 
     /// Follows the place of the last committed event.
@@ -303,9 +328,9 @@ impl Handle {
     }
 
     /// The governor has decided anew.
-    pub(crate) async fn decided(&self, decision: Decision) {
-        // A loop that has ended admits nothing any more.
-        drop(self.send(Input::Decided(Box::new(decision))).await);
+    pub(crate) fn decided(&self, decision: Decision) {
+        // A loop that has ended admits nothing any more; one that takes nothing hears the next.
+        drop(self.to.try_send(Input::Decided(Box::new(decision))));
     }
 
     async fn change(&self, command: Command) -> Result<Answer, Error> {

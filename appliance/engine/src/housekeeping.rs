@@ -28,6 +28,12 @@ const DOUBT: Duration = Duration::from_secs(32 * 24 * 3600);
 /// So long after a start a clock that stands before [`EARLIEST`] may still be set.
 const UNSET: Duration = Duration::from_secs(24 * 3600);
 
+/// Tokens and keys that have ended are shown for so long.
+const SHOWN: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// What is dated so far ahead was made by another clock.
+const AHEAD: Duration = Duration::from_secs(24 * 3600);
+
 /// What a look at the clock comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
@@ -67,6 +73,21 @@ async fn trim_to(
         }
         all += gone;
     }
+}
+
+/// Closes sessions, tokens and keys that have ended, and forgets old ones of them, and what a clock that
+/// was ahead has noted of the machine; returns how many went. For a `now` that is believed.
+///
+/// # Errors
+/// When the store fails.
+pub async fn forget(store: &Store, now: Timestamp) -> Result<usize, store::Error> {
+    let shown = i64::try_from(SHOWN.as_micros()).unwrap_or(i64::MAX);
+    let (before, ahead) = (Timestamp(now.0.saturating_sub(shown)), now.plus(AHEAD));
+    store
+        .write(move |txn| {
+            Ok(txn.ended_sweep(before, now, ahead)? + txn.machine_spans_forget(ahead)?)
+        })
+        .await
 }
 
 /// May what is old at `now`, so long after the start, be removed? Notes the look.
@@ -131,6 +152,21 @@ mod tests {
         check(0, &[21_000, 21_000, 21_001, 21_030], "-+++").await;
         check(0, &[21_000, 21_001, 47_000, 21_002, 21_003], "-+--+").await;
         check(0, &[0, 21_000, 21_001], "--+").await;
+    }
+
+    #[tokio::test]
+    async fn what_a_clock_ahead_noted_of_the_machine_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = opened(folder.path()).await;
+        let spans = [EARLIEST, EARLIEST.plus(AHEAD), EARLIEST.plus(AHEAD * 2)];
+        let save = move |txn: &mut store::Txn<'_>| {
+            spans.into_iter().try_for_each(|at| txn.machine_span_save(at, "{}"))
+        };
+        store.write(save).await.unwrap();
+        assert_eq!(forget(&store, EARLIEST).await.unwrap(), 1);
+        let left = store.read(|reader| reader.machine_spans(Timestamp(0))).await.unwrap();
+        assert_eq!(left.len(), 2);
+        assert_eq!(forget(&store, EARLIEST).await.unwrap(), 0);
     }
 
     #[tokio::test]

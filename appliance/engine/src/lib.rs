@@ -26,7 +26,8 @@ pub mod logs;
 pub mod removal;
 pub mod retention;
 
-pub use command::{RerunWanted, Triggered};
+pub use self::core::continued_setup;
+pub use command::{By, RerunWanted, Triggered};
 pub use config::Config;
 pub use engine::Engine;
 pub use error::Error;

@@ -10,7 +10,7 @@
 use crate::{
     leftovers,
     logs::{LogError, Logs},
-    retention::remove_bytes,
+    retention::{self, remove_bytes},
 };
 use base::ids::{PipelineNumber, ProjectId};
 use objects::Objects;
@@ -42,7 +42,7 @@ pub async fn purge(
 ) -> Result<Purged, LogError> {
     let mut purged = purge_pipelines(store, logs, objects, project).await?;
     purged.caches = purge_caches(store, objects, project).await?;
-    store.write(|txn| txn.texts_sweep()).await?;
+    retention::forget_texts(store).await?;
     leftovers::sweep_forgotten(objects).await?;
     Ok(purged)
 }

@@ -153,11 +153,19 @@ pub async fn sweep(
         }
     }
     if pipelines > 0 {
-        store.write(|txn| txn.texts_sweep()).await?;
+        forget_texts(store).await?;
     }
     let released = release(store, logs, objects, classes).await?;
     let caches = sweep_caches(store, objects, now).await?;
     Ok(Swept { pipelines, released, caches })
+}
+
+/// Removes texts that no run names any more. The look at all runs holds up no commit.
+pub(crate) async fn forget_texts(store: &Store) -> Result<(), store::Error> {
+    for piece in store.read(|reader| reader.texts_unused()).await?.pieces() {
+        store.write(move |txn| txn.texts_forget(&piece)).await?;
+    }
+    Ok(())
 }
 
 /// Lets classes go of pipelines that stay; those that have nothing of it any more are not written.

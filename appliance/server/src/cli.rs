@@ -46,6 +46,13 @@ impl Cli {
         Self::try_read(arguments).unwrap_or_else(|error| error.exit())
     }
 
+    /// The commands that people type, for completions, which would offer hidden ones, too.
+    pub(crate) fn typed() -> clap::Command {
+        let all = Self::command();
+        let typed = all.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+        clap::Command::new("appliance").version(env!("CARGO_PKG_VERSION")).subcommands(typed)
+    }
+
     /// A data directory that is named on the command line is meant, whatever appliance the
     /// environment names.
     fn try_read(arguments: &[OsString]) -> Result<Self, clap::Error> {
@@ -309,4 +316,19 @@ pub(crate) struct RunnerArgs {
     /// How much is logged.
     #[arg(long, default_value = "info")]
     pub(crate) log: crate::logging::Filter,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn completions_offer_what_people_type() {
+        let mut script = Vec::new();
+        let bash = clap_complete::Shell::Bash;
+        clap_complete::generate(bash, &mut Cli::typed(), "appliance", &mut script);
+        let script = String::from_utf8(script).unwrap();
+        assert!(script.contains("serve") && script.contains("completions"));
+        assert!(!script.contains("launch") && !script.contains("runner"), "{script}");
+    }
 }

@@ -7,6 +7,9 @@
 
 mod address;
 mod alive;
+mod failure;
+
+pub(crate) use failure::Failure;
 
 use crate::cli::Remote;
 use address::Address;
@@ -31,68 +34,12 @@ use tokio::{
 
 /// A site on a slow radio link answers within this, or is told unreachable.
 const CONNECT: Duration = Duration::from_secs(20);
+/// A look is answered within this, or never: a service that hangs takes connections all the same.
+const ANSWER: Duration = Duration::from_secs(300);
+/// The same of a deed: a sweep of all that is old takes its time.
+const DEED: Duration = Duration::from_secs(1800);
 /// An answer of the API stays far below this.
 const ANSWER_MAX: usize = 64 << 20;
-
-/// Why a command could not do its work, with its exit code.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
-    /// Exit code 7.
-    #[error("cannot reach {address}: {why}")]
-    Unreachable {
-        /// As given or found.
-        address: String,
-        /// What failed, with a remedy.
-        why: String,
-    },
-    /// Exit code 2.
-    #[error("{what}: {why}")]
-    Unusable {
-        /// The flag or variable.
-        what: &'static str,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// Exit code 2.
-    #[error("`{path}` cannot be asked for: a name in it has characters that no name here has")]
-    Unaskable {
-        /// What would have been asked.
-        path: String,
-    },
-    /// Exit codes 2, 3, 4, or 1.
-    #[error("{message}")]
-    Answered {
-        /// Of the answer.
-        status: StatusCode,
-        /// As the server said it.
-        message: String,
-    },
-    /// Exit code 1.
-    #[error("the answer to {path} is not what was expected")]
-    Strange {
-        /// What was asked.
-        path: String,
-        /// Why.
-        source: serde_json::Error,
-    },
-}
-
-impl Failure {
-    /// As documented in [`crate::cli`].
-    pub(crate) fn exit_code(&self) -> u8 {
-        match self {
-            Self::Unreachable { .. } => 7,
-            Self::Answered { status, .. } => match *status {
-                StatusCode::BAD_REQUEST => 2,
-                StatusCode::NOT_FOUND => 3,
-                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => 4,
-                _ => 1,
-            },
-            Self::Unusable { .. } | Self::Unaskable { .. } => 2,
-            Self::Strange { .. } => 1,
-        }
-    }
-}
 
 const JSON: &str = "application/json";
 /// Where the token comes from.
@@ -213,8 +160,20 @@ impl Client {
 
     async fn collect(&self, answer: Incoming) -> Result<Bytes, Failure> {
         let limited = http_body_util::Limited::new(answer, ANSWER_MAX);
-        let collected = limited.collect().await.map_err(|error| self.unreachable(&*error))?;
-        Ok(collected.to_bytes())
+        let collected = self.within(ANSWER, limited.collect()).await?;
+        Ok(collected.map_err(|error| self.unreachable(&*error))?.to_bytes())
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Failure> {
+        let silent = |_| {
+            let minutes = limit.as_secs() / 60;
+            self.wrong(&format!("it has taken the request and not answered for {minutes} minutes"))
+        };
+        tokio::time::timeout(limit, work).await.map_err(silent)
     }
 
     async fn send(
@@ -224,6 +183,7 @@ impl Client {
         kind: &str,
         body: Bytes,
     ) -> Result<Incoming, Failure> {
+        let limit = if method == Method::GET { ANSWER } else { DEED };
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -242,13 +202,13 @@ impl Client {
             Place::Socket(path) => {
                 let stream =
                     UnixStream::connect(path).await.map_err(|error| self.no_socket(&error))?;
-                self.exchange(stream, request).await?
+                self.within(limit, self.exchange(stream, request)).await??
             }
             Place::Tls { address, ca } => {
                 let stream = tokio::time::timeout(CONNECT, self.encrypted(address, ca.as_ref()))
                     .await
                     .map_err(|error| self.unreachable(&error))??;
-                self.exchange(stream, request).await?
+                self.within(limit, self.exchange(stream, request)).await??
             }
         };
         self.checked(answer, path).await
@@ -374,5 +334,21 @@ impl Client {
         self.wrong(&format!(
             "{error}. Is the appliance running on this machine, and are you its user? Name another with --host"
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_takes_a_request_and_never_answers_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("control.sock");
+        let _silent = tokio::net::UnixListener::bind(socket).unwrap();
+        let client = Client::local(folder.path());
+        let failed = client.get::<Value>("/api/v2/me").await.unwrap_err();
+        assert_eq!(failed.exit_code(), 7);
+        assert!(failed.to_string().contains("not answered"), "{failed}");
     }
 }

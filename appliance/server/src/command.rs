@@ -7,6 +7,7 @@ pub(crate) mod artifact;
 pub(crate) mod bucket;
 pub(crate) mod config;
 pub(crate) mod doctor;
+mod follow;
 pub(crate) mod hardware;
 pub(crate) mod hooks;
 pub(crate) mod job;
@@ -31,6 +32,8 @@ use http_body_util::BodyExt;
 use indexmap::IndexMap;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// What a command ended with; the process's exit code.
 pub(crate) type Code = u8;
@@ -86,6 +89,7 @@ fn state_of(credential: &Value) -> String {
     match (&credential["revoked_at"], &credential["expires_at"]) {
         (Value::Null, _) if credential["locked_out"] == true => "account locked out".to_owned(),
         (Value::Null, Value::Null) => "good".to_owned(),
+        (end, same) if end == same => format!("ended {}", field(credential, "expires_at")),
         (Value::Null, end) if ended(end) => format!("ended {}", field(credential, "expires_at")),
         (Value::Null, _) => format!("until {}", field(credential, "expires_at")),
         _ => "revoked".to_owned(),
@@ -97,12 +101,17 @@ fn ended(end: &Value) -> bool {
     end.is_some_and(|end| end <= crate::serve::now())
 }
 
+/// A download of which nothing comes for so long does not come.
+const STALLED: Duration = Duration::from_secs(300);
+
 /// Writes a body as it comes; nothing else runs in this process that could wait for it.
 async fn pour(
     body: &mut hyper::body::Incoming,
     to: &mut impl std::io::Write,
 ) -> anyhow::Result<()> {
-    while let Some(frame) = body.frame().await {
+    while let Some(frame) =
+        timeout(STALLED, body.frame()).await.context("the download stands still")?
+    {
         if let Ok(data) = frame.context("the download broke off")?.into_data() {
             to.write_all(&data)?;
         }

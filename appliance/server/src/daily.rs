@@ -64,6 +64,9 @@ impl Rooms {
     /// Removes what is old at `now`.
     async fn remove(&self, now: Timestamp) {
         let Self { store, logs, objects, repos, keep } = self;
+        if let Err(error) = housekeeping::forget(store, now).await {
+            tracing::error!("tokens and keys that have ended could not be closed: {error:#}");
+        }
         match objects.expire(now).await {
             Ok(expired) if expired == objects::Expired::default() => {}
             Ok(expired) => tracing::info!(?expired, "carried out the lifecycle rules"),

@@ -76,7 +76,7 @@ fn run(command: Command) -> anyhow::Result<Code> {
         Command::Orb(command) => block_on(command::orb::run(command)),
         Command::Completions { shell } => {
             let mut script = vec![];
-            clap_complete::generate(shell, &mut Cli::command(), "appliance", &mut script);
+            clap_complete::generate(shell, &mut Cli::typed(), "appliance", &mut script);
             output::raw(&script);
             Ok(0)
         }

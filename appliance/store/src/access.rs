@@ -5,6 +5,7 @@
 //! only appended to and never holds a secret.
 
 mod audit;
+mod ended;
 mod sessions;
 mod tokens;
 mod users;

@@ -21,6 +21,11 @@ impl Txn<'_> {
         .execute([SPANS_MAX])?;
         Ok(())
     }
+
+    /// Forgets spans of a clock that was past `ahead`: they would be the newest until then.
+    pub fn machine_spans_forget(&self, ahead: Timestamp) -> Result<usize, Error> {
+        Ok(self.statement("DELETE FROM machine_days WHERE at > ?1")?.execute([ahead.0])?)
+    }
 }
 
 impl Reader<'_> {
@@ -52,6 +57,8 @@ mod tests {
         assert_eq!((all.len(), all[0].0), (SPANS_MAX as usize, Timestamp(3)));
         let last = store.read_blocking(|reader| reader.machine_spans(Timestamp(4034))).unwrap();
         assert_eq!(last, [(Timestamp(4034), "{}".to_owned())]);
+        let forget = |txn: &mut Txn<'_>| txn.machine_spans_forget(Timestamp(4033));
+        assert_eq!(store.write_blocking(forget).unwrap(), 1);
         store.close().unwrap();
     }
 }

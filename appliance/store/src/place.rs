@@ -10,6 +10,8 @@ use std::{
     io::{ErrorKind, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    thread::park_timeout,
+    time::{Duration, Instant},
 };
 
 fn failed(attempt: &'static str, path: &Path, source: std::io::Error) -> OpenError {
@@ -25,6 +27,12 @@ pub(crate) fn make(dir: &Path) -> Result<(), OpenError> {
         .map_err(|source| failed("create", dir, source))
 }
 
+/// So long somebody who looks may hold the lock.
+const LOOK_MAX: Duration = Duration::from_millis(500);
+
+/// Between two tries to take it.
+const LOOK_TRY: Duration = Duration::from_millis(5);
+
 /// Holds the directory until dropped.
 #[derive(Debug)]
 pub(crate) struct Lock {
@@ -32,7 +40,7 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Tells who has the directory, if anybody has. A start in this very moment may find it taken.
+    /// Tells who has the directory, if anybody has. A start in this very moment waits for the look.
     pub(crate) fn probe(dir: &Path) -> Result<(), OpenError> {
         let path = dir.join("lock");
         let mut file = match File::open(&path) {
@@ -59,7 +67,7 @@ impl Lock {
             .mode(0o600)
             .open(&path)
             .map_err(|source| failed("open", &path, source))?;
-        match file.try_lock() {
+        match lock_soon(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(OpenError::InUse { dir: dir.to_owned(), pid: noted_pid(&mut file) });
@@ -70,6 +78,17 @@ impl Lock {
             .and_then(|()| writeln!(file, "{}", std::process::id()))
             .map_err(|source| failed("write", &path, source))?;
         Ok(Self { _file: file })
+    }
+}
+
+/// Locks a file, if need be after whoever only looks at it.
+fn lock_soon(file: &File) -> Result<(), TryLockError> {
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if begun.elapsed() < LOOK_MAX => park_timeout(LOOK_TRY),
+            done => return done,
+        }
     }
 }
 
@@ -169,6 +188,20 @@ mod tests {
         assert!(refused.contains(&format!("in use by pid {}", std::process::id())), "{refused}");
         drop(held);
         Lock::take(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_look_in_the_moment_of_a_start_does_not_refuse_it() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Lock::take(dir.path()).unwrap());
+        let looked = File::open(dir.path().join("lock")).unwrap();
+        looked.lock_shared().unwrap();
+        let looks = std::thread::spawn(move || {
+            park_timeout(Duration::from_millis(100));
+            drop(looked);
+        });
+        Lock::take(dir.path()).unwrap();
+        looks.join().unwrap();
     }
 
     #[test]

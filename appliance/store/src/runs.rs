@@ -36,6 +36,7 @@ pub use pipelines::{ConfigTexts, Pipeline, PipelineError, PipelineFilter};
 pub use results::{Artifact, Mark, PAGE as RESULTS_PAGE, TestTally};
 pub use runners::RunnerRow;
 pub use tasks::{Step, Task};
+pub use texts::UnusedTexts;
 pub use workflows::Workflow;
 pub use workspaces::Layer;
 

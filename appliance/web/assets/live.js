@@ -37,6 +37,9 @@ setInterval(() => document.hidden || tick(), 1000);
 
 // ---- Freshness: on news the page is fetched again, and only what differs is changed ----
 
+// Milliseconds from the first news to the look; a page that takes long to show is looked at less often.
+const PAUSE = 120;
+
 function key(node) {
   return node.nodeType === 1 && node.id ? `#${node.id}` : null;
 }
@@ -87,6 +90,7 @@ function keep(old, fresh) {
 
 let busy = false;
 let again = false;
+let pause = PAUSE;
 
 // The page as it is now; null when the network did not bring it.
 async function fetched() {
@@ -101,6 +105,7 @@ async function fetched() {
 async function refresh() {
   if (busy) { again = true; return; }
   busy = true;
+  const begun = performance.now();
   try {
     const found = await fetched();
     if (!found) return setTimeout(later, 3000);
@@ -117,6 +122,7 @@ async function refresh() {
     tick();
   } finally {
     busy = false;
+    pause = Math.max(PAUSE, 4 * (performance.now() - begun));
     if (again) { again = false; later(); }
   }
 }
@@ -133,9 +139,12 @@ function editing() {
 }
 
 let timer = 0;
+// News that never ends puts the look off no further.
 function later() {
-  clearTimeout(timer);
-  timer = setTimeout(() => (document.hidden ? (again = true) : refresh()), 120);
+  timer ||= setTimeout(() => {
+    timer = 0;
+    if (document.hidden) again = true; else refresh();
+  }, pause);
 }
 document.addEventListener('visibilitychange', () => {
   if (!document.hidden && again) { again = false; refresh(); }

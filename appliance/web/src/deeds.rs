@@ -1,25 +1,21 @@
 //! What a person does to running work, for the API and the dashboard alike.
 //!
 //! Why here: a way in that forgets the audit log is found when somebody asks who it was.
-//! Invariants: a deed that was done stands in the audit log, and one that was refused does not.
+//! Invariants: a deed that was done stands in the audit log, by the same transaction, and one that was
+//! refused does not.
 
 use crate::{State, access::User, error::Failure};
 use base::ids::WorkflowId;
 use engine::RerunWanted;
 use store::runs::Job;
 
-async fn note(state: &State, user: &User, action: &str, subject: String) -> Result<(), Failure> {
-    let (deed, now) = (user.deed(action, subject), state.now());
-    Ok(state.store.write(move |txn| txn.audit_append(now, &deed)).await?)
-}
-
 pub(crate) async fn cancel_workflow(
     state: &State,
     user: &User,
     id: WorkflowId,
 ) -> Result<(), Failure> {
-    state.engine.cancel_workflow(id, &user.login).await?;
-    note(state, user, "workflow.cancel", format!("workflow {id}")).await
+    let deed = user.deed("workflow.cancel", format!("workflow {id}"));
+    Ok(state.engine.cancel_workflow(id, deed).await?)
 }
 
 /// The new workflow.
@@ -29,17 +25,16 @@ pub(crate) async fn rerun(
     id: WorkflowId,
     wanted: RerunWanted,
 ) -> Result<WorkflowId, Failure> {
-    let new = state.engine.rerun(id, wanted, &user.login).await?;
-    note(state, user, "workflow.rerun", format!("workflow {id}")).await?;
-    Ok(new)
+    let deed = user.deed("workflow.rerun", format!("workflow {id}"));
+    Ok(state.engine.rerun(id, wanted, deed).await?)
 }
 
 pub(crate) async fn cancel_job(state: &State, user: &User, job: &Job) -> Result<(), Failure> {
-    state.engine.cancel_job(job.id, &user.login).await?;
-    note(state, user, "job.cancel", format!("job {} {}", job.name, job.id)).await
+    let deed = user.deed("job.cancel", format!("job {} {}", job.name, job.id));
+    Ok(state.engine.cancel_job(job.id, deed).await?)
 }
 
 pub(crate) async fn approve(state: &State, user: &User, job: &Job) -> Result<(), Failure> {
-    state.engine.approve(job.id, &user.login).await?;
-    note(state, user, "job.approve", format!("job {} {}", job.name, job.id)).await
+    let deed = user.deed("job.approve", format!("job {} {}", job.name, job.id));
+    Ok(state.engine.approve(job.id, deed).await?)
 }

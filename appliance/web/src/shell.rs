@@ -141,12 +141,25 @@ async fn in_form(response: Response) -> Response {
     }
     let (mut parts, body) = response.into_parts();
     let text = axum::body::to_bytes(body, REFUSAL_MAX).await.unwrap_or_default();
-    let message = String::from_utf8_lossy(&text).trim().to_owned();
+    let message = in_words(String::from_utf8_lossy(&text).trim());
     let body = serde_json::json!({ "message": message }).to_string();
     parts.extensions.insert(Told { status: parts.status, message, remedy: None });
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Response::from_parts(parts, body.into())
+}
+
+/// What stands in an address where a number or an identifier belongs, without the names of types.
+fn in_words(refusal: &str) -> String {
+    let parsed = refusal.strip_prefix("Invalid URL: Cannot parse ");
+    let given = parsed.and_then(|text| text.rsplit_once("` to a `")?.0.rsplit_once('`'));
+    match given {
+        Some((_, given)) => {
+            let given: String = given.chars().take(64).collect();
+            format!("`{given}` is not the number or identifier that belongs there.")
+        }
+        None => refusal.to_owned(),
+    }
 }
 
 /// Ids only need to differ within a log; without randomness they all read the same.

@@ -5,6 +5,7 @@ use crate::{
     Error,
     command::{Intake, Triggered},
     config::WAITING_MAX,
+    handle::continuation,
 };
 use base::{
     event::Event,
@@ -124,8 +125,8 @@ impl Turn<'_, '_, '_> {
     pub(super) fn continue_pipeline(&mut self, intake: &Intake) -> Result<(), Error> {
         let mut pipeline = self.txn.pipeline_get(intake.id)?.ok_or(Error::Missing("Pipeline"))?;
         self.project_stands(pipeline.project)?;
-        crate::handle::continuation::check(pipeline.state, pipeline.created_at, self.now)?;
         let setups = self.txn.workflow_list(intake.id)?;
+        continuation::check(&pipeline, continuation::goes_on(&setups), self.now)?;
         if !setups.is_empty() && setups.iter().all(|setup| setup.canceled_by.is_some()) {
             // Its job runs on for the moment until its runner hears of it.
             return Err(Error::Conflict(

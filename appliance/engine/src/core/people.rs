@@ -7,14 +7,17 @@ use super::{
 use crate::{Error, command::RerunWanted};
 use base::{
     event::Event,
-    ids::{JobId, JobNumber, ProjectId, WorkflowId},
+    ids::{JobId, JobNumber, PipelineId, ProjectId, WorkflowId},
     state::{JobState, WorkflowState},
 };
 use control::{
     rerun::{self, Rerun},
     workflow::cancel_all,
 };
-use store::runs::{Job, JobType, Requires, Workflow, family};
+use store::{
+    Reader,
+    runs::{Job, JobType, Requires, Workflow, family},
+};
 
 impl Turn<'_, '_, '_> {
     fn workflow(&self, id: WorkflowId) -> Result<Workflow, Error> {
@@ -117,13 +120,11 @@ impl Turn<'_, '_, '_> {
         wanted: &Rerun,
         by: &str,
     ) -> Result<WorkflowId, Error> {
-        let runs = self.txn.workflow_list(old.pipeline)?;
-        let first = first_run(&runs, old.id);
-        // The setup's comes before all that it led to.
-        let is_setup = runs.first().is_some_and(|run| run.id == first);
-        if is_setup && self.txn.pipeline_was_continued(old.pipeline)? {
+        if continued_setup(self.txn, old.pipeline)?.contains(&old.id) {
             return Err(rerun::Refused::Continued.into());
         }
+        let runs = self.txn.workflow_list(old.pipeline)?;
+        let first = first_run(&runs, old.id);
         let before = runs.iter().filter(|run| first_run(&runs, run.id) == first).count() - 1;
         let reruns = u32::try_from(before).unwrap_or(u32::MAX);
         let again = rerun::plan(&nodes(jobs), wanted, reruns)?;
@@ -169,6 +170,23 @@ impl Turn<'_, '_, '_> {
         }
         Ok(())
     }
+}
+
+/// The setup of a pipeline that was continued, with its reruns: they do not run again.
+///
+/// # Errors
+/// When the store fails.
+pub fn continued_setup(
+    reader: &Reader<'_>,
+    pipeline: PipelineId,
+) -> Result<Vec<WorkflowId>, store::Error> {
+    if !reader.pipeline_was_continued(pipeline)? {
+        return Ok(Vec::new());
+    }
+    let runs = reader.workflow_list(pipeline)?;
+    // The setup's comes before all that it led to.
+    let is_setup = |id: &WorkflowId| Some(first_run(&runs, *id)) == runs.first().map(|run| run.id);
+    Ok(runs.iter().map(|run| run.id).filter(is_setup).collect())
 }
 
 /// The run that this one, or one before it, repeats. A setup and what it leads to may share a name.

@@ -1,7 +1,8 @@
 //! Continuing a setup pipeline with another configuration.
 //!
-//! Invariants: a key continues its pipeline once, within [`CONTINUATION_LIFE`]; what is checked here
-//! before compiling is checked again in the transaction that continues.
+//! Invariants: a key continues its pipeline once, while a workflow of its setup goes on or within
+//! [`CONTINUATION_LIFE`]; what is checked here before compiling is checked again in the transaction that
+//! continues. A clock that is set in mid-job ends no key.
 //! Decision: a continued configuration with errors uses the key up, as on the original: the pipeline
 //! is `errored` and tells them.
 
@@ -20,8 +21,8 @@ use base::{
 };
 use indexmap::IndexMap;
 use pipeline::{CONTINUATION_LIFE, continue_parameters};
-use std::sync::Arc;
-use store::runs::Pipeline;
+use std::{sync::Arc, time::Duration};
+use store::runs::{Pipeline, Workflow};
 
 impl Handle {
     /// Continues the pipeline of a key.
@@ -56,25 +57,30 @@ fn setup(reader: &store::Reader<'_>, key: &str) -> Result<(Pipeline, String, Rep
         refused("The continuation-key is not valid: pass $CIRCLE_CONTINUATION_KEY of a job of the setup workflow.")
     })?;
     let pipeline = reader.pipeline_get(id)?.ok_or(Error::Missing("Pipeline"))?;
-    check(pipeline.state, pipeline.created_at, wall())?;
+    check(&pipeline, goes_on(&reader.workflow_list(id)?), wall())?;
     let texts = reader.pipeline_config(id)?.unwrap_or_default();
     let project = reader.project_get(pipeline.project)?.ok_or(Error::Missing("Project"))?;
     Ok((pipeline, texts.source.unwrap_or_default(), project.repo))
 }
 
-/// A pipeline can be continued while it is in its setup, and for six hours.
-pub(crate) fn check(
-    state: PipelineState,
-    created_at: Timestamp,
-    now: Timestamp,
-) -> Result<(), Error> {
+/// Has one of them not ended?
+pub(crate) fn goes_on(workflows: &[Workflow]) -> bool {
+    workflows.iter().any(|workflow| workflow.stopped_at.is_none())
+}
+
+/// A pipeline can be continued in its setup: while that goes on, and for six hours.
+pub(crate) fn check(pipeline: &Pipeline, goes_on: bool, now: Timestamp) -> Result<(), Error> {
+    checked(pipeline.state, goes_on, now.since(pipeline.created_at))
+}
+
+fn checked(state: PipelineState, goes_on: bool, age: Duration) -> Result<(), Error> {
     let refused = |why: &str| Err(Error::Conflict(why.to_owned()));
     if !matches!(state, PipelineState::SetupPending | PipelineState::Setup) {
         return refused(
             "The pipeline was continued already: a continuation-key works once; trigger a new pipeline.",
         );
     }
-    if now.since(created_at) > CONTINUATION_LIFE {
+    if !goes_on && age > CONTINUATION_LIFE {
         return refused(
             "The continuation-key has expired: trigger a new pipeline, and continue it within six hours.",
         );
@@ -124,12 +130,9 @@ pub(crate) fn trigger_of(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
-    fn check(state: PipelineState, age: Duration, expected: Option<&str>) {
-        let created_at = Timestamp(1_700_000_000_000_000);
-        let found = super::check(state, created_at, created_at.plus(age));
-        let told = found.map_err(|error| error.to_string()).err();
+    fn check(state: PipelineState, goes_on: bool, age: Duration, expected: Option<&str>) {
+        let told = checked(state, goes_on, age).map_err(|error| error.to_string()).err();
         match (&told, expected) {
             (None, None) => {}
             (Some(told), Some(words)) if told.contains(words) => {}
@@ -138,16 +141,18 @@ mod tests {
     }
 
     #[test]
-    fn a_key_works_in_the_setup_once_and_for_six_hours() {
+    fn a_key_works_in_the_setup_once_while_that_goes_on_and_for_six_hours() {
         let hours = |hours: u64| Duration::from_secs(hours * 3600);
         let more = Duration::from_micros(1);
-        check(PipelineState::SetupPending, Duration::ZERO, None);
-        check(PipelineState::Setup, hours(5), None);
-        check(PipelineState::Setup, hours(6), None);
-        check(PipelineState::Setup, hours(6) + more, Some("expired"));
-        check(PipelineState::SetupPending, hours(48), Some("expired"));
-        check(PipelineState::Created, hours(1), Some("once"));
-        check(PipelineState::Errored, hours(1), Some("once"));
-        check(PipelineState::Created, hours(7), Some("once"));
+        check(PipelineState::SetupPending, false, Duration::ZERO, None);
+        check(PipelineState::Setup, false, hours(5), None);
+        check(PipelineState::Setup, false, hours(6), None);
+        check(PipelineState::Setup, false, hours(6) + more, Some("expired"));
+        check(PipelineState::SetupPending, false, hours(48), Some("expired"));
+        // The clock was set from 1970 while its job ran.
+        check(PipelineState::Setup, true, hours(24 * 365 * 56), None);
+        check(PipelineState::Created, true, hours(1), Some("once"));
+        check(PipelineState::Errored, false, hours(1), Some("once"));
+        check(PipelineState::Created, false, hours(7), Some("once"));
     }
 }

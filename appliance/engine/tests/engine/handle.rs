@@ -17,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 use store::{
+    access::NewAudit,
     projects::Push,
     runs::{ConfigTexts, Pipeline, PipelineFilter},
 };
@@ -197,8 +198,14 @@ async fn approval_context_and_rerun_work_as_written() {
     house.end(&build, TaskOutcome::Success).await.unwrap();
     assert_eq!(house.workflow().await.state, WorkflowState::OnHold);
     let hold = house.job("hold").await.id;
-    house.engine.approve(hold, "bob").await.unwrap();
-    assert!(matches!(house.engine.approve(hold, "bob").await, Err(Error::Conflict(_))));
+    let deed = NewAudit { actor: "bob".into(), action: "approve".into(), ..NewAudit::default() };
+    house.engine.approve(hold, deed.clone()).await.unwrap();
+    assert!(matches!(house.engine.approve(hold, deed).await, Err(Error::Conflict(_))));
+    let noted = house.store.read(|reader| reader.audit_list(None, 9)).await.unwrap();
+    assert_eq!(noted.len(), 1, "what was refused is not noted");
+    let approved = house.job("hold").await;
+    assert_eq!(approved.decided_by.as_deref(), Some("bob"));
+    assert_eq!(Some(noted[0].at), approved.stopped_at, "by the same transaction");
     let deploy = house.job("deploy").await;
     assert_eq!(deploy.state, JobState::Unauthorized);
     assert!(deploy.message.unwrap().contains("context `site` does not exist"));

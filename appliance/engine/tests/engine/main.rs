@@ -12,5 +12,6 @@ mod next;
 mod pace;
 mod removal;
 mod retention;
+mod slow;
 mod still;
 mod trust;

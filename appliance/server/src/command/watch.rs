@@ -20,7 +20,7 @@ const POLL: Duration = Duration::from_millis(300);
 /// A job that was queued for so many looks is told to wait, and why.
 const PATIENCE: u32 = 10;
 /// A service is back from a restart within this, also after a loss of power.
-const RESTART: Duration = Duration::from_secs(60);
+pub(super) const RESTART: Duration = Duration::from_secs(60);
 
 /// What was told of a job last, and how often it was found so since.
 #[derive(Default)]
@@ -51,13 +51,17 @@ pub(crate) async fn watch(client: &Client, pipeline: &str, tell: Tell) -> anyhow
 }
 
 fn is_restart(error: &anyhow::Error, seen: Option<Instant>) -> bool {
-    let is_gone = match error.downcast_ref() {
-        Some(Failure::Unreachable { .. }) => true,
+    error.downcast_ref().is_some_and(is_gone) && seen.is_some_and(|seen| seen.elapsed() < RESTART)
+}
+
+/// As of a service that is being started again.
+pub(super) fn is_gone(error: &Failure) -> bool {
+    match error {
+        Failure::Unreachable { .. } => true,
         // One that stops answers so what it takes no more.
-        Some(Failure::Answered { status, .. }) => *status == StatusCode::SERVICE_UNAVAILABLE,
+        Failure::Answered { status, .. } => *status == StatusCode::SERVICE_UNAVAILABLE,
         _ => false,
-    };
-    is_gone && seen.is_some_and(|seen| seen.elapsed() < RESTART)
+    }
 }
 
 async fn look(

@@ -1,7 +1,7 @@
 //! Accounts, sessions, tokens and the audit log over a database in memory.
 
 use super::{NewAudit, NewSession, NewToken, NewUser, Role, Scope};
-use crate::{Error, Txn, migrate};
+use crate::{Error, Txn, migrate, objects::NewAccessKey};
 use base::{
     ids::{Cursor, UserId},
     time::Timestamp,
@@ -106,6 +106,49 @@ fn a_token_is_found_until_it_expires_or_is_revoked() {
         txn.token_revoke(user, id, LATER)?;
         assert!(txn.token_find(&[1; 32], NOW)?.is_none());
         assert_eq!(txn.token_list(user)?.len(), 2);
+        Ok(())
+    });
+}
+
+#[test]
+fn what_is_over_stays_closed_by_any_clock_and_is_forgotten() {
+    const AHEAD: Timestamp = Timestamp(9_000_000);
+    check(|txn| {
+        let user = user(txn, "a", Role::Admin)?;
+        let session =
+            |hash, expires_at| NewSession { hash, user, agent: String::new(), expires_at };
+        txn.session_create(&session([1; 32], LATER), NOW)?;
+        txn.session_create(&session([2; 32], Timestamp(i64::MAX)), Timestamp(AHEAD.0 + 1))?;
+        txn.session_create(&session([3; 32], AHEAD), NOW)?;
+        let scope = Scope { role: Role::Member, projects: None };
+        let token = |hash, expires_at| NewToken {
+            hash,
+            user,
+            label: String::new(),
+            scope: scope.clone(),
+            expires_at,
+        };
+        txn.token_create(&token([1; 32], Some(LATER)), NOW)?;
+        let stays = txn.token_create(&token([2; 32], None), NOW)?;
+        let secret = base::secret::Secret::new("s");
+        for (id, owner, expires) in
+            [("1", "a", Some(LATER)), ("2", "a", None), ("3", "b", Some(LATER))]
+        {
+            let (display, email, scope, created) = (owner, "", "{}", NOW);
+            let secret = &secret;
+            let new = NewAccessKey { id, secret, owner, display, email, scope, created, expires };
+            txn.access_key_insert(&new)?;
+        }
+        assert_eq!(txn.ended_sweep(NOW, LATER, AHEAD)?, 1);
+        assert!(txn.session_find(&[1; 32], NOW)?.is_none(), "over");
+        assert!(txn.session_find(&[2; 32], NOW)?.is_none(), "begun by a clock that was ahead");
+        assert!(txn.session_find(&[3; 32], NOW)?.is_some());
+        assert!(txn.token_find(&[1; 32], NOW)?.is_none());
+        assert!(txn.access_key_get("1")?.unwrap().revoked.is_some());
+        assert_eq!(txn.ended_sweep(LATER, LATER, AHEAD)?, 2);
+        assert_eq!(txn.token_list(user)?[0].id, stays);
+        let left: Vec<String> = txn.access_key_list(None)?.into_iter().map(|key| key.id).collect();
+        assert_eq!(left, ["2", "3"], "the last of an owner stays");
         Ok(())
     });
 }

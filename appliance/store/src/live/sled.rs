@@ -20,6 +20,8 @@ use std::{
         Mutex, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, Ordering},
     },
+    thread::park_timeout,
+    time::{Duration, Instant},
 };
 
 /// Page cache in bytes; the tails of a few running steps fit.
@@ -34,6 +36,13 @@ const LOOK_EVERY: u64 = 16 << 20;
 /// Bytes put or removed until the writer waits for all that is not written: sled has seven threads,
 /// each with a buffer of 512 KiB, and writes a few bytes for each that is put.
 const UNWRITTEN_MAX: u64 = 256 << 10;
+
+/// So long sled's threads may hold the lock of a database that was closed: they let go after their last
+/// write, which nobody waits for.
+const RELEASE_MAX: Duration = Duration::from_secs(5);
+
+/// Between two tries to take that lock.
+const RELEASE_TRY: Duration = Duration::from_millis(5);
 
 /// Keeps live state in sled.
 #[derive(Debug)]
@@ -52,15 +61,29 @@ fn engine(attempt: &'static str) -> impl Fn(sled::Error) -> LiveError {
     move |error| LiveError::Engine { attempt, source: Box::new(error) }
 }
 
+/// Opens the database, as soon as whoever closed it has let go of it.
 fn open_db(files: &Path) -> Result<Db, sled::Error> {
-    Config::new()
+    let config = Config::new()
         .path(files)
         .cache_capacity(CACHE)
         .mode(Mode::LowSpace)
         // What an unclean stop leaves is never read: a thread that syncs would only wear the disk.
         .flush_every_ms(None)
-        .print_profile_on_drop(false)
-        .open()
+        .print_profile_on_drop(false);
+    let begun = Instant::now();
+    loop {
+        match config.open() {
+            Err(error) if is_held(&error) && begun.elapsed() < RELEASE_MAX => {
+                park_timeout(RELEASE_TRY)
+            }
+            done => return done,
+        }
+    }
+}
+
+/// sled tells a lock that another has by its words alone.
+fn is_held(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(io) if io.to_string().starts_with("could not acquire lock"))
 }
 
 fn remove(files: &Path) -> io::Result<()> {
@@ -224,6 +247,22 @@ mod tests {
         let live = SledLive::open(dir.path()).unwrap();
         assert!(live.get(b"key").unwrap().is_none());
         put_one(&live);
+    }
+
+    #[test]
+    fn a_database_whose_lock_is_still_held_for_a_moment_is_waited_for_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        put_one(&SledLive::open(dir.path()).unwrap());
+        // As a thread of the closed database holds it.
+        let held = fs::File::open(dir.path().join("sled/db")).unwrap();
+        held.lock().unwrap();
+        let late = std::thread::spawn(move || {
+            park_timeout(Duration::from_millis(300));
+            drop(held);
+        });
+        let live = SledLive::open(dir.path()).unwrap();
+        assert!(live.get(b"key").unwrap().is_some());
+        late.join().unwrap();
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! the engine's count and the rest is random.
 
 use base::ids::{JobId, TaskId, WorkflowId};
+use std::ops::RangeInclusive;
 use uuid::Uuid;
 
 /// Jobs that one workflow can have; two bytes hold their ordinal.
@@ -62,6 +63,13 @@ pub fn ordinal_of(job: JobId) -> u16 {
 /// First and last possible identifier of a workflow's jobs.
 pub(crate) fn jobs_range(of: WorkflowId) -> (Uuid, Uuid) {
     (job(of, 1).0, Uuid::from_u128(of.0.as_u128() | JOB | TASK))
+}
+
+/// First and last possible task of a job.
+#[must_use]
+pub fn tasks_of(job: JobId) -> RangeInclusive<TaskId> {
+    let (first, last) = tasks_range(job);
+    TaskId(first)..=TaskId(last)
 }
 
 /// First and last possible identifier of a job's tasks.

@@ -1,18 +1,15 @@
 //! The key of a job: by it the job proves, at the appliance's own Git, which task it is.
 //!
 //! Invariants: a key is the task and the lease sealed under the site key, so that nothing is stored
-//! for the many jobs that never ask; it is worth something while that lease of that task goes on,
-//! and at the latest until the longest time that a job may take.
+//! for the many jobs that never ask; it is worth something while that lease of that task goes on. No
+//! clock ends it: one that is set in mid-job must not, and a lease whose runner is silent ends.
 
 use crate::{Reader, error::Error};
 use base::{
     ids::{Fence, JobId, JobNumber, ProjectId, TaskId},
-    limits::JOB_RUNTIME_MAX,
     secret::Secret,
-    time::Timestamp,
     trust::Trust,
 };
-use std::time::Duration;
 use uuid::Uuid;
 
 /// What a sealed lease is good for.
@@ -20,9 +17,6 @@ const PLACE: &str = "job key";
 
 /// Begins every key, so that one that leaked is found, and none is taken for a password.
 pub const PREFIX: &str = "apj_";
-
-/// For a job that was paused, or whose end is late.
-pub const GRACE: Duration = Duration::from_secs(15 * 60);
 
 /// Who shows the key of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,23 +44,14 @@ impl Reader<'_> {
     }
 
     /// Who shows this key; `None` when this site did not make it, or its lease is over.
-    pub fn job_key_holder(&self, key: &str, now: Timestamp) -> Result<Option<KeyHolder>, Error> {
+    pub fn job_key_holder(&self, key: &str) -> Result<Option<KeyHolder>, Error> {
         let Some((task, fence)) = self.job_key_lease(key) else { return Ok(None) };
-        self.lease_holder(task, fence, now)
+        self.lease_holder(task, fence)
     }
 
     /// Who holds this lease of a task; `None` when it is over.
-    pub fn lease_holder(
-        &self,
-        task: TaskId,
-        fence: Fence,
-        now: Timestamp,
-    ) -> Result<Option<KeyHolder>, Error> {
-        let goes_on = |found: &crate::runs::Task| {
-            found.outcome.is_none()
-                && found.fence == fence
-                && now.since(found.leased_at) <= JOB_RUNTIME_MAX + GRACE
-        };
+    pub fn lease_holder(&self, task: TaskId, fence: Fence) -> Result<Option<KeyHolder>, Error> {
+        let goes_on = |found: &crate::runs::Task| found.outcome.is_none() && found.fence == fence;
         let Some(found) = self.task_get(task)?.filter(goes_on) else { return Ok(None) };
         let Some(job) = self.job_get(found.job())? else { return Ok(None) };
         let trust = self.job_trust(job.id)?;

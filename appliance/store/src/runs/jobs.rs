@@ -193,6 +193,14 @@ impl Txn<'_> {
         ])?;
         Ok(())
     }
+
+    /// Jobs of the project are about to go: the last number stays known.
+    pub(super) fn job_numbers_keep(&self, project: ProjectId) -> Result<(), Error> {
+        let last = self.job_greatest_number(project)?;
+        self.statement("UPDATE projects SET last_job = ?2 WHERE id = ?1 AND last_job < ?2")?
+            .execute(params![project.0, last.0])?;
+        Ok(())
+    }
 }
 
 impl Reader<'_> {
@@ -213,8 +221,16 @@ impl Reader<'_> {
         Ok(find.query_row(params![project.0, number.0], read).optional()?)
     }
 
-    /// The greatest number in use in a project; 0 before the first.
+    /// The greatest number that was given in a project, also to a job that is gone; 0 before the first.
     pub fn job_last_number(&self, project: ProjectId) -> Result<JobNumber, Error> {
+        let mut find = self.statement("SELECT last_job FROM projects WHERE id = ?1")?;
+        let gone = find.query_row([project.0], |row| row.get(0)).optional()?;
+        let there = self.job_greatest_number(project)?;
+        Ok(there.max(JobNumber(gone.unwrap_or(0))))
+    }
+
+    /// The greatest number in use in a project.
+    fn job_greatest_number(&self, project: ProjectId) -> Result<JobNumber, Error> {
         let mut find = self.statement(
             "SELECT number FROM runs WHERE project = ?1 AND number IS NOT NULL AND ref_b IS NULL \
              ORDER BY number DESC LIMIT 1",

@@ -47,6 +47,7 @@ impl Txn<'_> {
     pub fn pipeline_remove(&self, id: PipelineId) -> Result<Option<Removed>, Error> {
         let mut removed = Removed::default();
         let Some(pipeline) = self.pipeline_resting(id)? else { return Ok(None) };
+        self.job_numbers_keep(pipeline.project)?;
         for workflow in pipeline.workflows {
             self.workflow_remove(workflow, &mut removed)?;
         }
@@ -77,19 +78,6 @@ impl Txn<'_> {
         self.statement("DELETE FROM runs WHERE id BETWEEN ?1 AND ?2")?
             .execute(params![workflow.0, last])?;
         Ok(())
-    }
-
-    /// Removes texts that no row names any more; reads all runs, so do it seldom.
-    pub fn texts_sweep(&self) -> Result<usize, Error> {
-        let mut sweep = self.statement(
-            "DELETE FROM texts WHERE hash NOT IN (SELECT vcs FROM pipelines \
-             UNION SELECT config FROM pipelines WHERE config IS NOT NULL \
-             UNION SELECT compiled FROM pipelines WHERE compiled IS NOT NULL \
-             UNION SELECT setup FROM pipelines WHERE setup IS NOT NULL \
-             UNION SELECT compiled_setup FROM pipelines WHERE compiled_setup IS NOT NULL \
-             UNION SELECT ref_a FROM runs WHERE kind = 1 AND ref_a IS NOT NULL)",
-        )?;
-        Ok(sweep.execute([])?)
     }
 }
 

@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 mod before;
 mod caches;
+mod gone;
 mod holdings;
 mod job_keys;
 mod results;
@@ -298,7 +299,7 @@ fn a_removed_pipeline_leaves_no_rows_and_names_its_objects() {
         );
         // In the same transaction: no cut leaves output of a task that nobody knows.
         assert!(txn.log_segment_list(kept.id, 0)?.is_empty());
-        assert_eq!(txn.texts_sweep()?, 3);
+        assert_eq!(txn.texts_forget(&txn.texts_unused()?)?, 3);
         Ok(())
     };
     check(write, move |reader| {

@@ -71,8 +71,7 @@ fn by_session(hash: TokenHash, address: String, state: &State) -> Result<Caller,
 }
 
 fn by_job(key: &Secret, address: String, state: &State) -> Result<Caller, Failure> {
-    let now = state.now();
-    let found = state.store.look(|reader| reader.job_key_holder(key.expose(), now))?;
+    let found = state.store.look(|reader| reader.job_key_holder(key.expose()))?;
     found.map(|holder| Caller::Job(Job { holder, address })).ok_or(Failure::Unproven)
 }
 

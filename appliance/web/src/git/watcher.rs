@@ -87,7 +87,7 @@ impl Watcher {
         let write = move |txn: &mut store::Txn<'_>| {
             // A pack takes its time, and a job may have ended meanwhile.
             if let Some((task, fence)) = lease
-                && txn.lease_holder(task, fence, now)?.is_none()
+                && txn.lease_holder(task, fence)?.is_none()
             {
                 return Ok(Some("the job that pushes has ended; nothing was changed"));
             }

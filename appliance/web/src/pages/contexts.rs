@@ -328,8 +328,10 @@ async fn variable_remove(
     state
         .store
         .write(move |txn| {
-            txn.audit_append(now, &deed)?;
-            txn.context_variable_remove(id, &name)
+            if txn.context_variable_remove(id, &name)? {
+                txn.audit_append(now, &deed)?;
+            }
+            Ok::<_, store::Error>(())
         })
         .await?;
     Ok(Done::VARIABLE_REMOVED.at(&links::context(id)))

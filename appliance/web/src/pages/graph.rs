@@ -10,6 +10,9 @@ use super::{assets, look::Look};
 use base::time::Timestamp;
 use maud::{Markup, html};
 
+/// A picture of more jobs shows nothing to anybody, and takes long; they stand in the list.
+pub(super) const JOBS_MAX: usize = 2000;
+
 /// A layer is as wide as its longest name asks, within these bounds.
 const WIDTH_MIN: usize = 184;
 const WIDTH_MAX: usize = 312;

@@ -47,6 +47,8 @@ struct View {
     repo: RepoName,
     pipeline: Pipeline,
     workflow: Workflow,
+    /// It does not run again.
+    is_over: bool,
     job: Job,
     spec: Option<JobSpec>,
     tasks: Vec<Task>,
@@ -183,6 +185,7 @@ fn read(reader: &Reader<'_>, name: &RepoName, number: JobNumber) -> Result<View,
         tests,
         tally,
         cursor: reader.event_last()?,
+        is_over: engine::continued_setup(reader, workflow.pipeline)?.contains(&workflow.id),
         pipeline,
         workflow,
         job,
@@ -270,7 +273,7 @@ fn actions(view: &View) -> Markup {
     html! {
         @if !view.job.state.is_terminal() {
             (pipeline::button(&format!("/jobs/{}/cancel", view.job.id), "Cancel job", "danger", ""))
-        } @else if view.workflow.state.is_terminal() {
+        } @else if view.workflow.state.is_terminal() && !view.is_over {
             (pipeline::button(&format!("/workflows/{}/rerun", view.workflow.id), "Rerun workflow from start", "", ""))
         }
     }

@@ -25,7 +25,7 @@ use base::{
 use maud::{Markup, html};
 use store::{
     Reader,
-    runs::{ConfigTexts, Job, JobType, Workflow},
+    runs::{ConfigTexts, Job, JobType, Workflow, family},
 };
 
 pub(super) fn routes() -> Routes {
@@ -41,6 +41,8 @@ pub(super) fn routes() -> Routes {
 pub(super) struct View {
     row: Row,
     config: Option<ConfigTexts>,
+    /// Those that do not run again.
+    over: Vec<WorkflowId>,
     cursor: Cursor,
 }
 
@@ -99,8 +101,10 @@ fn read(reader: &Reader<'_>, name: &RepoName, number: PipelineNumber) -> Result<
     let pipeline = reader.pipeline_by_number(project.id, number)?;
     let pipeline = pipeline.ok_or_else(|| Failure::missing("Pipeline"))?;
     let config = reader.pipeline_config(pipeline.id)?;
+    let pipeline_id = pipeline.id;
     let row = pipelines::read_row(reader, project.repo, pipeline)?;
-    Ok(View { row, config, cursor: reader.event_last()? })
+    let over = engine::continued_setup(reader, pipeline_id)?;
+    Ok(View { row, config, over, cursor: reader.event_last()? })
 }
 
 async fn by_id(
@@ -229,9 +233,9 @@ fn workflow_section(
                 @if workflow.reruns > 0 { span.pill { "Rerun " (workflow.reruns) " by " (workflow.started_by) } }
                 @if let Some(by) = &workflow.canceled_by { span.pill { "Canceled by " (by) } }
                 span.took { (moment::took(Some(workflow.created_at), workflow.stopped_at, now)) }
-                @if user.may(Role::Member) { (workflow_actions(workflow)) }
+                @if user.may(Role::Member) { (workflow_actions(workflow, view.over.contains(&workflow.id))) }
             }
-            @if jobs.len() > 1 { (graph::draw(&workflow.name, &nodes(&view.row.repo, jobs, now))) }
+            @if (2..=graph::JOBS_MAX).contains(&jobs.len()) { (graph::draw(&workflow.name, &nodes(&view.row.repo, jobs, now))) }
             ol.jobs {
                 @for job in jobs { (job_line(&view.row.repo, job, jobs, scale, user, now)) }
             }
@@ -239,13 +243,13 @@ fn workflow_section(
     }
 }
 
-fn workflow_actions(workflow: &Workflow) -> Markup {
+fn workflow_actions(workflow: &Workflow, is_over: bool) -> Markup {
     let id = workflow.id;
     html! {
         div.actions {
             @if !workflow.state.is_terminal() {
                 (button(&format!("/workflows/{id}/cancel"), "Cancel workflow", "danger", &workflow.name))
-            } @else {
+            } @else if !is_over {
                 @if matches!(workflow.state, WorkflowState::Failed | WorkflowState::Canceled | WorkflowState::Error | WorkflowState::Unauthorized) {
                     (button(&format!("/workflows/{id}/rerun?from=failed"), "Rerun from failed", "primary", &workflow.name))
                 }
@@ -264,7 +268,6 @@ pub(super) fn button(address: &str, label: &str, class: &str, what: &str) -> Mar
 }
 
 fn nodes(repo: &RepoName, jobs: &[Job], now: Timestamp) -> Vec<graph::Node> {
-    let place = |id: JobId| jobs.iter().position(|job| job.id == id);
     jobs.iter()
         .map(|job| graph::Node {
             name: job.name.clone(),
@@ -273,9 +276,15 @@ fn nodes(repo: &RepoName, jobs: &[Job], now: Timestamp) -> Vec<graph::Node> {
             note: note(job, now),
             since: job.started_at.filter(|_| job.stopped_at.is_none()),
             link: job.number.map(|number| links::job(repo, number)),
-            requires: job.requires.iter().filter_map(|edge| place(edge.on)).collect(),
+            requires: job.requires.iter().filter_map(|edge| place(jobs, edge.on)).collect(),
         })
         .collect()
+}
+
+/// Where a job of the same workflow stands in the list.
+fn place(jobs: &[Job], id: JobId) -> Option<usize> {
+    let place = usize::from(family::ordinal_of(id)).checked_sub(1)?;
+    jobs.get(place).is_some_and(|job| job.id == id).then_some(place)
 }
 
 fn note(job: &Job, now: Timestamp) -> String {
@@ -317,7 +326,7 @@ fn job_note(job: &Job, jobs: &[Job]) -> Markup {
     let waits: Vec<&str> = job
         .requires
         .iter()
-        .filter_map(|edge| jobs.iter().find(|other| other.id == edge.on))
+        .filter_map(|edge| jobs.get(place(jobs, edge.on)?))
         .filter(|other| !other.state.is_terminal())
         .map(|other| other.name.as_str())
         .collect();

@@ -237,8 +237,10 @@ async fn variable_remove(
     state
         .store
         .write(move |txn| {
-            txn.audit_append(now, &deed)?;
-            txn.project_variable_remove(project.id, &name)
+            if txn.project_variable_remove(project.id, &name)? {
+                txn.audit_append(now, &deed)?;
+            }
+            Ok::<_, store::Error>(())
         })
         .await?;
     Ok(Done::VARIABLE_REMOVED.at(&links::settings(&project.repo)))

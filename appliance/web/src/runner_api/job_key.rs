@@ -4,18 +4,22 @@
 //! account; half of those and half of ours would be neither.
 //! Why two levels: what one job puts into a bucket the next one gets. Where a project protects branches,
 //! jobs of others must not change what those of the protected ones read.
-//! Invariants: a job whose network is off gets none; a key ends with the task, with the lease by
-//! which it was given, and at the latest with the longest time that the job may take.
+//! Invariants: a job whose network is off gets none; a key ends with the task, and with the lease by
+//! which it was given, and not by a clock, which may be set in mid-job.
 
 use crate::State;
 use base::{
     ids::{Fence, TaskId},
     protocol::{Assignment, NetworkPolicy, Variable},
     secret::Secret,
+    time::Timestamp,
     trust::Trust,
 };
 use objects::SessionScope;
-use store::{Reader, runs::job_keys::GRACE};
+use store::Reader;
+
+/// When a key of S3 ends whose task goes on.
+const NEVER: Timestamp = Timestamp(i64::MAX);
 
 /// Puts the keys in front of the job's secrets, so that a variable of the project wins. Where the
 /// store cannot say how far the job is trusted, it gets none.
@@ -30,9 +34,8 @@ pub(super) fn give(state: &State, job: &mut Assignment) {
             return;
         }
     };
-    let expires = state.now().plus(job.runtime_max + GRACE);
     let subject = subject(job.task, job.fence);
-    let key = state.objects.session_key(&subject, &job.repo.to_string(), scope, expires);
+    let key = state.objects.session_key(&subject, &job.repo.to_string(), scope, NEVER);
     let variable = |name: &str, value: Secret| Variable { name: name.into(), value };
     let variables = [
         variable("APPLIANCE_GIT_KEY", git),

@@ -38,6 +38,7 @@ async fn the_api_takes_what_clients_send() {
         ("GET", "/api/v2/pipeline?page-token=x", "", false, 400, "next_page_token"),
         ("GET", "/api/v2/pipeline?mine=True", "", false, 200, "items"),
         ("GET", "/api/v2/pipeline?mine=maybe", "", false, 400, "neither `true` nor `false`"),
+        ("GET", &format!("{project}/job/abc"), "", false, 400, "`abc` is not the number"),
         // The project has no repository: the body was understood.
         ("POST", &format!("{project}/pipeline"), "", false, 404, "acme/relay"),
         ("POST", &format!("{project}/pipeline"), "", true, 404, "acme/relay"),

@@ -156,3 +156,13 @@ async fn schedules_that_come_change_and_go_are_noted() {
     assert_eq!(work.call("DELETE", &one, "").await.0, 200);
     assert_eq!(work.noted().await, ["schedule.create", "schedule.change", "schedule.remove"]);
 }
+
+#[tokio::test]
+async fn a_variable_that_is_not_there_is_not_told_to_have_been_removed() {
+    let work = work().await;
+    let project = "/projects/acme/relay/variables";
+    for (path, form) in [("/remove", "name=A"), ("", "name=A&value=1"), ("/remove", "name=A")] {
+        assert_eq!(work.call("POST", &format!("{project}{path}"), form).await.0, 303, "{path}");
+    }
+    assert_eq!(work.noted().await, ["variable.set", "variable.remove"]);
+}

@@ -119,6 +119,9 @@ async fn a_setup_is_rerun_until_it_has_continued_and_what_it_led_to_as_any_other
         let refused = house.engine.rerun(of_setup, FromStart, "mira").await.unwrap_err();
         assert!(refused.to_string().contains("trigger a new pipeline"), "{refused}");
     }
+    let id = made.pipeline;
+    let over = house.store.read(move |reader| engine::continued_setup(reader, id)).await.unwrap();
+    assert_eq!(over, [setup, again]);
     let led_to = pipeline(&house, &made).await.0.workflows[2];
     assert_eq!(end_next(&house, runner, TaskOutcome::Failed).await, None);
     let rerun = house.engine.rerun(led_to, FromStart, "mira").await.unwrap();
