@@ -191,6 +191,32 @@ async fn two_runs_at_once_in_one_working_copy_keep_out_of_each_other_s_way() {
     assert_eq!(kept, ["mine-0.1\n", "mine-3.1\n"]);
 }
 
+const NODES: &str = r#"
+version: 2.1
+jobs:
+  a:
+    machine: true
+    parallelism: 2
+    steps: [{run: echo $CIRCLE_JOB $CIRCLE_NODE_INDEX > /tmp/x}, {store_artifacts: {path: /tmp/x, destination: x}}]
+  a-0:
+    machine: true
+    steps: [{run: echo $CIRCLE_JOB > /tmp/x}, {store_artifacts: {path: /tmp/x, destination: x}}]
+workflows: {main: {jobs: [a, a-0]}}
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_called_as_the_node_of_another_has_artifacts_of_its_own() {
+    let keep = tempfile::tempdir().unwrap();
+    let Some((result, printed)) = check(keep.path(), NODES, |_| ()).await else { return };
+    assert_eq!(result, Ok(true), "{printed}");
+    let mut projects = fs::read_dir(keep.path().join("artifacts")).unwrap().flatten();
+    let folders = fs::read_dir(projects.next().unwrap().path().join("main")).unwrap().flatten();
+    let mut kept: Vec<String> =
+        folders.map(|job| fs::read_to_string(job.path().join("x")).unwrap()).collect();
+    kept.sort();
+    assert_eq!(kept, ["a 0\n", "a 1\n", "a-0\n"], "{printed}");
+}
+
 const TWO: &str = r#"
 version: 2.1
 jobs:
