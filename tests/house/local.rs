@@ -150,6 +150,21 @@ fn a_run_that_is_asked_to_end_takes_its_jobs_along() {
     }
 }
 
+/// Nobody tells it to end, and nobody its supervisors.
+#[test]
+fn a_run_that_is_killed_takes_its_jobs_along() {
+    if !may_run_jobs() {
+        return;
+    }
+    let (folder, _copy) = working_copy();
+    let mut run = command(folder.path(), "lasting").stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(run.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.into_iter().any(|line| line.contains("begun")), "the job began");
+    run.kill().unwrap();
+    run.wait().unwrap();
+    assert_nothing_is_left(folder.path());
+}
+
 #[test]
 fn images_are_brought_in_for_runs_without_a_server() {
     if !has_busybox() || !may_run_jobs() {

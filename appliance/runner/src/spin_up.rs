@@ -121,6 +121,7 @@ impl<C: ControlPlane> Job<C> {
         let begin = wire::Begin {
             secrets: self.assignment.secrets.iter().map(|secret| secret.value.clone()).collect(),
             runtime_max: self.assignment.runtime_max,
+            ends_with_runner: !C::JOBS_OUTLIVE,
         };
         self.supervised.ask(&Request::Begin(begin)).await?;
         self.time_begins();

@@ -264,3 +264,55 @@ async fn a_failure_and_an_error_are_told() {
         check(keep.path(), failing, |options| options.job = Some("nope".into())).await.unwrap();
     assert_eq!(result.unwrap_err(), "no job is named `nope`: there are build");
 }
+
+/// Processes that have this word among their arguments.
+fn called_with(word: &str) -> usize {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    lines.filter(|line| String::from_utf8_lossy(line).contains(word)).count()
+}
+
+/// By SIGKILL, say: nobody tells the supervisors.
+#[test]
+fn a_run_that_is_gone_takes_its_jobs_along_and_the_next_what_it_left() {
+    let keep = tempfile::tempdir().unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let jobs = data.path().join("jobs");
+    let run = |script: &str| {
+        let config =
+            format!("version: 2.1\njobs: {{build: {{machine: true, steps: [run: {script}]}}}}\n");
+        let (data, keep) = (data.path().to_owned(), keep.path().to_owned());
+        async move { check(&keep, &config, |options| options.host.data = data).await }
+    };
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let is_up = |job: fs::DirEntry| {
+        fs::read_to_string(job.path().join("step-2.out")).is_ok_and(|text| text.contains("up"))
+    };
+    let first = runtime();
+    let ended = first.block_on(async {
+        let up = async {
+            while !fs::read_dir(&jobs).is_ok_and(|mut jobs| jobs.any(|job| job.is_ok_and(is_up))) {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            ended = run("echo up; sleep 1000") => Some(ended),
+            () = up => None,
+        }
+    });
+    if let Some(ended) = ended {
+        return assert!(ended.is_none(), "{ended:?}");
+    }
+    let name = data.path().to_str().unwrap();
+    assert!(called_with(name) > 0);
+    drop(first);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while called_with(name) > 0 {
+        assert!(std::time::Instant::now() < deadline, "its job goes on");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert_eq!(fs::read_dir(&jobs).unwrap().count(), 1, "what it left");
+    let (result, printed) = runtime().block_on(run("echo next")).unwrap();
+    assert_eq!(result, Ok(true), "{printed}");
+    assert_eq!(fs::read_dir(&jobs).unwrap().count(), 0);
+}

@@ -85,6 +85,7 @@ impl Supervisor {
             return;
         }
         self.has_job = true;
+        self.ends_with_runner = begin.ends_with_runner;
         self.patterns = Patterns::new(begin.secrets.iter().map(base::secret::Secret::expose));
         self.deadline = Some(Instant::now() + begin.runtime_max);
     }
