@@ -7,7 +7,10 @@ use super::{
     PREFIX,
     cidr::Destination,
     netlink::{ACK, Batch, CREATE, DUMP, Socket},
-    rules::{Match, Rule, Verdict, guard_rules, rules},
+    rules::{
+        CONNECTIONS_BURST, CONNECTIONS_MAX, CONNECTIONS_RATE, Match, Rule, Verdict, guard_rules,
+        rules,
+    },
 };
 use crate::spec::Bridge;
 use std::{io, net::Ipv4Addr};
@@ -70,11 +73,16 @@ const REJECT_PROHIBITED: u8 = 3;
 
 /// Answers to what the job began, and errors that belong to it. In the machine's byte order.
 const STATE_ANSWERS: u32 = 0b110;
+/// What belongs to no connection yet. In the machine's byte order.
+const STATE_NEW: u32 = 0b1000;
+
+/// Of a count or a rate: matches what is beyond it.
+const BEYOND: u32 = 1;
 
 /// The table of [`guard_make`]. Not of a job, so its name begins otherwise.
 const GUARD: &str = "appliance-guard";
 
-/// Makes the table of a job.
+/// Makes the table of a job; without bounds on its connections where the kernel has none.
 pub(super) fn table_make(
     name: &str,
     bridge: &Bridge,
@@ -88,7 +96,15 @@ pub(super) fn table_make(
     if !allow.is_empty() {
         chains.push((("postrouting", "nat"), HOOK_POSTROUTING, PRIORITY_SOURCE_NAT));
     }
-    table_send(name, &chains, rules(name, bridge, address, allow))
+    let rules = rules(name, bridge, address, allow);
+    match table_send(name, &chains, rules.clone()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let is_everywhere =
+                |rule: &Rule<'_>| rule.1.iter().all(|condition| condition.is_everywhere());
+            table_send(name, &chains, rules.into_iter().filter(is_everywhere).collect())
+        }
+        sent => sent,
+    }
 }
 
 /// Makes, once, the table by which a host that forwards for jobs forwards for nobody else.
@@ -205,14 +221,26 @@ fn condition_add(list: &mut Batch, condition: Match<'_>) {
             payload(list, BASE_TRANSPORT, PORT_DESTINATION, 2);
             compare(list, EQUAL, &port.to_be_bytes());
         }
-        Match::Answers => {
-            expression(list, "ct", |data| {
-                data.number_be(1, REGISTER).number_be(2, 0);
-            });
-            mask(list, &STATE_ANSWERS.to_ne_bytes());
-            compare(list, UNEQUAL, &[0; 4]);
-        }
+        Match::Answers => state(list, STATE_ANSWERS),
+        Match::Begins => state(list, STATE_NEW),
+        Match::TooMany => expression(list, "connlimit", |data| {
+            data.number_be(1, CONNECTIONS_MAX).number_be(2, BEYOND);
+        }),
+        Match::TooFast => expression(list, "limit", |data| {
+            // In each second, counting packets.
+            data.attribute(1, &CONNECTIONS_RATE.to_be_bytes()).attribute(2, &1_u64.to_be_bytes());
+            data.number_be(3, CONNECTIONS_BURST).number_be(4, 0).number_be(5, BEYOND);
+        }),
     }
+}
+
+/// The packet's connection is in one of these states.
+fn state(list: &mut Batch, states: u32) {
+    expression(list, "ct", |data| {
+        data.number_be(1, REGISTER).number_be(2, 0);
+    });
+    mask(list, &states.to_ne_bytes());
+    compare(list, UNEQUAL, &[0; 4]);
 }
 
 fn verdict_add(list: &mut Batch, verdict: Verdict) {

@@ -1,7 +1,9 @@
 //! What may pass the link of one job, as data.
 //!
 //! Invariants: every chain ends in a refusal for what comes from the job or goes to it; other jobs,
-//! link-local and metadata addresses are closed before anything is open.
+//! link-local and metadata addresses are closed before anything is open. The host remembers each
+//! connection, the ended ones for minutes, and lets nobody connect once it remembers too many
+//! (`nf_conntrack_max`): no job has more than its share.
 
 use super::{PREFIX, cidr::Destination};
 use crate::spec::Bridge;
@@ -13,6 +15,13 @@ const PROTOCOL_UDP: u8 = 17;
 
 /// Cloud metadata services and other link-local addresses: never a job's business.
 const LINK_LOCAL: Cidr = Cidr { address: 0xa9fe_0000, mask: 0xffff_0000 };
+
+/// Connections of one job that have not ended, through the host and to it each.
+pub(super) const CONNECTIONS_MAX: u32 = 4096;
+
+/// How many it may begin in a second, and beyond that once: those that have ended are remembered as well.
+pub(super) const CONNECTIONS_RATE: u64 = 200;
+pub(super) const CONNECTIONS_BURST: u32 = 4096;
 
 /// Addresses as the kernel compares them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +57,19 @@ pub(super) enum Match<'a> {
     /// To a port, by a protocol that has ports.
     Port(u8, u16),
     Answers,
+    /// Begins a connection.
+    Begins,
+    /// There are more than [`CONNECTIONS_MAX`].
+    TooMany,
+    /// They come faster than [`CONNECTIONS_RATE`].
+    TooFast,
+}
+
+impl Match<'_> {
+    /// Whether every kernel that filters packets has it: the others are in modules of their own.
+    pub(super) fn is_everywhere(self) -> bool {
+        !matches!(self, Self::TooMany | Self::TooFast)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +114,7 @@ fn input_rules<'a>(interface: &'a str, bridge: &Bridge, address: Ipv4Addr) -> Ve
         ("input", vec![from, NotIpv4], Drop),
         ("input", vec![from, SourceIsNot(address)], Drop),
     ];
+    rules.extend(bounds("input", from));
     rules.extend(
         bridge
             .services
@@ -100,6 +123,12 @@ fn input_rules<'a>(interface: &'a str, bridge: &Bridge, address: Ipv4Addr) -> Ve
     );
     rules.push(("input", vec![from], Reject));
     rules
+}
+
+/// No job fills the host's memory of connections.
+fn bounds<'a>(chain: &'static str, from: Match<'a>) -> [Rule<'a>; 2] {
+    [Match::TooMany, Match::TooFast]
+        .map(|bound| (chain, vec![from, Match::Begins, bound], Verdict::Reject))
 }
 
 /// What goes through this host.
@@ -117,6 +146,7 @@ fn forward_rules<'a>(
         ("forward", vec![from, ToPrefix(PREFIX)], Reject),
         ("forward", vec![from, Ipv4, ToNetwork(LINK_LOCAL)], Reject),
     ];
+    rules.extend(bounds("forward", from));
     for open in allow {
         let reached = vec![from, Ipv4, ToNetwork((*open).into())];
         match open.port() {
@@ -200,6 +230,18 @@ mod tests {
         let open = at(EVERYWHERE).expect("the allowed network");
         assert!(at(Match::ToPrefix(PREFIX)).is_some_and(|at| at < open));
         assert!(at(Match::ToNetwork(LINK_LOCAL)).is_some_and(|at| at < open));
+    }
+
+    #[test]
+    fn connections_are_bounded_before_anything_is_open() {
+        let rules = rules_of(&allow("0.0.0.0/0"));
+        for chain in ["input", "forward"] {
+            let open = rules.iter().position(|rule| rule.0 == chain && rule.2 == Verdict::Accept);
+            let bound =
+                |wanted| rules.iter().position(|rule| rule.0 == chain && rule.1.contains(&wanted));
+            let bounds = [Match::TooMany, Match::TooFast].map(bound);
+            assert!(bounds.iter().all(|at| at.is_some() && *at < open), "{chain}: {bounds:?}");
+        }
     }
 
     #[test]

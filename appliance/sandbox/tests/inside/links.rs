@@ -145,6 +145,29 @@ pub(super) fn a_job_is_let_out_to_what_is_allowed_alone(place: &mut Place) {
     job.destroy().expect("removed");
 }
 
+/// The host remembers connections for minutes, and lets nobody connect once there are too many.
+pub(super) fn a_job_begins_no_more_connections_than_its_share(place: &mut Place) {
+    let [flooded, open] = [(); 2].map(|()| TcpListener::bind("0.0.0.0:0").expect("a port"));
+    let (mut one, mut other) = (place.spec(), place.spec());
+    (one.network, other.network) = (link(1, &[&flooded], &[]), link(2, &[&open], &[]));
+    let (mut one, mut other) = (create(&one), create(&other));
+    let remembered = || -> Option<u32> {
+        let count = fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count");
+        count.ok()?.trim().parse().ok()
+    };
+    let flood = "perl -MSocket -MFcntl -e 'my $to = sockaddr_in($ARGV[0], inet_aton(\"10.231.0.1\"));
+        for (1 .. 9000) { socket(my $s, PF_INET, SOCK_STREAM, 0) or die $!; fcntl($s, F_SETFL, O_NONBLOCK);
+        connect($s, $to); push @all, $s }'";
+    let ran = run(&mut one, &format!("{flood} {}", port(&flooded)), LIMIT);
+    let count = remembered();
+    assert!(ran.held(), "{ran:?}");
+    assert!(count.is_none_or(|count| (3000..6000).contains(&count)), "{count:?}");
+    check(&mut other, "10.231.0.1", port(&open), true);
+    one.destroy().expect("removed");
+    other.destroy().expect("removed");
+    assert_eq!(sandbox::sweep_links().expect("asked"), 2);
+}
+
 fn forwards() -> bool {
     fs::read_to_string("/proc/sys/net/ipv4/ip_forward").is_ok_and(|text| text.trim() == "1")
 }

@@ -54,6 +54,10 @@ const TESTS: &[Test] = &[
     ("no_two_jobs_have_one_address", links::no_two_jobs_have_one_address),
     ("rules_without_a_link_are_swept", links::rules_without_a_link_are_swept),
     ("a_job_is_let_out_to_what_is_allowed_alone", links::a_job_is_let_out_to_what_is_allowed_alone),
+    (
+        "a_job_begins_no_more_connections_than_its_share",
+        links::a_job_begins_no_more_connections_than_its_share,
+    ),
     ("every_probe_holds", probes::every_probe_holds),
 ];
 
