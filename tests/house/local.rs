@@ -36,6 +36,7 @@ jobs:
   housed:
     docker:
       - image: site/box:1
+        entrypoint: [/bin/sh, -c, 'echo "entered, $COLOUR" > /dev/stderr; exec sleep 600']
       - image: site/box:1
         name: page
         entrypoint: [/bin/sh, -c, 'mkdir /www; echo from a service > /www/index.html; echo up > /dev/stdout; exec httpd -f -p 8080 -h /www']
@@ -150,6 +151,21 @@ fn a_run_that_is_asked_to_end_takes_its_jobs_along() {
     }
 }
 
+/// Nobody tells it to end, and nobody its supervisors.
+#[test]
+fn a_run_that_is_killed_takes_its_jobs_along() {
+    if !may_run_jobs() {
+        return;
+    }
+    let (folder, _copy) = working_copy();
+    let mut run = command(folder.path(), "lasting").stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(run.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.into_iter().any(|line| line.contains("begun")), "the job began");
+    run.kill().unwrap();
+    run.wait().unwrap();
+    assert_nothing_is_left(folder.path());
+}
+
 #[test]
 fn images_are_brought_in_for_runs_without_a_server() {
     if !has_busybox() || !may_run_jobs() {
@@ -171,9 +187,14 @@ fn images_are_brought_in_for_runs_without_a_server() {
     for unpacks in [true, false] {
         let (code, told) = run(folder.path(), "images");
         assert_eq!(code, Some(0), "{told}");
-        for text in
-            ["from a service", "| up", "Container site/box:1 (page)", "read me", "/etc/box-release"]
-        {
+        for text in [
+            "entered, ****",
+            "from a service",
+            "| up",
+            "Container site/box:1 (page)",
+            "read me",
+            "/etc/box-release",
+        ] {
             assert!(told.contains(text), "`{text}` is missing:\n{told}");
         }
         assert_eq!(told.contains("Unpacking layer"), unpacks, "{told}");

@@ -5,47 +5,17 @@
 //! Memory: some tens of bytes for each object looked at.
 
 pub(crate) mod ancestry;
+mod filter;
 mod paint;
 pub(crate) mod shallow;
+
+pub(crate) use filter::Filter;
 
 use crate::{error::Error, objects::Objects};
 use gix_hash::ObjectId;
 use gix_object::Kind;
 use paint::paint;
-use std::collections::HashSet;
-
-/// Objects that a client asks not to be sent.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Filter {
-    /// Everything is sent.
-    #[default]
-    None,
-    /// Files of this size or larger stay; 0 means all files.
-    BlobLimit(u64),
-    /// Files and folders stay.
-    NoTrees,
-}
-
-impl Filter {
-    /// Reads a filter as a client names it; `None` when it is not known here.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        match text.split_once([':', '=']) {
-            Some(("blob", "none")) => Some(Self::BlobLimit(0)),
-            Some(("tree", "0")) => Some(Self::NoTrees),
-            Some(("blob", rest)) => {
-                let digits = rest.strip_prefix("limit=")?;
-                let (number, factor) = match digits.as_bytes().last()?.to_ascii_lowercase() {
-                    b'k' => (&digits[..digits.len() - 1], 1 << 10),
-                    b'm' => (&digits[..digits.len() - 1], 1 << 20),
-                    b'g' => (&digits[..digits.len() - 1], 1 << 30),
-                    _ => (digits, 1),
-                };
-                number.parse::<u64>().ok()?.checked_mul(factor).map(Self::BlobLimit)
-            }
-            _ => None,
-        }
-    }
-}
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// What a fetch asks for.
 #[derive(Debug, Default)]
@@ -75,6 +45,7 @@ pub(crate) fn select(objects: &Objects, query: &Query) -> Result<Selection, Erro
         filter: query.filter,
         buffer: Vec::new(),
         seen: HashSet::new(),
+        depths: HashMap::new(),
         out: Selection::default(),
     };
     let mut starts = Starts::default();
@@ -82,7 +53,8 @@ pub(crate) fn select(objects: &Objects, query: &Query) -> Result<Selection, Erro
         selector.add_want(*want, &mut starts)?;
     }
     let painted = paint(objects, &starts.commits, &query.haves, &query.grafts)?;
-    if query.filter != Filter::NoTrees {
+    // One that left folders out does not have all that is below a commit.
+    if query.filter.depth.is_none() {
         for commit in &painted.edge {
             selector.out.known.insert(*commit);
             let tree = objects.links(commit, &mut selector.buffer)?.tree;
@@ -95,12 +67,10 @@ pub(crate) fn select(objects: &Objects, query: &Query) -> Result<Selection, Erro
     }
     selector.add_tags(&query.tags)?;
     for tree in starts.trees {
-        selector.add_tree(tree)?;
+        selector.add_tree(tree, true)?;
     }
-    if query.filter != Filter::NoTrees {
-        for (_, tree) in &painted.wanted {
-            selector.add_tree(*tree)?;
-        }
+    for (_, tree) in &painted.wanted {
+        selector.add_tree(*tree, false)?;
     }
     Ok(selector.out)
 }
@@ -118,6 +88,8 @@ struct Selector<'a> {
     buffer: Vec<u8>,
     /// Chosen already.
     seen: HashSet<ObjectId>,
+    /// How near to a root chosen folders are, where a filter asks for that.
+    depths: HashMap<ObjectId, u64>,
     out: Selection,
 }
 
@@ -180,19 +152,21 @@ impl Selector<'_> {
         Ok(())
     }
 
-    /// Chooses everything below `root` that is neither known nor filtered.
-    fn add_tree(&mut self, root: ObjectId) -> Result<(), Error> {
-        let mut stack = vec![root];
+    /// Chooses everything below `root` that is neither known nor filtered. No filter keeps back what is
+    /// asked for by name.
+    fn add_tree(&mut self, root: ObjectId, is_named: bool) -> Result<(), Error> {
+        // Nearest first, so that no folder is entered again for being nearer.
+        let mut waiting = VecDeque::from([(root, 0)]);
         let mut blobs = Vec::new();
-        while let Some(tree) = stack.pop() {
-            if !self.choose(tree) {
+        while let Some((tree, depth)) = waiting.pop_front() {
+            if !self.enters(tree, depth, is_named && depth == 0) {
                 continue;
             }
             for entry in self.objects.tree(&tree, &mut self.buffer)? {
                 let entry = entry.map_err(|_| broken_tree(tree))?;
                 if entry.mode.is_tree() {
-                    stack.push(entry.oid.to_owned());
-                } else if !entry.mode.is_commit() {
+                    waiting.push_back((entry.oid.to_owned(), depth + 1));
+                } else if !entry.mode.is_commit() && self.filter.reaches(depth + 1) {
                     blobs.push(entry.oid.to_owned());
                 }
             }
@@ -203,13 +177,27 @@ impl Selector<'_> {
         Ok(())
     }
 
+    /// Chooses a folder, unless it is filtered; false when what it leads to is chosen, or stays.
+    fn enters(&mut self, tree: ObjectId, depth: u64, is_named: bool) -> bool {
+        if self.filter.depth.is_none() {
+            return self.choose(tree);
+        }
+        let is_sent = is_named || self.filter.reaches(depth);
+        if is_sent {
+            self.choose(tree);
+        }
+        let is_nearer = self.depths.get(&tree).is_none_or(|known| depth < *known);
+        if is_sent && is_nearer {
+            self.depths.insert(tree, depth);
+        }
+        is_sent && is_nearer && self.filter.reaches(depth + 1)
+    }
+
     fn add_blob(&mut self, blob: ObjectId) -> Result<(), Error> {
-        let is_sent = match self.filter {
-            Filter::None => true,
-            Filter::BlobLimit(0) => false,
-            Filter::BlobLimit(limit) => self.objects.size(&blob)? < limit,
-            // A tree was asked for by name; its files come with the checkout that needs them.
-            Filter::NoTrees => false,
+        let is_sent = match self.filter.blobs {
+            None => true,
+            Some(0) => false,
+            Some(limit) => self.objects.size(&blob)? < limit,
         };
         if is_sent {
             self.choose(blob);

@@ -259,6 +259,8 @@ fn path_of<'a>(attempt: &str, presigned: &'a Presigned) -> Result<&'a str, Troub
 }
 
 impl ControlPlane for Client {
+    const JOBS_OUTLIVE: bool = true;
+
     async fn report(&self, report: &Report) -> Result<Reported, Trouble> {
         let path = format!("/runner/v1/report?fence={}", report.fence);
         self.ask("report progress", &path, report, ANSWER_WAIT).await

@@ -67,6 +67,9 @@ pub const fn held(task: TaskId, fence: Fence) -> Held {
 
 /// What a running job asks for.
 pub trait ControlPlane: Send + Sync + 'static {
+    /// Whether a job goes on when the process that drives it is gone: another will take it up.
+    const JOBS_OUTLIVE: bool;
+
     /// Tells progress; the answer says whether the job is to go on, and may bring the next.
     fn report(&self, report: &Report) -> impl Future<Output = Result<Reported, Trouble>> + Send;
 

@@ -178,9 +178,8 @@ impl<C: ControlPlane> Job<C> {
 
     /// Goes through the steps that are left and reports the end.
     async fn walk(&self, memory: &Memory) {
-        let way = Way::of(&self.assignment.spec);
         let mut walk = Walk::default();
-        let mut open = std::collections::VecDeque::from(walk.replay(way, &memory.reports));
+        let mut open = std::collections::VecDeque::from(walk.replay(self.way(), &memory.reports));
         self.remember_background(&memory.reports);
         self.state().failed = walk.outcome() == TaskOutcome::Failed;
         if memory.halted {
@@ -191,7 +190,9 @@ impl<C: ControlPlane> Job<C> {
         }
         loop {
             let resumed = !open.is_empty();
-            let Some((number, item)) = open.pop_front().or_else(|| walk.next(way)) else { break };
+            let Some((number, item)) = open.pop_front().or_else(|| walk.next(self.way())) else {
+                break;
+            };
             if !resumed {
                 self.begin_step(number, &item);
             }
@@ -215,6 +216,12 @@ impl<C: ControlPlane> Job<C> {
             }
         }
         self.end(walk.outcome()).await;
+    }
+
+    /// What it goes through, as far as that is known.
+    fn way(&self) -> Way<'_> {
+        let has_entry = self.state().stands.as_ref().is_some_and(|stands| stands.entry.is_some());
+        Way::of(&self.assignment.spec, has_entry)
     }
 
     fn begin_step(&self, number: u32, item: &Item<'_>) {
@@ -256,6 +263,7 @@ impl<C: ControlPlane> Job<C> {
                     }
                     Ok(Some(StepEnd::success()))
                 }
+                Item::Entry(_) => self.start_entry(number).await,
                 Item::Service(nth, image) => self.start_service(number, *nth, image).await,
                 Item::Step(step) => self.act(number, &step.action).await,
             }

@@ -9,7 +9,9 @@
 
 use crate::{
     config::HostConfig,
+    folder::Folder,
     host::{Host, HostError},
+    supervised::Supervised,
 };
 use base::{
     ids::{PipelineId, PipelineNumber, ProjectId, RepoName},
@@ -152,6 +154,10 @@ pub async fn run(
         return Ok(true);
     }
     let host = Host::prepare(options.host.clone())?;
+    // Of a run that was killed: its jobs have the ids of ours, and end in a moment.
+    for left in Folder::all(&host.jobs()) {
+        Supervised::dismiss(&host, left).await;
+    }
     let place = Arc::new(Place::new(
         options.keep.clone(),
         Own::take(&options.keep, &project)?,

@@ -51,6 +51,9 @@ pub(crate) struct Stands {
     pub image: Environment,
     /// Absolute, inside.
     pub working_directory: String,
+    /// Program and arguments that the image of the steps runs beside them.
+    #[serde(default)]
+    pub entry: Option<Vec<String>>,
     /// What runs beside the steps, in the order of its containers.
     #[serde(default)]
     pub services: Vec<Service>,
@@ -121,6 +124,7 @@ impl<C: ControlPlane> Job<C> {
         let begin = wire::Begin {
             secrets: self.assignment.secrets.iter().map(|secret| secret.value.clone()).collect(),
             runtime_max: self.assignment.runtime_max,
+            ends_with_runner: !C::JOBS_OUTLIVE,
         };
         self.supervised.ask(&Request::Begin(begin)).await?;
         self.time_begins();
@@ -152,10 +156,8 @@ impl<C: ControlPlane> Job<C> {
             crate::environment::resolve(&self.assignment.spec.working_directory, home, home);
         let services = prepared.beside.services.into_iter().zip(users);
         let services = services.map(|(service, user)| service.of(user)).collect();
-        self.stand(Stands { user, image: prepared.image, working_directory, services });
-        if let Some(entry) = prepared.entry {
-            self.start_entry(entry).await?;
-        }
+        let (image, entry) = (prepared.image, prepared.entry);
+        self.stand(Stands { user, image, working_directory, entry, services });
         Ok(StepEnd::success())
     }
 

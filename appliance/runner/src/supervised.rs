@@ -11,7 +11,7 @@ use crate::{
     supervisor::wire::{self, Event, Request, View},
 };
 use rustix::process::{Pid, Signal, kill_process};
-use std::{io, os::fd::AsFd, time::Duration};
+use std::{io, os::fd::AsFd, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{
@@ -28,6 +28,10 @@ const REQUESTS_MAX: usize = 64;
 /// For how long a supervisor may take to end its sandbox and itself. The files of a large job may need
 /// longer on a slow disk: whoever clears the folder removes what is left of them.
 const FINISH_MAX: Duration = Duration::from_secs(30);
+
+/// A supervisor greets at once, unless it makes its sandbox or waits for an answer of it.
+pub(crate) const GREETING_MAX: Duration =
+    sandbox::ANSWER_MAX.saturating_add(Duration::from_secs(10));
 
 /// For how long one that was just born may take until it listens, and how often that is looked at.
 const BIRTH_MAX: Duration = Duration::from_secs(2);
@@ -83,6 +87,14 @@ impl Supervised {
         }
         attached.kill("a supervisor that does not answer is killed, and its job with it").await;
         Err(Gone)
+    }
+
+    /// Ends the supervisor of a folder, if it lives, and removes what is left of both.
+    pub(crate) async fn dismiss(host: &Arc<Host>, folder: Folder) {
+        if let Ok(supervised) = Self::attach(folder.clone(), GREETING_MAX).await {
+            supervised.finish().await;
+        }
+        host.clear(folder).await;
     }
 
     fn over(folder: Folder, stream: UnixStream) -> Self {

@@ -111,6 +111,8 @@ struct Supervisor {
     looked: Instant,
     /// It serves a job, and is no spare.
     has_job: bool,
+    /// No other runner will take the job up.
+    ends_with_runner: bool,
     finished: bool,
     buffer: Vec<u8>,
 }
@@ -163,6 +165,7 @@ impl Supervisor {
             cpu_millis: None,
             looked: Instant::now(),
             has_job: false,
+            ends_with_runner: false,
             finished: false,
             buffer: vec![0; READ_SIZE],
         })
@@ -267,7 +270,10 @@ impl Supervisor {
                 link.flush();
                 requests.into_iter().for_each(|request| self.carry_out(request));
             }
-            None => self.link = None,
+            None => {
+                self.link = None;
+                self.finished |= self.ends_with_runner;
+            }
         }
     }
 

@@ -18,6 +18,8 @@ use std::borrow::Cow;
 pub(crate) enum Item<'a> {
     /// Makes the sandbox.
     SpinUp,
+    /// Starts what the image of the steps insists on running beside them.
+    Entry(&'a DockerImage),
     /// Starts the service of that number, from 0.
     Service(usize, &'a DockerImage),
     /// Lists the variables.
@@ -32,7 +34,7 @@ impl Item<'_> {
     pub(crate) fn name(&self) -> Cow<'_, str> {
         match self {
             Self::SpinUp => "Spin up environment".into(),
-            Self::Service(_, image) => match &image.name {
+            Self::Entry(image) | Self::Service(_, image) => match &image.name {
                 Some(name) => format!("Container {} ({name})", image.image).into(),
                 None => format!("Container {}", image.image).into(),
             },
@@ -45,7 +47,7 @@ impl Item<'_> {
     #[must_use]
     pub(crate) fn is_background(&self) -> bool {
         match self {
-            Self::Service(..) => true,
+            Self::Entry(_) | Self::Service(..) => true,
             Self::Step(Step { action: Action::Run(run), .. }) => run.background,
             _ => false,
         }
@@ -55,6 +57,8 @@ impl Item<'_> {
 /// What a job goes through.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Way<'a> {
+    /// The image of the steps, if it runs a program of its own; known once the sandbox stands.
+    pub(crate) entry: Option<&'a DockerImage>,
     /// Images that run beside the steps.
     pub(crate) services: &'a [DockerImage],
     /// The plan's steps.
@@ -62,19 +66,22 @@ pub(crate) struct Way<'a> {
 }
 
 impl<'a> Way<'a> {
-    pub(crate) fn of(spec: &'a JobSpec) -> Self {
-        let services = match &spec.executor {
-            Executor::Docker { images } => images.get(1..).unwrap_or_default(),
+    pub(crate) fn of(spec: &'a JobSpec, has_entry: bool) -> Self {
+        let images = match &spec.executor {
+            Executor::Docker { images } => images.as_slice(),
             _ => &[],
         };
-        Self { services, steps: &spec.steps }
+        let services = images.get(1..).unwrap_or_default();
+        Self { entry: images.first().filter(|_| has_entry), services, steps: &spec.steps }
     }
 
     fn item(self, number: usize) -> Option<Item<'a>> {
-        let after = self.services.len() + 1;
+        let first = 1 + usize::from(self.entry.is_some());
+        let after = self.services.len() + first;
         match number {
             0 => Some(Item::SpinUp),
-            n if n < after => Some(Item::Service(n - 1, &self.services[n - 1])),
+            n if n < first => self.entry.map(Item::Entry),
+            n if n < after => Some(Item::Service(n - first, &self.services[n - first])),
             n if n == after => Some(Item::Environment),
             n => self.steps.get(n - after - 1).map(Item::Step),
         }
@@ -187,7 +194,7 @@ mod tests {
     fn trace(steps: &[Step], failing: &[&str]) -> (Vec<String>, TaskOutcome) {
         let mut walk = Walk::default();
         let mut names = Vec::new();
-        while let Some((number, item)) = walk.next(Way { services: &[], steps }) {
+        while let Some((number, item)) = walk.next(Way { entry: None, services: &[], steps }) {
             names.push(item.name().into_owned());
             let failed = failing.contains(&&*item.name());
             walk.ended(number, if failed { StepState::Failed } else { StepState::Success });
@@ -231,10 +238,10 @@ mod tests {
         let steps = [run("a", When::OnSuccess), run("z", When::Always)];
         let mut walk = Walk::default();
         for _ in 0..3 {
-            walk.next(Way { services: &[], steps: &steps });
+            walk.next(Way { entry: None, services: &[], steps: &steps });
         }
         walk.halt();
-        assert_eq!(walk.next(Way { services: &[], steps: &steps }), None);
+        assert_eq!(walk.next(Way { entry: None, services: &[], steps: &steps }), None);
         assert_eq!(walk.outcome(), TaskOutcome::Success);
     }
 
@@ -256,15 +263,20 @@ mod tests {
     fn services_begin_between_the_sandbox_and_the_steps() {
         let (services, steps) = ([service()], [run("a", When::OnSuccess)]);
         let mut walk = Walk::default();
-        let way = Way { services: &services, steps: &steps };
+        let primary = DockerImage { image: "app:1".into(), name: None, ..service() };
+        let way = Way { entry: Some(&primary), services: &services, steps: &steps };
         let mut names = Vec::new();
         while let Some((number, item)) = walk.next(way) {
             names.push(item.name().into_owned());
-            // A service that ends badly is not the job's failure.
-            walk.ended(number, if number == 1 { StepState::Failed } else { StepState::Success });
+            // What runs beside the steps and ends badly is not the job's failure.
+            walk.ended(
+                number,
+                if matches!(number, 1 | 2) { StepState::Failed } else { StepState::Success },
+            );
         }
         let expected = [
             "Spin up environment",
+            "Container app:1",
             "Container redis:7 (cache)",
             "Preparing environment variables",
             "a",
@@ -289,12 +301,15 @@ mod tests {
         fn a_replay_leads_to_the_same_place(
             steps in prop::collection::vec(any_step(), 0..8),
             services in 0usize..3,
+            has_entry in any::<bool>(),
             fails in prop::collection::vec(any::<bool>(), 10),
             cut in 0usize..24,
         ) {
             let at = Timestamp(0);
             let services = vec![service(); services];
-            let way = Way { services: &services, steps: &steps };
+            let primary = service();
+            let entry = has_entry.then_some(&primary);
+            let way = Way { entry, services: &services, steps: &steps };
             let (mut walk, mut reports, mut snapshots) = (Walk::default(), Vec::new(), Vec::new());
             while let Some((step, item)) = walk.next(way) {
                 let background = item.is_background();

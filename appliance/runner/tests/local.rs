@@ -191,6 +191,32 @@ async fn two_runs_at_once_in_one_working_copy_keep_out_of_each_other_s_way() {
     assert_eq!(kept, ["mine-0.1\n", "mine-3.1\n"]);
 }
 
+const NODES: &str = r#"
+version: 2.1
+jobs:
+  a:
+    machine: true
+    parallelism: 2
+    steps: [{run: echo $CIRCLE_JOB $CIRCLE_NODE_INDEX > /tmp/x}, {store_artifacts: {path: /tmp/x, destination: x}}]
+  a-0:
+    machine: true
+    steps: [{run: echo $CIRCLE_JOB > /tmp/x}, {store_artifacts: {path: /tmp/x, destination: x}}]
+workflows: {main: {jobs: [a, a-0]}}
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_called_as_the_node_of_another_has_artifacts_of_its_own() {
+    let keep = tempfile::tempdir().unwrap();
+    let Some((result, printed)) = check(keep.path(), NODES, |_| ()).await else { return };
+    assert_eq!(result, Ok(true), "{printed}");
+    let mut projects = fs::read_dir(keep.path().join("artifacts")).unwrap().flatten();
+    let folders = fs::read_dir(projects.next().unwrap().path().join("main")).unwrap().flatten();
+    let mut kept: Vec<String> =
+        folders.map(|job| fs::read_to_string(job.path().join("x")).unwrap()).collect();
+    kept.sort();
+    assert_eq!(kept, ["a 0\n", "a 1\n", "a-0\n"], "{printed}");
+}
+
 const TWO: &str = r#"
 version: 2.1
 jobs:
@@ -237,4 +263,56 @@ async fn a_failure_and_an_error_are_told() {
     let (result, _) =
         check(keep.path(), failing, |options| options.job = Some("nope".into())).await.unwrap();
     assert_eq!(result.unwrap_err(), "no job is named `nope`: there are build");
+}
+
+/// Processes that have this word among their arguments.
+fn called_with(word: &str) -> usize {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    lines.filter(|line| String::from_utf8_lossy(line).contains(word)).count()
+}
+
+/// By SIGKILL, say: nobody tells the supervisors.
+#[test]
+fn a_run_that_is_gone_takes_its_jobs_along_and_the_next_what_it_left() {
+    let keep = tempfile::tempdir().unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let jobs = data.path().join("jobs");
+    let run = |script: &str| {
+        let config =
+            format!("version: 2.1\njobs: {{build: {{machine: true, steps: [run: {script}]}}}}\n");
+        let (data, keep) = (data.path().to_owned(), keep.path().to_owned());
+        async move { check(&keep, &config, |options| options.host.data = data).await }
+    };
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let is_up = |job: fs::DirEntry| {
+        fs::read_to_string(job.path().join("step-2.out")).is_ok_and(|text| text.contains("up"))
+    };
+    let first = runtime();
+    let ended = first.block_on(async {
+        let up = async {
+            while !fs::read_dir(&jobs).is_ok_and(|mut jobs| jobs.any(|job| job.is_ok_and(is_up))) {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            ended = run("echo up; sleep 1000") => Some(ended),
+            () = up => None,
+        }
+    });
+    if let Some(ended) = ended {
+        return assert!(ended.is_none(), "{ended:?}");
+    }
+    let name = data.path().to_str().unwrap();
+    assert!(called_with(name) > 0);
+    drop(first);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while called_with(name) > 0 {
+        assert!(std::time::Instant::now() < deadline, "its job goes on");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert_eq!(fs::read_dir(&jobs).unwrap().count(), 1, "what it left");
+    let (result, printed) = runtime().block_on(run("echo next")).unwrap();
+    assert_eq!(result, Ok(true), "{printed}");
+    assert_eq!(fs::read_dir(&jobs).unwrap().count(), 0);
 }

@@ -36,8 +36,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// For how long init may take to answer. It waits for nothing but the start of a program; a job can
-/// hold that up (by stopping the process before its exec), and would hold up its supervisor.
+/// For how long init may take to answer. It waits for nothing but the start of a program; a job can hold
+/// that up (by stopping the process before its exec), so that init gives it up after two thirds of this.
 pub const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// For how long the end of init is waited for: its last process may be stuck in the kernel (a dead
@@ -154,6 +154,7 @@ impl Sandbox {
             gid,
             groups,
             terminal,
+            patience: self.answer_max * 2 / 3,
         };
         let request = Request::Start(start);
         let [stdin, stdout, stderr] = &stdio;
@@ -360,7 +361,10 @@ fn unexpected(reply: Reply) -> Error {
 }
 
 /// Waits until `descriptor` is readable; `false` when the deadline came first.
-fn readable(descriptor: BorrowedFd<'_>, deadline: Option<Instant>) -> rustix::io::Result<bool> {
+pub(crate) fn readable(
+    descriptor: BorrowedFd<'_>,
+    deadline: Option<Instant>,
+) -> rustix::io::Result<bool> {
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let timeout = left.map(|left| Timespec {

@@ -17,6 +17,7 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
+    time::Duration,
 };
 
 /// The kernel takes 2 MiB of arguments and environment; this leaves room for escapes.
@@ -73,6 +74,8 @@ pub(crate) struct Start {
     pub(crate) gid: u32,
     pub(crate) groups: Vec<u32>,
     pub(crate) terminal: bool,
+    /// For how long its exec is waited for: a job can stop it before.
+    pub(crate) patience: Duration,
 }
 
 /// What init says.

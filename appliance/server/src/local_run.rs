@@ -12,7 +12,14 @@ use crate::{
 use anyhow::Context;
 use runner::local::{LocalError, Options};
 use std::{
-    os::unix::fs::DirBuilderExt,
+    io,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::{
+            fs::DirBuilderExt,
+            net::{SocketAddr, UnixDatagram},
+        },
+    },
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -21,12 +28,19 @@ use tokio::{
     sync::Notify,
 };
 
-/// The first of the host ids that jobs use here; the server's runner on this machine has others.
+/// The first of the host ids that jobs of the first run use; the server's runner on this machine has
+/// others.
 const FIRST_ID: u32 = 0x2000_0000;
+
+/// Host ids of one run: more than its jobs take.
+const IDS: u32 = 0x0100_0000;
+
+/// Runs at once on this machine.
+const RUNS_MAX: u32 = 64;
 
 pub(crate) fn run(args: RunArgs) -> anyhow::Result<Code> {
     let keep = cache_folder()?;
-    let data = Scratch::new(&keep)?;
+    let seat = Seat::take(&keep)?;
     let directory = std::path::absolute(&args.directory)?;
     let paper = Arc::new(Paper::default());
     let options = Options {
@@ -41,7 +55,7 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Code> {
         images: Arc::new(LocalImages::under(&keep)),
         host: runner::HostConfig {
             layers: keep.join("layers"),
-            ..runner_child::host(&data.0, runner_child::Jobs::default(), FIRST_ID)
+            ..runner_child::host(&seat.folder, runner_child::Jobs::default(), seat.first_id)
         },
         keep,
         print: paper.print(),
@@ -105,7 +119,7 @@ fn orbs(args: &RunArgs, directory: &Path) -> anyhow::Result<pipeline::Orbs> {
 #[derive(Default)]
 struct Paper {
     torn: Notify,
-    why: Mutex<Option<std::io::Error>>,
+    why: Mutex<Option<io::Error>>,
 }
 
 impl Paper {
@@ -121,7 +135,7 @@ impl Paper {
         })
     }
 
-    fn why(&self) -> Option<std::io::Error> {
+    fn why(&self) -> Option<io::Error> {
         self.why.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -138,19 +152,54 @@ pub(crate) fn cache_folder() -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// The runner's own folder for this run, removed at its end.
-struct Scratch(PathBuf);
+/// What a run has to itself: a range of the machine's ids, and the folder of its runner, removed at its
+/// end. What a killed run left there is ended and removed by the next that sits here, so that no two jobs
+/// have the same ids.
+struct Seat {
+    folder: PathBuf,
+    first_id: u32,
+    /// A name that the kernel gives to one process of the machine at a time.
+    _name: UnixDatagram,
+}
 
-impl Scratch {
-    fn new(keep: &Path) -> anyhow::Result<Self> {
-        let folder = keep.join(format!("run-{}", std::process::id()));
+impl Seat {
+    fn take(keep: &Path) -> anyhow::Result<Self> {
+        let free = (0..RUNS_MAX).find_map(|nth| claim(nth).transpose().map(|name| (nth, name)));
+        let (nth, name) = free.with_context(|| {
+            format!("{RUNS_MAX} runs go on already on this machine: wait for one to end")
+        })?;
+        let name = name.context("cannot claim host ids for jobs")?;
+        let folder = keep.join(format!("run-{nth}"));
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        Ok(Self(folder))
+        Ok(Self { folder, first_id: FIRST_ID + nth * IDS, _name: name })
     }
 }
 
-impl Drop for Scratch {
+/// `None` when somebody else has it.
+fn claim(nth: u32) -> io::Result<Option<UnixDatagram>> {
+    let name = SocketAddr::from_abstract_name(format!("appliance-run-{nth}"))?;
+    match UnixDatagram::bind_addr(&name) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(None),
+        claimed => claimed.map(Some),
+    }
+}
+
+impl Drop for Seat {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_at_once_share_no_host_ids() {
+        let keep = tempfile::tempdir().unwrap();
+        let [first, second] = [(); 2].map(|()| Seat::take(keep.path()).unwrap());
+        assert!(first.first_id.abs_diff(second.first_id) >= IDS);
+        assert_ne!(first.folder, second.folder);
+        assert!(FIRST_ID.checked_add(RUNS_MAX * IDS).is_some_and(|end| end < 0x8000_0000));
     }
 }

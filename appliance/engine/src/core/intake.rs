@@ -97,9 +97,7 @@ impl Turn<'_, '_, '_> {
     pub(super) fn trigger(&mut self, intake: &Intake) -> Result<Triggered, Error> {
         let project =
             self.txn.project_get(intake.trigger.project)?.ok_or(Error::Missing("Project"))?;
-        if self.core.board.waiting_len() >= WAITING_MAX {
-            return Err(Error::Busy);
-        }
+        self.has_room()?;
         if let Some(before) = self.repeated(intake)? {
             return Ok(before);
         }
@@ -121,10 +119,16 @@ impl Turn<'_, '_, '_> {
         Ok(Triggered { pipeline: id, number, state, created_at: self.now, is_repeat: false })
     }
 
+    /// More jobs may come to those that wait.
+    pub(super) fn has_room(&self) -> Result<(), Error> {
+        if self.core.board.waiting_len() >= WAITING_MAX { Err(Error::Busy) } else { Ok(()) }
+    }
+
     /// Goes on with a setup pipeline: its new workflows join those of the setup.
     pub(super) fn continue_pipeline(&mut self, intake: &Intake) -> Result<(), Error> {
         let mut pipeline = self.txn.pipeline_get(intake.id)?.ok_or(Error::Missing("Pipeline"))?;
         self.project_stands(pipeline.project)?;
+        self.has_room()?;
         let setups = self.txn.workflow_list(intake.id)?;
         continuation::check(&pipeline, continuation::goes_on(&setups), self.now)?;
         if !setups.is_empty() && setups.iter().all(|setup| setup.canceled_by.is_some()) {
@@ -182,7 +186,8 @@ impl Turn<'_, '_, '_> {
             number: intake.number,
             state: match &intake.planned {
                 _ if !errors.is_empty() => PipelineState::Errored,
-                Ok(planned) if planned.plan.setup => PipelineState::SetupPending,
+                // Where no workflow matches, nothing will continue it.
+                Ok(planned) if planned.plan.setup && workflows > 0 => PipelineState::SetupPending,
                 _ => PipelineState::Created,
             },
             kind: trigger.kind,

@@ -25,7 +25,8 @@ use std::{sync::Arc, time::Duration};
 use store::runs::{Pipeline, Workflow};
 
 impl Handle {
-    /// Continues the pipeline of a key.
+    /// Continues the pipeline of a key. Tells as well the workflows of the configuration that would run
+    /// at times of their own: those of a branch come from its setup configuration alone.
     ///
     /// # Errors
     /// [`Error::Conflict`] when the key is not one of this site, was used or is too old, or when
@@ -35,7 +36,7 @@ impl Handle {
         key: String,
         configuration: String,
         passed: IndexMap<String, ParameterValue>,
-    ) -> Result<PipelineId, Error> {
+    ) -> Result<(PipelineId, Vec<String>), Error> {
         let (pipeline, setup, repo) = self.store.read(move |reader| setup(reader, &key)).await?;
         let config = Arc::clone(&self.config);
         let compile =
@@ -43,8 +44,10 @@ impl Handle {
         let intake = tokio::task::spawn_blocking(compile).await;
         let intake = intake.map_err(|_| Error::Store(store::Error::Panicked))??;
         let id = intake.id;
+        let timers = intake.planned.as_ref().map(|planned| planned.timers.as_slice());
+        let timed = timers.unwrap_or_default().iter().map(|(name, _)| name.clone()).collect();
         match self.change(Command::Continue(Box::new(intake))).await? {
-            Answer::Done => Ok(id),
+            Answer::Done => Ok((id, timed)),
             other => Err(super::unexpected(&other)),
         }
     }

@@ -5,7 +5,7 @@ use crate::{
     error::Error,
     objects::Objects,
     refs::{RefTable, name_problem},
-    select::ancestry::reaches,
+    select::ancestry::builds_on,
 };
 use gix_hash::ObjectId;
 use gix_object::Kind;
@@ -148,6 +148,6 @@ impl Judge<'_> {
         if self.objects.kind(&old)? != commit || self.objects.kind(&new)? != commit {
             return Ok(false);
         }
-        reaches(self.objects, new, &HashSet::from([old]), i64::MIN)
+        builds_on(self.objects, new, old)
     }
 }

@@ -62,7 +62,7 @@ impl Fetch {
             }
             "filter" => {
                 self.filter = Filter::parse(value).ok_or_else(|| {
-                    Failure::Refused(format!("the filter `{}` is not known here; use blob:none, blob:limit=<n> or tree:0", brief(value)))
+                    Failure::Refused(format!("the filter `{}` is not known here; use blob:none, blob:limit=<n>, tree:<depth> or several of them", brief(value)))
                 })?;
             }
             _ => return Ok(false),

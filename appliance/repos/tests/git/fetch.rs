@@ -112,6 +112,36 @@ fn a_partial_clone_gets_files_when_it_needs_them() {
 }
 
 #[test]
+fn filters_keep_back_what_is_deep_and_what_each_of_them_keeps_back() {
+    let (place, copy) = place_with_history();
+    copy.commit("deep/er/and/deeper.txt", "deep");
+    copy.commit("top.txt", "top");
+    copy.git(&["push", "-q", "origin", "main"]);
+    let check = |name: &str, filters: &[&str], expected: &[&str]| {
+        let clone = place.clone(name, &[filters, &["--no-checkout", "--bare"]].concat());
+        let listed = clone.git(&["rev-list", "--objects", "--all", "--missing=allow-any"]);
+        let mut paths: Vec<&str> =
+            listed.lines().filter_map(|line| Some(line.split_once(' ')?.1)).collect();
+        paths.retain(|path| path.starts_with("deep") || *path == "top.txt");
+        paths.sort_unstable();
+        paths.dedup();
+        assert_eq!(paths, expected, "{filters:?}");
+        let clone = place.clone(&format!("{name}-whole"), filters);
+        assert_eq!(clone.git(&["status", "--porcelain"]), "");
+        assert_eq!(clone.head(), copy.head());
+        copy.commit(&format!("later-{name}"), name);
+        copy.git(&["push", "-q", "origin", "main"]);
+        clone.git(&["pull", "-q"]);
+        assert_eq!(clone.head(), copy.head());
+    };
+    check("one", &["--filter=tree:1"], &[]);
+    check("two", &["--filter=tree:2"], &["deep", "top.txt"]);
+    check("three", &["--filter=tree:3"], &["deep", "deep/er", "top.txt"]);
+    let both = ["--filter=blob:none", "--filter=tree:3"];
+    check("both", &both, &["deep", "deep/er"]);
+}
+
+#[test]
 fn one_revision_can_be_fetched_by_its_id() {
     let (place, copy) = place_with_history();
     let wanted = copy.git(&["rev-parse", "HEAD~2"]);

@@ -1,7 +1,7 @@
 //! Pushing.
 
 use super::{
-    client::{Place, command, noise},
+    client::{Copy, Place, command, noise},
     limits::{pack, post},
 };
 use repos::{PushPolicy, Rev, Standing};
@@ -60,6 +60,41 @@ fn branches_and_tags_come_and_go() {
     assert_eq!(repository.branches().unwrap().len(), 1);
     assert_eq!(repository.tags().unwrap().len(), 1);
     place.fsck();
+}
+
+/// A commit with these parents at this second, whatever the clock says.
+fn commit_at(copy: &Copy, parents: &[&str], second: u32) -> String {
+    let parents = parents.iter().flat_map(|parent| ["-p", parent]);
+    let told = ["commit-tree", "HEAD^{tree}", "-m", "x"].into_iter().chain(parents);
+    let date = format!("@{second} +0000");
+    let mut make = command(&copy.dir, &told.collect::<Vec<_>>());
+    let made = make.env("GIT_COMMITTER_DATE", date).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    String::from_utf8(made.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn what_builds_on_what_is_found_whatever_clocks_say() {
+    let place = Place::new();
+    let copy = place.copy("a");
+    let root = commit_at(&copy, &[], 9_000_000);
+    let old = commit_at(&copy, &[&root], 5);
+    let older = commit_at(&copy, &[&old], 8_000_000);
+    let side = commit_at(&copy, &[&root], 90_000_000);
+    let merge = commit_at(&copy, &[&older, &side], 1);
+    let other = commit_at(&copy, &[&side, &old], 70_000_000);
+    let all = [root, old, older, side, merge, other];
+    let pairs = all.iter().flat_map(|from| all.iter().map(move |to| (from, to)));
+    for (from, to) in pairs.filter(|(from, to)| from != to) {
+        *place.server.policy.lock().unwrap() = PushPolicy::ALL;
+        copy.git(&["push", "-q", "--force", "origin", &format!("{from}:refs/heads/x")]);
+        *place.server.policy.lock().unwrap() = PushPolicy::default();
+        let push = ["push", "-q", "--force", "origin", &format!("{to}:refs/heads/x")];
+        let pushed = command(&copy.dir, &push).status().unwrap().success();
+        let ask = ["merge-base", "--is-ancestor", from, to];
+        let builds_on = command(&copy.dir, &ask).status().unwrap().success();
+        assert_eq!(pushed, builds_on, "{from} {to}: {all:?}");
+    }
 }
 
 #[test]

@@ -119,7 +119,7 @@ impl<C: ControlPlane> Job<C> {
         item: &Item<'_>,
     ) -> Result<(), StepError> {
         match item {
-            Item::Service(..) => return Ok(()),
+            Item::Entry(_) | Item::Service(..) => return Ok(()),
             Item::Step(step) if matches!(step.action, base::plan::Action::Run(_)) => return Ok(()),
             _ => {}
         }

@@ -163,12 +163,8 @@ impl Run<'_> {
         let upstream = upstream(workflow, index);
         for node in 0..spec.parallelism {
             let assignment = self.assignment(job, spec, ids, index, node);
-            let name = if spec.parallelism > 1 {
-                format!("{}-{node}", job.name)
-            } else {
-                job.name.clone()
-            };
-            let folder = Path::new(&folder_name(&workflow.name)).join(folder_name(&name));
+            let (name, folder) = named(workflow, job, spec.parallelism, node);
+            let folder = Path::new(&folder_name(&workflow.name)).join(folder);
             let label = self.label(workflow, &name);
             let number = assignment.job_number;
             let task = Task::new(label, folder, job.name.clone(), number, upstream.clone());
@@ -250,6 +246,17 @@ async fn one(
         }
     }
     place.outcome(task).unwrap_or(TaskOutcome::InfrastructureFail)
+}
+
+/// What a node is called, and its folder: another job may be called as the node of a parallel one is.
+fn named(workflow: &WorkflowPlan, job: &PlannedJob, nodes: u32, node: u32) -> (String, String) {
+    if nodes == 1 {
+        return (job.name.clone(), folder_name(&job.name));
+    }
+    let name = format!("{}-{node}", job.name);
+    let is_taken = workflow.jobs.iter().any(|other| other.name == name);
+    let folder = if is_taken { format!("{}/{node}", job.name) } else { name.clone() };
+    (name, folder_name(&folder))
 }
 
 /// What nobody approved is left out; everything else must have succeeded, or have been left out.

@@ -270,6 +270,8 @@ fn copy(from: &Path, offset: u64, size: u64, into: &Path) -> io::Result<()> {
 }
 
 impl ControlPlane for Place {
+    const JOBS_OUTLIVE: bool = false;
+
     async fn report(&self, report: &Report) -> Result<Reported, Trouble> {
         report.progress.iter().for_each(|progress| self.tell(report.task, progress));
         Ok(Reported { verdict: Verdict::Keep, next: None })

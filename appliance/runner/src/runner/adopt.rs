@@ -17,17 +17,14 @@ use crate::{
     journal::{Entry, Journal, Memory},
     mask::Patterns,
     outbox::Outbox,
-    supervised::{Gone, Supervised},
+    supervised::{GREETING_MAX, Gone, Supervised},
 };
 use base::{
     protocol::{Assignment, Held, Progress, Refusal},
     state::{StepState, TaskOutcome},
 };
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, watch};
-
-/// A supervisor greets at once, unless it makes its sandbox or waits for an answer of it.
-const GREETING_MAX: Duration = sandbox::ANSWER_MAX.saturating_add(Duration::from_secs(10));
 
 /// Later than every report: the refusal tells which number is next.
 const UNKNOWN: u64 = u64::MAX;
@@ -104,10 +101,7 @@ impl Runner {
 
     /// Ends a supervisor that never got a job, and removes its folder; its ids are its own until then.
     async fn dismiss_unused(&self, folder: Folder, _number: Option<Number>) {
-        if let Ok(supervised) = Supervised::attach(folder.clone(), GREETING_MAX).await {
-            supervised.finish().await;
-        }
-        self.host.clear(folder).await;
+        Supervised::dismiss(&self.host, folder).await;
     }
 
     /// Reports a job that never began, or of which nobody here knows how far it came.

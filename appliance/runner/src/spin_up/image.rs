@@ -9,7 +9,7 @@ use crate::{
     agent::substitute,
     control_plane::ControlPlane,
     environment::{Environment, PATH},
-    job::{Job, Program, Service, StepError},
+    job::{Job, Program, Service, StepEnd, StepError},
     supervisor::{chain, wire::RunId},
 };
 use base::{
@@ -131,14 +131,19 @@ impl<C: ControlPlane> Job<C> {
         path
     }
 
-    /// Starts what the image insists on running beside the steps.
-    pub(super) async fn start_entry(&self, entry: Vec<String>) -> Result<(), StepError> {
-        let stands = self.stands()?;
-        let env = self.step_environment(&stands);
-        let cwd = stands.working_directory.clone();
-        let args = [vec!["internal-entry".to_owned()], entry].concat();
-        let program = Program::agent(args, env, cwd);
-        Ok(self.start(RunId { step: 0, nth: 0 }, program, &stands).await?)
+    /// Starts what the image insists on running beside the steps; it goes on in the background.
+    pub(crate) async fn start_entry(&self, step: u32) -> Result<Option<StepEnd>, StepError> {
+        // A runner before us may have started it.
+        if self.latest_run(step).is_none() {
+            let stands = self.stands()?;
+            let env = self.step_environment(&stands);
+            let cwd = stands.working_directory.clone();
+            let entry = stands.entry.clone().unwrap_or_default();
+            let args = [vec!["internal-entry".to_owned()], entry].concat();
+            let program = Program::agent(args, env, cwd);
+            self.start(RunId { step, nth: 0 }, program, &stands).await?;
+        }
+        Ok(None)
     }
 }
 

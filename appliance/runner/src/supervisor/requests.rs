@@ -71,10 +71,7 @@ impl Supervisor {
                 self.disk = Some(disk::Watch::new(create.spec.limits.disk, Instant::now()));
                 wire::Sandbox::Stands { warnings, user, users }
             }
-            Err(error @ sandbox::Error::Invalid { .. }) => {
-                wire::Sandbox::Unfit { message: chain(&error) }
-            }
-            Err(error) => wire::Sandbox::Failed { message: chain(&error) },
+            Err(error) => told::not_made(&error),
         };
         self.tell(Event::Sandbox(state));
     }
@@ -85,6 +82,7 @@ impl Supervisor {
             return;
         }
         self.has_job = true;
+        self.ends_with_runner = begin.ends_with_runner;
         self.patterns = Patterns::new(begin.secrets.iter().map(base::secret::Secret::expose));
         self.deadline = Some(Instant::now() + begin.runtime_max);
     }

@@ -73,3 +73,17 @@ fn a_companion_that_stays_lost_takes_no_count_from_the_runs_that_end() {
     let Event::Ended(RUN, end) = next(&mut heard) else { panic!("the run's end is told") };
     assert_eq!((end.how, end.oom_kills), (How::Overtime, 3));
 }
+
+#[test]
+fn a_job_that_nobody_else_takes_up_ends_with_its_runner() {
+    for ends_with_runner in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut served, heard) = supervisor(&folder);
+        let (secrets, runtime_max) = (Vec::new(), Duration::from_secs(60));
+        let begin = wire::Begin { secrets, runtime_max, ends_with_runner };
+        served.carry_out(Request::Begin(begin));
+        drop(heard);
+        served.hear_requests();
+        assert_eq!(served.finished, ends_with_runner);
+    }
+}

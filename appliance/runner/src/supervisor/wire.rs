@@ -106,6 +106,9 @@ pub struct Begin {
     /// All runs are killed after this long.
     #[serde(with = "millis", rename = "runtime_max_ms")]
     pub runtime_max: Duration,
+    /// The job ends when its runner is gone, because no other will take it up.
+    #[serde(default)]
+    pub ends_with_runner: bool,
 }
 
 /// A program to start.

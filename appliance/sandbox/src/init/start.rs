@@ -5,8 +5,11 @@
 //! On failure: the child tells its step and the kernel's answer over a pipe that an exec closes.
 
 use super::{Failure, at, privilege};
-use crate::{sys, wire::Start};
-use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid};
+use crate::{sandbox::readable, sys, wire::Start};
+use rustix::{
+    fs::{AtFlags, CWD, Gid, Mode, Uid},
+    process::Signal,
+};
 use std::{
     ffi::CString,
     io::{self, Read, Write},
@@ -15,6 +18,7 @@ use std::{
         unix::fs::OpenOptionsExt,
     },
     path::{Component, Path, PathBuf},
+    time::Instant,
 };
 
 /// Steps of a start, in order; numbered for the pipe.
@@ -23,7 +27,7 @@ const STAGES: [&str; 7] =
 
 type Step = (u8, io::Error);
 
-/// Forks and waits until the exec has happened or failed.
+/// Forks and waits until the exec has happened or failed. What takes too long is killed.
 pub(super) fn start(start: &Start, stdio: &[OwnedFd; 3]) -> Result<(u32, OwnedFd), Failure> {
     let (mut told, tell) = io::pipe().map_err(at("pipe"))?;
     let forked = sys::fork().map_err(at("fork (the limit of processes?)"))?;
@@ -36,6 +40,10 @@ pub(super) fn start(start: &Start, stdio: &[OwnedFd; 3]) -> Result<(u32, OwnedFd
         sys::exit_now(127)
     };
     drop(tell);
+    if !readable(told.as_fd(), Some(Instant::now() + start.patience)).map_err(at("pipe"))? {
+        let _may_have_ended = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
+        return Err(at("start")(io::Error::from_raw_os_error(libc::ETIMEDOUT)));
+    }
     let mut failure = Vec::new();
     told.read_to_end(&mut failure).map_err(at("pipe"))?;
     match failure.as_slice() {
@@ -188,6 +196,7 @@ mod tests {
             gid: 0,
             groups: Vec::new(),
             terminal: false,
+            patience: std::time::Duration::ZERO,
         }
     }
 

@@ -7,7 +7,10 @@ use super::{
     PREFIX,
     cidr::Destination,
     netlink::{ACK, Batch, CREATE, DUMP, Socket},
-    rules::{Match, Rule, Verdict, guard_rules, rules},
+    rules::{
+        CONNECTIONS_BURST, CONNECTIONS_MAX, CONNECTIONS_RATE, Match, PROTOCOL_TCP, Rule, Verdict,
+        guard_rules, rules,
+    },
 };
 use crate::spec::Bridge;
 use std::{io, net::Ipv4Addr};
@@ -64,17 +67,27 @@ const IPV4_SOURCE: u32 = 12;
 const IPV4_DESTINATION: u32 = 16;
 const PORT_DESTINATION: u32 = 2;
 
+/// Where the flags of TCP are in its header, and those of a request for a connection (RFC 9293, 3.1).
+const TCP_FLAGS: u32 = 13;
+const TCP_SYN: u8 = 0x02;
+const TCP_ACK: u8 = 0x10;
+
 /// An answer of either family of addresses that says "administratively prohibited".
 const REJECT_KIND: u32 = 2;
 const REJECT_PROHIBITED: u8 = 3;
 
 /// Answers to what the job began, and errors that belong to it. In the machine's byte order.
 const STATE_ANSWERS: u32 = 0b110;
+/// What belongs to no connection yet. In the machine's byte order.
+const STATE_NEW: u32 = 0b1000;
+
+/// Of a count or a rate: matches what is beyond it.
+const BEYOND: u32 = 1;
 
 /// The table of [`guard_make`]. Not of a job, so its name begins otherwise.
 const GUARD: &str = "appliance-guard";
 
-/// Makes the table of a job.
+/// Makes the table of a job; without bounds on its connections where the kernel has none.
 pub(super) fn table_make(
     name: &str,
     bridge: &Bridge,
@@ -88,7 +101,15 @@ pub(super) fn table_make(
     if !allow.is_empty() {
         chains.push((("postrouting", "nat"), HOOK_POSTROUTING, PRIORITY_SOURCE_NAT));
     }
-    table_send(name, &chains, rules(name, bridge, address, allow))
+    let rules = rules(name, bridge, address, allow);
+    match table_send(name, &chains, rules.clone()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let is_everywhere =
+                |rule: &Rule<'_>| rule.1.iter().all(|condition| condition.is_everywhere());
+            table_send(name, &chains, rules.into_iter().filter(is_everywhere).collect())
+        }
+        sent => sent,
+    }
 }
 
 /// Makes, once, the table by which a host that forwards for jobs forwards for nobody else.
@@ -197,7 +218,7 @@ fn condition_add(list: &mut Batch, condition: Match<'_>) {
         }
         Match::ToNetwork(network) => {
             payload(list, BASE_NETWORK, IPV4_DESTINATION, 4);
-            mask(list, &network.mask.to_be_bytes());
+            masked(list, network.mask.to_be_bytes());
             compare(list, EQUAL, &network.address.to_be_bytes());
         }
         Match::Port(protocol, port) => {
@@ -205,14 +226,32 @@ fn condition_add(list: &mut Batch, condition: Match<'_>) {
             payload(list, BASE_TRANSPORT, PORT_DESTINATION, 2);
             compare(list, EQUAL, &port.to_be_bytes());
         }
-        Match::Answers => {
-            expression(list, "ct", |data| {
-                data.number_be(1, REGISTER).number_be(2, 0);
-            });
-            mask(list, &STATE_ANSWERS.to_ne_bytes());
-            compare(list, UNEQUAL, &[0; 4]);
+        Match::Answers => state(list, STATE_ANSWERS),
+        Match::Begins => state(list, STATE_NEW),
+        Match::BeginsTcp => {
+            meta(list, META_L4PROTO, EQUAL, &[PROTOCOL_TCP]);
+            payload(list, BASE_TRANSPORT, TCP_FLAGS, 1);
+            masked(list, [TCP_SYN | TCP_ACK]);
+            compare(list, EQUAL, &[TCP_SYN]);
         }
+        Match::TooMany => expression(list, "connlimit", |data| {
+            data.number_be(1, CONNECTIONS_MAX).number_be(2, BEYOND);
+        }),
+        Match::TooFast => expression(list, "limit", |data| {
+            // In each second, counting packets.
+            data.attribute(1, &CONNECTIONS_RATE.to_be_bytes()).attribute(2, &1_u64.to_be_bytes());
+            data.number_be(3, CONNECTIONS_BURST).number_be(4, 0).number_be(5, BEYOND);
+        }),
     }
+}
+
+/// The packet's connection is in one of these states.
+fn state(list: &mut Batch, states: u32) {
+    expression(list, "ct", |data| {
+        data.number_be(1, REGISTER).number_be(2, 0);
+    });
+    masked(list, states.to_ne_bytes());
+    compare(list, UNEQUAL, &[0; 4]);
 }
 
 fn verdict_add(list: &mut Batch, verdict: Verdict) {
@@ -255,14 +294,16 @@ fn payload(list: &mut Batch, base: u32, offset: u32, length: u32) {
     });
 }
 
-fn mask(list: &mut Batch, mask: &[u8; 4]) {
+/// Keeps of what was loaded, which is as long, the bits of `mask`.
+fn masked<const BYTES: usize>(list: &mut Batch, mask: [u8; BYTES]) {
+    let length = u32::try_from(BYTES).expect("a register is short");
     expression(list, "bitwise", |data| {
-        data.number_be(1, REGISTER).number_be(2, REGISTER).number_be(3, 4);
+        data.number_be(1, REGISTER).number_be(2, REGISTER).number_be(3, length);
         data.nested(4, |value| {
-            value.attribute(DATA_VALUE, mask);
+            value.attribute(DATA_VALUE, &mask);
         });
         data.nested(5, |value| {
-            value.attribute(DATA_VALUE, &[0; 4]);
+            value.attribute(DATA_VALUE, &[0; BYTES]);
         });
     });
 }

@@ -1,18 +1,29 @@
 //! What may pass the link of one job, as data.
 //!
 //! Invariants: every chain ends in a refusal for what comes from the job or goes to it; other jobs,
-//! link-local and metadata addresses are closed before anything is open.
+//! link-local and metadata addresses are closed before anything is open. A host that follows
+//! connections remembers each, the ended ones for minutes, and lets nobody connect once it remembers too
+//! many (`nf_conntrack_max`): no job has more than its share. The rules of a job for which nothing is
+//! open do not have the host follow any: for one connection that it follows, the kernel looks through
+//! the whole table each time a link goes down.
 
 use super::{PREFIX, cidr::Destination};
 use crate::spec::Bridge;
 use std::net::Ipv4Addr;
 
 /// The protocols that have ports.
-const PROTOCOL_TCP: u8 = 6;
+pub(super) const PROTOCOL_TCP: u8 = 6;
 const PROTOCOL_UDP: u8 = 17;
 
 /// Cloud metadata services and other link-local addresses: never a job's business.
 const LINK_LOCAL: Cidr = Cidr { address: 0xa9fe_0000, mask: 0xffff_0000 };
+
+/// Connections of one job that have not ended, through the host and to it each.
+pub(super) const CONNECTIONS_MAX: u32 = 4096;
+
+/// How many it may begin in a second, and beyond that once: those that have ended are remembered as well.
+pub(super) const CONNECTIONS_RATE: u64 = 200;
+pub(super) const CONNECTIONS_BURST: u32 = 4096;
 
 /// Addresses as the kernel compares them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +59,21 @@ pub(super) enum Match<'a> {
     /// To a port, by a protocol that has ports.
     Port(u8, u16),
     Answers,
+    /// Belongs to no connection that is followed.
+    Begins,
+    /// Asks for a TCP connection.
+    BeginsTcp,
+    /// There are more than [`CONNECTIONS_MAX`].
+    TooMany,
+    /// They come faster than [`CONNECTIONS_RATE`].
+    TooFast,
+}
+
+impl Match<'_> {
+    /// Whether every kernel that filters packets has it: the others are in modules of their own.
+    pub(super) fn is_everywhere(self) -> bool {
+        !matches!(self, Self::TooMany | Self::TooFast)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +95,7 @@ pub(super) fn rules<'a>(
     address: Ipv4Addr,
     allow: &[Destination],
 ) -> Vec<Rule<'a>> {
-    let mut rules = input_rules(interface, bridge, address);
+    let mut rules = input_rules(interface, bridge, address, allow);
     rules.extend(forward_rules(interface, address, allow));
     if !allow.is_empty() {
         let matches = vec![Match::Ipv4, Match::SourceIs(address)];
@@ -80,7 +106,12 @@ pub(super) fn rules<'a>(
 
 /// What reaches this host: from the job the services; the gateway's address from nobody else but
 /// this host, though a neighbour on the host's own network could send for it.
-fn input_rules<'a>(interface: &'a str, bridge: &Bridge, address: Ipv4Addr) -> Vec<Rule<'a>> {
+fn input_rules<'a>(
+    interface: &'a str,
+    bridge: &Bridge,
+    address: Ipv4Addr,
+    allow: &[Destination],
+) -> Vec<Rule<'a>> {
     use Match::{From, FromNot, FromNotPrefix, Ipv4, NotIpv4, Port, SourceIsNot, ToNetwork};
     use Verdict::{Accept, Drop, Reject};
     let from = From(interface);
@@ -92,6 +123,12 @@ fn input_rules<'a>(interface: &'a str, bridge: &Bridge, address: Ipv4Addr) -> Ve
         ("input", vec![from, NotIpv4], Drop),
         ("input", vec![from, SourceIsNot(address)], Drop),
     ];
+    if allow.is_empty() {
+        // Something else may have the host follow connections, and the services bound those at once.
+        rules.push(("input", vec![from, Match::BeginsTcp, Match::TooFast], Reject));
+    } else {
+        rules.extend(bounds("input", from));
+    }
     rules.extend(
         bridge
             .services
@@ -102,9 +139,13 @@ fn input_rules<'a>(interface: &'a str, bridge: &Bridge, address: Ipv4Addr) -> Ve
     rules
 }
 
-/// What goes through this host. Where nothing is open nothing of it is an answer, and the kernel need
-/// not keep track of this host's connections: with one connection that it follows, each link that
-/// goes down has it look through all of its table.
+/// No job fills the host's memory of connections.
+fn bounds<'a>(chain: &'static str, from: Match<'a>) -> [Rule<'a>; 2] {
+    [Match::TooMany, Match::TooFast]
+        .map(|bound| (chain, vec![from, Match::Begins, bound], Verdict::Reject))
+}
+
+/// What goes through this host. Where nothing is open, nothing of it is an answer.
 fn forward_rules<'a>(
     interface: &'a str,
     address: Ipv4Addr,
@@ -120,6 +161,7 @@ fn forward_rules<'a>(
     if !allow.is_empty() {
         rules.push(("forward", vec![from, ToPrefix(PREFIX)], Reject));
         rules.push(("forward", vec![from, Ipv4, ToNetwork(LINK_LOCAL)], Reject));
+        rules.extend(bounds("forward", from));
     }
     for open in allow {
         let reached = vec![from, Ipv4, ToNetwork((*open).into())];
@@ -200,8 +242,10 @@ mod tests {
     #[test]
     fn connections_are_followed_only_where_something_is_open() {
         let followed = |allow: &[Destination]| {
-            let rules = rules_of(allow);
-            rules.iter().any(|rule| rule.1.contains(&Match::Answers))
+            let follows = |condition: &Match<'_>| {
+                matches!(condition, Match::Answers | Match::Begins | Match::TooMany)
+            };
+            rules_of(allow).iter().any(|rule| rule.1.iter().any(follows))
         };
         assert!(!followed(&[]));
         assert!(followed(&allow("10.1.0.0/16")));
@@ -216,6 +260,24 @@ mod tests {
         let open = at(EVERYWHERE).expect("the allowed network");
         assert!(at(Match::ToPrefix(PREFIX)).is_some_and(|at| at < open));
         assert!(at(Match::ToNetwork(LINK_LOCAL)).is_some_and(|at| at < open));
+    }
+
+    #[test]
+    fn connections_are_bounded_before_anything_is_open() {
+        let both = [Match::TooMany, Match::TooFast];
+        let open = allow("0.0.0.0/0");
+        let cases: [(&[Destination], &str, &[Match<'_>]); 3] =
+            [(&open, "input", &both), (&open, "forward", &both), (&[], "input", &both[1..])];
+        for (allow, chain, bounds) in cases {
+            let rules = rules_of(allow);
+            let open = rules.iter().position(|rule| rule.0 == chain && rule.2 == Verdict::Accept);
+            let at =
+                |wanted| rules.iter().position(|rule| rule.0 == chain && rule.1.contains(wanted));
+            assert!(
+                bounds.iter().map(at).all(|at| at.is_some() && at < open),
+                "{chain}: {rules:?}"
+            );
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Starts this test again as a supervisor that is to be killed.
@@ -87,7 +87,27 @@ fn groups_of(spec: &Spec) -> Vec<PathBuf> {
         .collect()
 }
 
-/// A job can stop a process of its own between fork and exec, and init waits for it.
+/// A job can stop a process of its own between fork and exec.
+pub(super) fn a_program_that_is_stopped_before_its_exec_is_given_up_alone(place: &mut Place) {
+    let mut sandbox = create(&place.spec());
+    sandbox.set_answer_max(Duration::from_secs(3));
+    let output = tempfile::tempfile().expect("a file");
+    let stop = exec("bash", &["-c", "while kill -STOP -1; do :; done"], User::default(), &output);
+    let stopper = sandbox.spawn(stop).expect("started");
+    let deadline = Instant::now() + LIMIT;
+    let held_up = loop {
+        let nothing = exec("true", &[], User::default(), &output);
+        match sandbox.spawn(nothing) {
+            Ok(_) => assert!(Instant::now() < deadline, "none is stopped in time"),
+            Err(error) => break chain(&error),
+        }
+    };
+    assert!(held_up.contains("start failed: ") && held_up.contains("timed out"), "{held_up}");
+    sandbox.signal_session(stopper.pid, 9).expect("alive");
+    sandbox.signal_all(18).expect("alive");
+    assert_eq!(run(&mut sandbox, "echo on", LIMIT).output, "on\n");
+}
+
 pub(super) fn an_init_that_does_not_answer_is_given_up(place: &mut Place) {
     let mut sandbox = create(&place.spec());
     sandbox.set_answer_max(Duration::from_millis(300));
@@ -112,7 +132,7 @@ pub(super) fn an_init_that_does_not_end_is_left_behind(place: &mut Place) {
     let id = |name: &str| (name == spec.id).then(|| name.to_owned());
     fs::write(freezer.join("cgroup.procs"), init.to_string()).expect("moved");
     fs::write(freezer.join("freezer.state"), "FROZEN").expect("frozen");
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let destroyed = sandbox.destroy();
     let took = begun.elapsed();
     let alive = Path::new("/proc").join(init.to_string()).exists();

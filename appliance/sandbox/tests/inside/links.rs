@@ -145,6 +145,41 @@ pub(super) fn a_job_is_let_out_to_what_is_allowed_alone(place: &mut Place) {
     job.destroy().expect("removed");
 }
 
+/// The host remembers connections for minutes, and lets nobody connect once there are too many. That
+/// something is open for another job is enough for it to remember those of all.
+pub(super) fn a_job_begins_no_more_connections_than_its_share(place: &mut Place) {
+    for (nth, allow) in [(1, &[][..]), (2, &[OPEN])] {
+        begins_no_more_than_its_share(place, nth, allow);
+    }
+    assert_eq!(sandbox::sweep_links().expect("asked"), 4);
+}
+
+/// Nobody is there (RFC 5737).
+const OPEN: &str = "192.0.2.0/24";
+
+fn begins_no_more_than_its_share(place: &mut Place, nth: u8, allow: &[&str]) {
+    let [flooded, open] = [(); 2].map(|()| TcpListener::bind("0.0.0.0:0").expect("a port"));
+    let (mut one, mut other) = (place.spec(), place.spec());
+    (one.network, other.network) =
+        (link(nth, &[&flooded], allow), link(nth + 4, &[&open], &[OPEN]));
+    let (mut one, mut other) = (create(&one), create(&other));
+    let remembered = || -> Option<u32> {
+        let count = fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count");
+        count.ok()?.trim().parse().ok()
+    };
+    let before = remembered().unwrap_or_default();
+    let flood = "perl -MSocket -MFcntl -e 'my $to = sockaddr_in($ARGV[0], inet_aton(\"10.231.0.1\"));
+        for (1 .. 9000) { socket(my $s, PF_INET, SOCK_STREAM, 0) or die $!; fcntl($s, F_SETFL, O_NONBLOCK);
+        connect($s, $to); push @all, $s }'";
+    let ran = run(&mut one, &format!("{flood} {}", port(&flooded)), LIMIT);
+    let count = remembered().map(|count| count.saturating_sub(before));
+    assert!(ran.held(), "{ran:?}");
+    assert!(count.is_none_or(|count| (3000..6000).contains(&count)), "{allow:?}: {count:?}");
+    check(&mut other, "10.231.0.1", port(&open), true);
+    one.destroy().expect("removed");
+    other.destroy().expect("removed");
+}
+
 fn forwards() -> bool {
     fs::read_to_string("/proc/sys/net/ipv4/ip_forward").is_ok_and(|text| text.trim() == "1")
 }

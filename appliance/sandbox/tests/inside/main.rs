@@ -21,6 +21,10 @@ const TESTS: &[Test] = &[
         life::programs_run_as_told_and_their_ends_are_told,
     ),
     ("a_failed_start_names_its_step", life::a_failed_start_names_its_step),
+    (
+        "a_program_that_is_stopped_before_its_exec_is_given_up_alone",
+        life::a_program_that_is_stopped_before_its_exec_is_given_up_alone,
+    ),
     ("an_init_that_does_not_answer_is_given_up", life::an_init_that_does_not_answer_is_given_up),
     ("an_init_that_does_not_end_is_left_behind", life::an_init_that_does_not_end_is_left_behind),
     ("nothing_is_left_on_the_host", life::nothing_is_left_on_the_host),
@@ -50,6 +54,10 @@ const TESTS: &[Test] = &[
     ("no_two_jobs_have_one_address", links::no_two_jobs_have_one_address),
     ("rules_without_a_link_are_swept", links::rules_without_a_link_are_swept),
     ("a_job_is_let_out_to_what_is_allowed_alone", links::a_job_is_let_out_to_what_is_allowed_alone),
+    (
+        "a_job_begins_no_more_connections_than_its_share",
+        links::a_job_begins_no_more_connections_than_its_share,
+    ),
     ("every_probe_holds", probes::every_probe_holds),
 ];
 

@@ -15,6 +15,7 @@ use http::StatusCode;
 use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_json::Value;
+use std::fmt::Write as _;
 
 pub(super) fn routes() -> Routes {
     // The text itself may have 8 MB; quoted as JSON it grows.
@@ -39,8 +40,21 @@ async fn go_on(
     let Wanted { continuation_key, configuration, parameters } = large.body;
     let parameters = parameters.unwrap_or_default();
     match state.engine.continue_pipeline(continuation_key, configuration, parameters).await {
-        Ok(_) => Ok(message(StatusCode::OK, "Pipeline successfully continued.")),
+        Ok((_, timed)) => Ok(message(StatusCode::OK, &told(&timed))),
         Err(engine::Error::Conflict(why)) => Err(Failure::Invalid(why)),
         Err(other) => Err(other.into()),
     }
+}
+
+/// What the one hears who continued: the orb shows it in the job's log.
+fn told(timed: &[String]) -> String {
+    let mut told = "Pipeline successfully continued.".to_owned();
+    if !timed.is_empty() {
+        let names = timed.join("`, `");
+        let _ = write!(
+            told,
+            " Its `triggers` count for nothing in a continued configuration (`{names}`): put them into that with `setup: true`, or make a schedule of the project."
+        );
+    }
+    told
 }

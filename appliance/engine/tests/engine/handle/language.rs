@@ -82,6 +82,28 @@ async fn a_setup_pipeline_is_continued_once_by_a_job_of_it() {
 }
 
 #[tokio::test]
+async fn a_setup_of_which_nothing_runs_waits_for_nothing() {
+    let house = House::new().await;
+    let elsewhere = "{choose: {filters: {branches: {only: elsewhere}}}}";
+    let setup = SETUP.replace("jobs: [choose]", &format!("jobs: [{elsewhere}]"));
+    let made = house.engine.trigger(house.trigger(&setup)).await.unwrap();
+    assert_eq!(made.state, PipelineState::Created);
+    assert!(pipeline(&house, &made).await.0.workflows.is_empty());
+}
+
+#[tokio::test]
+async fn what_a_continued_configuration_would_run_at_times_of_its_own_is_told() {
+    let house = House::new().await;
+    let runner = house.runner().await;
+    house.engine.trigger(house.trigger(SETUP)).await.unwrap();
+    let key = key(&house.claim(runner).await.remove(0)).unwrap();
+    let triggers = "[{schedule: {cron: '0 1 * * *', filters: {branches: {only: main}}}}]";
+    let next = format!("{NEXT}  nightly: {{triggers: {triggers}, jobs: [build]}}\n");
+    let (_, timed) = house.engine.continue_pipeline(key, next, IndexMap::new()).await.unwrap();
+    assert_eq!(timed, ["nightly"]);
+}
+
+#[tokio::test]
 async fn a_continued_configuration_with_errors_ends_the_pipeline_with_them() {
     let house = House::new().await;
     let runner = house.runner().await;
