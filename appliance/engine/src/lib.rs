@@ -27,6 +27,7 @@ pub mod removal;
 pub mod retention;
 
 pub use command::{RerunWanted, Triggered};
+pub use compile::values_of;
 pub use config::Config;
 pub use engine::Engine;
 pub use error::Error;
