@@ -29,6 +29,7 @@ pub const STEPS: &[&str] = &[
     include_str!("../migrations/0016_expressions.sql"),
     include_str!("../migrations/0017_part_sums.sql"),
     include_str!("../migrations/0018_removals.sql"),
+    include_str!("../migrations/0019_badges.sql"),
 ];
 
 /// The newest schema version this program knows.

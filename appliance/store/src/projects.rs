@@ -4,6 +4,7 @@
 //! addresses; values of variables are sealed under the site key, bound to their row, and leave
 //! only as [`base::secret::Secret`].
 
+mod badges;
 mod context_pages;
 mod contexts;
 mod pushes;

@@ -1,5 +1,6 @@
-//! The settings of one project: what its jobs reach, how it cancels, its variables, its end.
+//! The settings of one project: what its jobs reach, how it cancels, its variables, its badge, its end.
 
+mod badge;
 mod delete;
 mod given;
 
@@ -16,7 +17,7 @@ use crate::{
     git, guarded,
 };
 use axum::{Form, extract::Path, response::Redirect};
-use base::{ids::RepoName, protocol::NetworkPolicy};
+use base::{ids::RepoName, protocol::NetworkPolicy, secret::Secret};
 use given::{Given, judged};
 use maud::{Markup, html};
 use store::projects::{Project, Settings, VariableInfo};
@@ -27,6 +28,7 @@ pub(super) fn routes() -> Routes {
     Routes::new()
         .get("/projects/{org}/{repo}/settings", settings)
         .post("/projects/{org}/{repo}/settings", save)
+        .post("/projects/{org}/{repo}/badge", badge::change)
         .post("/projects/{org}/{repo}/delete", delete::delete)
         .post("/projects/{org}/{repo}/variables", variable_set)
         .post("/projects/{org}/{repo}/variables/remove", variable_remove)
@@ -36,6 +38,7 @@ pub(super) fn routes() -> Routes {
 struct View {
     project: Project,
     variables: Vec<VariableInfo>,
+    badge_token: Option<Secret>,
 }
 
 async fn load(state: &State, user: &User, org: &str, repo: &str) -> Result<View, Failure> {
@@ -47,7 +50,8 @@ async fn load(state: &State, user: &User, org: &str, repo: &str) -> Result<View,
             let project =
                 reader.project_by_repo(&name)?.ok_or_else(|| Failure::missing("Project"))?;
             let variables = reader.project_variable_list(project.id)?;
-            Ok::<_, Failure>(View { project, variables })
+            let badge_token = reader.badge_token(project.id)?;
+            Ok::<_, Failure>(View { project, variables, badge_token })
         })
         .await?;
     user.reach(view.project.id)?;
@@ -88,6 +92,12 @@ async fn settings(
             h2 { "Clone and push" }
             pre.command { code { "git clone " (links::git(&state.config.base_url, &view.project.repo.to_string())) } }
         }
+        (badge::section(&badge::Badge {
+            repo: &view.project.repo,
+            base_url: &state.config.base_url,
+            token: view.badge_token.as_ref().filter(|_| user.may(Role::Member)),
+            may: user.may(Role::Member),
+        }))
         @if user.may(Role::Admin) && user.projects.is_none() { (delete::section(&view.project.repo, &visit)) }
     };
     Ok(frame::page(&frame, &body))

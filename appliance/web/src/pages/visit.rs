@@ -35,6 +35,8 @@ deeds! {
     SETTINGS "settings" "Saved the project settings."
     VARIABLE_SET "variable" "Saved the environment variable."
     VARIABLE_REMOVED "variable-removed" "Removed the environment variable."
+    BADGE "badge" "Made a token for the badge. An earlier one opens nothing any more."
+    BADGE_REMOVED "badge-removed" "Removed the token of the badge."
     CONTEXT_MADE "context" "Created the context."
     CONTEXT_REMOVED "context-removed" "Removed the context."
     RESTRICTED "restriction" "Saved the restriction."
