@@ -30,6 +30,7 @@ pub const STEPS: &[&str] = &[
     include_str!("../migrations/0017_part_sums.sql"),
     include_str!("../migrations/0018_removals.sql"),
     include_str!("../migrations/0019_badges.sql"),
+    include_str!("../migrations/0020_webhooks.sql"),
 ];
 
 /// The newest schema version this program knows.

@@ -39,6 +39,7 @@ mod shapes;
 pub(crate) mod slug;
 mod v1;
 mod v3;
+pub(crate) mod webhooks;
 mod workflows;
 
 use crate::{
@@ -72,6 +73,7 @@ pub(crate) fn routes() -> Routes {
         .merge(openapi::routes())
         .merge(continuation::routes())
         .merge(schedules::routes())
+        .merge(webhooks::routes())
         .merge(events::routes())
         .merge(health::routes())
         .merge(hardware::routes())

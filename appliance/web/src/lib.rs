@@ -28,6 +28,7 @@ mod shell;
 mod state;
 mod streams;
 pub mod trigger;
+pub mod webhooks;
 
 pub use access::Peer;
 pub use git::tell_open_pushes;

@@ -1,8 +1,10 @@
-//! The settings of one project: what its jobs reach, how it cancels, its variables, its badge, its end.
+//! The settings of one project: what its jobs reach, how it cancels, its variables, its
+//! badge, its webhooks, its end.
 
 mod badge;
 mod delete;
 mod given;
+mod webhooks;
 
 use super::{
     frame::{self, Frame, Here, Theme},
@@ -30,6 +32,8 @@ pub(super) fn routes() -> Routes {
         .post("/projects/{org}/{repo}/settings", save)
         .post("/projects/{org}/{repo}/badge", badge::change)
         .post("/projects/{org}/{repo}/delete", delete::delete)
+        .post("/projects/{org}/{repo}/webhooks", webhooks::add)
+        .post("/projects/{org}/{repo}/webhooks/remove", webhooks::remove)
         .post("/projects/{org}/{repo}/variables", variable_set)
         .post("/projects/{org}/{repo}/variables/remove", variable_remove)
 }
@@ -39,6 +43,7 @@ struct View {
     project: Project,
     variables: Vec<VariableInfo>,
     badge_token: Option<Secret>,
+    webhooks: Vec<webhooks::Told>,
 }
 
 async fn load(state: &State, user: &User, org: &str, repo: &str) -> Result<View, Failure> {
@@ -51,7 +56,8 @@ async fn load(state: &State, user: &User, org: &str, repo: &str) -> Result<View,
                 reader.project_by_repo(&name)?.ok_or_else(|| Failure::missing("Project"))?;
             let variables = reader.project_variable_list(project.id)?;
             let badge_token = reader.badge_token(project.id)?;
-            Ok::<_, Failure>(View { project, variables, badge_token })
+            let webhooks = webhooks::read(reader, project.id)?;
+            Ok::<_, Failure>(View { project, variables, badge_token, webhooks })
         })
         .await?;
     user.reach(view.project.id)?;
@@ -98,6 +104,12 @@ async fn settings(
             token: view.badge_token.as_ref().filter(|_| user.may(Role::Member)),
             may: user.may(Role::Member),
         }))
+        @if user.may(Role::Member) { (webhooks::section(&webhooks::Section {
+            repo: &view.project.repo,
+            told: &view.webhooks,
+            may: user.may(Role::Admin) && user.projects.is_none(),
+            now: state.now(),
+        }, &visit)) }
         @if user.may(Role::Admin) && user.projects.is_none() { (delete::section(&view.project.repo, &visit)) }
     };
     Ok(frame::page(&frame, &body))

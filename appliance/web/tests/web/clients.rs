@@ -76,7 +76,7 @@ async fn the_api_takes_what_clients_send() {
         ),
         ("GET", &format!("{project}/settings"), "", false, 404, "does not offer GET"),
         ("GET", "/api/v2/owner/x/decision", "", false, 501, r#""error":"this appliance"#),
-        ("GET", "/api/v2/webhook", "", false, 404, "does not offer GET /api/v2/webhook"),
+        ("GET", "/api/v2/insights/gh", "", false, 404, "does not offer GET /api/v2/insights"),
         ("PUT", project, "", false, 405, "does not take that method"),
     ];
     for (method, path, body, is_json, status, told) in rows {

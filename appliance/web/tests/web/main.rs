@@ -24,3 +24,4 @@ mod site;
 mod streams;
 mod trigger;
 mod version_3;
+mod webhooks;
