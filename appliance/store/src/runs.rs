@@ -13,6 +13,7 @@ pub mod caches;
 mod continuations;
 pub mod family;
 pub mod holdings;
+mod insights;
 pub mod job_keys;
 pub mod jobs;
 pub mod leftovers;
@@ -29,6 +30,7 @@ pub mod workflows;
 pub mod workspaces;
 
 pub use caches::Cache;
+pub use insights::{Ran, RunsWanted};
 pub use job_keys::KeyHolder;
 pub use jobs::{Job, JobType, Requires};
 pub(crate) use pipelines::due_text;

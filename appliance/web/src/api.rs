@@ -18,6 +18,7 @@ mod graphql;
 pub(crate) mod hardware;
 mod health;
 mod images;
+mod insights;
 mod jobs;
 pub(crate) mod large;
 mod left;
@@ -79,6 +80,7 @@ pub(crate) fn routes() -> Routes {
         .merge(hardware::routes())
         .merge(log::routes())
         .merge(images::routes())
+        .merge(insights::routes())
         .merge(buckets::routes())
         .merge(retention::routes())
         .merge(orbs::routes())

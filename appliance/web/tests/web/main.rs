@@ -13,6 +13,7 @@ mod first_push;
 mod forms;
 mod git;
 mod guards;
+mod insights;
 mod lengths;
 mod levels;
 mod many;
