@@ -24,5 +24,6 @@ mod registry;
 mod site;
 mod streams;
 mod trigger;
+mod version_1;
 mod version_3;
 mod webhooks;
