@@ -68,6 +68,8 @@ uuid_ids! {
     TokenId, "a token id";
     /// A person or a machine account.
     UserId, "a user id";
+    /// An address outside that is told of a project's workflows and jobs.
+    WebhookId, "a webhook id";
     /// One run of a workflow within a pipeline.
     WorkflowId, "a workflow id";
 }

@@ -1,12 +1,15 @@
 //! From a trigger to a plan, with the orbs of the store: reads files, asks addresses that the operator
 //! allows, and computes for up to a hundred milliseconds, so it runs beside the loop, never in it.
 
+use crate::handle::continuation::trigger_of;
 use base::{
     ids::{PipelineId, PipelineNumber, RepoName},
     trigger::{ConfigText, Trigger},
 };
+use indexmap::IndexMap;
 use orbs::Registry;
-use pipeline::{Orbs, Planned, Rejected, plan_continuation, plan_trigger};
+use pipeline::{Orbs, Planned, Rejected, Values, plan_continuation, plan_trigger};
+use store::runs::Pipeline;
 
 /// Compiles and plans. An orb store that cannot be read is an error of the configuration's fetch.
 pub(crate) fn planned(
@@ -34,4 +37,11 @@ pub(crate) fn planned(
         let trigger = Trigger { config: unread, ..trigger.clone() };
         plan_trigger(&trigger, id, number, repo, &Orbs::default())
     })
+}
+
+/// The values of a pipeline, as its configuration saw them.
+#[must_use]
+pub fn values_of(pipeline: &Pipeline, repo: &RepoName) -> Values {
+    let trigger = trigger_of(pipeline, ConfigText::Missing(String::new()), IndexMap::new());
+    Values::from_trigger(&trigger, pipeline.id, pipeline.number, repo)
 }

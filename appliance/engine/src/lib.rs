@@ -28,6 +28,7 @@ pub mod retention;
 
 pub use self::core::continued_setup;
 pub use command::{By, RerunWanted, Triggered};
+pub use compile::values_of;
 pub use config::Config;
 pub use engine::Engine;
 pub use error::Error;

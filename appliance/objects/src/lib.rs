@@ -53,6 +53,7 @@ mod scrub;
 mod seal;
 mod session;
 mod sigv4;
+pub mod telling;
 mod vault;
 mod version_listing;
 mod versions;

@@ -144,7 +144,8 @@ pub(crate) fn address(arn: &str) -> Option<&str> {
     is_address(address).then_some(address)
 }
 
-fn is_address(address: &str) -> bool {
+/// It could be allowed.
+pub(crate) fn is_address(address: &str) -> bool {
     let rest = ["https://", "http://"].into_iter().find_map(|scheme| address.strip_prefix(scheme));
     let Some((authority, path)) = rest.and_then(|rest| rest.split_once('/')) else { return false };
     let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');

@@ -186,6 +186,11 @@ impl Values {
         self.known.insert(name.into(), value);
     }
 
+    /// Every value that there is, by name without `pipeline.`.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &ParameterValue)> {
+        self.known.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
     /// The value of a name; empty when the language knows it and the trigger does not. A text is then
     /// the empty text, so that whatever takes a text takes it; of other types there is nothing.
     pub(crate) fn lookup(&self, name: &str) -> Option<Node> {

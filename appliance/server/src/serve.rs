@@ -249,6 +249,7 @@ impl House {
         }));
         let schedules = tokio::spawn(web::schedule::keep(state.clone()));
         let removals = tokio::spawn(web::removal::keep(state.clone()));
+        let webhooks = tokio::spawn(web::webhooks::keep(state.clone()));
         let calm = tokio::spawn(calm::give_back(store.events()));
         stop.await;
         tracing::info!("stopping");
@@ -265,6 +266,7 @@ impl House {
         sweep.abort();
         schedules.abort();
         removals.abort();
+        webhooks.abort();
         calm.abort();
         keeper.abort();
         // What requests left in access logs is of no other place.

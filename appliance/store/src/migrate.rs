@@ -30,6 +30,8 @@ pub const STEPS: &[&str] = &[
     include_str!("../migrations/0017_part_sums.sql"),
     include_str!("../migrations/0018_removals.sql"),
     include_str!("../migrations/0019_job_numbers.sql"),
+    include_str!("../migrations/0020_badges.sql"),
+    include_str!("../migrations/0021_webhooks.sql"),
 ];
 
 /// The newest schema version this program knows.

@@ -4,6 +4,7 @@
 //! addresses; values of variables are sealed under the site key, bound to their row, and leave
 //! only as [`base::secret::Secret`].
 
+mod badges;
 mod context_pages;
 mod contexts;
 mod pushes;
@@ -12,6 +13,7 @@ mod restrictions;
 mod schedules;
 mod settings;
 mod variables;
+mod webhooks;
 
 pub use context_pages::ContextLine;
 pub use contexts::Context;
@@ -21,6 +23,7 @@ pub use restrictions::Expression;
 pub use schedules::{Schedule, Timer};
 pub use settings::Settings;
 pub use variables::VariableInfo;
+pub use webhooks::{Delivery, NewWebhook, WEBHOOKS_MAX, Webhook, WebhookEvent, Went};
 
 use crate::{Reader, Txn, error::Error, row};
 use base::{

@@ -18,6 +18,7 @@ mod graphql;
 pub(crate) mod hardware;
 mod health;
 mod images;
+mod insights;
 mod jobs;
 pub(crate) mod large;
 mod left;
@@ -39,6 +40,7 @@ mod shapes;
 pub(crate) mod slug;
 mod v1;
 mod v3;
+pub(crate) mod webhooks;
 mod workflows;
 
 use crate::{
@@ -72,11 +74,13 @@ pub(crate) fn routes() -> Routes {
         .merge(openapi::routes())
         .merge(continuation::routes())
         .merge(schedules::routes())
+        .merge(webhooks::routes())
         .merge(events::routes())
         .merge(health::routes())
         .merge(hardware::routes())
         .merge(log::routes())
         .merge(images::routes())
+        .merge(insights::routes())
         .merge(buckets::routes())
         .merge(retention::routes())
         .merge(orbs::routes())

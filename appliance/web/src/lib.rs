@@ -10,6 +10,7 @@ pub mod access;
 mod accounts;
 pub mod ansi;
 mod api;
+mod badge;
 mod deeds;
 pub mod error;
 mod events;
@@ -27,6 +28,7 @@ mod shell;
 mod state;
 mod streams;
 pub mod trigger;
+pub mod webhooks;
 
 pub use access::Peer;
 pub use git::tell_open_pushes;
@@ -46,6 +48,7 @@ pub fn table() -> Vec<access::Entry> {
 
 fn routes() -> access::Routes {
     pages::routes()
+        .merge(badge::routes())
         .merge(events::routes())
         .merge(api::routes())
         .merge(runner_api::routes())

@@ -6,9 +6,7 @@
 //! for both; an expression that cannot be decided refuses.
 
 use super::Turn;
-use crate::handle::continuation::trigger_of;
-use base::trigger::ConfigText;
-use indexmap::IndexMap;
+use crate::compile::values_of;
 use pipeline::{Ruling, Values, rule};
 use store::{Error, projects::Project, runs::Job};
 
@@ -53,8 +51,7 @@ impl Turn<'_, '_, '_> {
         let workflow = self.txn.workflow_get(job.workflow())?.ok_or_else(|| missing("workflow"))?;
         let pipeline =
             self.txn.pipeline_get(workflow.pipeline)?.ok_or_else(|| missing("pipeline"))?;
-        let trigger = trigger_of(&pipeline, ConfigText::Missing(String::new()), IndexMap::new());
-        Ok(Values::from_trigger(&trigger, pipeline.id, pipeline.number, &project.repo))
+        Ok(values_of(&pipeline, &project.repo))
     }
 }
 

@@ -136,7 +136,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         key: "webhook_allow",
         default: "",
         expected: "prefixes such as https://hooks.example/s3/, separated by blanks",
-        about: "Buckets may tell what happens in them to addresses below these prefixes; empty: to none.",
+        about: "Buckets and webhooks of projects may tell what happens to addresses below these prefixes; empty: to none.",
     },
     Setting {
         key: "outward_roots",

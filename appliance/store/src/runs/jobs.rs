@@ -120,7 +120,7 @@ impl Job {
     }
 }
 
-const COLUMNS: &str = "SELECT id, project, number, name, kind, state, n_a, text_a, text_b, text_c, \
+pub(super) const COLUMNS: &str = "SELECT id, project, number, name, kind, state, n_a, text_a, text_b, text_c, \
     at_a, at_b, at_c, at_d, ref_b, text_d, text_e, n_b FROM runs WHERE kind BETWEEN 1 AND 3 AND ";
 
 /// Jobs of a project that are looked through for an earlier one.
@@ -288,7 +288,7 @@ impl Reader<'_> {
     }
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Job> {
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Job> {
     let id = JobId(row.get(0)?);
     let has = |column| row.get_ref(column).map(|value| value != rusqlite::types::ValueRef::Null);
     let requires: Vec<(u16, Vec<JobState>)> = if has(7)? { row::json(row, 7)? } else { Vec::new() };

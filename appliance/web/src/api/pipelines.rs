@@ -30,6 +30,7 @@ pub(super) fn routes() -> Routes {
         .get("/api/v2/pipeline", list_all)
         .get("/api/v2/pipeline/{id}", get)
         .get("/api/v2/pipeline/{id}/config", config)
+        .get("/api/v2/pipeline/{id}/values", values)
         .get("/api/v2/pipeline/{id}/workflow", workflows)
         .get("/api/v2/project/{vcs}/{org}/{repo}/pipeline", list)
         .post("/api/v2/project/{vcs}/{org}/{repo}/pipeline", trigger)
@@ -223,6 +224,15 @@ async fn config(
         "setup-config": texts.setup.unwrap_or_default(),
         "compiled-setup-config": texts.compiled_setup.unwrap_or_default(),
     })))
+}
+
+async fn values(
+    Viewer(user): Viewer,
+    state: State,
+    Path(text): Path<String>,
+) -> Result<Json<Value>, Failure> {
+    let (pipeline, project) = find(&state, &user, &text).await?;
+    Ok(Json(shapes::values(&pipeline, &project.repo)))
 }
 
 async fn workflows(

@@ -7,7 +7,11 @@
 
 use super::people::People;
 use base::{
-    ids::JobId, plan::Executor, plan::JobSpec, protocol::TestResult, state::JobState,
+    ids::{JobId, RepoName},
+    plan::Executor,
+    plan::JobSpec,
+    protocol::TestResult,
+    state::JobState,
     time::Timestamp,
 };
 use serde_json::{Map, Value, json};
@@ -22,9 +26,10 @@ pub(super) fn page(items: Vec<Value>, next: Option<String>) -> Value {
     json!({ "items": items, "next_page_token": next })
 }
 
-/// The PIPELINE object.
+/// The PIPELINE object. `trigger_parameters` is what other services tell of a trigger; like the
+/// original for GitHub, a pipeline has none here: its own parameters are among its [`values`].
 pub(super) fn pipeline(row: &Pipeline, slug: &str) -> Value {
-    let mut object = json!({
+    json!({
         "id": row.id,
         "errors": row.errors,
         "project_slug": slug,
@@ -39,11 +44,16 @@ pub(super) fn pipeline(row: &Pipeline, slug: &str) -> Value {
             "actor": { "login": row.actor, "avatar_url": "" },
         },
         "vcs": vcs(row),
-    });
-    if !row.parameters.is_empty() {
-        object["trigger_parameters"] = json!(row.parameters);
-    }
-    object
+    })
+}
+
+/// Values of a pipeline by their names in the configuration, with the parameters that it was given.
+pub(super) fn values(row: &Pipeline, repo: &RepoName) -> Value {
+    let values = engine::values_of(row, repo);
+    let own = values.iter().map(|(name, value)| (format!("pipeline.{name}"), json!(value)));
+    let given = row.parameters.iter();
+    let given = given.map(|(name, value)| (format!("pipeline.parameters.{name}"), json!(value)));
+    Value::Object(own.chain(given).collect())
 }
 
 /// Exactly one of `branch` and `tag` is there.

@@ -1,12 +1,13 @@
 //! Project slugs whose slashes are escaped, as generated clients send them.
 //!
 //! Source: API v2 calls the slug one parameter: "The `/` characters may be URL-escaped".
-//! Invariants: pure; only the segment behind `/project/` is touched, and only its slashes.
+//! Invariants: pure; only the segment behind those of [`PLACES`] is touched, and only its slashes.
 
 use http::Uri;
 
 /// The addresses that go on with a slug.
-const PLACES: [&str; 3] = ["/api/v2/project/", "/api/v1.1/project/", "/api/appliance/v1/project/"];
+const PLACES: [&str; 4] =
+    ["/api/v2/project/", "/api/v2/insights/", "/api/v1.1/project/", "/api/appliance/v1/project/"];
 
 /// The address with plain slashes in its slug; `None` when it has them already.
 pub(crate) fn plain(uri: &Uri) -> Option<Uri> {

@@ -4,6 +4,7 @@
 //! each node that ran the step; `output_url` answers `[{type, time, message}]` ([`output`]). Lists are
 //! arrays without pages. Every project of the site is followed: `follow` says so and changes nothing.
 
+mod builds;
 mod output;
 
 use super::{
@@ -19,7 +20,7 @@ use crate::{
 use axum::{Json, extract::Path};
 use base::{
     ids::{JobId, TaskId},
-    state::StepState,
+    state::{JobState, StepState},
     time::Timestamp,
 };
 use serde_json::{Value, json};
@@ -37,6 +38,7 @@ pub(super) fn routes() -> Routes {
         .get("/api/v1.1/project/{vcs}/{org}/{repo}/{number}", get)
         .get("/api/v1.1/project/{vcs}/{org}/{repo}/{number}/artifacts", artifacts)
         .get("/api/v1.1/project/{vcs}/{org}/{repo}/{number}/tests", tests)
+        .merge(builds::routes())
         .merge(output::routes())
 }
 
@@ -109,10 +111,8 @@ async fn get(
     };
     let (around, tasks) = state.store.read(read).await?;
     let (workflow, pipeline) = around.ok_or_else(|| Failure::missing("Workflow"))?;
-    let mut shape = build(&job, &workflow, &pipeline);
-    shape["reponame"] = project.repo.name().into();
-    shape["username"] = project.repo.org().into();
-    shape["build_url"] = format!("{}/jobs/{}", state.config.base_url, job.id).into();
+    let shape = build(&job, &workflow, &pipeline);
+    let mut shape = placed(shape, &job, &project, &state.config.base_url);
     let address = |task: TaskId, step: u32| {
         let pass = output::pass(&state, &user, task);
         format!("{}/api/v1.1/output/{task}/{step}{pass}", state.config.base_url)
@@ -129,7 +129,7 @@ fn build(job: &Job, workflow: &Workflow, pipeline: &Pipeline) -> Value {
         "build_num": job.number,
         "status": job.state,
         "outcome": job.state.is_terminal().then_some(job.state),
-        "lifecycle": if job.state.is_terminal() { "finished" } else { "running" },
+        "lifecycle": lifecycle(job.state),
         "queued_at": job.queued_at,
         "start_time": job.started_at,
         "stop_time": job.stopped_at,
@@ -151,6 +151,22 @@ fn build(job: &Job, workflow: &Workflow, pipeline: &Pipeline) -> Value {
             "workspace_id": workflow.workspace,
         },
     })
+}
+
+const fn lifecycle(state: JobState) -> &'static str {
+    match state {
+        JobState::Running => "running",
+        state if state.is_terminal() => "finished",
+        _ => "queued",
+    }
+}
+
+/// A build with its project and its page.
+fn placed(mut shape: Value, job: &Job, project: &Project, base_url: &str) -> Value {
+    shape["reponame"] = project.repo.name().into();
+    shape["username"] = project.repo.org().into();
+    shape["build_url"] = format!("{base_url}/jobs/{}", job.id).into();
+    shape
 }
 
 fn millis(start: Timestamp, end: Timestamp) -> u64 {

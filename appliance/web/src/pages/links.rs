@@ -10,6 +10,24 @@ pub fn project(repo: &RepoName) -> String {
     format!("/?project={}%2F{}", repo.org(), repo.name())
 }
 
+/// Pipelines of one branch.
+#[must_use]
+pub fn branch(repo: &RepoName, branch: &str) -> String {
+    format!("{}&branch={}", project(repo), utf8_percent_encode(branch, NON_ALPHANUMERIC))
+}
+
+/// The status badge of a project's default branch, as on the original service.
+#[must_use]
+pub fn badge(repo: &RepoName) -> String {
+    format!("/gh/{repo}.svg")
+}
+
+/// The same of another branch.
+#[must_use]
+pub fn branch_badge(repo: &RepoName, branch: &str) -> String {
+    format!("/gh/{repo}/tree/{}.svg", utf8_percent_encode(branch, PATH))
+}
+
 /// Settings of one project.
 #[must_use]
 pub fn settings(repo: &RepoName) -> String {

@@ -1,7 +1,10 @@
-//! The settings of one project: what its jobs reach, how it cancels, its variables, its end.
+//! The settings of one project: what its jobs reach, how it cancels, its variables, its
+//! badge, its webhooks, its end.
 
+mod badge;
 mod delete;
 mod given;
+mod webhooks;
 
 use super::{
     frame::{self, Frame, Here, Theme},
@@ -16,7 +19,7 @@ use crate::{
     git, guarded,
 };
 use axum::{Form, extract::Path, response::Redirect};
-use base::{ids::RepoName, protocol::NetworkPolicy};
+use base::{ids::RepoName, protocol::NetworkPolicy, secret::Secret};
 use given::{Given, judged};
 use maud::{Markup, html};
 use store::projects::{Project, Settings, VariableInfo};
@@ -27,7 +30,10 @@ pub(super) fn routes() -> Routes {
     Routes::new()
         .get("/projects/{org}/{repo}/settings", settings)
         .post("/projects/{org}/{repo}/settings", save)
+        .post("/projects/{org}/{repo}/badge", badge::change)
         .post("/projects/{org}/{repo}/delete", delete::delete)
+        .post("/projects/{org}/{repo}/webhooks", webhooks::add)
+        .post("/projects/{org}/{repo}/webhooks/remove", webhooks::remove)
         .post("/projects/{org}/{repo}/variables", variable_set)
         .post("/projects/{org}/{repo}/variables/remove", variable_remove)
 }
@@ -36,6 +42,8 @@ pub(super) fn routes() -> Routes {
 struct View {
     project: Project,
     variables: Vec<VariableInfo>,
+    badge_token: Option<Secret>,
+    webhooks: Vec<webhooks::Told>,
 }
 
 async fn load(state: &State, user: &User, org: &str, repo: &str) -> Result<View, Failure> {
@@ -47,7 +55,9 @@ async fn load(state: &State, user: &User, org: &str, repo: &str) -> Result<View,
             let project =
                 reader.project_by_repo(&name)?.ok_or_else(|| Failure::missing("Project"))?;
             let variables = reader.project_variable_list(project.id)?;
-            Ok::<_, Failure>(View { project, variables })
+            let badge_token = reader.badge_token(project.id)?;
+            let webhooks = webhooks::read(reader, project.id)?;
+            Ok::<_, Failure>(View { project, variables, badge_token, webhooks })
         })
         .await?;
     user.reach(view.project.id)?;
@@ -88,6 +98,18 @@ async fn settings(
             h2 { "Clone and push" }
             pre.command { code { "git clone " (links::git(&state.config.base_url, &view.project.repo.to_string())) } }
         }
+        (badge::section(&badge::Badge {
+            repo: &view.project.repo,
+            base_url: &state.config.base_url,
+            token: view.badge_token.as_ref().filter(|_| user.may(Role::Member)),
+            may: user.may(Role::Member),
+        }))
+        @if user.may(Role::Member) { (webhooks::section(&webhooks::Section {
+            repo: &view.project.repo,
+            told: &view.webhooks,
+            may: user.may(Role::Admin) && user.projects.is_none(),
+            now: state.now(),
+        }, &visit)) }
         @if user.may(Role::Admin) && user.projects.is_none() { (delete::section(&view.project.repo, &visit)) }
     };
     Ok(frame::page(&frame, &body))

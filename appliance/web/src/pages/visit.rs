@@ -13,7 +13,7 @@ use maud::{Markup, html};
 use std::{convert::Infallible, sync::Arc};
 
 /// Fields that no page shows again.
-const SECRET: [&str; 4] = ["password", "old", "new", "again"];
+const SECRET: [&str; 5] = ["password", "old", "new", "again", "signing_secret"];
 
 /// Name of the code in an address.
 const DONE: &str = "done";
@@ -35,6 +35,10 @@ deeds! {
     SETTINGS "settings" "Saved the project settings."
     VARIABLE_SET "variable" "Saved the environment variable."
     VARIABLE_REMOVED "variable-removed" "Removed the environment variable."
+    BADGE "badge" "Made a token for the badge. An earlier one opens nothing any more."
+    BADGE_REMOVED "badge-removed" "Removed the token of the badge."
+    WEBHOOK "webhook" "Added the webhook. It is told of what ends from now on."
+    WEBHOOK_REMOVED "webhook-removed" "Removed the webhook, and what waited for it."
     CONTEXT_MADE "context" "Created the context."
     CONTEXT_REMOVED "context-removed" "Removed the context."
     RESTRICTED "restriction" "Saved the restriction."

@@ -11,6 +11,7 @@ use base::{
     ids::ProjectId,
     protocol::TestResult,
     state::{JobState, StepState, WorkflowState},
+    trigger::{ParameterValue, Trigger},
 };
 use http::{StatusCode, header};
 use std::time::Duration;
@@ -76,7 +77,7 @@ async fn the_api_takes_what_clients_send() {
         ),
         ("GET", &format!("{project}/settings"), "", false, 404, "does not offer GET"),
         ("GET", "/api/v2/owner/x/decision", "", false, 501, r#""error":"this appliance"#),
-        ("GET", "/api/v2/webhook", "", false, 404, "does not offer GET /api/v2/webhook"),
+        ("GET", "/api/v2/insights/gh", "", false, 404, "does not offer GET /api/v2/insights"),
         ("PUT", project, "", false, 405, "does not take that method"),
     ];
     for (method, path, body, is_json, status, told) in rows {
@@ -233,6 +234,34 @@ async fn strict_clients_read_pipelines_builds_tests_and_output() {
     let (id, at) = (listed[0].id, listed[0].created_at);
     site.store.write(move |txn| txn.token_revoke(user, id, at)).await.unwrap();
     assert_eq!(ask(&site, "GET", output, &[], "").await.status(), 401, "it ended with the token");
+}
+
+/// The parameters that a pipeline was given are among its values; `trigger_parameters`, which clients
+/// decode into what other services tell of a trigger, is not there.
+#[tokio::test]
+async fn a_pipeline_tells_its_values_apart_from_its_trigger() {
+    let site = Site::open(BASE).await;
+    let project = site.project("acme/relay").await;
+    let config = "version: 2.1\nparameters: {board: {type: string, default: a}}\njobs: {j: {machine: true, steps: [run: x]}}\nworkflows: {w: {jobs: [j]}}\n";
+    let board = ("board".to_owned(), ParameterValue::String("b".into()));
+    let trigger = Trigger {
+        parameters: [board].into_iter().collect(),
+        ..past::trigger(&Run { project, config, ..run(1) })
+    };
+    let made = site.engine.trigger(trigger).await.unwrap();
+    let user = site.account("mira", Role::Viewer, WORD, false).await;
+    let token = site.token(user, Role::Viewer).await;
+    let json = async |path: String| {
+        let answer = ask(&site, "GET", &path, &[("circle-token", &token)], "").await;
+        serde_json::from_str::<serde_json::Value>(&text(answer).await).unwrap()
+    };
+    let place = format!("/api/v2/pipeline/{}", made.pipeline);
+    let pipeline = json(place.clone()).await;
+    assert_eq!((&pipeline["state"], pipeline.get("trigger_parameters")), (&"created".into(), None));
+    let values = json(format!("{place}/values")).await;
+    assert_eq!(values["pipeline.parameters.board"], "b", "{values}");
+    assert_eq!((&values["pipeline.number"], &values["pipeline.id"]), (&1.into(), &pipeline["id"]));
+    assert_eq!(values["pipeline.git.branch.is_default"], true, "{values}");
 }
 
 /// That a token was used is noted beside the request.

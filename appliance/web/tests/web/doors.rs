@@ -127,10 +127,17 @@ async fn only_these_routes_are_open_to_nobody() {
         // Who has the continuation key of a setup job may use it, once: it stands in the body.
         "POST /api/v2/pipeline/continue",
         "GET /assets/{version}/{name}",
+        // Badges: how a branch stands, to those who may see it or have the badge's token.
+        "GET /gh/{org}/{repo}",
+        "GET /gh/{org}/{repo}/tree/{*branch}",
+        "GET /github/{org}/{repo}",
+        "GET /github/{org}/{repo}/tree/{*branch}",
         "GET /healthz",
         "GET /login",
         "POST /login",
         "GET /readyz",
+        "GET /status-badge/img/{vcs}/{org}/{repo}",
+        "GET /status-badge/img/{vcs}/{org}/{repo}/tree/{*branch}",
         "POST /theme",
     ];
     assert_eq!(open, expected);

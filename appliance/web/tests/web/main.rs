@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod badges;
 mod clients;
 mod deeds;
 mod deletion;
@@ -12,6 +13,7 @@ mod first_push;
 mod forms;
 mod git;
 mod guards;
+mod insights;
 mod lengths;
 mod levels;
 mod many;
@@ -22,4 +24,6 @@ mod registry;
 mod site;
 mod streams;
 mod trigger;
+mod version_1;
 mod version_3;
+mod webhooks;

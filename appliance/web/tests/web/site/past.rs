@@ -9,7 +9,7 @@ use base::{
     protocol::TestResult,
     state::{JobState, PipelineState, StepState, TaskOutcome, WorkflowState},
     time::Timestamp,
-    trigger::{TriggerKind, Vcs},
+    trigger::{ConfigText, Trigger, TriggerKind, Vcs},
 };
 use indexmap::IndexMap;
 use store::runs::{
@@ -75,6 +75,35 @@ fn revision(number: u64) -> String {
     )
 }
 
+fn vcs(run: &Run<'_>) -> Vcs {
+    Vcs {
+        repository_url: "https://ci.substation-7:8443/git/acme/relay-firmware".into(),
+        revision: revision(run.number),
+        branch: Some(run.branch.into()),
+        tag: None,
+        default_branch: "main".into(),
+        base_revision: None,
+        subject: run.subject.into(),
+        body: String::new(),
+        author: run.actor.into(),
+    }
+}
+
+/// What would bring such a run forth.
+pub(crate) fn trigger(run: &Run<'_>) -> Trigger {
+    Trigger {
+        project: run.project,
+        kind: TriggerKind::Api,
+        actor: run.actor.into(),
+        received_at: now(),
+        vcs: vcs(run),
+        config: ConfigText::Found(run.config.into()),
+        parameters: IndexMap::new(),
+        push: None,
+        due: None,
+    }
+}
+
 fn pipeline(run: &Run<'_>, at: Timestamp, workflow: Option<WorkflowId>) -> Pipeline {
     Pipeline {
         id: PipelineId(id_at(at, run.number)),
@@ -86,17 +115,7 @@ fn pipeline(run: &Run<'_>, at: Timestamp, workflow: Option<WorkflowId>) -> Pipel
         received_at: at,
         created_at: at,
         updated_at: at,
-        vcs: Vcs {
-            repository_url: "https://ci.substation-7:8443/git/acme/relay-firmware".into(),
-            revision: revision(run.number),
-            branch: Some(run.branch.into()),
-            tag: None,
-            default_branch: "main".into(),
-            base_revision: None,
-            subject: run.subject.into(),
-            body: String::new(),
-            author: run.actor.into(),
-        },
+        vcs: vcs(run),
         parameters: IndexMap::new(),
         errors: run
             .errors

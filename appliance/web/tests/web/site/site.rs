@@ -48,15 +48,22 @@ pub(crate) struct Site {
     pub(crate) logs: Logs,
     pub(crate) objects: Objects,
     pub(crate) router: axum::Router,
+    pub(crate) state: web::State,
 }
 
 impl Site {
     /// Opens a site that answers as `base_url`.
     pub(crate) async fn open(base_url: &str) -> Self {
+        Self::open_telling(base_url, &[]).await
+    }
+
+    /// Opens one that may tell addresses below these prefixes what happens.
+    pub(crate) async fn open_telling(base_url: &str, allow: &[String]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = store::Config::new(dir.path().join("store"));
         let store = Store::open(&config, SiteKey::new([7; 32])).unwrap();
-        let objects = objects::Config::new(dir.path().join("objects"));
+        let mut objects = objects::Config::new(dir.path().join("objects"));
+        objects.webhook_allow = allow.to_vec();
         let objects = Objects::open(objects, store.clone()).await.unwrap();
         let logs = Logs::new(store.clone(), objects.clone(), Arc::new(MemoryLive::default()));
         let orbs = orbs::Registry::at(dir.path().join("orbs"));
@@ -73,7 +80,8 @@ impl Site {
             repos,
             orbs,
         });
-        Self { dir, store, engine, logs, objects, router: web::router(state) }
+        let router = web::router(state.clone());
+        Self { dir, store, engine, logs, objects, router, state }
     }
 
     /// Makes an account.
