@@ -7,8 +7,10 @@ use crate::{
 };
 use std::{
     fs,
+    io::Write,
+    os::{fd::OwnedFd, unix::net::UnixStream},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 const PROJECT: &str = "acme/box";
@@ -121,6 +123,24 @@ fn pipe_in(appliance: &Appliance, image: &Path) -> (bool, String) {
     (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
+/// The same at the end of a socket, as `ssh` has it.
+fn socket_in(appliance: &Appliance, image: &Path) -> (bool, String) {
+    let (mut near, far) = UnixStream::pair().unwrap();
+    let import = Command::new(BINARY)
+        .args(["registry", "import", "-", "--data-dir"])
+        .arg(appliance.data())
+        .stdin(OwnedFd::from(far))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Who cannot read it is gone before the last byte.
+    drop(near.write_all(&fs::read(image).unwrap()));
+    drop(near);
+    let output = import.wait_with_output().unwrap();
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
 #[test]
 fn an_image_comes_from_standard_input_and_above_the_mark_the_mark_is_named() {
     if !has_busybox() {
@@ -135,6 +155,8 @@ fn an_image_comes_from_standard_input_and_above_the_mark_the_mark_is_named() {
     assert!(good, "{told}");
     let listed = appliance.cli(&["registry", "list"]).stdout;
     assert!(String::from_utf8_lossy(&listed).contains("site/box:1"));
+    let (good, told) = socket_in(&appliance, &image);
+    assert!(good, "{told}");
 
     // More than any disk of a test has free.
     let mark = [("APPLIANCE_OBJECTS_KEEP_FREE_MIB", "1048576")];

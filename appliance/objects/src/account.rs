@@ -15,7 +15,8 @@ pub struct Account {
     pub taken: u64,
     /// Bytes that this process sent to disks since its start, its database's among them.
     pub written: Option<u64>,
-    /// Bytes that may still be stored before writes are refused; `None` for a remote place.
+    /// Bytes that the disk still takes before writes are refused, whatever buckets' own quotas say;
+    /// `None` for a remote place.
     pub room: Option<u64>,
     /// Blobs that are kept from readers.
     pub rotten: u64,

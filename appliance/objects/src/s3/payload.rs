@@ -108,10 +108,10 @@ impl Promise {
 
     /// The same of a form's file: its fields speak as headers, of its bytes nothing but a checksum.
     pub(crate) fn of_form(call: &Call) -> Result<Self, S3Error> {
-        let checksum = match checksum(call)? {
-            None => asked_for(call)?,
-            given => given,
-        };
+        let checksum = checksum(call)?;
+        if checksum.is_none() {
+            refuse_lost(call)?;
+        }
         Ok(Self { checksum, ..Self::default() })
     }
 
@@ -125,7 +125,10 @@ impl Promise {
             bytes.ok_or(Code::InvalidDigest)
         });
         let (checksum, trailing) = match (checksum(call)?, trailer(call)?) {
-            (None, None) => (asked_for(call)?, false),
+            (None, None) => {
+                refuse_lost(call)?;
+                (None, false)
+            }
             (given, None) => (given, false),
             (None, Some(announced)) => (Some((announced, None)), true),
             (Some(_), Some(_)) => return Err(several()),
@@ -260,10 +263,14 @@ fn trailer(call: &Call) -> Result<Option<Algorithm>, S3Error> {
     })
 }
 
-/// The checksum that is only asked for.
-fn asked_for(call: &Call) -> Result<Option<Announced>, S3Error> {
-    let name = call.header("x-amz-sdk-checksum-algorithm");
-    name.map(|name| Ok((algorithm(name)?, None))).transpose()
+/// Refuses what tells of a checksum and brings none: something on the way took it off, and its sender
+/// relies on it.
+fn refuse_lost(call: &Call) -> Result<(), S3Error> {
+    let Some(name) = call.header("x-amz-sdk-checksum-algorithm") else { return Ok(()) };
+    algorithm(name)?;
+    Err(Code::InvalidRequest.says(
+        "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found.",
+    ))
 }
 
 /// The plain bytes of the body.

@@ -201,6 +201,21 @@ async fn the_checksums_that_are_listed_are_those_of_the_parts() {
 }
 
 #[tokio::test]
+async fn a_checksum_that_is_told_of_and_did_not_come_is_missed() {
+    let site = with_bucket().await;
+    let check = async |headers: &[(&str, &str)], expected: (u16, &str)| {
+        let told = [&[("x-amz-sdk-checksum-algorithm", "CRC32")][..], headers].concat();
+        let asked = Asked { headers: &told, body: "bytes", ..Asked::default() };
+        asked.check(&site, expected).await;
+    };
+    check(&[], INVALID).await;
+    check(&[("x-amz-checksum-crc32", &crc32("bytes"))], DONE).await;
+    check(&[("x-amz-checksum-crc32", &crc32("other"))], BAD).await;
+    let headers = &[("x-amz-sdk-checksum-algorithm", "")];
+    Asked { headers, body: "bytes", ..Asked::default() }.check(&site, INVALID).await;
+}
+
+#[tokio::test]
 async fn a_copy_has_the_checksum_that_is_asked_for() {
     let site = with_bucket().await;
     let sum_of_source = crc32("bytes");

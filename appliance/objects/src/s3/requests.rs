@@ -42,6 +42,8 @@ async fn a_name_in_the_query_that_nothing_here_does_never_passes_for_the_plain_w
     check("DELETE", "/empty", "metadataConfiguration", unknown).await;
     check("DELETE", "/empty", "versioning", wrong).await;
     check("DELETE", "/empty", "acl", wrong).await;
+    check("DELETE", "/empty", "versionId=1", (400, "InvalidArgument")).await;
+    check("DELETE", "/empty", "versionId=", (400, "InvalidArgument")).await;
     check("POST", "/full", "annotation", unknown).await;
     check("GET", "/full/k", "", (200, "")).await;
     check("GET", "/full/new", "", (404, "NoSuchKey")).await;

@@ -346,11 +346,11 @@ fn refuse_stray(call: &Call) -> S3Error {
 }
 
 /// A name in the query that belongs to another operation: a part without its upload, or a version
-/// that nobody can choose for what is to be stored.
+/// that nobody can choose for what is to be stored, and that no bucket has.
 fn misplaced(call: &Call) -> Option<&'static str> {
-    let stores = call.method == Method::PUT;
+    let chooses = call.method != Method::PUT && !call.key.is_empty();
     let names: &[&'static str] =
-        if stores { &["partNumber", "versionId"] } else { &["partNumber"] };
+        if chooses { &["partNumber"] } else { &["partNumber", "versionId"] };
     names.iter().copied().find(|name| call.has(name))
 }
 

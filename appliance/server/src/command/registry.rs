@@ -11,7 +11,8 @@ use anyhow::Context;
 use objects::oci::{Checked, Tagged};
 use serde_json::{Value, json};
 use std::{
-    io::Write,
+    io::{PipeReader, Write},
+    os::fd::AsRawFd,
     path::{Path, PathBuf},
 };
 
@@ -20,7 +21,8 @@ const PATH: &str = "/api/appliance/v1/image";
 pub(crate) async fn run(command: RegistryCommand) -> anyhow::Result<Code> {
     match command {
         RegistryCommand::Import { path, tag, local: true, remote } => {
-            let images = LocalImages::of_user()?.import(&source(path), tag.as_deref()).await?;
+            let (path, _pipe) = source(path)?;
+            let images = LocalImages::of_user()?.import(&path, tag.as_deref()).await?;
             show(images.iter().map(tagged).collect(), &remote);
             output::note("imported for `appliance run` of this user");
         }
@@ -29,7 +31,8 @@ pub(crate) async fn run(command: RegistryCommand) -> anyhow::Result<Code> {
             show(images.iter().map(tagged).collect(), &remote);
         }
         RegistryCommand::Import { path, tag, remote, .. } => {
-            let body = json!({ "path": std::path::absolute(source(path))?, "name": tag });
+            let (path, _pipe) = source(path)?;
+            let body = json!({ "path": std::path::absolute(path)?, "name": tag });
             let client = Client::new(&remote)?;
             let made = client.post(PATH, &body).await?;
             show(made["items"].as_array().cloned().unwrap_or_default(), &remote);
@@ -54,13 +57,21 @@ pub(crate) async fn run(command: RegistryCommand) -> anyhow::Result<Code> {
     Ok(0)
 }
 
-/// The archive's path. Standard input has one too, by which the service reads it while this process
-/// waits for the answer: no copy is made of it.
-fn source(path: PathBuf) -> PathBuf {
-    if path == Path::new("-") {
-        return format!("/proc/{}/fd/0", std::process::id()).into();
+/// The archive's path. What comes by standard input has the path of a pipe of this process, from which
+/// the service reads while this process waits for the answer, as long as the pipe is kept. Standard
+/// input's own path would not do: a socket (`ssh`) cannot be opened by it, and a file begins anew.
+fn source(path: PathBuf) -> anyhow::Result<(PathBuf, Option<PipeReader>)> {
+    if path != Path::new("-") {
+        return Ok((path, None));
     }
-    path
+    let (reader, mut writer) = std::io::pipe().context("cannot make a pipe")?;
+    let path = format!("/proc/{}/fd/{}", std::process::id(), reader.as_raw_fd());
+    std::thread::spawn(move || {
+        if let Err(error) = std::io::copy(&mut std::io::stdin().lock(), &mut writer) {
+            output::note(&format!("standard input cannot be read: {error}"));
+        }
+    });
+    Ok((path.into(), Some(reader)))
 }
 
 /// Streams the archive into a file, a folder or standard output.

@@ -15,6 +15,17 @@ pub(super) fn text(account: &Account) -> String {
     page.metric(("appliance_bucket_objects", "gauge", help), all(|info| info.usage.objects));
     let help = "Their sizes, equal bytes counted each time.";
     page.metric(("appliance_bucket_bytes", "gauge", help), all(|info| info.usage.bytes));
+    let bounded = |of: fn(&objects::BucketInfo) -> Option<u64>| {
+        let row = move |info: &objects::BucketInfo| {
+            Some((labels(&[("bucket", &info.name)]), number(of(info)?)))
+        };
+        account.buckets.iter().filter_map(row).collect::<Vec<_>>()
+    };
+    let help = "Versions that a bucket may hold, where that is bounded.";
+    let objects = bounded(|info| info.quota.objects);
+    page.metric(("appliance_bucket_quota_objects", "gauge", help), objects);
+    let help = "Bytes that a bucket may hold, where that is bounded.";
+    page.metric(("appliance_bucket_quota_bytes", "gauge", help), bounded(|info| info.quota.bytes));
     let help = "Bytes of objects taken in.";
     page.metric(
         ("appliance_object_taken_bytes_total", "counter", help),
@@ -25,7 +36,8 @@ pub(super) fn text(account: &Account) -> String {
         ("appliance_disk_written_bytes_total", "counter", help),
         account.written.map(|bytes| ("", number(bytes))),
     );
-    let help = "Bytes that may be stored before writes are refused.";
+    let help =
+        "Bytes that the disk takes before writes are refused; a bucket may reach its quota before.";
     page.metric(
         ("appliance_object_room_bytes", "gauge", help),
         account.room.map(|bytes| ("", number(bytes))),
@@ -59,22 +71,43 @@ pub(super) fn text(account: &Account) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base::time::Timestamp;
+    use objects::{BucketInfo, Quota, Usage};
 
-    #[test]
-    fn the_wear_can_be_told_from_two_counters() {
-        let account = Account {
+    fn account() -> Account {
+        let bucket = |name: &str, bytes: Option<u64>| BucketInfo {
+            name: name.into(),
+            owner: "ann".into(),
+            created: Timestamp(0),
+            usage: Usage::default(),
+            unfinished: Usage::default(),
+            quota: Quota { bytes, objects: None },
+        };
+        Account {
             taken: 4096,
             written: Some(12_288),
             room: None,
             rotten: 0,
-            buckets: Vec::new(),
+            buckets: vec![bucket("free", None), bucket("tight", Some(512))],
             notices: Vec::new(),
             log_lines_lost: 3,
-        };
-        let text = text(&account);
+        }
+    }
+
+    #[test]
+    fn the_wear_can_be_told_from_two_counters() {
+        let text = text(&account());
         assert!(text.contains("\nappliance_object_taken_bytes_total 4096\n"), "{text}");
         assert!(text.contains("\nappliance_disk_written_bytes_total 12288\n"), "{text}");
         assert!(text.contains("\nappliance_access_log_lines_lost_total 3\n"), "{text}");
         assert!(!text.contains("object_room"), "what is not known is left out: {text}");
+    }
+
+    #[test]
+    fn a_bucket_that_is_bounded_tells_its_bound() {
+        let text = text(&account());
+        assert!(text.contains("\nappliance_bucket_quota_bytes{bucket=\"tight\"} 512\n"), "{text}");
+        assert!(!text.contains("quota_bytes{bucket=\"free\"}"), "{text}");
+        assert!(!text.contains("quota_objects"), "{text}");
     }
 }
