@@ -105,10 +105,11 @@ impl Objects {
         let good = sent.is_ok();
         self.write(move |txn| {
             let Err(why) = sent else { return Ok::<_, Error>(txn.notice_told(&notice)?) };
-            Ok(match telling::again(notice.attempts, notice.made, now()) {
+            match telling::again(notice.attempts, notice.made, now()) {
                 Some(due) => txn.notice_failed(&notice, due, &why)?,
                 None => txn.notice_lost(&notice, &why)?,
-            })
+            }
+            Ok(())
         })
         .await?;
         Ok(good)

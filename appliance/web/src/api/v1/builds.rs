@@ -81,7 +81,7 @@ async fn recent(
     Path(slug): Path<Slug>,
     Query(asked): Query<Asked>,
 ) -> Result<Json<Vec<Value>>, Failure> {
-    list(&state, &user, slug, None, asked).await
+    list(&state, &user, slug, None, &asked).await
 }
 
 async fn recent_of_branch(
@@ -90,7 +90,7 @@ async fn recent_of_branch(
     Path((vcs, org, repo, branch)): Path<(String, String, String, String)>,
     Query(asked): Query<Asked>,
 ) -> Result<Json<Vec<Value>>, Failure> {
-    list(&state, &user, (vcs, org, repo), Some(branch), asked).await
+    list(&state, &user, (vcs, org, repo), Some(branch), &asked).await
 }
 
 async fn list(
@@ -98,7 +98,7 @@ async fn list(
     user: &User,
     slug: Slug,
     branch: Option<String>,
-    asked: Asked,
+    asked: &Asked,
 ) -> Result<Json<Vec<Value>>, Failure> {
     let project = project(state, user, slug).await?;
     let wanted = RecentWanted {

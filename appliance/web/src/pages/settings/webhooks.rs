@@ -143,12 +143,9 @@ pub(super) async fn add(
         WebhookEvent::WorkflowCompleted => given.workflow_completed.is_some(),
         WebhookEvent::JobCompleted => given.job_completed.is_some(),
     };
-    let new = NewWebhook {
-        events: WebhookEvent::ALL.into_iter().filter(is_asked).collect(),
-        name: given.name.clone(),
-        url: given.url.clone(),
-        secret: Some(given.signing_secret.clone()),
-    };
+    let events = WebhookEvent::ALL.into_iter().filter(is_asked).collect();
+    let secret = Some(given.signing_secret);
+    let new = NewWebhook { name: given.name, url: given.url, events, secret };
     create(&state, &user, &project, new).await?;
     Ok(Done::WEBHOOK.at(&address(&project.repo)))
 }
