@@ -265,6 +265,8 @@ async fn a_failure_and_an_error_are_told() {
     assert_eq!(result.unwrap_err(), "no job is named `nope`: there are build");
 }
 
+const LOOK: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// Processes that have this word among their arguments.
 fn called_with(word: &str) -> usize {
     let entries = fs::read_dir("/proc").unwrap().flatten();
@@ -292,7 +294,7 @@ fn a_run_that_is_gone_takes_its_jobs_along_and_the_next_what_it_left() {
     let ended = first.block_on(async {
         let up = async {
             while !fs::read_dir(&jobs).is_ok_and(|mut jobs| jobs.any(|job| job.is_ok_and(is_up))) {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                tokio::time::sleep(LOOK).await;
             }
         };
         tokio::select! {
@@ -306,11 +308,13 @@ fn a_run_that_is_gone_takes_its_jobs_along_and_the_next_what_it_left() {
     let name = data.path().to_str().unwrap();
     assert!(called_with(name) > 0);
     drop(first);
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    while called_with(name) > 0 {
-        assert!(std::time::Instant::now() < deadline, "its job goes on");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    let gone = async {
+        while called_with(name) > 0 {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    let gone = async { tokio::time::timeout(std::time::Duration::from_secs(20), gone).await };
+    runtime().block_on(gone).expect("its job ends with it");
     assert_eq!(fs::read_dir(&jobs).unwrap().count(), 1, "what it left");
     let (result, printed) = runtime().block_on(run("echo next")).unwrap();
     assert_eq!(result, Ok(true), "{printed}");

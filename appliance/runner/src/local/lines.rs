@@ -40,9 +40,9 @@ impl Lines {
     pub(super) fn started(&mut self, step: u32, name: &str) -> Vec<String> {
         let step = self.0.entry(step).or_default();
         step.named = true;
-        let mut lines = vec![format!("── {name}")];
-        lines.extend(step.whole());
-        lines
+        let marks = std::iter::once("── ").chain(std::iter::repeat("   "));
+        let named = marks.zip(name.trim_end().lines()).map(|(mark, line)| format!("{mark}{line}"));
+        named.chain(step.whole()).collect()
     }
 
     /// A step has printed.
@@ -91,6 +91,14 @@ mod tests {
         check(
             &[Output(0, "a\n"), Output(1, "b\n"), Name(0, "one"), End(0), Name(1, "two")],
             &["── one", "a", "── two", "b"],
+        );
+    }
+
+    #[test]
+    fn a_name_of_several_lines_is_printed_as_such() {
+        check(
+            &[Name(0, "cd x\n\nmake\n\n"), Output(0, "a\n")],
+            &["── cd x", "   ", "   make", "a"],
         );
     }
 
