@@ -97,9 +97,7 @@ impl Turn<'_, '_, '_> {
     pub(super) fn trigger(&mut self, intake: &Intake) -> Result<Triggered, Error> {
         let project =
             self.txn.project_get(intake.trigger.project)?.ok_or(Error::Missing("Project"))?;
-        if self.core.board.waiting_len() >= WAITING_MAX {
-            return Err(Error::Busy);
-        }
+        self.room()?;
         if let Some(before) = self.repeated(intake)? {
             return Ok(before);
         }
@@ -121,8 +119,14 @@ impl Turn<'_, '_, '_> {
         Ok(Triggered { pipeline: id, number, state, created_at: self.now, is_repeat: false })
     }
 
+    /// More may wait.
+    pub(super) fn room(&self) -> Result<(), Error> {
+        if self.core.board.waiting_len() >= WAITING_MAX { Err(Error::Busy) } else { Ok(()) }
+    }
+
     /// Goes on with a setup pipeline: its new workflows join those of the setup.
     pub(super) fn continue_pipeline(&mut self, intake: &Intake) -> Result<(), Error> {
+        self.room()?;
         let mut pipeline = self.txn.pipeline_get(intake.id)?.ok_or(Error::Missing("Pipeline"))?;
         self.project_stands(pipeline.project)?;
         let setups = self.txn.workflow_list(intake.id)?;

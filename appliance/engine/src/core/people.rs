@@ -102,6 +102,7 @@ impl Turn<'_, '_, '_> {
         wanted: &RerunWanted,
         by: &str,
     ) -> Result<WorkflowId, Error> {
+        self.room()?;
         let workflow = self.workflow(id)?;
         let jobs = self.txn.job_list(id)?;
         let wanted = match wanted {
