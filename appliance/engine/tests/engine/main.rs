@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod alone;
+mod bounds;
 mod flood;
 mod handle;
 mod house;
