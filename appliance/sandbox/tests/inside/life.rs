@@ -92,7 +92,12 @@ pub(super) fn a_program_that_is_stopped_before_its_exec_is_given_up_alone(place:
     let mut sandbox = create(&place.spec());
     sandbox.set_answer_max(Duration::from_secs(3));
     let output = tempfile::tempfile().expect("a file");
-    let stop = exec("bash", &["-c", "while kill -STOP -1; do :; done"], User::default(), &output);
+    let stop = exec(
+        "bash",
+        &["-c", "while :; do kill -STOP -1; done 2>/dev/null"],
+        User::default(),
+        &output,
+    );
     let stopper = sandbox.spawn(stop).expect("started");
     let deadline = Instant::now() + LIMIT;
     let held_up = loop {
