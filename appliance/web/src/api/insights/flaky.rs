@@ -3,6 +3,8 @@
 //! Source: API v2 `flaky-tests`: of all branches, within the last two weeks.
 //! Why it is cheap: only a commit that ran the same workflow more than once can show one, and the results
 //! of its jobs alone are read.
+//! Names of members: the reference has them with hyphens, and the original's own clients (its MCP server)
+//! read them with underscores; both are told.
 //! Limits: the newest [`super::RUNS_MAX`] runs; the results of [`JOBS_MAX`] jobs, one page of each.
 
 use super::{super::project, RUNS_MAX, window};
@@ -60,7 +62,16 @@ pub(super) async fn list(
     };
     let found = state.store.read(read).await?;
     let tests: Vec<Value> = found.values().filter_map(|failed| shape(failed)).collect();
-    Ok(Json(json!({ "total-flaky-tests": tests.len(), "flaky-tests": tests })))
+    Ok(Json(both_ways(json!({ "total-flaky-tests": tests.len(), "flaky-tests": tests }))))
+}
+
+/// The members of an object by both of their names.
+fn both_ways(mut object: Value) -> Value {
+    if let Some(members) = object.as_object_mut() {
+        let others = members.iter().map(|(name, value)| (name.replace('-', "_"), value.clone()));
+        members.extend(others.collect::<Vec<_>>());
+    }
+    object
 }
 
 /// Runs of one workflow at one commit, where there is more than one; the newest first.
@@ -121,7 +132,7 @@ fn shape(failed: &[Failed]) -> Option<Value> {
     let newest = failed.iter().max_by_key(|one| one.ran.workflow.created_at)?;
     let wasted: u64 = failed.iter().map(|one| one.result.run_time_ms).sum();
     let (workflow, result) = (&newest.ran.workflow, &newest.result);
-    Some(json!({
+    Some(both_ways(json!({
         "test-name": result.name,
         "classname": result.classname,
         "file": result.file.as_deref().unwrap_or_default(),
@@ -134,5 +145,5 @@ fn shape(failed: &[Failed]) -> Option<Value> {
         "workflow-id": workflow.id,
         "workflow-name": workflow.name,
         "workflow-created-at": workflow.created_at,
-    }))
+    })))
 }
