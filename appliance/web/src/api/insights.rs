@@ -78,16 +78,15 @@ impl Asked {
         project: &Project,
         workflow: Option<String>,
         within: Range<Timestamp>,
-    ) -> Result<RunsWanted, Failure> {
+    ) -> RunsWanted {
+        let (project, branch) = (project.id, self.branch(project));
+        RunsWanted { project, branch, workflow, within, before: None }
+    }
+
+    /// Where the page that is asked for begins.
+    fn before(&self) -> Result<Option<PipelineNumber>, Failure> {
         let token = self.page_token.as_deref().filter(|token| !token.is_empty());
-        let before = token.map(|token| token.parse().map(PipelineNumber).map_err(|_| bad_token()));
-        Ok(RunsWanted {
-            project: project.id,
-            branch: self.branch(project),
-            workflow,
-            within,
-            before: before.transpose()?,
-        })
+        token.map(|token| token.parse().map(PipelineNumber).map_err(|_| bad_token())).transpose()
     }
 
     fn window(&self, now: Timestamp) -> Result<Range<Timestamp>, Failure> {
@@ -150,9 +149,7 @@ async fn workflows(
     Query(asked): Query<Asked>,
 ) -> Result<Json<Value>, Failure> {
     let project = project(&state, &user, slug).await?;
-    let within = asked.window(state.now())?;
-    let asked = Asked { page_token: None, ..asked };
-    let wanted = asked.wanted(&project, None, within)?;
+    let wanted = asked.wanted(&project, None, asked.window(state.now())?);
     let ran = state.store.read(move |reader| reader.run_list(&wanted, RUNS_MAX)).await?;
     let named = by_name(ran.into_iter().map(|ran| (ran.workflow.name.clone(), run(&ran.workflow))));
     let items = named.into_iter().map(|(name, runs)| {
@@ -176,7 +173,8 @@ async fn runs(
     Query(asked): Query<Asked>,
 ) -> Result<Json<Value>, Failure> {
     let project = project(&state, &user, (vcs, org, repo)).await?;
-    let wanted = asked.wanted(&project, Some(name), asked.dates(state.now())?)?;
+    let wanted = asked.wanted(&project, Some(name), asked.dates(state.now())?);
+    let wanted = RunsWanted { before: asked.before()?, ..wanted };
     let read = move |reader: &Reader<'_>| reader.run_list(&wanted, PAGE as usize);
     let ran = state.store.read(read).await?;
     let next =
@@ -207,9 +205,7 @@ async fn jobs(
     Query(asked): Query<Asked>,
 ) -> Result<Json<Value>, Failure> {
     let project = project(&state, &user, (vcs, org, repo)).await?;
-    let within = asked.window(state.now())?;
-    let asked = Asked { page_token: None, ..asked };
-    let wanted = asked.wanted(&project, Some(name), within)?;
+    let wanted = asked.wanted(&project, Some(name), asked.window(state.now())?);
     let read = move |reader: &Reader<'_>| {
         let mut found = Vec::new();
         for ran in reader.run_list(&wanted, JOB_RUNS_MAX)? {
@@ -244,8 +240,7 @@ async fn summary(
     let within = asked.window(state.now())?;
     let before = window::before(&within);
     let both = Range { start: before.start, end: within.end };
-    let asked = Asked { page_token: None, ..asked };
-    let wanted = asked.wanted(&project, None, both)?;
+    let wanted = asked.wanted(&project, None, both);
     let ran = state.store.read(move |reader| reader.run_list(&wanted, RUNS_MAX)).await?;
     let of = |within: &Range<Timestamp>| {
         let own = ran.iter().map(|ran| &ran.workflow).filter(|workflow| workflow.name == name);
