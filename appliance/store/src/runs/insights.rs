@@ -1,7 +1,7 @@
 //! Runs of workflows over a time, for those who measure how a project goes.
 //!
 //! Why no table of sums: the rows are there, found by the numbers of a project's pipelines from the
-//! newest back, and what is asked is bounded by the caller.
+//! newest back, and what one answer looks at is bounded: [`LOOKED_AT`], and what the caller says.
 
 use super::{Workflow, pipelines::split, texts::Hash};
 use crate::{Reader, error::Error};
@@ -11,6 +11,9 @@ use base::{
 };
 use rusqlite::params;
 use std::ops::Range;
+
+/// Pipelines that one answer looks at, also where few of them have a run that is asked for.
+const LOOKED_AT: u32 = 20_000;
 
 /// Which runs are asked for.
 #[derive(Debug, Clone)]
@@ -45,10 +48,11 @@ impl Reader<'_> {
     pub fn run_list(&self, wanted: &RunsWanted, most: usize) -> Result<Vec<Ran>, Error> {
         let mut list = self.statement(
             "SELECT number, branch, vcs, workflows, created_at FROM pipelines \
-             WHERE project = ?1 AND number < ?2 AND (?3 IS NULL OR branch = ?3) ORDER BY number DESC",
+             WHERE project = ?1 AND number < ?2 AND (?3 IS NULL OR branch = ?3) \
+             ORDER BY number DESC LIMIT ?4",
         )?;
         let before = wanted.before.map_or(i64::MAX as u64, |number| number.0);
-        let mut rows = list.query(params![wanted.project.0, before, wanted.branch])?;
+        let mut rows = list.query(params![wanted.project.0, before, wanted.branch, LOOKED_AT])?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             let at = Timestamp(row.get(4)?);
