@@ -207,31 +207,6 @@ fn lock(data: &Path) -> Result<File, HostError> {
     }
 }
 
-/// The group of the runner, its supervisors and its jobs.
-const RUNNER_GROUP: &str = "appliance-runner";
-
-/// Hundredths of the CPU time that the control plane gets when there is not enough for both.
-const RUNNER_WEIGHT: u32 = 25;
-
-/// Added to the kernel's wish to end this process when the machine is out of memory: after jobs,
-/// which have more, and before the control plane, which has none.
-const RUNNER_OOM_SCORE: &str = "250";
-
-/// Makes this process, and all that it will start, give way to the control plane: a build can
-/// neither starve nor kill it. What the host refuses is told. To be called before
-/// [`Host::prepare`].
-pub fn give_way() {
-    if let Err(error) = sandbox::cgroup::separate(RUNNER_GROUP, RUNNER_WEIGHT) {
-        tracing::warn!(
-            error = chain(&error),
-            "jobs may take CPU time from the control plane: no control group could be made for the runner"
-        );
-    }
-    if let Err(error) = fs::write("/proc/self/oom_score_adj", RUNNER_OOM_SCORE) {
-        tracing::warn!(%error, "the runner could not be made the first to go when memory is short");
-    }
-}
-
 /// Keeps the memory of this process, which holds secrets, out of core files and out of the sight of
 /// other users' tools. To be called early.
 pub fn undumpable() {

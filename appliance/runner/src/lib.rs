@@ -9,6 +9,7 @@
 //! lease kills the job without a word.
 
 pub mod agent;
+mod beginning;
 mod client;
 mod config;
 pub mod control_plane;
@@ -32,8 +33,9 @@ mod supervised;
 pub mod supervisor;
 mod walk;
 
+pub use beginning::{Beginning, give_way};
 pub use config::{Config, HostConfig, SiteNetwork};
-pub use host::{Host, HostError, give_way, undumpable};
+pub use host::{Host, HostError, undumpable};
 pub use runner::{RunError, run};
 pub use sandbox::{Destination, NoDestination, clock, memory};
 

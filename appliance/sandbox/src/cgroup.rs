@@ -9,8 +9,30 @@
 //! Units: memory in bytes, CPU in thousandths of a core, CPU time as `Duration`.
 //! On failure: a limit whose controller is missing is a warning, a refused write an error.
 
+use std::{
+    fs::{self, Permissions},
+    io,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
+
 mod base;
+mod found;
 mod group;
+mod scope;
+mod unified;
 
 pub use base::{Base, Controller, Place, Version, separate};
 pub(crate) use group::Group;
+pub use scope::Scope;
+
+/// A job that is shown its group reaches it from the root of the hierarchy as a user of the host.
+const OPEN: u32 = 0o755;
+
+/// Makes a group, whatever the mask of files is; one that is there is fine.
+fn make(dir: &Path) -> io::Result<()> {
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.and_then(|()| fs::set_permissions(dir, Permissions::from_mode(OPEN))),
+    }
+}

@@ -313,6 +313,9 @@ pub(crate) struct RunnerArgs {
     /// The process that this one ends with.
     #[arg(long)]
     pub(crate) parent: i32,
+    /// Control group to join before its own are made.
+    #[arg(long)]
+    pub(crate) group: Option<PathBuf>,
     /// How much is logged.
     #[arg(long, default_value = "info")]
     pub(crate) log: crate::logging::Filter,

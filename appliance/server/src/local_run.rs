@@ -10,7 +10,10 @@ use crate::{
     output, runner_child,
 };
 use anyhow::Context;
-use runner::local::{LocalError, Options};
+use runner::{
+    Beginning,
+    local::{LocalError, Options},
+};
 use std::{
     io,
     os::{
@@ -18,6 +21,7 @@ use std::{
         unix::{
             fs::DirBuilderExt,
             net::{SocketAddr, UnixDatagram},
+            process::CommandExt,
         },
     },
     path::{Path, PathBuf},
@@ -40,6 +44,7 @@ const RUNS_MAX: u32 = 64;
 
 pub(crate) fn run(args: RunArgs) -> anyhow::Result<Code> {
     let keep = cache_folder()?;
+    begin_apart(&keep)?;
     let seat = Seat::take(&keep)?;
     let directory = std::path::absolute(&args.directory)?;
     let paper = Arc::new(Paper::default());
@@ -81,6 +86,19 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Code> {
         Err(error @ LocalError::Unknown { .. }) => Err(Missing(error.to_string()).into()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Begins anew in a group of this run's own, where the one that it was born in is another's: that of a
+/// shell's session.
+#[expect(clippy::disallowed_methods, reason = "this process goes on as the one that it starts")]
+fn begin_apart(keep: &Path) -> anyhow::Result<()> {
+    let own = keep.join(format!("process-{}", std::process::id()));
+    let Beginning::Behind { program, words } = Beginning::of(&own) else { return Ok(()) };
+    let mut arguments = std::env::args_os();
+    arguments.next();
+    let mut command = std::process::Command::new(&program);
+    let failed = command.args(words).arg(runner_child::executable()).args(arguments).exec();
+    Err(failed).with_context(|| format!("cannot start {}", program.display()))
 }
 
 /// Completes when somebody asks for the end: at the terminal, by `kill` or `timeout`, by closing the

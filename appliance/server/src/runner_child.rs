@@ -11,7 +11,7 @@
 use crate::{cli::RunnerArgs, command::Code, config::Config, data_dir::DataDir, logging};
 use anyhow::Context;
 use base::units::Bytes;
-use runner::SiteNetwork;
+use runner::{Beginning, SiteNetwork};
 use rustix::process::{Signal, getppid, kill_process, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -45,7 +45,12 @@ pub(crate) async fn keep(
     let mut deaths = 0;
     while !*stop.borrow() {
         let begun = tokio::time::Instant::now();
-        match start(&config, &data, &jobs) {
+        let beginning = match deaths {
+            0..EARLY_DEATHS => Beginning::of(&data.join("runner")),
+            // A service manager that gives no group is no reason to run no jobs.
+            _ => Beginning::Here,
+        };
+        match start(&config, &data, &jobs, beginning) {
             Ok(child) => attend(child, &mut stop).await,
             Err(error) => tracing::error!("the local runner did not start: {error:#}"),
         }
@@ -93,9 +98,26 @@ impl Jobs {
     clippy::disallowed_methods,
     reason = "the local runner is the one child of the control plane"
 )]
-fn start(config: &Config, data: &DataDir, jobs: &Jobs) -> anyhow::Result<Child> {
-    Command::new(executable())
+fn start(
+    config: &Config,
+    data: &DataDir,
+    jobs: &Jobs,
+    beginning: Beginning,
+) -> anyhow::Result<Child> {
+    let (program, words) = match &beginning {
+        Beginning::Behind { program, words } => {
+            (program.clone(), [&words[..], &[executable().into()]].concat())
+        }
+        Beginning::Here | Beginning::Join(_) => (executable(), Vec::new()),
+    };
+    let group = match beginning {
+        Beginning::Join(group) => vec!["--group".into(), group.into_os_string()],
+        _ => Vec::new(),
+    };
+    Command::new(program)
+        .args(words)
         .arg("runner")
+        .args(group)
         .arg("--socket")
         .arg(data.join("runner.sock"))
         .arg("--folder")
@@ -152,7 +174,7 @@ pub(crate) fn run(args: RunnerArgs) -> anyhow::Result<Code> {
         anyhow::bail!("the control plane that started this runner is gone");
     }
     let jobs = serde_json::from_str(&args.jobs).context("`--jobs` cannot be read")?;
-    runner::give_way();
+    runner::give_way(args.group.as_deref());
     let config = runner::Config {
         name: "local".into(),
         socket: args.socket,

@@ -1,6 +1,6 @@
 //! The control groups of one job.
 
-use super::{Base, Controller, Place, Version};
+use super::{Base, Controller, Place, Version, make};
 use crate::{Error, exec::Usage, spec::Limits};
 use base::units::Bytes;
 use std::{
@@ -42,12 +42,7 @@ impl Group {
     ) -> Result<(Self, Vec<String>), Error> {
         let group = Self::named(base, id);
         for place in &group.dirs {
-            match fs::create_dir(&place.dir) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(Error::path("make the control group", &place.dir)(error));
-                }
-                _ => {}
-            }
+            make(&place.dir).map_err(Error::path("make the control group", &place.dir))?;
         }
         let warnings = group.limits_write(limits)?;
         Ok((group, warnings))
