@@ -41,9 +41,18 @@ enum Outcome {
 
 /// Once through all rotten blobs, by number, from one of them and round to it.
 struct Way {
-    begin: i64,
     after: i64,
+    /// The last one of the second half.
+    end: i64,
+    /// The second half has begun; a way from the first blob has no other.
     wrapped: bool,
+}
+
+impl Way {
+    fn from(after: i64) -> Self {
+        let wrapped = after == 0;
+        Self { after, end: if wrapped { i64::MAX } else { after }, wrapped }
+    }
 }
 
 impl Asked {
@@ -91,7 +100,7 @@ impl Objects {
     /// there was no answer.
     async fn ask(&self, peer: &Peer, after: &mut i64) -> Asked {
         let (mut asked, mut in_a_row) = (Asked::default(), 0);
-        let mut way = Way { begin: *after, after: *after, wrapped: false };
+        let mut way = Way::from(*after);
         while in_a_row < FAILURES_MAX {
             let outcome = match self.ask_next(peer, &mut way).await {
                 Ok(None) => break,
@@ -121,7 +130,7 @@ impl Objects {
             let after = way.after;
             let found = self.read(move |reader| Ok(reader.blob_bad_after(after)?)).await?;
             match found {
-                Some(blob) if !way.wrapped || blob.id <= way.begin => {
+                Some(blob) if !way.wrapped || blob.id <= way.end => {
                     way.after = blob.id;
                     return Ok(Some(blob));
                 }

@@ -84,7 +84,7 @@ impl Objects {
                 Ok(Some(found)) => tracing::error!(
                     found.blobs,
                     found.rotten,
-                    "stored bytes are damaged: name a peer that has them (`objects_peer`), restore them from a backup, or upload them again"
+                    "stored bytes are damaged: `appliance doctor` tells what helps"
                 ),
                 Err(error) => tracing::warn!(%error, "could not read all stored bytes"),
             }

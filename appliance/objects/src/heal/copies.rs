@@ -41,12 +41,11 @@ fn copy(reader: &Reader<'_>, naming: Naming) -> Result<Option<Copy>, Error> {
     }))
 }
 
-/// Where a piece lies in its object, and its wrapped key.
-fn piece(
-    reader: &Reader<'_>,
-    object: i64,
-    number: u32,
-) -> Result<Option<(Range<u64>, Option<String>)>, Error> {
+/// Where bytes lie in their object, and their wrapped key.
+type Span = (Range<u64>, Option<String>);
+
+/// The same of a piece.
+fn piece(reader: &Reader<'_>, object: i64, number: u32) -> Result<Option<Span>, Error> {
     let mut start = 0;
     for piece in reader.object_pieces(object)? {
         if piece.number == number {
