@@ -29,6 +29,7 @@ mod official;
 mod people;
 mod pipeline;
 mod registry;
+mod rot;
 mod services;
 mod settings;
 mod start;

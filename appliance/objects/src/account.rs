@@ -20,6 +20,8 @@ pub struct Account {
     pub room: Option<u64>,
     /// Blobs that are kept from readers.
     pub rotten: u64,
+    /// Blobs that the peer healed since the start.
+    pub healed: u64,
     /// All buckets.
     pub buckets: Vec<BucketInfo>,
     /// How telling of notices goes.
@@ -45,6 +47,7 @@ impl Objects {
             written: written(&io),
             room: self.inner.vault.left(),
             rotten: self.rotten().await?.len() as u64,
+            healed: self.inner.healed.load(Ordering::Relaxed),
             buckets: self.bucket_infos().await?,
             notices: self.notice_targets(None).await?,
             log_lines_lost: self.inner.access_logs.lost(),

@@ -1,5 +1,6 @@
 //! What the room is told when it opens.
 
+use crate::peer::Peer;
 use object_store::ObjectStore;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -29,6 +30,8 @@ pub struct Config {
     pub webhook_allow: Vec<String>,
     /// Certificates (PEM) by which other machines are trusted.
     pub outward_roots: PathBuf,
+    /// Another S3 with the same buckets and keys, asked for bytes that are damaged here.
+    pub peer: Option<Peer>,
     /// Asked with each request by a key for a while, between two commits once: does that go on which
     /// the key was made for?
     pub session_stands: Stands,
@@ -72,6 +75,7 @@ impl Config {
             region: "us-east-1".into(),
             webhook_allow: Vec::new(),
             outward_roots: ROOTS.into(),
+            peer: None,
             session_stands: |_, _| Ok(true),
             log_period: LOG_PERIOD,
             keep_free: KEEP_FREE,

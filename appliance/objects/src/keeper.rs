@@ -36,7 +36,7 @@ pub struct Removed {
 
 impl Objects {
     /// Keeps the place tidy until it is dropped: a collection every minute, a step of the sweep every hour, and
-    /// beside it the rounds of the scrubber, the notices and the access logs. A run that fails is logged, and
+    /// beside it the rounds of the scrubber, the asking of the peer, the notices and the access logs. A run that fails is logged, and
     /// the next one begins afresh. The lifecycle rules are not among them: [`Objects::expire`] is for
     /// who knows whether the clock can be believed.
     pub async fn keep(self) {
@@ -44,6 +44,7 @@ impl Objects {
             self.collect_for_ever(),
             self.scrub_for_ever(),
             self.sample_for_ever(),
+            self.heal_for_ever(),
             self.tell_for_ever(),
             self.log_for_ever()
         );

@@ -18,7 +18,11 @@ use crate::{
     versions::{self, NewVersion},
 };
 use base::{secret::Secret, time::Timestamp};
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 use store::{Reader, Store};
 
 /// The access key of addresses that the house signs for itself.
@@ -46,6 +50,10 @@ pub(crate) struct Inner {
     pub(crate) site_key: Key,
     /// Keys that sign the notices of buckets are derived from it.
     pub(crate) webhooks: Key,
+    /// Wakes who asks the peer, when something was found damaged.
+    pub(crate) rot: tokio::sync::Notify,
+    /// Blobs that the peer healed since the start.
+    pub(crate) healed: AtomicU64,
     /// Wakes who tells notices, when rules were set.
     pub(crate) rules_changed: tokio::sync::Notify,
     pub(crate) access_logs: AccessLogs,
@@ -140,6 +148,8 @@ impl Objects {
             sessions: crate::registry::Sessions::default(),
             site_key: master.derive("objects at rest"),
             webhooks: master.derive("webhooks"),
+            rot: tokio::sync::Notify::new(),
+            healed: AtomicU64::new(0),
             rules_changed: tokio::sync::Notify::new(),
             access_logs: AccessLogs::new(logged),
             signers: crate::s3::Signers::default(),

@@ -26,6 +26,14 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// A request that is not answered in this time has failed; the body may take longer.
 const ANSWER: Duration = Duration::from_secs(60);
 
+/// What a refusal may say.
+const REFUSAL_MAX: usize = 1 << 20;
+
+/// Why a body ended before its end.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct Cut(Box<dyn std::error::Error + Send + Sync>);
+
 /// The client; clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Outward(Client<HttpsConnector<Tcp>, HttpRequestBody>);
@@ -98,7 +106,10 @@ impl HttpService for Outward {
             HttpError::new(kind, error)
         })?;
         let (parts, body) = answer.into_parts();
-        let body = body.map_err(|error| HttpError::new(HttpErrorKind::Interrupted, error));
+        // The library reads a refusal whole, into memory.
+        let most = if parts.status.is_success() { usize::MAX } else { REFUSAL_MAX };
+        let body = Limited::new(body, most);
+        let body = body.map_err(|error| HttpError::new(HttpErrorKind::Interrupted, Cut(error)));
         Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(body)))
     }
 }

@@ -84,7 +84,7 @@ impl Objects {
                 Ok(Some(found)) => tracing::error!(
                     found.blobs,
                     found.rotten,
-                    "stored bytes are damaged: restore them from a backup or a peer"
+                    "stored bytes are damaged: `appliance doctor` tells what helps"
                 ),
                 Err(error) => tracing::warn!(%error, "could not read all stored bytes"),
             }
@@ -170,6 +170,7 @@ impl Objects {
                     path,
                     "stored bytes are damaged and kept from readers"
                 );
+                self.inner.rot.notify_one();
             }
         }
         Ok(Some(good))
@@ -212,7 +213,10 @@ impl Objects {
     /// # Errors
     /// [`Error::Full`], [`Error::Bytes`], or the error that the stream gave.
     pub async fn heal(&self, hash: [u8; 32], body: impl Into<Body>) -> Result<bool, Error> {
-        let ingested = self.ingest(body.into(), &Plan::default()).await?;
+        let found = self.read(move |reader| Ok(reader.blob_bad_by_hash(&hash)?)).await?;
+        let Some(rotten) = found else { return Ok(false) };
+        let plan = Plan { expected: rotten.size, ..Plan::default() };
+        let ingested = self.ingest(body.into(), &plan).await?;
         if ingested.blob.new.hash != hash {
             return Ok(false);
         }

@@ -55,6 +55,10 @@ pub(crate) struct ObjectsConfig {
     pub(crate) remote: Option<String>,
     /// The file of its options.
     pub(crate) options: Option<PathBuf>,
+    /// Another S3 with the same buckets and keys.
+    pub(crate) peer: Option<String>,
+    /// The file of its options.
+    pub(crate) peer_options: Option<PathBuf>,
     pub(crate) keep_free: Bytes,
     pub(crate) webhook_allow: Vec<String>,
     pub(crate) outward_roots: PathBuf,
@@ -136,15 +140,30 @@ fn objects(settings: &Settings) -> Result<ObjectsConfig, Error> {
     if place != "folder" && !schemes.iter().any(|scheme| place.starts_with(scheme)) {
         return Err(settings.refuse("objects_place"));
     }
-    let options = settings.text("objects_options");
+    let peer = settings.text("objects_peer");
+    if !peer.is_empty() && !is_s3_address(peer) {
+        return Err(settings.refuse("objects_peer"));
+    }
+    let file = |key| (!settings.text(key).is_empty()).then(|| absolute(settings, key)).transpose();
     Ok(ObjectsConfig {
         remote: (place != "folder").then(|| place.to_owned()),
-        options: (!options.is_empty())
-            .then(|| absolute(settings, "objects_options"))
-            .transpose()?,
+        options: file("objects_options")?,
+        peer: (!peer.is_empty()).then(|| peer.to_owned()),
+        peer_options: file("objects_peer_options")?,
         keep_free: Bytes::mib(within(settings, "objects_keep_free_mib", 0..=1 << 20)?),
         webhook_allow,
         outward_roots: absolute(settings, "outward_roots")?,
+    })
+}
+
+/// A host and at most a port, without a path.
+fn is_s3_address(text: &str) -> bool {
+    let address = text.parse::<http::Uri>().ok();
+    address.is_some_and(|address| {
+        matches!(address.scheme_str(), Some("https" | "http"))
+            && address.authority().is_some_and(|host| !host.as_str().contains('@'))
+            && address.path() == "/"
+            && address.query().is_none()
     })
 }
 
@@ -366,6 +385,12 @@ mod tests {
         check("objects_place", "s3://b/p", true);
         check("objects_place", "b", false);
         check("objects_options", "options", false);
+        check("objects_peer", "https://hub.site:8443", true);
+        check("objects_peer", "http://10.0.0.7:9000/", true);
+        check("objects_peer", "s3://bucket", false);
+        check("objects_peer", "https://key:word@hub.site", false);
+        check("objects_peer", "https://hub.site/s3", false);
+        check("objects_peer_options", "options", false);
         check("objects_keep_free_mib", "-1", false);
         check("webhook_allow", "https://hooks.example/s3/ http://10.0.0.7:80/", true);
         check("webhook_allow", "https://hooks.example", false);

@@ -8,7 +8,7 @@ use crate::{
     site_names::{names, s3_domains},
 };
 use anyhow::{Context, bail};
-use objects::Place;
+use objects::{Peer, Place};
 use std::{fs, io::ErrorKind, path::Path};
 
 /// The room's settings; it knows the names under which its images may be asked for.
@@ -23,6 +23,7 @@ pub(crate) fn config(config: &Config, data: &DataDir) -> anyhow::Result<objects:
         own_names,
         domains,
         session_stands: web::job_key_stands,
+        peer: peer(config)?,
         keep_free: config.objects.keep_free.0,
         webhook_allow: config.objects.webhook_allow.clone(),
         outward_roots: config.objects.outward_roots.clone(),
@@ -65,15 +66,27 @@ pub(crate) fn is_settled(config: &Config, data: &DataDir) -> anyhow::Result<bool
 fn place(config: &Config, data: &DataDir) -> anyhow::Result<Place> {
     let settings = &config.objects;
     let Some(address) = &settings.remote else { return Ok(Place::Folder(data.join("objects"))) };
-    let options = settings.options.as_deref().map(options).transpose()?.unwrap_or_default();
+    let options = options(settings.options.as_deref(), "objects_options")?;
     Place::remote(address, &options, &settings.outward_roots)
         .with_context(|| format!("`objects_place` is `{address}`, which cannot be used"))
 }
 
-fn options(path: &Path) -> anyhow::Result<Vec<(String, String)>> {
+/// The other S3 that is asked for damaged bytes, if one is set.
+pub(crate) fn peer(config: &Config) -> anyhow::Result<Option<Peer>> {
+    let settings = &config.objects;
+    let Some(address) = &settings.peer else { return Ok(None) };
+    let options = options(settings.peer_options.as_deref(), "objects_peer_options")?;
+    let peer = Peer::new(address, &options, &settings.outward_roots);
+    peer.map(Some).with_context(|| {
+        format!("`objects_peer` is `{address}`, which cannot be used with `objects_peer_options`")
+    })
+}
+
+fn options(path: Option<&Path>, setting: &str) -> anyhow::Result<Vec<(String, String)>> {
+    let Some(path) = path else { return Ok(Vec::new()) };
     let bytes = ingress::secure_file::read(path)?;
     let text = String::from_utf8(bytes).with_context(|| format!("{}", path.display()))?;
-    parse(&text).with_context(|| format!("{}, named by `objects_options`", path.display()))
+    parse(&text).with_context(|| format!("{}, named by `{setting}`", path.display()))
 }
 
 /// Lines `NAME=VALUE`; empty ones and those that begin with `#` say nothing.

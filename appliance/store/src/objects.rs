@@ -21,4 +21,4 @@ pub use buckets::{BucketRow, NewBucket, Usage};
 pub use keeping::Quota;
 pub use notices::{NOTICE_WAIT_MAX, NOTICES_MAX, NoticeRow, NoticeTarget};
 pub use uploads::{NewPart, PartRow, UploadRow};
-pub use versions::{NewObject, ObjectRow, PieceRow};
+pub use versions::{Naming, NewObject, ObjectRow, PieceRow};

@@ -20,6 +20,7 @@ mod leave;
 mod ledger;
 mod load;
 mod mark;
+mod peer;
 mod power;
 mod push;
 mod rot;

@@ -1,5 +1,6 @@
 //! `appliance doctor`: findings of the host and of what a start would refuse, for people and for programs.
 
+mod rot;
 mod start;
 
 use super::Code;
@@ -37,6 +38,7 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Code> {
         let mut findings = check(&facts);
         findings.extend(mark);
         findings.extend(start::findings(&config, &faults, crate::serve::now()));
+        findings.extend(rot::findings(&config));
         worst_first(&mut findings);
         findings
     };
@@ -175,6 +177,8 @@ mod tests {
         let here = ObjectsConfig {
             remote: None,
             options: None,
+            peer: None,
+            peer_options: None,
             keep_free: Bytes::gib(4),
             webhook_allow: Vec::new(),
             outward_roots: "/".into(),

@@ -127,6 +127,18 @@ pub(crate) const SETTINGS: &[Setting] = &[
         about: "How that store is reached: aws_endpoint, aws_access_key_id, aws_secret_access_key, aws_region, google_service_account, azure_storage_account_name, azure_storage_account_key and the other options of the `object_store` library.",
     },
     Setting {
+        key: "objects_peer",
+        default: "",
+        expected: "an address https://HOST[:PORT] or http://HOST[:PORT], or empty",
+        about: "Another S3 that holds the same buckets and keys: another appliance, or what `aws s3 sync` or `rclone sync` fills.\nStored bytes that are damaged are taken from there, when they are those that were stored.",
+    },
+    Setting {
+        key: "objects_peer_options",
+        default: "",
+        expected: "path of a file (mode 0400) with lines NAME=VALUE, or empty",
+        about: "How the peer is reached: aws_access_key_id and aws_secret_access_key of a key that may read there, aws_region and the other options of the `object_store` library.",
+    },
+    Setting {
         key: "objects_keep_free_mib",
         default: "256",
         expected: "a whole number, 0 to 1048576",
@@ -142,7 +154,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         key: "outward_roots",
         default: "/etc/ssl/certs/ca-certificates.crt",
         expected: "path of a PEM file",
-        about: "Certificates of the authorities by which other machines are trusted: the object store of `objects_place`, addresses of `webhook_allow` and of `orb_addresses`.",
+        about: "Certificates of the authorities by which other machines are trusted: the object store of `objects_place`, the peer of `objects_peer`, addresses of `webhook_allow` and of `orb_addresses`.",
     },
     Setting {
         key: "machine_root",

@@ -49,6 +49,18 @@ impl Reader<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// The first rotten blob that is numbered above `after`, and that something names.
+    pub fn blob_bad_after(&self, after: i64) -> Result<Option<BlobRow>, Error> {
+        let found = self
+            .statement(
+                "SELECT id, hash, size, path FROM blobs WHERE id > ?1 AND bad = 1 AND refs > 0
+                 ORDER BY id LIMIT 1",
+            )?
+            .query_row([after], blob)
+            .optional()?;
+        Ok(found)
+    }
+
     /// The blob was found rotten and is kept from readers.
     pub fn blob_is_bad(&self, id: i64) -> Result<bool, Error> {
         Ok(self.statement("SELECT 1 FROM blobs WHERE id = ?1 AND bad = 1")?.exists([id])?)

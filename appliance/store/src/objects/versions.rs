@@ -67,6 +67,17 @@ pub struct PieceRow {
     pub details: String,
 }
 
+/// Where a blob is named: a version, and which of its pieces the blob is.
+#[derive(Debug, Clone)]
+pub struct Naming {
+    /// The name of its bucket.
+    pub bucket: String,
+    /// The version.
+    pub object: ObjectRow,
+    /// The number of the piece; `None` where the blob is the whole version.
+    pub part: Option<u32>,
+}
+
 const COLUMNS: &str =
     "id, bucket, key, version, latest, marker, size, etag, modified, blob, details";
 
@@ -155,6 +166,23 @@ impl Reader<'_> {
         Ok(self
             .statement("SELECT 1 FROM objects WHERE bucket = ?1 AND key = ?2 AND id < ?3 LIMIT 1")?
             .exists(params![row.bucket, row.key, row.id])?)
+    }
+
+    /// Versions that name a blob, those that are the latest of their keys first, at most `limit`. Looks
+    /// through all versions: for what is seldom asked.
+    pub fn blob_namings(&self, blob: i64, limit: u32) -> Result<Vec<Naming>, Error> {
+        let mut list = self.statement(
+            "SELECT o.id, o.bucket, o.key, o.version, o.latest, o.marker, o.size, o.etag, o.modified,
+               o.blob, o.details, b.name, n.number
+             FROM (SELECT id, NULL AS number FROM objects WHERE blob = ?1
+               UNION ALL SELECT object, number FROM object_parts WHERE blob = ?1) AS n
+             JOIN objects AS o ON o.id = n.id JOIN buckets AS b ON b.id = o.bucket
+             ORDER BY o.latest DESC, o.id DESC LIMIT ?2",
+        )?;
+        let rows = list.query_map(params![blob, limit], |row| {
+            Ok(Naming { object: object(row)?, bucket: row.get(11)?, part: row.get(12)? })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// The pieces of an object, in order; empty when it is whole.

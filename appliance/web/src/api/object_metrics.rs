@@ -47,6 +47,8 @@ pub(super) fn text(account: &Account) -> String {
         "Stored blobs that are damaged and kept from readers.",
         number(account.rotten),
     );
+    let help = "Damaged blobs whose bytes came back from the peer.";
+    page.metric(("appliance_object_healed_total", "counter", help), [("", number(account.healed))]);
     let rows = |of: fn(&objects::NoticeTarget) -> u64| {
         let row = move |target: &objects::NoticeTarget| {
             let pairs = [("bucket", &*target.bucket), ("address", &*target.target)];
@@ -88,6 +90,7 @@ mod tests {
             written: Some(12_288),
             room: None,
             rotten: 0,
+            healed: 2,
             buckets: vec![bucket("free", None), bucket("tight", Some(512))],
             notices: Vec::new(),
             log_lines_lost: 3,

@@ -171,7 +171,7 @@ fn judged(check: &'static str, found: anyhow::Result<String>) -> Finding {
     }
 }
 
-fn well(check: &'static str, what: String) -> Finding {
+pub(super) fn well(check: &'static str, what: String) -> Finding {
     Finding { check, severity: Severity::Ok, what, why: "", remedy: String::new(), fix: None }
 }
 
