@@ -166,3 +166,22 @@ async fn a_variable_that_is_not_there_is_not_told_to_have_been_removed() {
     }
     assert_eq!(work.noted().await, ["variable.set", "variable.remove"]);
 }
+
+#[tokio::test]
+async fn an_orb_that_comes_is_noted_and_one_that_is_there_or_refused_is_not() {
+    let work = work().await;
+    let admin = work.site.account("ada", Role::Admin, WORD, false).await;
+    let token = work.site.token(admin, Role::Admin).await;
+    let headers = [("circle-token", token.as_str()), ("content-type", "application/json")];
+    let good = "version: 2.1\\ncommands: {a: {steps: [run: x]}}\\n";
+    let other = good.replace("run: x", "run: y");
+    let sent = [(good, 200), (good, 200), (&other, 409), ("commands: 7\\n", 400)];
+    for (source, expected) in sent {
+        let body = format!(r#"{{"reference":"acme/tool@1.0.0","source":"{source}"}}"#);
+        let answer = ask(&work.site, "POST", "/api/appliance/v1/orb", &headers, &body).await;
+        assert_eq!(answer.status().as_u16(), expected, "{}", text(answer).await);
+    }
+    let all = work.site.store.read(|reader| reader.audit_list(None, 50)).await.unwrap();
+    let noted: Vec<&str> = all.iter().map(|entry| entry.deed.action.as_str()).collect();
+    assert_eq!(noted, ["orb.import"]);
+}
