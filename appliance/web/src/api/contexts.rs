@@ -3,12 +3,13 @@
 use super::{
     body::Sent,
     message,
-    projects::{audit, check_name, check_value},
+    projects::{check_name, check_value},
     restrictions, shapes,
 };
 use crate::{
     State,
     access::{Member, Routes, Viewer},
+    deeds,
     error::Failure,
     guarded,
 };
@@ -119,16 +120,17 @@ async fn create(
     Sent(new): Sent<NewContext>,
 ) -> Result<Json<Value>, Failure> {
     user.unbound()?;
-    let org = owner(&state, new.owner).await?.id;
+    let org = owner(&state, new.owner).await?;
     if new.name.trim().is_empty() || new.name.len() > 200 {
         return Err(Failure::Invalid("a context's name has 1 to 200 characters".into()));
     }
-    let (now, deed) = (state.now(), audit(&user, "context.create", &new.name));
+    let (now, deed) =
+        (state.now(), deeds::context(&user, "create", &format!("{}/{}", org.name, new.name)));
     let made = state
         .store
         .write(move |txn| {
             txn.audit_append(now, &deed)?;
-            txn.context_create(org, &new.name, now)
+            txn.context_create(org.id, &new.name, now)
         })
         .await?;
     Ok(Json(shape(&made)))
@@ -168,7 +170,7 @@ async fn remove(
     user.unbound()?;
     let context = find(&state, &id).await?;
     guarded::context(&state, &user, &context).await?;
-    let (now, deed) = (state.now(), audit(&user, "context.remove", &context.name));
+    let (now, deed) = (state.now(), deeds::context(&user, "remove", &context.name));
     state
         .store
         .write(move |txn| {
@@ -208,8 +210,7 @@ async fn set(
     guarded::context(&state, &user, &context).await?;
     check_name(&name)?;
     check_value(&name, &new.value)?;
-    let (now, deed) =
-        (state.now(), audit(&user, "context.variable.set", &format!("{} {name}", context.name)));
+    let (now, deed) = (state.now(), deeds::context_variable(&user, "set", &context.name, &name));
     let (id, variable) = (context.id, name.clone());
     let created = state
         .store
@@ -231,8 +232,7 @@ async fn unset(
     user.unbound()?;
     let context = find(&state, &id).await?;
     guarded::context(&state, &user, &context).await?;
-    let (now, deed) =
-        (state.now(), audit(&user, "context.variable.remove", &format!("{} {name}", context.name)));
+    let (now, deed) = (state.now(), deeds::context_variable(&user, "remove", &context.name, &name));
     let removed = state
         .store
         .write(move |txn| {
