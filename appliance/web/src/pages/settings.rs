@@ -109,6 +109,7 @@ async fn settings(
             repo: &view.project.repo,
             told: &view.webhooks,
             may: user.may(Role::Admin) && user.projects.is_none(),
+            nobody: state.objects.tells_nobody(),
             now: state.now(),
         }, &visit)) }
         @if user.may(Role::Admin) && user.projects.is_none() { (delete::section(&view.project.repo, &visit)) }
