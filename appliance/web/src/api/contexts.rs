@@ -72,19 +72,22 @@ async fn owner(state: &State, owner: Owner) -> Result<Org, Failure> {
             let id: OrgId = super::id(&id, "Organization")?;
             state.store.read(move |reader| reader.org_get(id)).await?
         }
-        (None, Some(slug)) => {
-            let name = slug.rsplit('/').next().unwrap_or_default().to_owned();
-            let read = move |reader: &Reader<'_>| match name.parse() {
-                Ok(id) if slug.starts_with("circleci/") => reader.org_get(id),
-                _ => reader.org_by_name(&name),
-            };
-            state.store.read(read).await?
-        }
+        (None, Some(slug)) => return org_by_slug(state, slug).await,
         (None, None) => {
             return Err(Failure::Invalid("name the owner: owner-id or owner-slug".into()));
         }
     };
     found.ok_or_else(|| Failure::missing("Organization"))
+}
+
+/// The organisation of a slug such as `gh/acme`, or `circleci/` and its identifier.
+pub(super) async fn org_by_slug(state: &State, slug: String) -> Result<Org, Failure> {
+    let name = slug.rsplit('/').next().unwrap_or_default().to_owned();
+    let read = move |reader: &Reader<'_>| match name.parse() {
+        Ok(id) if slug.starts_with("circleci/") => reader.org_get(id),
+        _ => reader.org_by_name(&name),
+    };
+    state.store.read(read).await?.ok_or_else(|| Failure::missing("Organization"))
 }
 
 fn shape(context: &Context) -> Value {
