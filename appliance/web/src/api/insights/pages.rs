@@ -52,7 +52,7 @@ impl Times {
     }
 
     /// What runs come to, in this time and in the one before.
-    fn both<'a>(&self, runs: impl Iterator<Item = &'a Ran> + Clone) -> (Metrics, Metrics) {
+    fn both<'a>(&self, runs: &(impl Iterator<Item = &'a Ran> + Clone)) -> (Metrics, Metrics) {
         let of = |within: &Range<Timestamp>| {
             let own = runs.clone().map(|ran| &ran.workflow);
             Metrics::of(own.filter(|workflow| within.contains(&workflow.created_at)).map(run))
@@ -95,7 +95,7 @@ pub(super) async fn of_project(
     let wanted = named(query.as_deref(), "branches");
     let (by_workflow, by_branch) = parts(&times, &ran, workflows.as_deref(), wanted.as_deref());
     let names = by_name(ran.iter().map(|ran| (ran.workflow.name.clone(), ())));
-    let (now, before) = times.both(ran.iter());
+    let (now, before) = times.both(&ran.iter());
     Ok(Json(json!({
         "org_id": project.org,
         "project_id": project.id,
@@ -117,13 +117,13 @@ fn parts(
     let own = ran.iter().filter(|ran| has(workflows, &ran.workflow.name));
     let (mut by_workflow, mut by_branch) = (Vec::new(), Vec::new());
     for (name, runs) in by_name(own.map(|ran| (ran.workflow.name.clone(), ran))) {
-        let (now, before) = times.both(runs.iter().copied());
+        let (now, before) = times.both(&runs.iter().copied());
         let mut told = page(&now, &before);
         told["workflow_name"] = name.as_str().into();
         by_workflow.push(told);
         let of_branch = runs.iter().filter_map(|ran| Some((ran.branch.clone()?, *ran)));
         for (branch, runs) in by_name(of_branch.filter(|(branch, _)| has(branches, branch))) {
-            let (now, before) = times.both(runs.iter().copied());
+            let (now, before) = times.both(&runs.iter().copied());
             let mut told = page(&now, &before);
             told["workflow_name"] = name.as_str().into();
             told["branch"] = branch.into();
@@ -151,13 +151,13 @@ pub(super) async fn of_org(
         let asked = all.iter().filter(|project| has(wanted.as_deref(), project.repo.name()));
         for project in asked.take(PROJECTS_MAX) {
             let ran = times.runs(reader, project.id, RUNS_MAX - runs.len().min(RUNS_MAX))?;
-            let (now, before) = times.both(ran.iter());
+            let (now, before) = times.both(&ran.iter());
             let mut of = project_page(&now, &before);
             of["project_name"] = project.repo.name().into();
             told.push(of);
             runs.extend(ran);
         }
-        let (now, before) = times.both(runs.iter());
+        let (now, before) = times.both(&runs.iter());
         let names: Vec<&str> = all.iter().map(|project| project.repo.name()).collect();
         Ok::<_, store::Error>(json!({
             "org_data": project_page(&now, &before),
