@@ -8,6 +8,7 @@
 //! within a project the oldest task (identifiers sort by age).
 //! Limits: grows with the jobs that have not ended, which the engine bounds at intake.
 
+mod clock;
 mod held;
 
 pub use held::Held;
@@ -285,21 +286,6 @@ impl Board {
         let leases = self.leases.values().map(|lease| lease.until);
         let serial = self.serial_waiting().map(|waiting| waiting.since.plus(SERIAL_WAIT_MAX));
         leases.chain(serial).min()
-    }
-
-    /// Nobody could be heard until now: every lease is good for this length.
-    pub fn unheard(&mut self, now: Timestamp, length: Duration) {
-        for lease in self.leases.values_mut() {
-            lease.until = now.plus(length);
-        }
-    }
-
-    /// The clock was set: nobody was heard, and whoever waits for a serial group begins to wait now.
-    pub fn grace(&mut self, now: Timestamp, length: Duration) {
-        self.unheard(now, length);
-        for waiting in self.waiting.values_mut().flat_map(BTreeMap::values_mut) {
-            waiting.since = now;
-        }
     }
 
     /// The lease that was given last: the one to give up first.

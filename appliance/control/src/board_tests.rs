@@ -133,6 +133,23 @@ fn a_clock_that_is_set_ends_no_lease_and_no_wait() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_changes_no_wait() {
+    let mut board = Board::default();
+    let group = Some(SerialGroup { org: "acme".into(), name: "deploy".into() });
+    board.wait(Waiting { serial: group.clone(), ..waiting(1, 1) });
+    board.wait(Waiting { serial: group, ..waiting(2, 2) });
+    take(&mut board, &plain(), LIMITS);
+    let (lease, overdue) = (board.deadline().unwrap(), Timestamp(0).plus(SERIAL_WAIT_MAX));
+    let (back, hour) = (|at: Timestamp| Timestamp(at.0 - 3_600_000_000), Duration::from_secs(3600));
+    board.set_back(hour);
+    assert_eq!(board.deadline(), Some(back(lease)));
+    assert_eq!(board.expired(back(lease)).len(), 1);
+    assert_eq!(board.expired(Timestamp(back(lease).0 - 1)), vec![]);
+    assert_eq!(board.overdue(back(overdue)).len(), 1);
+    assert_eq!(board.overdue(Timestamp(back(overdue).0 - 1)), vec![]);
+}
+
+#[test]
 fn a_waiting_task_is_found_between_two_others_whatever_its_project() {
     let mut board = Board::default();
     for (task, of) in [(10, 1), (21, 2), (22, 2), (30, 1)] {

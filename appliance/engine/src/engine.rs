@@ -7,7 +7,7 @@ mod tidings;
 
 use crate::{
     Config, Error, Handle, Status,
-    clock::{JumpWatch, wall},
+    clock::{ClockWatch, Course, wall},
     command::{Answer, Asking, Command, Outcome},
     config::{BATCH_MAX, INBOX_MAX},
     core::Core,
@@ -21,7 +21,10 @@ use base::{
     time::Timestamp,
 };
 use batch::Batch;
-use control::{board::Held, governor::Decision};
+use control::{
+    board::{Board, Held},
+    governor::Decision,
+};
 use parked::{Claimant, Parked};
 use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 use store::Store;
@@ -80,7 +83,7 @@ struct Loop {
     seen: BTreeMap<RunnerId, Timestamp>,
     /// What a runner held when it registered again; its first heartbeat tells what is left.
     unconfirmed: BTreeMap<RunnerId, Vec<HeldTask>>,
-    jumps: JumpWatch,
+    clock: ClockWatch,
     rest_until: Option<Instant>,
     /// The governor's last word, for a memory that is read anew.
     decision: Option<Decision>,
@@ -108,7 +111,7 @@ impl Engine {
             parked: Parked::default(),
             seen: BTreeMap::new(),
             unconfirmed: BTreeMap::new(),
-            jumps: JumpWatch::new(),
+            clock: ClockWatch::new(),
             rest_until: None,
             decision: None,
             tidings: Tidings::default(),
@@ -135,10 +138,9 @@ impl Loop {
                 () = until(deadline) => None,
             };
             let mut batch = Batch::new(wall());
-            if self.jumps.look(batch.now)
-                && let Some(core) = &mut self.core
-            {
-                core.board.grace(batch.now, LEASE);
+            let course = self.clock.look(batch.now);
+            if let Some(core) = &mut self.core {
+                keep_time(&mut core.board, course, batch.now);
             }
             self.revive().await;
             self.gather(&mut batch, first);
@@ -336,15 +338,16 @@ impl Loop {
         now: Timestamp,
     ) -> Result<Outcome, store::Error> {
         let mut core = self.core.take().ok_or(store::Error::Broken)?;
-        let commands = Arc::clone(commands);
+        let (commands, began) = (Arc::clone(commands), Instant::now());
         let work = move |txn: &mut store::Txn<'_>| {
             let outcome = core.apply(txn, &commands[range], &asking, now)?;
             Ok::<_, store::Error>((core, outcome))
         };
         match self.store.write(work).await {
             Ok((mut core, outcome)) => {
-                let committed = wall();
-                if committed.since(now) > SLOW {
+                if began.elapsed() > SLOW {
+                    let committed = wall();
+                    keep_time(&mut core.board, self.clock.look(committed), committed);
                     core.board.unheard(committed, LEASE);
                 }
                 (self.core, self.rest_until) = (Some(core), None);
@@ -357,6 +360,15 @@ impl Loop {
                 Err(error)
             }
         }
+    }
+}
+
+/// Leases run by the steady clock, whatever the wall's does.
+fn keep_time(board: &mut Board, course: Course, now: Timestamp) {
+    match course {
+        Course::Steady => {}
+        Course::Ahead => board.grace(now, LEASE),
+        Course::Behind(lost) => board.set_back(lost),
     }
 }
 

@@ -154,6 +154,12 @@ impl Objects {
         notify::is_address(address) && notify::is_allowed(address, &self.inner.config.webhook_allow)
     }
 
+    /// The operator allows no address at all.
+    #[must_use]
+    pub fn tells_nobody(&self) -> bool {
+        self.inner.config.webhook_allow.is_empty()
+    }
+
     /// How telling goes, by bucket and address.
     ///
     /// # Errors

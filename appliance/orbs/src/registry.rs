@@ -83,19 +83,12 @@ impl Registry {
             Name::Registry(_) => None,
         };
         loading::forget(&path)?;
-        let before = read_if_there(&path)?;
-        if before.as_deref() == Some(text) {
-            return Ok(Added::Same);
+        let added = self.would_add(name, text)?;
+        if added == Added::Same {
+            return Ok(added);
         }
-        let may_change =
-            !matches!(name, Name::Registry(OrbReference { version: OrbVersion::Release(..), .. }));
-        if before.is_some() && !may_change {
-            return Err(Error::Taken(name.to_string()));
-        }
-        let written = write(&path, text, may_change);
-        match written {
-            Ok(()) if before.is_some() => Ok(Added::Replaced),
-            Ok(()) => Ok(Added::New),
+        match write(&path, text, may_change(name)) {
+            Ok(()) => Ok(added),
             // Another process was faster: what it wrote counts.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 if read_if_there(&path)?.as_deref() == Some(text) {
@@ -104,6 +97,19 @@ impl Registry {
                 Err(Error::Taken(name.to_string()))
             }
             Err(error) => Err(Error::io("write", &path)(error)),
+        }
+    }
+
+    /// What [`Registry::add`] would come to now.
+    ///
+    /// # Errors
+    /// Those that it would have, but for those of writing.
+    pub fn would_add(&self, name: &Name, text: &str) -> Result<Added, Error> {
+        match read_if_there(&self.path(name)?)? {
+            None => Ok(Added::New),
+            Some(before) if before == text => Ok(Added::Same),
+            Some(_) if may_change(name) => Ok(Added::Replaced),
+            Some(_) => Err(Error::Taken(name.to_string())),
         }
     }
 
@@ -225,6 +231,11 @@ fn turn(path: &Path) -> Result<File, Error> {
     let file = file.map_err(Error::io("open", &lock))?;
     file.lock().map_err(Error::io("lock", &lock))?;
     Ok(file)
+}
+
+/// All but released versions.
+const fn may_change(name: &Name) -> bool {
+    !matches!(name, Name::Registry(OrbReference { version: OrbVersion::Release(..), .. }))
 }
 
 fn read_if_there(path: &Path) -> Result<Option<String>, Error> {

@@ -37,7 +37,8 @@ use std::{
 };
 
 /// For how long init may take to answer. It waits for nothing but the start of a program; a job can hold
-/// that up (by stopping the process before its exec), so that init gives it up after two thirds of this.
+/// that up (by stopping the process before its exec), so that init gives it up after two thirds of this,
+/// and one that is stopped again and again at once.
 pub const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// For how long the end of init is waited for: its last process may be stuck in the kernel (a dead

@@ -1,8 +1,8 @@
 //! Brings the schema up to date, one numbered step after the other.
 //!
 //! Invariants: [`STEPS`] is append-only once released: its length is the schema version, kept in
-//! `user_version`. A step and its new version number are one transaction, so that a cut in the
-//! middle leaves the step wholly undone and the next start runs it again.
+//! `user_version`. A step and its new version number are one transaction, and so are all steps of a new
+//! database, so that a cut in the middle leaves the step wholly undone and the next start runs it again.
 //! On failure: a newer database is refused and not touched.
 
 use crate::error::{Error, OpenError};
@@ -32,6 +32,7 @@ pub const STEPS: &[&str] = &[
     include_str!("../migrations/0019_job_numbers.sql"),
     include_str!("../migrations/0020_badges.sql"),
     include_str!("../migrations/0021_webhooks.sql"),
+    include_str!("../migrations/0023_branches.sql"),
 ];
 
 /// The newest schema version this program knows.
@@ -57,6 +58,14 @@ pub(crate) fn run(sql: &mut Connection, path: &Path) -> Result<(), OpenError> {
 fn run_steps(sql: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), OpenError> {
     let known = u32::try_from(steps.len()).expect("the steps are a short list in the source");
     let found = not_newer(sql, path, known)?;
+    // A new database: one transaction, as each waits for the disk.
+    if found == 0 {
+        return run_step(sql, &steps.join("\n"), known).map_err(|source| OpenError::Migrate {
+            from: 0,
+            to: known,
+            source,
+        });
+    }
     for (from, step) in (found..known).zip(&steps[found as usize..]) {
         run_step(sql, step, from + 1).map_err(|source| OpenError::Migrate {
             from,
@@ -133,6 +142,14 @@ mod tests {
                 run(&mut sql, Path::new("test.db")).unwrap();
             }
         }
+    }
+
+    #[test]
+    fn a_new_database_is_made_by_one_commit() {
+        let mut sql = Connection::open_in_memory().unwrap();
+        let torn = [STEPS[0], "SELECT no_such_function();"];
+        run_steps(&mut sql, Path::new("test.db"), &torn).unwrap_err();
+        assert_eq!((schema(&sql), version(&sql).unwrap()), (vec![], 0));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use base::time::Timestamp;
 use std::{
     convert::Infallible,
     ops::Deref,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::{Duration, SystemTime},
 };
 use tokio::sync::{Notify, watch};
@@ -116,6 +116,8 @@ struct Shared {
     naming: tokio::sync::Mutex<()>,
     /// Rung when a project was deleted.
     removals: Notify,
+    /// Deliveries to webhooks that were given up since the start.
+    deliveries_lost: AtomicU64,
     closing: watch::Sender<bool>,
 }
 
@@ -136,6 +138,7 @@ impl State {
             passes: PassKey::random(),
             naming: tokio::sync::Mutex::default(),
             removals: Notify::new(),
+            deliveries_lost: AtomicU64::new(0),
             closing: watch::Sender::new(false),
         }))
     }
@@ -175,6 +178,11 @@ impl State {
     /// Rung when a project was deleted.
     pub(crate) fn removals(&self) -> &Notify {
         &self.0.removals
+    }
+
+    /// Deliveries to webhooks that were given up since the start.
+    pub(crate) fn deliveries_lost(&self) -> &AtomicU64 {
+        &self.0.deliveries_lost
     }
 
     /// Room for large bodies.

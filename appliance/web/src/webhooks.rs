@@ -21,7 +21,7 @@ use base::{
 use futures_util::{StreamExt, stream};
 use http::{HeaderName, header};
 use objects::telling::{self, Message, Teller};
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::atomic::Ordering, time::Duration};
 use store::{
     Reader, Txn,
     projects::{Delivery, Went},
@@ -104,10 +104,15 @@ async fn gather(state: &State, place: &mut Cursor) -> Result<bool, store::Error>
     if is_full || !events.is_empty() {
         let (base_url, now) = (state.config.base_url.clone(), state.now());
         let write = move |txn: &mut Txn<'_>| {
-            events.iter().try_for_each(|event| deliver(txn, event, &base_url, now))?;
-            txn.webhook_seen_set(last)
+            let mut lost = 0;
+            for event in &events {
+                lost += deliver(txn, event, &base_url, now)?;
+            }
+            txn.webhook_seen_set(last)?;
+            Ok(lost)
         };
-        state.store.write::<_, store::Error, _>(write).await?;
+        let lost = state.store.write::<_, store::Error, _>(write).await?;
+        state.deliveries_lost().fetch_add(lost, Ordering::Relaxed);
     }
     *place = last;
     Ok(is_full)
@@ -122,26 +127,27 @@ fn ends(event: &Recorded) -> bool {
     }
 }
 
-/// Writes what the project's webhooks are to be told of an event.
+/// Writes what the project's webhooks are to be told of an event; for how many of them there is no room.
 fn deliver(
     txn: &Txn<'_>,
     event: &Recorded,
     base_url: &str,
     now: Timestamp,
-) -> Result<(), store::Error> {
-    let Some(project) = event.project else { return Ok(()) };
+) -> Result<u64, store::Error> {
+    let Some(project) = event.project else { return Ok(0) };
     let hooks = txn.webhook_list(project)?;
     // One that was made later is not told of what was before.
     let hooks: Vec<_> = hooks.into_iter().filter(|hook| hook.seen < event.cursor).collect();
     if hooks.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
-    let Some((kind, body)) = payload::payload(txn, event, base_url)? else { return Ok(()) };
+    let Some((kind, body)) = payload::payload(txn, event, base_url)? else { return Ok(0) };
+    let mut lost = 0;
     for hook in hooks.iter().filter(|hook| hook.events.contains(&kind)) {
         let body = payload::to(hook, body.clone()).to_string();
-        txn.delivery_insert(hook.id, kind, &body, now)?;
+        lost += u64::from(!txn.delivery_insert(hook.id, kind, &body, now)?);
     }
-    Ok(())
+    Ok(lost)
 }
 
 /// Tells a batch of what is due; returns how many were told.
@@ -171,7 +177,10 @@ async fn tell_one(
         Ok(status) => (Went::Over, status.to_string()),
         Err(why) => match again() {
             Some(due) => (Went::Again(due), why),
-            None => (Went::Over, format!("given up: {why}")),
+            None => {
+                state.deliveries_lost().fetch_add(1, Ordering::Relaxed);
+                (Went::Over, format!("given up: {why}"))
+            }
         },
     };
     state.store.write(move |txn| txn.delivery_tried(&delivery, went, &answer, now)).await?;

@@ -8,17 +8,17 @@ use super::{Failure, at, privilege};
 use crate::{sandbox::readable, sys, wire::Start};
 use rustix::{
     fs::{AtFlags, CWD, Gid, Mode, Uid},
-    process::Signal,
+    process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid},
 };
 use std::{
     ffi::CString,
-    io::{self, Read, Write},
+    io::{self, PipeReader, Read, Write},
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::fs::OpenOptionsExt,
     },
     path::{Component, Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Steps of a start, in order; numbered for the pipe.
@@ -26,6 +26,12 @@ const STAGES: [&str; 7] =
     ["session", "terminal", "ids", "working directory", "privileges", "descriptors", "exec"];
 
 type Step = (u8, io::Error);
+
+/// Between two looks whether a program that begins was stopped.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Looks at which it was stopped; then it is given up.
+const STOPPED_MAX: u32 = 20;
 
 /// Forks and waits until the exec has happened or failed. What takes too long is killed.
 pub(super) fn start(start: &Start, stdio: &[OwnedFd; 3]) -> Result<(u32, OwnedFd), Failure> {
@@ -40,8 +46,8 @@ pub(super) fn start(start: &Start, stdio: &[OwnedFd; 3]) -> Result<(u32, OwnedFd
         sys::exit_now(127)
     };
     drop(tell);
-    if !readable(told.as_fd(), Some(Instant::now() + start.patience)).map_err(at("pipe"))? {
-        let _may_have_ended = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
+    if !is_under_way(&told, &pidfd, start.patience).map_err(at("pipe"))? {
+        let _may_have_ended = pidfd_send_signal(&pidfd, Signal::KILL);
         return Err(at("start")(io::Error::from_raw_os_error(libc::ETIMEDOUT)));
     }
     let mut failure = Vec::new();
@@ -54,6 +60,31 @@ pub(super) fn start(start: &Start, stdio: &[OwnedFd; 3]) -> Result<(u32, OwnedFd
             Err(at(stage)(io::Error::from_raw_os_error(errno)))
         }
     }
+}
+
+/// Waits until the exec has happened or failed; `false` when it takes too long. A program that was stopped
+/// goes on, and one that is stopped again and again is not waited for as a slow disk is.
+fn is_under_way(
+    told: &PipeReader,
+    child: &OwnedFd,
+    patience: Duration,
+) -> rustix::io::Result<bool> {
+    let (end, mut stopped) = (Instant::now() + patience, 0);
+    while stopped < STOPPED_MAX {
+        let look = Instant::now() + LOOK;
+        if readable(told.as_fd(), Some(look.min(end)))? {
+            return Ok(true);
+        }
+        if look >= end {
+            break;
+        }
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        if matches!(waitid(WaitId::PidFd(child.as_fd()), options), Ok(Some(_))) {
+            stopped += 1;
+            let _may_have_ended = pidfd_send_signal(child, Signal::CONT);
+        }
+    }
+    Ok(false)
 }
 
 /// In the child: everything up to the exec. Returns only what failed.
@@ -196,7 +227,7 @@ mod tests {
             gid: 0,
             groups: Vec::new(),
             terminal: false,
-            patience: std::time::Duration::ZERO,
+            patience: Duration::ZERO,
         }
     }
 

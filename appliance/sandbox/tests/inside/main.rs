@@ -22,8 +22,8 @@ const TESTS: &[Test] = &[
     ),
     ("a_failed_start_names_its_step", life::a_failed_start_names_its_step),
     (
-        "a_program_that_is_stopped_before_its_exec_is_given_up_alone",
-        life::a_program_that_is_stopped_before_its_exec_is_given_up_alone,
+        "a_program_that_is_stopped_before_its_exec_holds_nothing_up",
+        life::a_program_that_is_stopped_before_its_exec_holds_nothing_up,
     ),
     ("an_init_that_does_not_answer_is_given_up", life::an_init_that_does_not_answer_is_given_up),
     ("an_init_that_does_not_end_is_left_behind", life::an_init_that_does_not_end_is_left_behind),

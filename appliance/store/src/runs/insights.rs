@@ -3,7 +3,11 @@
 //! Why no table of sums: the rows are there, found by the numbers of a project's pipelines from the
 //! newest back, and what one answer looks at is bounded: [`LOOKED_AT`], and what the caller says.
 
-use super::{Workflow, pipelines::split, texts::Hash};
+use super::{
+    Workflow,
+    pipelines::{of_branch, split},
+    texts::Hash,
+};
 use crate::{Reader, error::Error};
 use base::{
     ids::{PipelineNumber, ProjectId},
@@ -14,6 +18,10 @@ use std::ops::Range;
 
 /// Pipelines that one answer looks at, also where few of them have a run that is asked for.
 const LOOKED_AT: u32 = 20_000;
+
+/// Pipelines in a row that came before the time that is asked about, until nothing later is expected
+/// behind them: some came by a clock that stood behind.
+const OLDER: u32 = 1000;
 
 /// Which runs are asked for.
 #[derive(Debug, Clone)]
@@ -46,20 +54,22 @@ pub struct Ran {
 impl Reader<'_> {
     /// Runs of a project, of the newest pipelines first: whole pipelines, until there are `most` or more.
     pub fn run_list(&self, wanted: &RunsWanted, most: usize) -> Result<Vec<Ran>, Error> {
-        let mut list = self.statement(
+        let of_branch = of_branch(wanted.branch.as_deref());
+        let mut list = self.statement(&format!(
             "SELECT number, branch, vcs, workflows, created_at FROM pipelines \
-             WHERE project = ?1 AND number < ?2 AND (?3 IS NULL OR branch = ?3) \
-             ORDER BY number DESC LIMIT ?4",
-        )?;
+             WHERE project = ?1 AND number < ?2 AND {of_branch} \
+             ORDER BY number DESC LIMIT ?4"
+        ))?;
         let before = wanted.before.map_or(i64::MAX as u64, |number| number.0);
         let mut rows = list.query(params![wanted.project.0, before, wanted.branch, LOOKED_AT])?;
-        let mut found = Vec::new();
+        let (mut found, mut older) = (Vec::new(), 0);
         while let Some(row) = rows.next()? {
             let at = Timestamp(row.get(4)?);
-            if found.len() >= most || at < wanted.within.start {
+            older = if at < wanted.within.start { older + 1 } else { 0 };
+            if found.len() >= most || older > OLDER {
                 break;
             }
-            if at >= wanted.within.end {
+            if !wanted.within.contains(&at) {
                 continue;
             }
             let (number, branch) = (PipelineNumber(row.get(0)?), row.get(1)?);

@@ -176,8 +176,9 @@ impl Reader<'_> {
         before: Option<PipelineNumber>,
         limit: u32,
     ) -> Result<Vec<Pipeline>, Error> {
+        let of_branch = of_branch(filter.branch);
         let mut list = self.statement(&format!(
-            "{COLUMNS} WHERE p.project = ?1 AND p.number < ?2 AND (?3 IS NULL OR p.branch = ?3) \
+            "{COLUMNS} WHERE p.project = ?1 AND p.number < ?2 AND {of_branch} \
              AND (?4 IS NULL OR p.actor = ?4) AND (?5 IS NULL OR {OF_ORG} = ?5) \
              ORDER BY p.number DESC LIMIT ?6"
         ))?;
@@ -234,6 +235,14 @@ impl Reader<'_> {
             setup: text(setup)?,
             compiled_setup: text(compiled_setup)?,
         }))
+    }
+}
+
+/// The condition on `?3`, in the words by which its index is found.
+pub(super) const fn of_branch(branch: Option<&str>) -> &'static str {
+    match branch {
+        Some(_) => "branch = ?3",
+        None => "?3 IS NULL",
     }
 }
 

@@ -24,6 +24,7 @@ mod before;
 mod caches;
 mod gone;
 mod holdings;
+mod insights;
 mod job_keys;
 mod results;
 

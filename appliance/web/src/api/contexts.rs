@@ -3,12 +3,13 @@
 use super::{
     body::Sent,
     message,
-    projects::{audit, check_name, check_value},
+    projects::{check_name, check_value},
     restrictions, shapes,
 };
 use crate::{
     State,
     access::{Member, Routes, Viewer},
+    deeds,
     error::Failure,
     guarded,
 };
@@ -71,19 +72,22 @@ async fn owner(state: &State, owner: Owner) -> Result<Org, Failure> {
             let id: OrgId = super::id(&id, "Organization")?;
             state.store.read(move |reader| reader.org_get(id)).await?
         }
-        (None, Some(slug)) => {
-            let name = slug.rsplit('/').next().unwrap_or_default().to_owned();
-            let read = move |reader: &Reader<'_>| match name.parse() {
-                Ok(id) if slug.starts_with("circleci/") => reader.org_get(id),
-                _ => reader.org_by_name(&name),
-            };
-            state.store.read(read).await?
-        }
+        (None, Some(slug)) => return org_by_slug(state, slug).await,
         (None, None) => {
             return Err(Failure::Invalid("name the owner: owner-id or owner-slug".into()));
         }
     };
     found.ok_or_else(|| Failure::missing("Organization"))
+}
+
+/// The organisation of a slug such as `gh/acme`, or `circleci/` and its identifier.
+pub(super) async fn org_by_slug(state: &State, slug: String) -> Result<Org, Failure> {
+    let name = slug.rsplit('/').next().unwrap_or_default().to_owned();
+    let read = move |reader: &Reader<'_>| match name.parse() {
+        Ok(id) if slug.starts_with("circleci/") => reader.org_get(id),
+        _ => reader.org_by_name(&name),
+    };
+    state.store.read(read).await?.ok_or_else(|| Failure::missing("Organization"))
 }
 
 fn shape(context: &Context) -> Value {
@@ -119,16 +123,17 @@ async fn create(
     Sent(new): Sent<NewContext>,
 ) -> Result<Json<Value>, Failure> {
     user.unbound()?;
-    let org = owner(&state, new.owner).await?.id;
+    let org = owner(&state, new.owner).await?;
     if new.name.trim().is_empty() || new.name.len() > 200 {
         return Err(Failure::Invalid("a context's name has 1 to 200 characters".into()));
     }
-    let (now, deed) = (state.now(), audit(&user, "context.create", &new.name));
+    let (now, deed) =
+        (state.now(), deeds::context(&user, "create", &format!("{}/{}", org.name, new.name)));
     let made = state
         .store
         .write(move |txn| {
             txn.audit_append(now, &deed)?;
-            txn.context_create(org, &new.name, now)
+            txn.context_create(org.id, &new.name, now)
         })
         .await?;
     Ok(Json(shape(&made)))
@@ -168,7 +173,7 @@ async fn remove(
     user.unbound()?;
     let context = find(&state, &id).await?;
     guarded::context(&state, &user, &context).await?;
-    let (now, deed) = (state.now(), audit(&user, "context.remove", &context.name));
+    let (now, deed) = (state.now(), deeds::context(&user, "remove", &context.name));
     state
         .store
         .write(move |txn| {
@@ -208,8 +213,7 @@ async fn set(
     guarded::context(&state, &user, &context).await?;
     check_name(&name)?;
     check_value(&name, &new.value)?;
-    let (now, deed) =
-        (state.now(), audit(&user, "context.variable.set", &format!("{} {name}", context.name)));
+    let (now, deed) = (state.now(), deeds::context_variable(&user, "set", &context.name, &name));
     let (id, variable) = (context.id, name.clone());
     let created = state
         .store
@@ -231,8 +235,7 @@ async fn unset(
     user.unbound()?;
     let context = find(&state, &id).await?;
     guarded::context(&state, &user, &context).await?;
-    let (now, deed) =
-        (state.now(), audit(&user, "context.variable.remove", &format!("{} {name}", context.name)));
+    let (now, deed) = (state.now(), deeds::context_variable(&user, "remove", &context.name, &name));
     let removed = state
         .store
         .write(move |txn| {

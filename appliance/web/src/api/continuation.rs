@@ -3,7 +3,10 @@
 //! Nobody logs in here: the continuation key, known to the jobs of one setup workflow alone, is
 //! the permit. Refusals are 400 with the original's form; its continuation orb shows them.
 
-use super::{large::Large, message};
+use super::{
+    large::{Keyed, LargeKeyed},
+    message,
+};
 use crate::{
     State,
     access::{Public, Routes},
@@ -16,6 +19,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_json::Value;
 use std::fmt::Write as _;
+use store::Reader;
 
 pub(super) fn routes() -> Routes {
     // The text itself may have 8 MB; quoted as JSON it grows.
@@ -32,10 +36,19 @@ pub(super) struct Wanted {
     parameters: Option<IndexMap<String, ParameterValue>>,
 }
 
+impl Keyed for Wanted {
+    const KEY: &'static str = "continuation-key";
+
+    fn opens(state: &State, key: &str) -> bool {
+        let made = |reader: &Reader<'_>| Ok::<_, store::Error>(reader.continuation_pipeline(key));
+        matches!(state.store.look(made), Ok(Some(_)))
+    }
+}
+
 async fn go_on(
     _: Public,
     state: State,
-    large: Large<Wanted>,
+    LargeKeyed(large): LargeKeyed<Wanted>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let Wanted { continuation_key, configuration, parameters } = large.body;
     let parameters = parameters.unwrap_or_default();

@@ -18,8 +18,8 @@ use futures_util::stream;
 use http::header;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::{convert::Infallible, time::Duration};
-use store::runs::Job;
+use std::{convert::Infallible, sync::atomic::Ordering, time::Duration};
+use store::{Reader, runs::Job};
 
 /// Held jobs that are told; behind them stand the same reasons again.
 pub(crate) const HELD_MAX: usize = 100;
@@ -134,10 +134,12 @@ async fn follow(Viewer(user): Viewer, state: State) -> Result<Response, Failure>
 async fn metrics(Viewer(user): Viewer, state: State) -> Result<Response, Failure> {
     user.unbound()?;
     let status = state.engine.status().await?;
-    let last = state.store.read(|reader| reader.event_last()).await?;
+    let read = |reader: &Reader<'_>| Ok((reader.event_last()?, reader.deliveries_waiting()?));
+    let (last, waiting) = state.store.read::<_, store::Error, _>(read).await?;
     let governed = state.engine.governed().borrow().clone();
     let mut text = page::text(&status, last, &governed, state.store.flushes());
     text += &page::certificates(&state.config.certificates.borrow());
+    text += &page::deliveries(waiting, state.deliveries_lost().load(Ordering::Relaxed));
     text += &super::object_metrics::text(&state.objects.account().await?);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
 }

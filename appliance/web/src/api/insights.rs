@@ -6,6 +6,8 @@
 
 mod flaky;
 mod metrics;
+mod pages;
+mod tests_of;
 mod window;
 
 use super::{PAGE, Slug, pipelines::bad_token, project, shapes};
@@ -51,6 +53,9 @@ pub(super) fn routes() -> Routes {
         .get("/api/v2/insights/{vcs}/{org}/{repo}/workflows/{name}", runs)
         .get("/api/v2/insights/{vcs}/{org}/{repo}/workflows/{name}/jobs", jobs)
         .get("/api/v2/insights/{vcs}/{org}/{repo}/workflows/{name}/summary", summary)
+        .get("/api/v2/insights/{vcs}/{org}/{repo}/workflows/{name}/test-metrics", tests_of::list)
+        .get("/api/v2/insights/pages/{vcs}/{org}/{repo}/summary", pages::of_project)
+        .get("/api/v2/insights/{vcs}/{org}/summary", pages::of_org)
 }
 
 /// What is asked of which runs.
@@ -224,9 +229,13 @@ async fn jobs(
     Ok(Json(shapes::page(items.collect(), None)))
 }
 
-/// A job that ran; one that a rerun took over counts where it ran.
+/// It is a job that ran; one that a rerun took over counts where it ran.
+fn job_ran(job: &Job) -> bool {
+    job.kind == JobType::Build && job.origin.is_none() && job.started_at.is_some()
+}
+
 fn job_run(job: Job) -> Option<(String, Run)> {
-    let began = job.started_at.filter(|_| job.kind == JobType::Build && job.origin.is_none())?;
+    let began = job.started_at.filter(|_| job_ran(&job))?;
     Some((job.name, Run { end: end_of_job(job.state), began, stopped: job.stopped_at }))
 }
 

@@ -107,6 +107,17 @@ pub(super) fn certificates(ends: &[CertificateEnd]) -> String {
     page.0
 }
 
+/// How telling goes, of all webhooks of projects.
+pub(super) fn deliveries(waiting: u64, lost: u64) -> String {
+    let mut page = Page(String::new());
+    let help = "Deliveries to webhooks of projects that wait to be sent.";
+    page.gauge("appliance_webhook_deliveries_waiting", help, number(waiting));
+    let help = "Deliveries to webhooks of projects that were given up since the start.";
+    let lost = [("", number(lost))].into_iter();
+    page.metric(("appliance_webhook_deliveries_lost_total", "counter", help), lost);
+    page.0
+}
+
 fn govern(page: &mut Page, governed: &Governed) {
     let decision = &governed.decision;
     page.gauge(

@@ -1,7 +1,8 @@
 //! Orbs of the local store, for the command line.
 //!
 //! Invariant: an orb runs in other people's jobs, so only administrators add one, and every
-//! addition is in the audit log.
+//! addition is in the audit log. Its line comes first: an orb without one cannot be there, and a line whose
+//! orb found no room on the disk may.
 
 use super::{body::Sent, projects::audit, shapes};
 use crate::{
@@ -89,24 +90,25 @@ async fn add(
 ) -> Result<Json<Value>, Failure> {
     let name: Name = new.reference.parse()?;
     let shown = name.to_string();
-    let (file, deed) = (shown.clone(), audit(&user, "orb.import", &shown));
-    let (added, found) = off_thread(&state, move |registry| {
-        let found = orbs::check(registry, &file, &new.source)?;
-        if found.iter().any(Diagnostic::is_error) {
-            return Ok((None, found));
-        }
-        Ok((Some(registry.add(&name, &new.source)?), found))
+    let deed = audit(&user, "orb.import", &shown);
+    let (file, of, source) = (shown.clone(), name.clone(), new.source.clone());
+    let (would, found) = off_thread(&state, move |registry| {
+        let found = orbs::check(registry, &file, &source)?;
+        let is_good = !found.iter().any(Diagnostic::is_error);
+        let would = is_good.then(|| registry.would_add(&of, &source)).transpose()?;
+        Ok((would, found))
     })
     .await?;
-    let Some(added) = added else {
+    let Some(would) = would else {
         let errors: Vec<String> =
             found.iter().filter(|d| d.is_error()).map(Diagnostic::render).collect();
         return Err(Failure::Invalid(format!("{shown} is not valid:\n{}", errors.join(""))));
     };
-    if added != Added::Same {
+    if would != Added::Same {
         let now = state.now();
         state.store.write(move |txn| txn.audit_append(now, &deed)).await?;
     }
+    let added = off_thread(&state, move |registry| registry.add(&name, &new.source)).await?;
     let result = match added {
         Added::New => "new",
         Added::Same => "same",

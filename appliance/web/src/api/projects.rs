@@ -4,6 +4,7 @@ use super::{Slug, body::Sent, message, project, shapes};
 use crate::{
     State,
     access::{Admin, Member, Routes, User, Viewer},
+    deeds,
     error::Failure,
     guarded, removal,
 };
@@ -79,7 +80,7 @@ async fn change(
     project: &Project,
     how: impl FnOnce(&mut Settings) + Send + 'static,
 ) -> Result<(), Failure> {
-    let deed = audit(user, "project.settings", &project.repo.to_string());
+    let deed = deeds::project_settings(user, &project.repo);
     let (id, now) = (project.id, state.now());
     let write = move |txn: &mut store::Txn<'_>| {
         txn.audit_append(now, &deed)?;
@@ -202,11 +203,8 @@ async fn set(
     guarded::project(&user, &project)?;
     check_name(&new.name)?;
     check_value(&new.name, &new.value)?;
-    let (id, now, deed) = (
-        project.id,
-        state.now(),
-        audit(&user, "project.variable.set", &format!("{} {}", project.repo, new.name)),
-    );
+    let (id, now, deed) =
+        (project.id, state.now(), deeds::project_variable(&user, "set", &project.repo, &new.name));
     let name = new.name.clone();
     let listed = state
         .store
@@ -238,11 +236,8 @@ async fn remove(
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let project = project(&state, &user, (vcs, org, repo)).await?;
     guarded::project(&user, &project)?;
-    let (id, now, deed) = (
-        project.id,
-        state.now(),
-        audit(&user, "project.variable.remove", &format!("{} {name}", project.repo)),
-    );
+    let (id, now, deed) =
+        (project.id, state.now(), deeds::project_variable(&user, "remove", &project.repo, &name));
     let removed = state
         .store
         .write(move |txn| {

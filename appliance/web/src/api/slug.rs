@@ -6,8 +6,13 @@
 use http::Uri;
 
 /// The addresses that go on with a slug.
-const PLACES: [&str; 4] =
-    ["/api/v2/project/", "/api/v2/insights/", "/api/v1.1/project/", "/api/appliance/v1/project/"];
+const PLACES: [&str; 5] = [
+    "/api/v2/project/",
+    "/api/v2/insights/pages/",
+    "/api/v2/insights/",
+    "/api/v1.1/project/",
+    "/api/appliance/v1/project/",
+];
 
 /// The address with plain slashes in its slug; `None` when it has them already.
 pub(crate) fn plain(uri: &Uri) -> Option<Uri> {
@@ -42,6 +47,11 @@ mod tests {
             "/api/v1.1/project/gh%2Facme%2Frelay/1/tests",
             Some("/api/v1.1/project/gh/acme/relay/1/tests"),
         );
+        check(
+            "/api/v2/insights/pages/gh%2Facme%2Frelay/summary",
+            Some("/api/v2/insights/pages/gh/acme/relay/summary"),
+        );
+        check("/api/v2/insights/gh%2Facme/summary", Some("/api/v2/insights/gh/acme/summary"));
         check("/api/v2/project/gh/acme/relay/envvar/a%2Fb", None);
         check("/api/v2/project/gh/acme/relay", None);
         check("/git/gh%2Facme", None);

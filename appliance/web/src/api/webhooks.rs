@@ -33,6 +33,9 @@ const NAME_MAX: usize = 256;
 /// Bytes of a secret; HMAC-SHA256 makes no use of more than 64.
 const SECRET_MAX: usize = 1024;
 
+/// Why none can be made.
+pub(crate) const NOBODY: &str = "the operator allows no address: webhooks are told once `webhook_allow` in appliance.toml has a prefix of theirs";
+
 pub(super) fn routes() -> Routes {
     Routes::new()
         .get("/api/v2/webhook", list)
@@ -95,6 +98,9 @@ fn judged(state: &State, wanted: NewWebhook) -> Result<NewWebhook, Failure> {
     }
     if wanted.secret.as_ref().is_some_and(|secret| secret.expose().len() > SECRET_MAX) {
         return invalid(format!("signing-secret: at most {SECRET_MAX} bytes"));
+    }
+    if state.objects.tells_nobody() {
+        return invalid(NOBODY.into());
     }
     if !state.objects.may_tell(&wanted.url) {
         return invalid(

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     State,
     access::{Member, Role, Routes, User, Viewer},
+    deeds,
     error::Failure,
     guarded,
     restrictions::{self, Restriction},
@@ -250,7 +251,7 @@ async fn create(
     if name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
         return Err(Failure::Invalid("a context's name has 1 to 100 characters".into()));
     }
-    let deed = user.deed("context.create", format!("context {org}/{name}"));
+    let deed = deeds::context(&user, "create", &format!("{org}/{name}"));
     let now = state.now();
     let made = state
         .store
@@ -286,7 +287,7 @@ async fn remove(
     Path(id): Path<ContextId>,
 ) -> Result<Redirect, Failure> {
     let name = find(&state, &user, id).await?;
-    let (deed, now) = (user.deed("context.remove", format!("context {name}")), state.now());
+    let (deed, now) = (deeds::context(&user, "remove", &name), state.now());
     state
         .store
         .write(move |txn| {
@@ -305,7 +306,7 @@ async fn variable_set(
 ) -> Result<Redirect, Failure> {
     let (name, value) = given.judged()?;
     let context = find(&state, &user, id).await?;
-    let (deed, now) = (user.deed("variable.set", format!("context {context} {name}")), state.now());
+    let (deed, now) = (deeds::context_variable(&user, "set", &context, &name), state.now());
     state
         .store
         .write(move |txn| {
@@ -323,8 +324,7 @@ async fn variable_remove(
     Form(Named { name }): Form<Named>,
 ) -> Result<Redirect, Failure> {
     let context = find(&state, &user, id).await?;
-    let (deed, now) =
-        (user.deed("variable.remove", format!("context {context} {name}")), state.now());
+    let (deed, now) = (deeds::context_variable(&user, "remove", &context, &name), state.now());
     state
         .store
         .write(move |txn| {

@@ -1,5 +1,7 @@
 //! One pipeline: its commit, its configuration errors, its workflows as graph and over time.
 
+mod jobs;
+
 use super::{
     config_error, config_texts,
     frame::{self, Frame, Here, Live, Theme},
@@ -7,7 +9,7 @@ use super::{
     look::Looks,
     moment,
     pipelines::{self, Row},
-    timeline::{self, Scale},
+    timeline::Scale,
     visit::Visit,
 };
 use crate::{
@@ -15,17 +17,21 @@ use crate::{
     access::{Role, Routes, User, Viewer},
     error::Failure,
 };
-use axum::{extract::Path, response::Redirect};
+use axum::{
+    extract::{Path, Query},
+    response::Redirect,
+};
 use base::{
-    ids::{Cursor, JobId, PipelineId, PipelineNumber, RepoName, WorkflowId},
-    state::{JobState, WorkflowState},
+    ids::{Cursor, PipelineId, PipelineNumber, RepoName, WorkflowId},
+    state::WorkflowState,
     time::Timestamp,
     trigger::TriggerKind,
 };
+use jobs::{Part, place};
 use maud::{Markup, html};
 use store::{
     Reader,
-    runs::{ConfigTexts, Job, JobType, Workflow, family},
+    runs::{ConfigTexts, Job, Workflow},
 };
 
 pub(super) fn routes() -> Routes {
@@ -52,10 +58,11 @@ async fn show(
     theme: Theme,
     visit: Visit,
     Path((org, repo, number)): Path<(String, String, u64)>,
+    Query(part): Query<Part>,
 ) -> Result<Markup, Failure> {
     let view = load(&state, &user, &org, &repo, number).await?;
     let frame = framed(&view, &user, theme, &state);
-    let body = html! { (visit.told()) (body(&view, &user, state.now())) };
+    let body = html! { (visit.told()) (body(&view, &user, &part, state.now())) };
     Ok(frame::page(&frame, &body))
 }
 
@@ -148,14 +155,14 @@ pub(super) fn workflow_address(reader: &Reader<'_>, id: WorkflowId) -> Result<St
     Ok(format!("{}#w-{id}", address_of(reader, workflow.pipeline)?))
 }
 
-fn body(view: &View, user: &User, now: Timestamp) -> Markup {
+fn body(view: &View, user: &User, part: &Part, now: Timestamp) -> Markup {
     let pipeline = &view.row.pipeline;
     let source = view.config.as_ref().and_then(|config| config.source.as_deref());
     html! {
         (top(view, now))
         @if !pipeline.errors.is_empty() { (config_error::list(&pipeline.errors, source)) }
         @for (workflow, jobs) in shown(&view.row.workflows) {
-            (workflow_section(view, workflow, jobs, user, now))
+            (workflow_section(view, workflow, jobs, user, part, now))
         }
         @if pipeline.errors.is_empty() && view.row.workflows.is_empty() {
             section.empty {
@@ -221,6 +228,7 @@ fn workflow_section(
     workflow: &Workflow,
     jobs: &[Job],
     user: &User,
+    part: &Part,
     now: Timestamp,
 ) -> Markup {
     let to = workflow.stopped_at.unwrap_or(now);
@@ -236,9 +244,7 @@ fn workflow_section(
                 @if user.may(Role::Member) { (workflow_actions(workflow, view.over.contains(&workflow.id))) }
             }
             @if (2..=graph::JOBS_MAX).contains(&jobs.len()) { (graph::draw(&workflow.name, &nodes(&view.row.repo, jobs, now))) }
-            ol.jobs {
-                @for job in jobs { (job_line(&view.row.repo, job, jobs, scale, user, now)) }
-            }
+            (jobs::list(&jobs::Listed { repo: &view.row.repo, number: view.row.pipeline.number, workflow: workflow.id, jobs, scale, user, now }, part))
         }
     }
 }
@@ -281,64 +287,9 @@ fn nodes(repo: &RepoName, jobs: &[Job], now: Timestamp) -> Vec<graph::Node> {
         .collect()
 }
 
-/// Where a job of the same workflow stands in the list.
-fn place(jobs: &[Job], id: JobId) -> Option<usize> {
-    let place = usize::from(family::ordinal_of(id)).checked_sub(1)?;
-    jobs.get(place).is_some_and(|job| job.id == id).then_some(place)
-}
-
 fn note(job: &Job, now: Timestamp) -> String {
     let ran = job.started_at.map(|from| job.stopped_at.unwrap_or(now).since(from));
     ran.map(moment::span).unwrap_or_default()
-}
-
-fn job_line(
-    repo: &RepoName,
-    job: &Job,
-    jobs: &[Job],
-    scale: Scale,
-    user: &User,
-    now: Timestamp,
-) -> Markup {
-    html! {
-        li.job id=(format!("j-{}", job.id)) {
-            (job.state.look().icon(job.state.word()))
-            span.job-name {
-                @match job.number {
-                    Some(number) => a href=(links::job(repo, number)) { (job.name) },
-                    None => (job.name),
-                }
-                @if job.parallelism > 1 { span.pill { "×" (job.parallelism) } }
-                @if job.origin.is_some() { span.pill { "kept" } }
-            }
-            span.job-note { (job_note(job, jobs)) }
-            (timeline::bar(job, scale, now))
-            span.took { (moment::took(job.started_at, job.stopped_at, now)) }
-            @if job.kind == JobType::Approval && job.state == JobState::OnHold && user.may(Role::Member) {
-                (button(&format!("/jobs/{}/approve", job.id), "Approve", "primary", &job.name))
-            }
-        }
-    }
-}
-
-/// What a person wants to know of a job beside its state.
-fn job_note(job: &Job, jobs: &[Job]) -> Markup {
-    let waits: Vec<&str> = job
-        .requires
-        .iter()
-        .filter_map(|edge| jobs.get(place(jobs, edge.on)?))
-        .filter(|other| !other.state.is_terminal())
-        .map(|other| other.name.as_str())
-        .collect();
-    html! {
-        @match (job.kind, job.state) {
-            (_, JobState::Blocked) => { "waits for " (waits.join(", ")) },
-            (JobType::Approval, JobState::Success) => { "approved by " (job.decided_by.as_deref().unwrap_or("somebody")) },
-            (_, JobState::Canceled) => @if let Some(by) = &job.decided_by { "canceled by " (by) },
-            (_, JobState::Success) => {},
-            (_, state) => @if let Some(message) = &job.message { (message) } @else if state != JobState::Failed { (state.word()) },
-        }
-    }
 }
 
 fn config_body(view: &View) -> Markup {

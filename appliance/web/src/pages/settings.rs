@@ -15,6 +15,7 @@ use super::{
 use crate::{
     State,
     access::{Member, Role, Routes, User, Viewer},
+    deeds,
     error::Failure,
     git, guarded,
 };
@@ -108,6 +109,7 @@ async fn settings(
             repo: &view.project.repo,
             told: &view.webhooks,
             may: user.may(Role::Admin) && user.projects.is_none(),
+            nobody: state.objects.tells_nobody(),
             now: state.now(),
         }, &visit)) }
         @if user.may(Role::Admin) && user.projects.is_none() { (delete::section(&view.project.repo, &visit)) }
@@ -195,11 +197,7 @@ async fn save(
     if settings.default_branch != project.settings.default_branch {
         git::set_default_branch(&state, &project.repo, &settings.default_branch).await?;
     }
-    let (deed, now, id) = (
-        user.deed("project.settings", format!("project {}", project.repo)),
-        state.now(),
-        project.id,
-    );
+    let (deed, now, id) = (deeds::project_settings(&user, &project.repo), state.now(), project.id);
     state
         .store
         .write(move |txn| {
@@ -234,7 +232,7 @@ async fn variable_set(
     let (name, value) = given.judged()?;
     let project = load(&state, &user, &org, &repo).await?.project;
     guarded::project(&user, &project)?;
-    let deed = user.deed("variable.set", format!("project {} {name}", project.repo));
+    let deed = deeds::project_variable(&user, "set", &project.repo, &name);
     let now = state.now();
     state
         .store
@@ -254,7 +252,7 @@ async fn variable_remove(
 ) -> Result<Redirect, Failure> {
     let project = load(&state, &user, &org, &repo).await?.project;
     guarded::project(&user, &project)?;
-    let deed = user.deed("variable.remove", format!("project {} {name}", project.repo));
+    let deed = deeds::project_variable(&user, "remove", &project.repo, &name);
     let now = state.now();
     state
         .store

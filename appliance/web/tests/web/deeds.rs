@@ -164,5 +164,55 @@ async fn a_variable_that_is_not_there_is_not_told_to_have_been_removed() {
     for (path, form) in [("/remove", "name=A"), ("", "name=A&value=1"), ("/remove", "name=A")] {
         assert_eq!(work.call("POST", &format!("{project}{path}"), form).await.0, 303, "{path}");
     }
-    assert_eq!(work.noted().await, ["variable.set", "variable.remove"]);
+    assert_eq!(work.noted().await, ["project.variable.set", "project.variable.remove"]);
+}
+
+#[tokio::test]
+async fn a_deed_has_one_name_whichever_face_it_came_by() {
+    let work = work().await;
+    let told = async |method: &str, path: &str, body: &str| {
+        let (status, answer) = work.call(method, path, body).await;
+        assert!(status < 400, "{method} {path}: {status} {answer}");
+        let all = work.site.store.read(|reader| reader.audit_list(None, 1)).await.unwrap();
+        (all[0].deed.action.clone(), all[0].deed.subject.clone())
+    };
+    let made = r#"{"name":"B","owner":{"slug":"gh/acme","type":"organization"}}"#;
+    let by_page = told("POST", "/contexts", "org=acme&name=A").await;
+    assert_eq!(told("POST", "/api/v2/context", made).await.0, by_page.0);
+    let listed = work.json("/api/v2/context?owner-slug=gh/acme").await;
+    let id = |n: usize| listed["items"][n]["id"].as_str().unwrap().to_owned();
+    let (page, api) = (format!("/contexts/{}", id(0)), format!("/api/v2/context/{}", id(0)));
+    let of_project = "/api/v2/project/gh/acme/relay/envvar";
+    let of_context = format!("{api}/environment-variable/V");
+    let faces = [
+        ("/projects/acme/relay/variables", "POST", of_project, r#"{"name":"V","value":"1"}"#),
+        (&format!("{page}/variables"), "PUT", &of_context, r#"{"value":"1"}"#),
+    ];
+    for (page, method, api, body) in faces {
+        let by_page = told("POST", page, "name=V&value=1").await;
+        assert_eq!(told(method, api, body).await, by_page, "{api}");
+        let by_page = told("POST", &format!("{page}/remove"), "name=V").await;
+        told("POST", page, "name=V&value=1").await;
+        let api = if method == "PUT" { api.to_owned() } else { format!("{api}/V") };
+        assert_eq!(told("DELETE", &api, "").await, by_page, "{api}");
+    }
+}
+
+#[tokio::test]
+async fn an_orb_that_comes_is_noted_and_one_that_is_there_or_refused_is_not() {
+    let work = work().await;
+    let admin = work.site.account("ada", Role::Admin, WORD, false).await;
+    let token = work.site.token(admin, Role::Admin).await;
+    let headers = [("circle-token", token.as_str()), ("content-type", "application/json")];
+    let good = "version: 2.1\\ncommands: {a: {steps: [run: x]}}\\n";
+    let other = good.replace("run: x", "run: y");
+    let sent = [(good, 200), (good, 200), (&other, 409), ("commands: 7\\n", 400)];
+    for (source, expected) in sent {
+        let body = format!(r#"{{"reference":"acme/tool@1.0.0","source":"{source}"}}"#);
+        let answer = ask(&work.site, "POST", "/api/appliance/v1/orb", &headers, &body).await;
+        assert_eq!(answer.status().as_u16(), expected, "{}", text(answer).await);
+    }
+    let all = work.site.store.read(|reader| reader.audit_list(None, 50)).await.unwrap();
+    let noted: Vec<&str> = all.iter().map(|entry| entry.deed.action.as_str()).collect();
+    assert_eq!(noted, ["orb.import"]);
 }

@@ -102,6 +102,40 @@ async fn runs_of_a_workflow_are_measured_by_branch_and_time() {
         (&json!(2.0), &json!(["main"]))
     );
     assert_eq!(json("/branches").await["branches"], json!(["fix/x", "main"]));
+    let page =
+        get(&site, &token, "/api/v2/insights/pages/gh%2Facme%2Frelay/summary?branches=main").await;
+    let page = page.1;
+    assert_eq!(page["project_data"]["metrics"]["total_runs"], 4, "{page}");
+    assert_eq!(page["project_data"]["metrics"]["total_duration_secs"], 12 + 22 + 32 + 42);
+    assert_eq!(page["project_data"]["trends"]["total_runs"], 4.0, "one run was before");
+    let (workflow, branch) =
+        (&page["project_workflow_data"][0], &page["project_workflow_branch_data"]);
+    assert_eq!(
+        (&workflow["workflow_name"], &workflow["metrics"]["p95_duration_secs"]),
+        (&json!("main"), &json!(42.0))
+    );
+    assert_eq!(
+        (
+            branch.as_array().unwrap().len(),
+            &branch[0]["branch"],
+            &branch[0]["metrics"]["total_runs"]
+        ),
+        (1, &json!("main"), &json!(3)),
+        "{page}"
+    );
+    assert_eq!(
+        (&page["all_branches"], &page["all_workflows"]),
+        (&json!(["fix/x", "main"]), &json!(["main"]))
+    );
+    let org = "/api/v2/insights/gh/acme/summary";
+    let told = get(&site, &token, org).await.1;
+    assert_eq!(told["all_projects"], json!(["other", "relay"]), "{told}");
+    assert_eq!(told["org_data"], page["project_data"]);
+    let named = get(&site, &token, &format!("{org}?project-names=relay")).await.1;
+    assert_eq!(named["org_project_data"].as_array().unwrap().len(), 1, "{named}");
+    assert_eq!(named["org_project_data"][0]["project_name"], "relay");
+    assert_eq!(get(&site, &bound, org).await.0, 403);
+    assert_eq!(get(&site, &token, "/api/v2/insights/gh/none/summary").await.0, 404);
     let none = json!({
         "flaky-tests": [], "total-flaky-tests": 0, "flaky_tests": [], "total_flaky_tests": 0
     });
@@ -168,6 +202,27 @@ async fn a_test_that_failed_and_succeeded_at_one_commit_is_flaky() {
     let other = &told["flaky_tests"][0];
     assert_eq!((&other["test_name"], &other["job_number"]), (&flaky["test-name"], &1.into()));
     assert_eq!((&flaky["job-number"], &flaky["pipeline-number"]), (&1.into(), &1.into()), "{told}");
+    let path = "/api/v2/insights/gh/acme/relay/workflows/main/test-metrics";
+    let (status, told) = get(&site, &token, path).await;
+    assert_eq!(
+        (status, &told["average_test_count"], &told["total_test_runs"]),
+        (200, &2.into(), &2.into()),
+        "{told}"
+    );
+    let names = |list: &str| {
+        let tests = told[list].as_array().unwrap().iter();
+        tests.map(|test| test["test_name"].as_str().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("most_failed_tests"), ["long", "short"]);
+    assert_eq!(names("slowest_tests"), ["short", "long"]);
+    let short = &told["slowest_tests"][0];
+    assert_eq!(
+        (&short["p95_duration"], &short["flaky"], &short["failed_runs"], &short["total_runs"]),
+        (&json!(2.5), &json!(true), &json!(1), &json!(2))
+    );
+    assert_eq!(told["test_runs"][0]["success_rate"], 0.5, "{told}");
+    let counts = json!({ "error": 0, "failure": 1, "skipped": 0, "success": 1, "total": 2 });
+    assert_eq!(told["test_runs"][0]["test_counts"], counts);
 }
 
 /// The same workflow once more, ended well; the task of its job.

@@ -14,6 +14,7 @@ mod forms;
 mod git;
 mod guards;
 mod insights;
+mod large;
 mod lengths;
 mod levels;
 mod many;

@@ -1,8 +1,13 @@
 //! A job that left more than one page holds.
 
 use crate::{
+    clients::run,
     doors::{BASE, WORD, ask, cookie, log_in, text},
-    site::{Site, work},
+    site::{
+        Site,
+        past::{self, Run},
+        work,
+    },
 };
 use base::ids::TaskId;
 use serde_json::Value;
@@ -86,4 +91,32 @@ async fn what_a_page_does_not_hold_is_on_the_next_and_the_dashboard_says_so() {
     site.artifact(task, &last, b"x".to_vec()).await;
     let shown = page(&format!("/artifacts/{task}/{last}?view")).await;
     assert!(shown.contains(&last), "{shown}");
+}
+
+#[tokio::test]
+async fn a_workflow_of_very_many_jobs_is_shown_in_parts() {
+    let site = Site::open(BASE).await;
+    let project = site.project("acme/relay").await;
+    let user = site.account("mira", Role::Member, WORD, false).await;
+    let token = site.token(user, Role::Member).await;
+    let mut jobs: Vec<_> = (0..1200).map(|_| past::good("part", &[], 1, 1)).collect();
+    jobs[1100] = past::ended(past::good("broken", &[], 1, 1), base::state::JobState::Failed);
+    let first = site.past(Run { project, jobs, ..run(1) }).await[0];
+    let workflow = family::workflow_of(first);
+    let page = async |query: &str| {
+        let path = format!("/pipelines/gh/acme/relay/1{query}");
+        let answer = ask(&site, "GET", &path, &[("circle-token", &token)], "").await;
+        assert_eq!(answer.status(), 200, "{path}");
+        text(answer).await
+    };
+    let listed = |page: &str| page.matches("<li class=\"job\"").count();
+    let begun = page("").await;
+    assert_eq!(listed(&begun), 500);
+    let list = begun.split("<ol class=\"jobs\">").nth(1).unwrap();
+    assert!(list[..2000].contains("broken"), "what failed comes first");
+    assert!(begun.contains("1 to 500 of 1200 jobs") && !begun.contains("Earlier jobs"));
+    let last = page(&format!("?workflow={workflow}&from=1000")).await;
+    assert_eq!(listed(&last), 200);
+    assert!(last.contains("Earlier jobs") && !last.contains("More jobs"));
+    assert_eq!(listed(&page(&format!("?workflow={workflow}&from=99999999999")).await), 0);
 }

@@ -225,3 +225,25 @@ async fn webhooks_are_changed_by_administrators_within_what_the_operator_allows(
     assert_eq!(noted[..3], ["webhook.remove", "webhook.create", "webhook.remove"]);
     assert_eq!(noted.iter().filter(|action| *action == "webhook.change").count(), 1);
 }
+
+#[tokio::test]
+async fn where_no_address_is_allowed_page_and_api_say_so() {
+    let site = Site::open(BASE).await;
+    let project = site.project("acme/relay").await;
+    let user = site.account("ada", Role::Admin, WORD, false).await;
+    let token = site.token(user, Role::Admin).await;
+    let new = json!({
+        "name": "board", "url": "https://hooks.test/ci/a", "events": ["job-completed"],
+        "scope": { "id": project, "type": "project" },
+    });
+    let (status, answer) = call(&site, &token, ("POST", "/api/v2/webhook"), &new).await;
+    let told = "the operator allows no address";
+    assert!(status == 400 && answer["message"].as_str().unwrap().contains(told), "{answer}");
+    let headers = [("circle-token", token.as_str())];
+    let page = text(ask(&site, "GET", "/projects/acme/relay/settings", &headers, "").await).await;
+    assert!(page.contains(told) && !page.contains("Add webhook"), "{page}");
+    let metrics = text(ask(&site, "GET", "/metrics", &headers, "").await).await;
+    for row in ["waiting 0", "lost_total 0"] {
+        assert!(metrics.contains(&format!("\nappliance_webhook_deliveries_{row}\n")), "{metrics}");
+    }
+}

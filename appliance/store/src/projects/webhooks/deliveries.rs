@@ -94,6 +94,12 @@ impl Reader<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Deliveries that wait, of all webhooks.
+    pub fn deliveries_waiting(&self) -> Result<u64, Error> {
+        let mut get = self.statement("SELECT COUNT(*) FROM deliveries WHERE due IS NOT NULL")?;
+        Ok(get.query_row([], |row| row.get(0))?)
+    }
+
     /// Deliveries that wait for a webhook.
     pub fn delivery_waiting(&self, webhook: WebhookId) -> Result<u32, Error> {
         let mut get = self
@@ -103,14 +109,14 @@ impl Reader<'_> {
 }
 
 impl Txn<'_> {
-    /// Writes a delivery; one too many is over at once.
+    /// Writes a delivery; whether it waits, as one too many is over at once.
     pub fn delivery_insert(
         &self,
         webhook: WebhookId,
         event: WebhookEvent,
         body: &str,
         now: Timestamp,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let has_room = self.delivery_waiting(webhook)? < WAITING_MAX;
         let due = has_room.then_some(now.0);
         let why = (!has_room).then(|| format!("not sent: {WAITING_MAX} deliveries wait already"));
@@ -119,7 +125,10 @@ impl Txn<'_> {
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute(params![webhook.0, event.as_str(), body, now.0, due, why])?;
-        if has_room { Ok(()) } else { self.deliveries_trim(webhook) }
+        if !has_room {
+            self.deliveries_trim(webhook)?;
+        }
+        Ok(has_room)
     }
 
     /// Notes an attempt to tell.
@@ -195,6 +204,7 @@ mod tests {
                 txn.delivery_insert(id, WebhookEvent::JobCompleted, "{}", NOW)?;
             }
             assert_eq!(txn.delivery_waiting(id)?, WAITING_MAX);
+            assert_eq!(txn.deliveries_waiting()?, u64::from(WAITING_MAX));
             let all = txn.delivery_list(id, u32::MAX)?;
             assert_eq!(all.len(), (WAITING_MAX + KEPT) as usize);
             assert!(all[0].answer.as_deref().is_some_and(|why| why.contains("not sent")));

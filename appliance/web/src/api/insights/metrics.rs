@@ -70,10 +70,7 @@ impl Metrics {
     }
 
     pub(super) fn success_rate(&self) -> f64 {
-        match self.good + self.bad {
-            0 => 0.0,
-            judged => float(self.good) / float(judged),
-        }
+        ratio(self.good, self.good + self.bad)
     }
 
     /// The duration that this share of the runs did not exceed (nearest rank).
@@ -133,20 +130,60 @@ impl Metrics {
     }
 }
 
+/// The metrics and trends of projects.
+pub(super) fn project_page(now: &Metrics, before: &Metrics) -> Value {
+    let length = |of: &Metrics| of.durations.iter().sum();
+    let compared = trends(now, before);
+    json!({
+        "metrics": {
+            "total_runs": now.total,
+            "total_duration_secs": length(now),
+            "total_credits_used": 0,
+            "success_rate": now.success_rate(),
+            "throughput": now.throughput,
+        },
+        "trends": {
+            "total_runs": compared["total_runs"],
+            "total_duration_secs": ratio(length(now), length(before)),
+            "total_credits_used": 0.0,
+            "success_rate": compared["success_rate"],
+            "throughput": compared["throughput"],
+        },
+    })
+}
+
+/// The same of a workflow, and of a branch.
+pub(super) fn page(now: &Metrics, before: &Metrics) -> Value {
+    let mut compared = trends(now, before);
+    let names = ["total_runs", "total_credits_used", "success_rate", "p95_duration_secs"];
+    if let Some(members) = compared.as_object_mut() {
+        members.retain(|name, _| names.contains(&name.as_str()));
+    }
+    json!({
+        "metrics": {
+            "total_runs": now.total,
+            "total_credits_used": 0,
+            "success_rate": now.success_rate(),
+            "p95_duration_secs": float(now.percentile(95)),
+        },
+        "trends": compared,
+    })
+}
+
 /// How this time compares with the one before: 1 is the same, 2 twice as much. Where there was nothing
 /// before there is no trend.
 pub(super) fn trends(now: &Metrics, before: &Metrics) -> Value {
-    let ratio = |now: f64, before: f64| if before > 0.0 { now / before } else { 0.0 };
-    let counts = |of: fn(&Metrics) -> u64| ratio(float(of(now)), float(of(before)));
+    let rates = |now: f64, before: f64| if before > 0.0 { now / before } else { 0.0 };
+    let counts = |of: fn(&Metrics) -> u64| ratio(of(now), of(before));
     json!({
         "total_runs": counts(|metrics| metrics.total),
         "failed_runs": counts(|metrics| metrics.bad),
-        "success_rate": ratio(now.success_rate(), before.success_rate()),
+        "success_rate": rates(now.success_rate(), before.success_rate()),
         "p95_duration_secs": counts(|metrics| metrics.percentile(95)),
         "median_duration_secs": counts(|metrics| metrics.percentile(50)),
         "total_credits_used": 0.0,
         "mttr": counts(|metrics| metrics.mttr),
-        "throughput": ratio(now.throughput, before.throughput),
+        "throughput": rates(now.throughput, before.throughput),
     })
 }
 
@@ -168,6 +205,11 @@ fn recoveries<'a>(judged: impl Iterator<Item = &'a Run>) -> (u64, u64) {
 
 pub(super) fn seconds(from: Timestamp, to: Timestamp) -> u64 {
     to.since(from).as_secs()
+}
+
+/// How many of these in those; 0 of none.
+pub(super) fn ratio(of: u64, all: u64) -> f64 {
+    if all == 0 { 0.0 } else { float(of) / float(all) }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts and seconds stay far below 2^52")]

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     State,
     access::Admin,
-    api::webhooks::{create, delete},
+    api::webhooks::{NOBODY, create, delete},
     error::Failure,
 };
 use axum::{Form, extract::Path, response::Redirect};
@@ -51,6 +51,8 @@ pub(super) struct Section<'a> {
     pub(super) repo: &'a RepoName,
     pub(super) told: &'a [Told],
     pub(super) may: bool,
+    /// No address is allowed.
+    pub(super) nobody: bool,
     pub(super) now: Timestamp,
 }
 
@@ -61,9 +63,10 @@ pub(super) fn section(of: &Section<'_>, visit: &Visit) -> Markup {
         section.panel #webhooks {
             h2 { "Webhooks" }
             p.faint { "Told when a workflow or a job ends, with CircleCI's payload, signed in the header " code { "circleci-signature" } ". Addresses lie below what the operator allows (" code { "webhook_allow" } ")." }
+            @if of.nobody { p.hint { "Nothing is told here: " (NOBODY) "." } }
             @if of.told.is_empty() { p { "None yet." } }
             @for told in of.told { (one(told, &action, of)) }
-            @if of.may && of.told.len() < WEBHOOKS_MAX { (form(&action, visit)) }
+            @if of.may && !of.nobody && of.told.len() < WEBHOOKS_MAX { (form(&action, visit)) }
             @if !of.may { p.faint { "Administrators add and remove webhooks." } }
         }
     }
