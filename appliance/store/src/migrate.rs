@@ -32,7 +32,7 @@ pub const STEPS: &[&str] = &[
     include_str!("../migrations/0019_job_numbers.sql"),
     include_str!("../migrations/0020_badges.sql"),
     include_str!("../migrations/0021_webhooks.sql"),
-    include_str!("../migrations/0023_branches.sql"),
+    include_str!("../migrations/0022_branches.sql"),
 ];
 
 /// The newest schema version this program knows.
