@@ -104,8 +104,28 @@ impl Log for Filtered {
 
 /// Sets up logging once.
 pub(crate) fn start(filter: &Filter) -> anyhow::Result<()> {
+    start_about(filter, None)
+}
+
+/// The same in a process beside the service of `process`: the journal finds its lines among those of the
+/// service.
+pub(crate) fn start_beside(filter: &Filter, process: i32) -> anyhow::Result<()> {
+    let groups = std::fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap_or_default();
+    start_about(filter, service(&groups))
+}
+
+/// The unit of a process, from its groups as proc(5) tells them.
+fn service(groups: &str) -> Option<&str> {
+    let units = groups.lines().flat_map(|line| line.rsplit('/'));
+    units.into_iter().find(|unit| unit.ends_with(".service"))
+}
+
+fn start_about(filter: &Filter, unit: Option<&str>) -> anyhow::Result<()> {
     if standard_error_is_the_journal() {
+        // The field is one that `journalctl --unit` looks at (systemd.journal-fields(7)).
+        let about = unit.map(|unit| ("OBJECT_SYSTEMD_UNIT", unit.to_owned()));
         let journal = JournalLog::new().context("cannot reach the journal")?;
+        let journal = journal.with_extra_fields(about);
         log::set_boxed_logger(Box::new(Filtered(filter.clone(), journal)))
             .context("a logger is already there")?;
         log::set_max_level(filter.most());
@@ -147,6 +167,14 @@ mod tests {
         check("web=debug", Some([Debug, Info, Info]));
         check("warn, web=debug", Some([Debug, Warn, Warn]));
         check("web=debug,web=warn", Some([Warn, Info, Info]));
+    }
+
+    #[test]
+    fn the_unit_of_a_process_is_told_by_its_groups() {
+        assert_eq!(service("0::/system.slice/appliance.service\n"), Some("appliance.service"));
+        let below = "1:name=systemd:/system.slice/appliance.service/control\n0::/\n";
+        assert_eq!(service(below), Some("appliance.service"));
+        assert_eq!(service("0::/user.slice/user-0.slice/session-1.scope\n"), None);
     }
 
     #[test]

@@ -165,7 +165,7 @@ pub(crate) fn executable() -> PathBuf {
 
 /// The runner process itself.
 pub(crate) fn run(args: RunnerArgs) -> anyhow::Result<Code> {
-    logging::start(&args.log)?;
+    logging::start_beside(&args.log, args.parent)?;
     runner::undumpable();
     set_parent_process_death_signal(Some(Signal::TERM))
         .context("cannot tie the runner to its parent")?;
