@@ -12,7 +12,10 @@ use crate::{
     supervisor::chain,
 };
 use base::{protocol::Pace, units::Bytes};
-use sandbox::image::{ImageError, LayerLimits, LayerStore};
+use sandbox::{
+    host::{Part, State},
+    image::{ImageError, LayerLimits, LayerStore},
+};
 use std::{
     collections::BTreeSet,
     fs::{self, File, TryLockError},
@@ -99,6 +102,7 @@ impl Host {
         let lock = lock(&config.data)?;
         let groups =
             sandbox::cgroup::Base::prepare("appliance-jobs").map_err(HostError::ControlGroups)?;
+        tell_what_is_missing(&groups);
         let jobs = config.data.join("jobs");
         let births = Births::new(config.executable.clone(), jobs.clone());
         fs::DirBuilder::new()
@@ -204,6 +208,17 @@ fn lock(data: &Path) -> Result<File, HostError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(HostError::Taken { path: data.to_owned() }),
         Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// What this host cannot do for jobs, with the remedy; an operator must not learn it from a job.
+fn tell_what_is_missing(groups: &sandbox::cgroup::Base) {
+    for Part { name, state, message } in sandbox::host::probe(groups) {
+        match state {
+            State::Good => tracing::debug!(name, "{message}"),
+            State::Weak => tracing::warn!(name, "jobs run with less: {message}"),
+            State::Missing => tracing::error!(name, "no job can run: {message}"),
+        }
     }
 }
 

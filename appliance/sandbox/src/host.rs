@@ -33,11 +33,8 @@ pub struct Part {
 /// What was read from the host; apart from the judging, so that any host can be judged in a test.
 #[derive(Debug, Clone, Default)]
 struct Facts {
-    is_root: bool,
     kernel: (u32, u32),
-    filesystems: String,
     user_namespaces: u64,
-    forwards: bool,
     packet_filter: bool,
     base: Base,
 }
@@ -51,11 +48,8 @@ pub fn probe(base: &Base) -> Vec<Part> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let uname = rustix::system::uname();
     judge(&Facts {
-        is_root: rustix::process::geteuid().is_root(),
         kernel: kernel_version(&uname.release().to_string_lossy()),
-        filesystems: read("/proc/filesystems"),
         user_namespaces: read("/proc/sys/user/max_user_namespaces").trim().parse().unwrap_or(0),
-        forwards: read("/proc/sys/net/ipv4/ip_forward").trim() == "1",
         packet_filter: crate::network::packet_filter_answers(),
         base: base.clone(),
     })
@@ -67,29 +61,13 @@ fn judge(facts: &Facts) -> Vec<Part> {
         Part { name, state, message: if good { found } else { remedy.to_owned() } }
     };
     let (major, minor) = facts.kernel;
-    let overlay =
-        facts.filesystems.lines().any(|line| line.trim_start_matches("nodev").trim() == "overlay");
     let mut parts = vec![
-        part(
-            "root",
-            facts.is_root,
-            State::Missing,
-            "the runner is root".into(),
-            "start the runner as root: it makes namespaces and control groups",
-        ),
         part(
             "kernel",
             facts.kernel >= KERNEL_MIN,
             State::Missing,
             format!("Linux {major}.{minor}"),
             "install Linux 5.19 or later: earlier ones cannot map the ids of image layers",
-        ),
-        part(
-            "overlayfs",
-            overlay,
-            State::Missing,
-            "available".into(),
-            "load overlayfs: modprobe overlay, and name it in /etc/modules-load.d",
         ),
         part(
             "user namespaces",
@@ -104,13 +82,6 @@ fn judge(facts: &Facts) -> Vec<Part> {
             .map(|one| controller(&facts.base, one)),
     );
     parts.push(part("packet filter", facts.packet_filter, State::Weak, "nf_tables answers".into(), "load nf_tables (modprobe nf_tables) and give the runner CAP_NET_ADMIN, or keep job networks off"));
-    parts.push(part(
-        "forwarding",
-        facts.forwards,
-        State::Weak,
-        "on".into(),
-        "jobs reach the appliance only; for networks beyond it: sysctl -w net.ipv4.ip_forward=1",
-    ));
     parts
 }
 
@@ -162,11 +133,8 @@ mod tests {
         let controllers =
             vec![Controller::Memory, Controller::Cpu, Controller::Pids, Controller::Freezer];
         Facts {
-            is_root: true,
             kernel: (6, 1),
-            filesystems: "nodev\tproc\nnodev\toverlay\n\text4\n".into(),
             user_namespaces: 1000,
-            forwards: true,
             packet_filter: true,
             base: Base {
                 places: vec![Place { dir: "/c".into(), version: Version::V2, controllers }],
@@ -189,9 +157,7 @@ mod tests {
     #[test]
     fn each_missing_part_is_named_alone() {
         check(|_| {}, "kernel", State::Good);
-        check(|facts| facts.is_root = false, "root", State::Missing);
         check(|facts| facts.kernel = (5, 10), "kernel", State::Missing);
-        check(|facts| facts.filesystems = "\text4\n".into(), "overlayfs", State::Missing);
         check(|facts| facts.user_namespaces = 0, "user namespaces", State::Missing);
         check(
             |facts| facts.base.places[0].controllers.retain(|one| *one != Controller::Pids),
@@ -199,7 +165,6 @@ mod tests {
             State::Weak,
         );
         check(|facts| facts.packet_filter = false, "packet filter", State::Weak);
-        check(|facts| facts.forwards = false, "forwarding", State::Weak);
     }
 
     #[test]
