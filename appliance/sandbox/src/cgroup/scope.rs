@@ -6,10 +6,10 @@
 //! (<https://systemd.io/CGROUP_DELEGATION>).
 //! Invariants: one scope for each folder of data. It is there as long as a process is in it, and who
 //! comes later joins it, so that the groups of jobs are found again where they were.
-//! On failure: without systemd, or where it leaves memory to version 1, there is no scope, and groups
-//! are made below this process's own.
+//! On failure: without systemd, or where it leaves our limits to version 1, there is no scope, and
+//! groups are made below this process's own.
 
-use super::found::unified_root;
+use super::{found::unified_root, unified};
 use sha2::{Digest, Sha256};
 use std::{
     env,
@@ -46,7 +46,7 @@ impl Scope {
         let controllers = fs::read_to_string(root.join("cgroup.controllers")).ok()?;
         let manages = rustix::process::geteuid().is_root()
             && Path::new(BOOTED).is_dir()
-            && controllers.split_whitespace().any(|one| one == "memory");
+            && unified::has_any(&controllers);
         let path = env::var_os("PATH").filter(|_| manages)?;
         let program =
             env::split_paths(&path).map(|dir| dir.join(PROGRAM)).find(|file| file.is_file())?;

@@ -22,6 +22,11 @@ const ROUNDS: usize = 16;
 const WANTED: [(&str, Controller); 3] =
     [("memory", Controller::Memory), ("cpu", Controller::Cpu), ("pids", Controller::Pids)];
 
+/// A list of controllers names one that sets a limit of ours: some boards start without that of memory.
+pub(super) fn has_any(controllers: &str) -> bool {
+    WANTED.iter().any(|(name, _)| has(controllers, name))
+}
+
 /// The leaf of `dir`.
 pub(super) fn leaf(dir: &Path) -> PathBuf {
     dir.join(LEAF)
@@ -81,6 +86,14 @@ fn move_to_leaf(dir: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_board_without_the_limit_of_memory_has_others() {
+        assert!(has_any("cpuset cpu io memory pids\n"));
+        assert!(has_any("cpuset cpu io pids\n"));
+        assert!(!has_any("hugetlb rdma misc\n"), "the others are with version 1");
+        assert!(!has_any(""));
+    }
 
     #[test]
     fn a_moved_process_finds_its_delegating_group_again() {
