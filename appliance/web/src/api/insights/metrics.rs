@@ -73,10 +73,9 @@ impl Metrics {
         ratio(self.good, self.good + self.bad)
     }
 
-    /// The duration that this share of the runs did not exceed (nearest rank).
+    /// The duration that this share of the runs did not exceed.
     pub(super) fn percentile(&self, percent: usize) -> u64 {
-        let rank = (self.durations.len() * percent).div_ceil(100).max(1);
-        self.durations.get(rank - 1).copied().unwrap_or(0)
+        nearest_rank(&self.durations, percent)
     }
 
     fn duration(&self) -> Value {
@@ -224,6 +223,12 @@ fn float(number: u64) -> f64 {
 )]
 fn whole(number: f64) -> u64 {
     number.round() as u64
+}
+
+/// The value that this share of all does not exceed; 0 of none.
+pub(super) fn nearest_rank(sorted: &[u64], percent: usize) -> u64 {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied().unwrap_or(0)
 }
 
 #[cfg(test)]

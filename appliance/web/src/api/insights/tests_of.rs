@@ -4,7 +4,11 @@
 //! that were not skipped.
 //! Limits: the results of the newest [`JOBS_MAX`] jobs that ran, one page of each; [`SHOWN`] tests of a list.
 
-use super::{super::project, Asked, JOB_RUNS_MAX, Named, job_ran, metrics::ratio};
+use super::{
+    super::project,
+    Asked, JOB_RUNS_MAX, Named, job_ran,
+    metrics::{nearest_rank, ratio},
+};
 use crate::{State, access::Viewer, error::Failure};
 use axum::{
     Json,
@@ -142,12 +146,11 @@ impl Test {
         self.last.get_or_insert_with(|| result.clone());
     }
 
-    /// In milliseconds, by the nearest rank.
+    /// In milliseconds.
     fn p95(&self) -> u64 {
         let mut sorted = self.durations.clone();
         sorted.sort_unstable();
-        let rank = (sorted.len() * 95).div_ceil(100).max(1);
-        sorted.get(rank - 1).copied().unwrap_or(0)
+        nearest_rank(&sorted, 95)
     }
 
     fn shape(&self) -> Option<Value> {
